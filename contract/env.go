@@ -1,0 +1,40 @@
+package contract
+
+// The environment variables that sandbox-init reads. internal/config is the one
+// place that reads them; their defaults and ranges are documented there and in
+// the README's table.
+const (
+	EnvSandboxID = "SANDBOX_ID"
+	EnvUserID    = "USER_ID"
+
+	EnvHotPath  = "HOT_PATH"
+	EnvColdPath = "COLD_PATH"
+	EnvStateDir = "SANDBOX_STATE_DIR"
+	EnvRunDir   = "SANDBOX_RUN_DIR"
+
+	EnvReadyFile = "SANDBOX_READY_FILE"
+	EnvLogLevel  = "SANDBOX_LOG_LEVEL"
+
+	EnvS3Bucket            = "S3_BUCKET"
+	EnvS3Region            = "S3_REGION"
+	EnvS3Endpoint          = "S3_ENDPOINT"
+	EnvS3Prefix            = "S3_PREFIX"
+	EnvS3ForcePathStyle    = "S3_FORCE_PATH_STYLE"
+	EnvS3CredentialsFile   = "S3_CREDENTIALS_FILE"
+	EnvAllowEnvCredentials = "ALLOW_ENV_CREDENTIALS"
+
+	EnvShutdownTimeout    = "SHUTDOWN_TIMEOUT_SECONDS"
+	EnvHydrateTimeout     = "HYDRATE_TIMEOUT_SECONDS"
+	EnvLeaseWait          = "LEASE_WAIT_SECONDS"
+	EnvLeaseTakeover      = "LEASE_TAKEOVER"
+	EnvWorkloadStopSignal = "WORKLOAD_STOP_SIGNAL"
+
+	EnvHotSyncExclude      = "HOT_SYNC_EXCLUDE"
+	EnvHotSyncQuiet        = "HOT_SYNC_QUIET_MS"
+	EnvHotSyncMaxStaleness = "HOT_SYNC_MAX_STALENESS_SECONDS"
+
+	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
+	EnvColdCachePath     = "COLD_CACHE_PATH"
+	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"
+	EnvColdRequired      = "COLD_REQUIRED"
+)

@@ -1,0 +1,40 @@
+package contract
+
+// Paths inside every image. Those that a variable can move are defaults.
+const (
+	DefaultHotPath  = "/home/agent"
+	DefaultColdPath = "/data/cold"
+	DefaultStateDir = "/var/lib/sandbox" // journal, the list of unsaved files; survives a restart of the container
+	DefaultRunDir   = "/run/sandbox"     // sockets and state.json; a new one each start
+
+	InitBinary   = "/usr/local/bin/sandbox-init"
+	ScriptsDir   = "/opt/sandbox/scripts"
+	ConfigDir    = "/opt/sandbox/config"
+	ConfigFile   = "/opt/sandbox/config/sandbox.conf"
+	HooksDir     = "/opt/sandbox/hooks" // with pre-start.d and pre-stop.d
+	PreStartDir  = HooksDir + "/pre-start.d"
+	PreStopDir   = HooksDir + "/pre-stop.d"
+	Capabilities = "/etc/sandbox/capabilities.json"
+
+	// DefaultReadyFile exists exactly while the sandbox is ready.
+	DefaultReadyFile = "/tmp/.sandbox_ready"
+
+	// HostDir is where the host's directory of sockets is mounted, and
+	// HostStorageSocket the one on which it serves or signs S3 requests.
+	HostDir           = "/run/sandbox-host"
+	HostStorageSocket = HostDir + "/storage.sock"
+)
+
+// Names below the run directory and the state directory.
+const (
+	ControlSocketName = "control.sock" // in the run directory: the control socket's HTTP API
+	StateFileName     = "state.json"   // in the run directory: what PID 1 knows, see State
+	UnsavedFileName   = "unsaved.json" // in the state directory: what the last flush could not save
+)
+
+// The agent: the user as whom every workload runs.
+const (
+	AgentUser = "agent"
+	AgentUID  = 1000
+	AgentGID  = 1000
+)

@@ -1,0 +1,66 @@
+package contract
+
+import "time"
+
+// Phase is a state of the lifecycle, in the order in which they follow each other.
+type Phase string
+
+// The phases. A sandbox is ready in PhaseRun alone.
+const (
+	PhaseBoot    Phase = "boot"
+	PhaseHydrate Phase = "hydrate"
+	PhaseRun     Phase = "run"
+	PhaseDrain   Phase = "drain"
+	PhaseFlush   Phase = "flush"
+	PhaseExit    Phase = "exit"
+)
+
+// State is what PID 1 knows of the sandbox. It is written to StateFileName in
+// the run directory whenever it changes, by rename, so that a reader sees a whole
+// one; it can be read when the storage process is down.
+type State struct {
+	Phase     Phase     `json:"phase"`
+	Ready     bool      `json:"ready"`
+	SandboxID string    `json:"sandbox_id"`
+	UserID    string    `json:"user_id"`
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"` // sandbox-init's own, in its PID namespace
+	StartedAt time.Time `json:"started_at"`
+	ReadyAt   time.Time `json:"ready_at,omitzero"`
+
+	HotPath  string `json:"hot_path"`
+	ColdPath string `json:"cold_path"`
+
+	// Isolation is "full" when the workload runs as another user than the
+	// storage process and cannot reach its credentials, else "none".
+	Isolation string `json:"isolation"`
+
+	// Storage is "s3", or "none" when no S3_BUCKET was given and nothing is kept.
+	Storage string `json:"storage"`
+
+	// StoragePID is the storage process, 0 while there is none;
+	// StorageRestarts counts how often it had to be started again.
+	StoragePID      int `json:"storage_pid,omitempty"`
+	StorageRestarts int `json:"storage_restarts,omitempty"`
+
+	// WorkloadPID is the command, 0 when there is none (an idle sandbox).
+	WorkloadPID int `json:"workload_pid,omitempty"`
+
+	// Cold is "mounted", "unavailable" or "none"; ColdReason says why it is unavailable.
+	Cold       string `json:"cold,omitempty"`
+	ColdReason string `json:"cold_reason,omitempty"`
+
+	// Problem is the newest thing that an operator should know, in one sentence; empty when all is well.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Values of State.Isolation, State.Storage and State.Cold.
+const (
+	IsolationFull   = "full"
+	IsolationNone   = "none"
+	StorageS3       = "s3"
+	StorageNone     = "none"
+	ColdMounted     = "mounted"
+	ColdUnavailable = "unavailable"
+	ColdNone        = "none"
+)
