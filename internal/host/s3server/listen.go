@@ -1,0 +1,132 @@
+package s3server
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// UnixScheme begins the address of a unix socket.
+const UnixScheme = "unix://"
+
+// maxSocketPath is the length of sockaddr_un's sun_path less its NUL (unix(7)).
+const maxSocketPath = 107
+
+func isUnix(address string) bool { return strings.HasPrefix(address, "/") }
+
+// resolve turns addresses into the forms that the gateway takes: IP:PORT, since a
+// name that stands for several addresses would be listened on several times, each
+// with a port of its own, and the absolute path of a socket.
+func resolve(addresses []string) ([]string, error) {
+	var out []string
+	for _, a := range addresses {
+		if path, ok := strings.CutPrefix(a, UnixScheme); ok {
+			path, err := socketPath(path)
+			if err != nil {
+				return nil, fmt.Errorf("cannot listen on %q: %w", a, err)
+			}
+			out = append(out, path)
+			continue
+		}
+		tcp, err := net.ResolveTCPAddr("tcp", a)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %q: %w; give HOST:PORT or unix://PATH", a, err)
+		}
+		host := ""
+		if tcp.IP != nil {
+			host = tcp.IP.String()
+		}
+		out = append(out, net.JoinHostPort(host, strconv.Itoa(tcp.Port)))
+	}
+	return out, nil
+}
+
+func socketPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if len(abs) > maxSocketPath {
+		return "", fmt.Errorf("a socket's path has at most %d bytes, this one has %d; choose a shorter one", maxSocketPath, len(abs))
+	}
+	// The gateway takes whatever splits into host and port for a network address.
+	if strings.Contains(abs, ":") {
+		return "", errors.New("a socket's path must not contain a colon")
+	}
+	return abs, nil
+}
+
+// listening gives the descriptors of this process that listen, and their addresses.
+//
+// The gateway binds its listeners itself and does not say to which port. The kernel
+// knows: a descriptor that is a socket and listens (SO_ACCEPTCONN) tells its own
+// address, and there is no moment at which the port is free for another process, as
+// there would be if a port were chosen first.
+func listening() (map[int]string, error) {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the open descriptors: %w", err)
+	}
+	out := make(map[int]string)
+	for _, n := range names {
+		fd, err := strconv.Atoi(n.Name())
+		if err != nil {
+			continue
+		}
+		if v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || v == 0 {
+			continue // not a socket, or closed since, or not listening
+		}
+		name, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		out[fd] = addressOf(name)
+	}
+	return out, nil
+}
+
+func addressOf(sa unix.Sockaddr) string {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return loopbackFor(net.IP(sa.Addr[:]), "127.0.0.1", sa.Port)
+	case *unix.SockaddrInet6:
+		return loopbackFor(net.IP(sa.Addr[:]), "::1", sa.Port)
+	case *unix.SockaddrUnix:
+		return sa.Name
+	}
+	return ""
+}
+
+// loopbackFor gives an address that a client on this machine can use: the
+// unspecified address is for binding only.
+func loopbackFor(ip net.IP, loopback string, port int) string {
+	host := ip.String()
+	if ip.IsUnspecified() {
+		host = loopback
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// boundSince gives the addresses of the listeners made since before, in the order
+// in which they were made: the kernel hands out the lowest free descriptor, and
+// nothing else in the process opens listeners meanwhile.
+func boundSince(before map[int]string) ([]string, error) {
+	now, err := listening()
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(now, func(fd int, a string) bool { return before[fd] == a })
+	var out []string
+	for _, fd := range slices.Sorted(maps.Keys(now)) {
+		out = append(out, now[fd])
+	}
+	return out, nil
+}

@@ -1,0 +1,206 @@
+// Package s3server is the embedded S3: what `sandbox s3` and `sandbox run` serve
+// when no S3 of one's own is named. It is versitygw's gateway over its posix
+// backend, in this process: a bucket is a directory below Options.Data, an object
+// is a file with its metadata in extended attributes.
+//
+// What it keeps:
+//
+//   - Conditional writes (If-Match, If-None-Match) on PUT, DELETE, COPY and
+//     CompleteMultipartUpload; checksums are checked.
+//   - An object appears whole or not at all, so what was acknowledged survives a
+//     SIGKILL of the server. It is not synced to the disk object by object: a power
+//     cut may cost the last seconds. It is for development and tests, and for
+//     sandboxes on one machine; it is not a replicated store.
+//
+// What to know of it:
+//
+//   - One server a process: the gateway keeps package-level state, and its posix
+//     backend changes the working directory of the process to Options.Data.
+//   - One server a data directory, held by a flock on the directory itself.
+//   - Keys are files: "a" and "a/b" cannot both be, and a "dir/" marker has no body.
+//   - All request headers together are bounded by 8 KiB, as in S3 itself.
+package s3server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/versity/versitygw/auth"
+	"github.com/versity/versitygw/backend/meta"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/embedgw"
+	"github.com/versity/versitygw/s3api"
+)
+
+// DefaultRegion is the region that the server says it is in.
+const DefaultRegion = "us-east-1"
+
+// maxRequests bounds concurrent connections and requests. A sandbox opens at most
+// a few hundred; the bound keeps a runaway client from exhausting descriptors.
+const maxRequests = 4096
+
+// Options say what to serve and where.
+type Options struct {
+	// Data is the directory of the buckets. It is made when it does not exist.
+	Data string
+
+	// Listen has one or more addresses: HOST:PORT (port 0: any free one) or
+	// unix://PATH. A stale socket at PATH is replaced.
+	Listen []string
+
+	// AccessKey and SecretKey are the only account. Both empty: random ones.
+	AccessKey, SecretKey string
+
+	// Region is DefaultRegion when empty.
+	Region string
+
+	// Buckets are made when they do not exist.
+	Buckets []string
+
+	// Ready is called once, when requests are answered and the buckets exist.
+	Ready func(Info)
+}
+
+// Info is what a client needs to know.
+type Info struct {
+	Endpoints []string `json:"endpoints"` // http://HOST:PORT or unix://PATH, in the order of Options.Listen
+	AccessKey string   `json:"access_key"`
+	SecretKey string   `json:"secret_key"`
+	Region    string   `json:"region"`
+}
+
+// Serve serves until ctx is done, then lets the requests under way end (for ten
+// seconds at most) and returns nil. Any other end is an error.
+func Serve(ctx context.Context, o Options) error {
+	o, err := o.complete()
+	if err != nil {
+		return err
+	}
+	lock, err := lockData(o.Data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+
+	var m meta.XattrMeta
+	if err := m.Test(o.Data); err != nil {
+		return fmt.Errorf("cannot keep objects in %q: %w; choose a directory on a file system with user extended attributes (ext4, xfs, btrfs, or tmpfs from Linux 6.6 on)", o.Data, err)
+	}
+	addresses, err := resolve(o.Listen)
+	if err != nil {
+		return err
+	}
+	opts := posix.PosixOpts{}
+	opts.SetNewDirPerm(0o700)
+	opts.SetNewFilePerm(0o600)
+	store, err := posix.New(o.Data, m, opts)
+	if err != nil {
+		return fmt.Errorf("cannot open %q as an object store: %w", o.Data, err)
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	before, err := listening()
+	if err != nil {
+		return err
+	}
+	started := make(chan struct{})
+	onListen := func() {
+		defer close(started)
+		info, err := o.info(addresses, before)
+		if err == nil {
+			// The listener's backlog already takes connections, but nothing is
+			// answered before this hook returns: ask from beside it.
+			go func() {
+				if err := makeBuckets(ctx, info, o.Buckets); err != nil {
+					cancel(err)
+					return
+				}
+				if o.Ready != nil {
+					o.Ready(info)
+				}
+			}()
+			return
+		}
+		cancel(err)
+	}
+	err = embedgw.RunVersityGW(ctx, store, &embedgw.Config{
+		RootUserAccess:    o.AccessKey,
+		RootUserSecret:    o.SecretKey,
+		IAMService:        o.account(),
+		Region:            o.Region,
+		Ports:             addresses,
+		MaxConnections:    maxRequests,
+		MaxRequests:       maxRequests,
+		MultipartMaxParts: 10_000, // S3's own limit
+		Quiet:             true,
+		KeepAlive:         true,
+		DisableACLs:       true,
+		SocketPerm:        "0600",
+		S3Options:         []s3api.Option{s3api.WithOnListen(onListen)},
+	})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	if err != nil {
+		return fmt.Errorf("cannot serve S3 on %v: %w", o.Listen, err)
+	}
+	return nil
+}
+
+// complete checks the options and fills in what is left out.
+func (o Options) complete() (Options, error) {
+	if len(o.Listen) == 0 {
+		return o, errors.New("cannot serve S3: no address to listen on; name one as HOST:PORT or unix://PATH")
+	}
+	if (o.AccessKey == "") != (o.SecretKey == "") {
+		return o, errors.New("cannot serve S3: an access key and a secret key come together; give both or neither")
+	}
+	if o.AccessKey == "" {
+		o.AccessKey, o.SecretKey = NewCredentials()
+	}
+	if o.Region == "" {
+		o.Region = DefaultRegion
+	}
+	if o.Data == "" {
+		return o, errors.New("cannot serve S3: no data directory")
+	}
+	abs, err := filepath.Abs(o.Data)
+	if err != nil {
+		return o, fmt.Errorf("cannot find the data directory %q: %w", o.Data, err)
+	}
+	o.Data = abs
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		return o, fmt.Errorf("cannot make the data directory: %w", err)
+	}
+	return o, nil
+}
+
+// account is the one account there is. Left to choose, the gateway chooses the same
+// and says so on stdout, where our own line of JSON goes.
+func (o Options) account() auth.IAMService {
+	return auth.NewIAMServiceSingle(auth.Account{Access: o.AccessKey, Secret: o.SecretKey, Role: auth.RoleAdmin})
+}
+
+// info pairs the addresses asked for with those that the kernel gave.
+func (o Options) info(addresses []string, before map[int]string) (Info, error) {
+	bound, err := boundSince(before)
+	if err != nil {
+		return Info{}, err
+	}
+	if len(bound) != len(addresses) {
+		return Info{}, fmt.Errorf("cannot tell where S3 is served: asked for %v, listening on %v", addresses, bound)
+	}
+	i := Info{AccessKey: o.AccessKey, SecretKey: o.SecretKey, Region: o.Region}
+	for n, a := range addresses {
+		if isUnix(a) {
+			i.Endpoints = append(i.Endpoints, UnixScheme+a)
+		} else {
+			i.Endpoints = append(i.Endpoints, "http://"+bound[n])
+		}
+	}
+	return i, nil
+}
