@@ -1,0 +1,115 @@
+package lease
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// InstanceFile is the name, in the state directory, of the file that holds INSTANCE.
+const InstanceFile = "instance"
+
+// ErrInUse is what OpenInstance wraps when another process has the state directory.
+var ErrInUse = errors.New("another sandbox is using the state directory")
+
+// Instance is the random name of one state directory. Whoever has the same one also has the
+// same journal, so it may take its own lease back at once: a restarted container, a
+// storage process that follows a killed one. flock(2) holds it: the kernel gives the lock
+// back when the process dies, and at no other time.
+type Instance struct {
+	ID   string
+	file *os.File
+}
+
+// OpenInstance reads INSTANCE from dir, or makes one, and locks it until Close.
+//
+// The file also says which inode it was written to. A copy of it (an image committed from a
+// sandbox, a volume copied by hand) is another file and gets another INSTANCE: two
+// sandboxes that began as one would otherwise take the lease from each other in turn.
+func OpenInstance(dir string) (*Instance, error) {
+	name := filepath.Join(dir, InstanceFile)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the name of this instance: %w; check SANDBOX_STATE_DIR", err)
+	}
+	if err := flock(file); err != nil {
+		file.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("cannot lock %s: %w; give each sandbox a state directory of its own", name, ErrInUse)
+		}
+		return nil, fmt.Errorf("cannot lock %s: %w", name, err)
+	}
+	id, err := readInstance(file)
+	if err == nil && id == "" {
+		id, err = writeInstance(file)
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("cannot keep the name of this instance in %s: %w", name, err)
+	}
+	return &Instance{ID: id, file: file}, nil
+}
+
+// Close gives up the lock; the name stays.
+func (i *Instance) Close() error { return i.file.Close() }
+
+func flock(file *os.File) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// readInstance returns "" when the file holds none of its own: empty, torn by a kill, copied.
+func readInstance(file *os.File) (string, error) {
+	content, err := io.ReadAll(io.NewSectionReader(file, 0, 4096))
+	if err != nil {
+		return "", err
+	}
+	self, err := inode(file)
+	if err != nil {
+		return "", err
+	}
+	id, rest, ok := strings.Cut(string(content), " ")
+	if !ok || rest != self+"\n" || len(id) != 32 {
+		return "", nil
+	}
+	return id, nil
+}
+
+func writeInstance(file *os.File) (string, error) {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	id := hex.EncodeToString(random[:])
+	self, err := inode(file)
+	if err != nil {
+		return "", err
+	}
+	if err := file.Truncate(0); err != nil {
+		return "", err
+	}
+	if _, err := file.WriteAt([]byte(id+" "+self+"\n"), 0); err != nil {
+		return "", err
+	}
+	return id, file.Sync()
+}
+
+// inode names the file itself: number and birth time (statx(2)). Not the device: an overlay
+// gets another number each time its container starts.
+func inode(file *os.File) (string, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+		return "", fmt.Errorf("statx: %w", err)
+	}
+	return fmt.Sprintf("inode=%d born=%d.%09d", st.Ino, st.Btime.Sec, st.Btime.Nsec), nil
+}

@@ -1,0 +1,269 @@
+package lease
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// Options of Acquire.
+type Options struct {
+	Store     Store
+	Key       string // of the lease's object
+	Prefix    string // the workspace as people know it, for errors: s3://BUCKET/users/U/
+	SandboxID string
+	Instance  string
+
+	Wait     time.Duration // how long to wait for another holder
+	Takeover string        // the INSTANCE of a holder known to be dead; "" none
+
+	Log   *slog.Logger
+	Clock Clock // nil: CLOCK_BOOTTIME
+
+	// OnChange is called, one call at a time, when the lease gets into doubt, is renewed
+	// again or is lost. It must not block for long. May be nil.
+	OnChange func(contract.LeaseStatus)
+}
+
+type phase int
+
+const (
+	held phase = iota
+	doubt
+	lost
+	released
+)
+
+// Lease is a lease that was acquired. It implements Fence.
+type Lease struct {
+	opts  Options
+	log   *slog.Logger
+	clock Clock
+
+	mu       sync.Mutex
+	phase    phase
+	why      error         // of the phase: ErrInDoubt, a *LostError, ErrReleased
+	deadline time.Duration // of the fence, in boot time
+	sent     time.Duration // when the last successful renewal was sent
+	renewed  time.Time     // the same for people
+	changed  chan struct{} // closed when phase changes
+	writes   map[*write]struct{}
+
+	// The following belong to Acquire, then to the renewing goroutine, then to Release.
+
+	etag string // of the object as we wrote it last
+	// unanswered are the writes whose outcome is unknown: nonce and time of sending. They are
+	// forgotten after WriteFor, when knowing of them cannot open the fence any more.
+	unanswered map[string]time.Duration
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// Acquire takes the lease and keeps it renewed until Release or Close. A *HeldError says
+// that another sandbox has it.
+func Acquire(ctx context.Context, opts Options) (*Lease, error) {
+	l := &Lease{
+		opts: opts, log: opts.Log, clock: opts.Clock,
+		changed: make(chan struct{}), writes: make(map[*write]struct{}), unanswered: make(map[string]time.Duration),
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.clock == nil {
+		l.clock = bootClock{}
+	}
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.done.Go(func() { l.renewals(running) })
+	l.done.Go(func() { l.watchDeadline(running) })
+	if opts.OnChange != nil {
+		l.done.Go(func() { l.report(running) })
+	}
+	return l, nil
+}
+
+// take writes our record as soon as the rules allow it.
+func (l *Lease) take(ctx context.Context) error {
+	began := l.clock.Now()
+	for {
+		s, err := l.opts.Store.Read(ctx, l.opts.Key)
+		free := errors.Is(err, ErrNoLease)
+		if err != nil && !free {
+			return fmt.Errorf("cannot read the lease of %s: %w", l.opts.Prefix, err)
+		}
+		var reason string
+		switch {
+		case free:
+			reason = "free"
+		case s.Released:
+			reason = "released"
+		case s.Instance == l.opts.Instance:
+			reason = "our own"
+		case l.opts.Takeover != "" && s.Instance == l.opts.Takeover:
+			reason = "taken over"
+		case s.expired():
+			reason = "expired"
+		}
+		if reason == "" {
+			waited := l.clock.Now() - began
+			if waited >= l.opts.Wait {
+				return &HeldError{Prefix: l.opts.Prefix, SandboxID: s.SandboxID, Instance: s.Instance, Age: s.age(), Waited: waited}
+			}
+			l.log.Info("waiting for another sandbox's lease", "event", "lease_wait",
+				"holder", s.SandboxID, "holder_instance", s.Instance, "age_s", s.age().Seconds())
+			if err := l.clock.Until(ctx, min(began+l.opts.Wait, l.clock.Now()+pollEvery)); err != nil {
+				return fmt.Errorf("cannot wait for the lease of %s: %w", l.opts.Prefix, context.Cause(ctx))
+			}
+			continue
+		}
+		switch err := l.write(ctx, s.etag); {
+		case err == nil:
+			l.log.Info("the workspace is ours", "event", "lease_acquired", "instance", l.opts.Instance,
+				"was", reason, "holder", s.SandboxID, "holder_instance", s.Instance)
+			return nil
+		case errors.Is(err, ErrChanged):
+			// Another one was faster, or our own write arrived and its answer did not: look again.
+		default:
+			return fmt.Errorf("cannot write the lease of %s: %w", l.opts.Prefix, err)
+		}
+	}
+}
+
+// write puts our record over the version etag ("": where none is) and, when the answer says
+// that it is stored, moves the deadline.
+func (l *Lease) write(ctx context.Context, etag string) error {
+	sent := l.clock.Now() // before the request leaves: see the package comment
+	r := record{SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Nonce: rand.Text()}
+	for nonce, sent := range l.unanswered {
+		if l.clock.Now()-sent >= WriteFor {
+			delete(l.unanswered, nonce)
+		}
+	}
+	l.unanswered[r.Nonce] = sent
+	etag, err := l.opts.Store.Write(ctx, l.opts.Key, r.encode(), etag)
+	if err != nil {
+		return err
+	}
+	l.confirm(etag, sent)
+	return nil
+}
+
+// confirm moves the deadline: the server has our record with this ETag, sent then.
+func (l *Lease) confirm(etag string, sent time.Duration) {
+	clear(l.unanswered) // each needed the version that this one replaced
+	l.etag = etag
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.phase != held && l.phase != doubt {
+		return
+	}
+	now := l.clock.Now()
+	l.sent, l.renewed, l.deadline = sent, time.Now().Add(sent-now), sent+WriteFor
+	// An answer can take longer than WriteFor: then the next renewal must open the fence.
+	if l.phase == doubt && now < l.deadline {
+		l.log.Info("S3 is written to again", "event", "lease_renewed", "instance", l.opts.Instance)
+		l.becomeLocked(held, nil)
+	}
+}
+
+// Status is the lease as the control socket shows it.
+func (l *Lease) Status() contract.LeaseStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeFenceLocked()
+	s := contract.LeaseStatus{Instance: l.opts.Instance, Renewed: l.renewed}
+	switch l.phase {
+	case held:
+		s.State = "held"
+	case doubt:
+		s.State = "waiting"
+		s.Warning = fmt.Sprintf("the lease has not been renewed for %s: nothing is written to S3 until it is",
+			(l.clock.Now() - l.sent).Round(time.Second))
+	case lost:
+		s.State, s.Warning = "lost", l.why.Error()
+	case released:
+		s.State = "released"
+	}
+	return s
+}
+
+// report calls OnChange after each change of phase.
+func (l *Lease) report(ctx context.Context) {
+	l.mu.Lock()
+	last := l.phase
+	l.mu.Unlock()
+	for {
+		l.mu.Lock()
+		p, changed := l.phase, l.changed
+		l.mu.Unlock()
+		if p == released {
+			return
+		}
+		if p != last {
+			last = p
+			l.opts.OnChange(l.Status())
+			continue // it may have changed meanwhile
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends the lease's goroutines and refuses every further write; the object stays, as
+// when the process had been killed.
+func (l *Lease) Close() {
+	l.mu.Lock()
+	if l.phase != released {
+		l.becomeLocked(released, ErrReleased)
+	}
+	l.mu.Unlock()
+	l.stop()
+	l.done.Wait()
+}
+
+// Release gives the lease back, so that the next sandbox need not wait. What is still under
+// way is cancelled. A lease that was lost is left to who has it.
+func (l *Lease) Release(ctx context.Context) error {
+	l.mu.Lock()
+	was := l.phase
+	l.mu.Unlock()
+	l.Close()
+	if was == lost || was == released {
+		return nil
+	}
+	for {
+		// A renewal that Close cancelled may have been stored, which changes the ETag.
+		err := l.opts.Store.Remove(ctx, l.opts.Key, l.etag, record{
+			SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Nonce: rand.Text(), Released: true}.encode())
+		if err == nil {
+			l.log.Info("the workspace was given back", "event", "lease_released", "instance", l.opts.Instance)
+			return nil
+		}
+		if !errors.Is(err, ErrChanged) {
+			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, ExpireAfter, err)
+		}
+		s, err := l.opts.Store.Read(ctx, l.opts.Key)
+		switch {
+		case errors.Is(err, ErrNoLease):
+			return nil
+		case err != nil:
+			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, ExpireAfter, err)
+		case s.Instance != l.opts.Instance || s.Released:
+			return nil
+		}
+		l.etag = s.etag
+	}
+}
