@@ -2,9 +2,22 @@ package contract
 
 import _ "embed"
 
-// YAML is contract.yaml, the contract as data. Package spec reads it. It is not
-// read here, because this package is linked into sandbox-init, and a YAML reader's
+// The contract as data. Package spec reads these files. They are not read here,
+// because this package is linked into sandbox-init, and a YAML reader's
 // initialisation would be paid at every start of a sandbox.
-//
-//go:embed contract.yaml
-var YAML []byte
+var (
+	// YAML is contract.yaml: the requirements.
+	//
+	//go:embed contract.yaml
+	YAML []byte
+
+	// VocabularyYAML is capabilities.yaml: the names that a manifest may use.
+	//
+	//go:embed capabilities.yaml
+	VocabularyYAML []byte
+
+	// ManifestSchema is the JSON Schema of /etc/sandbox/capabilities.json.
+	//
+	//go:embed manifest.schema.json
+	ManifestSchema []byte
+)
