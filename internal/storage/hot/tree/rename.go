@@ -1,0 +1,86 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rename moves an entry into a directory of the same Root, and never replaces what
+// has the name there (fs.ErrExist).
+func (d *Dir) Rename(name string, to *Dir, toName string) error {
+	if err := errors.Join(checkName("rename", d.path, name), checkName("rename", to.path, toName)); err != nil {
+		return err
+	}
+	if err := renameNew(d.fd, name, to.fd, toName); err != nil {
+		return fmt.Errorf("rename %q to %q: %w", Join(d.path, name), Join(to.path, toName), err)
+	}
+	return nil
+}
+
+// renameNew is renameat2(2) with RENAME_NOREPLACE. Where the file system does not
+// know the flag (EINVAL), link and unlink refuse a taken name as well; a directory
+// cannot be linked, and is moved when nothing has the name: rename(2) replaces empty
+// directories only.
+func renameNew(fd int, name string, toFD int, toName string) error {
+	err := unix.Renameat2(fd, name, toFD, toName, unix.RENAME_NOREPLACE)
+	if err != unix.EINVAL && err != unix.ENOSYS {
+		return err
+	}
+	err = unix.Linkat(fd, name, toFD, toName, 0)
+	switch err {
+	case nil:
+		return unix.Unlinkat(fd, name, 0)
+	case unix.EPERM: // a directory
+		var st unix.Stat_t
+		if e := unix.Fstatat(toFD, toName, &st, unix.AT_SYMLINK_NOFOLLOW); e != unix.ENOENT {
+			return unix.EEXIST
+		}
+		return unix.Renameat(fd, name, toFD, toName)
+	}
+	return err
+}
+
+// ErrChanged is the error of a Replace whose target was not what the caller had seen.
+var ErrChanged = errors.New("changed meanwhile")
+
+// ErrNotRegular is the error of opening a device, a socket, a FIFO or a directory as a file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// exchange puts temp in name's place and unlinks what was there, if that is still
+// what seen describes. The two trade places first (RENAME_EXCHANGE), so that what is
+// unlinked is what was looked at, whoever writes to name at the same moment.
+func (d *Dir) exchange(temp, name string, seen Info) error {
+	before, err := d.Lstat(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrChanged
+		}
+		return err
+	}
+	if before.Stat != seen.Stat {
+		return ErrChanged
+	}
+	switch err := unix.Renameat2(d.fd, temp, d.fd, name, unix.RENAME_EXCHANGE); err {
+	case nil:
+	case unix.EINVAL, unix.ENOSYS: // not known to this file system: the stat above is all there is
+		return unix.Renameat(d.fd, temp, d.fd, name)
+	case unix.ENOENT:
+		return ErrChanged
+	default:
+		return err
+	}
+	old, err := d.Lstat(temp)
+	if err != nil {
+		return err
+	}
+	if !old.SameContent(seen.Stat) || old.IsDir() {
+		if err := unix.Renameat2(d.fd, temp, d.fd, name, unix.RENAME_EXCHANGE); err != nil {
+			return fmt.Errorf("cannot put back what was changed meanwhile, it is %q now: %w", Join(d.path, temp), err)
+		}
+		return ErrChanged
+	}
+	return unix.Unlinkat(d.fd, temp, 0)
+}
