@@ -50,8 +50,34 @@ type State struct {
 	Cold       string `json:"cold,omitempty"`
 	ColdReason string `json:"cold_reason,omitempty"`
 
+	// Hydrate is what was brought from S3 before the workload started; nil until then.
+	Hydrate *Transfer `json:"hydrate,omitempty"`
+
+	// Flush is the result of the flush, nil until it has ended. Its UnsavedCount is what
+	// the exit code ExitUnsaved stands for.
+	Flush *FlushResult `json:"flush,omitempty"`
+
+	// ExitCode is the code that sandbox-init ends with, set together with PhaseExit. A
+	// container that is gone without it was killed: what was not yet in S3 is then on
+	// its volume alone.
+	ExitCode *int `json:"exit_code,omitempty"`
+
 	// Problem is the newest thing that an operator should know, in one sentence; empty when all is well.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Transfer counts what was moved between S3 and the sandbox.
+type Transfer struct {
+	Files int64         `json:"files"`
+	Bytes int64         `json:"bytes"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// FlushResult is what the flush did and what it could not save.
+type FlushResult struct {
+	Transfer
+	UnsavedCount int64  `json:"unsaved_count"`
+	Reason       string `json:"reason,omitempty"` // why not everything was saved
 }
 
 // Values of State.Isolation, State.Storage and State.Cold.
