@@ -1,0 +1,72 @@
+package privilege
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// ConfineWorkload takes rights from the calling thread's future children for good; the
+// caller has locked its goroutine to the thread and never unlocks it.
+//
+// The order matters: dropping from the bounding set takes CAP_SETPCAP, which the
+// thread has until its child becomes another user. The permitted set stays, since
+// SETUID and SETGID are needed by the fork itself.
+func (m Mode) ConfineWorkload() error {
+	if m == Root {
+		if err := limitBounding(0); err != nil {
+			return err
+		}
+	}
+	return noNewPrivs()
+}
+
+// ConfineStorage leaves the storage process, which stays UID 0, what it takes to write
+// the agent's files, and nothing else: a program that UID 0 executes gets no more than
+// the bounding set (capabilities(7)).
+func (m Mode) ConfineStorage() error {
+	if m == Root {
+		if err := limitBounding(1<<unix.CAP_CHOWN | 1<<unix.CAP_FOWNER | 1<<unix.CAP_DAC_OVERRIDE); err != nil {
+			return err
+		}
+	}
+	return noNewPrivs()
+}
+
+// limitBounding drops every capability but those in keep from the bounding set, and
+// empties the inheritable and ambient sets, which some engines fill.
+func limitBounding(keep uint64) error {
+	for number := 0; ; number++ {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) { // past the last capability of this kernel
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the capability bounding set: %w", err)
+		}
+		if has == 0 || keep&(1<<number) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(number), 0, 0, 0); err != nil {
+			return fmt.Errorf("cannot drop capability %d from the bounding set: %w", number, err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot clear the ambient capabilities: %w", err)
+	}
+	caps, err := getCaps()
+	if err != nil {
+		return err
+	}
+	caps.inheritable = 0
+	return setCaps(caps)
+}
+
+// noNewPrivs makes execve grant nothing: no SUID bits, no file capabilities.
+func noNewPrivs() error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot set no_new_privs: %w", err)
+	}
+	return nil
+}
