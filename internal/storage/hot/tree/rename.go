@@ -20,20 +20,24 @@ func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	return nil
 }
 
-// renameNew is renameat2(2) with RENAME_NOREPLACE. Where the file system does not
-// know the flag (EINVAL), link and unlink refuse a taken name as well; a directory
-// cannot be linked, and is moved when nothing has the name: rename(2) replaces empty
-// directories only.
+// renameNew is renameat2(2) with RENAME_NOREPLACE, where the file system knows it.
 func renameNew(fd int, name string, toFD int, toName string) error {
 	err := unix.Renameat2(fd, name, toFD, toName, unix.RENAME_NOREPLACE)
-	if err != unix.EINVAL && err != unix.ENOSYS {
-		return err
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		return renameByLink(fd, name, toFD, toName)
 	}
-	err = unix.Linkat(fd, name, toFD, toName, 0)
+	return err
+}
+
+// renameByLink does without the flag: link(2) refuses a taken name as well. A
+// directory cannot be linked, and is moved when nothing has the name: at worst
+// rename(2) then replaces an empty directory.
+func renameByLink(fd int, name string, toFD int, toName string) error {
+	err := unix.Linkat(fd, name, toFD, toName, 0)
 	switch err {
 	case nil:
 		return unix.Unlinkat(fd, name, 0)
-	case unix.EPERM: // a directory
+	case unix.EPERM:
 		var st unix.Stat_t
 		if e := unix.Fstatat(toFD, toName, &st, unix.AT_SYMLINK_NOFOLLOW); e != unix.ENOENT {
 			return unix.EEXIST
@@ -63,6 +67,11 @@ func (d *Dir) exchange(temp, name string, seen Info) error {
 	if before.Stat != seen.Stat {
 		return ErrChanged
 	}
+	return d.exchanged(temp, name, seen)
+}
+
+// exchanged is exchange from the moment at which name was looked at.
+func (d *Dir) exchanged(temp, name string, seen Info) error {
 	switch err := unix.Renameat2(d.fd, temp, d.fd, name, unix.RENAME_EXCHANGE); err {
 	case nil:
 	case unix.EINVAL, unix.ENOSYS: // not known to this file system: the stat above is all there is
