@@ -1,0 +1,108 @@
+# `make help` lists what there is. Everything sets up what it needs by itself: an
+# engine, the Debian image below ours, Go modules, Debian packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# What the programs say of themselves. A release gives it; it is never taken from the
+# commit, so that a commit which changes no code changes no binary and no image.
+VERSION ?= 0.1.0
+ARCH := $(shell go env GOARCH)
+
+# The same source gives the same bytes, on whatever machine and in whatever folder:
+# no C compiler, no paths, no state of the checkout, no flags of the user's own.
+GO_BUILD := GOFLAGS= CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0 \
+	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+
+GOLANGCI_LINT := v2.15.0
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ The two to begin with
+.PHONY: demo
+demo: programs core ## a sandbox is killed in the middle of its work; the next one finds it
+	@scripts/demo.sh
+
+.PHONY: test
+test: programs core test-packages ## everything: unit, script and container tests
+	@scripts/test.sh all
+
+##@ Programs
+.PHONY: build
+build: programs cross ## bin/sandbox-init and bin/sandbox, and both for amd64 and arm64
+
+.PHONY: programs
+programs: ## bin/sandbox-init and bin/sandbox for this machine alone
+	@$(MAKE) --no-print-directory bin/linux-$(ARCH)
+	@install -m 755 bin/linux-$(ARCH)/sandbox-init bin/linux-$(ARCH)/sandbox bin/
+
+.PHONY: cross
+cross: bin/linux-amd64 bin/linux-arm64 ## both programs in bin/linux-amd64 and bin/linux-arm64
+
+# go build knows what is up to date.
+.PHONY: bin/linux-amd64 bin/linux-arm64
+bin/linux-amd64 bin/linux-arm64:
+	@mkdir -p $@
+	GOARCH=$(@:bin/linux-%=%) $(GO_BUILD) -o $@/ ./cmd/sandbox-init ./cmd/sandbox
+
+.PHONY: generate
+generate: ## rewrites the files that are generated from others
+	go generate ./...
+
+##@ Images
+.PHONY: images
+images: base core ## base and core
+
+.PHONY: base
+base: programs ## the image matrx-sandbox-base: the lifecycle alone
+	@scripts/build-image.sh base matrx-sandbox-base:latest matrx-sandbox-base:$(VERSION)
+
+.PHONY: core
+core: base ## the image matrx-sandbox: base, and what an agent may count on
+	@scripts/build-image.sh core matrx-sandbox:latest matrx-sandbox:core matrx-sandbox:$(VERSION)
+
+.PHONY: engine
+engine: ## makes sure that a Docker engine answers
+	@scripts/ensure-engine.sh
+
+.PHONY: refresh
+refresh: ## takes up Debian's updates: rewrites images/debian.lock
+	@scripts/refresh-lock.sh
+
+##@ Tests
+.PHONY: test-unit
+test-unit: test-packages ## what needs no container, under the race detector
+	@scripts/test.sh unit
+
+.PHONY: test-e2e
+test-e2e: programs core test-packages ## what runs in containers; RUN=PATTERN narrows it
+	@scripts/test.sh e2e
+
+.PHONY: test-packages
+test-packages: ## installs the Debian packages that the tests use
+	@scripts/ensure-packages.sh scripts/test.apt
+
+.PHONY: lint
+lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, gofmt
+	@. scripts/apt.sh; need shellcheck shellcheck
+	golangci-lint-$(GOLANGCI_LINT) run
+	shellcheck --external-sources --source-path . $$(git ls-files 'scripts/*.sh' .ci/run 'images/*/build/*' 'images/*/files/*.sh') images/core/files/chromium
+
+.cache/bin/golangci-lint-$(GOLANGCI_LINT):
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@mv $(@D)/golangci-lint $@
+
+##@ The rest
+.PHONY: bench
+bench: programs core test-packages ## benchmarks, each against a named peer in the same run
+	go run ./bench
+
+.PHONY: clean
+clean: ## removes bin, .cache and the images that no container uses
+	rm -rf bin .cache
+	@scripts/remove-images.sh

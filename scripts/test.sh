@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# test.sh unit|e2e|all: runs the tests and ends with one summary of all of them.
+#
+# unit   every package but internal/e2e, under the race detector
+# e2e    internal/e2e: real containers, which need the images
+#
+# RUN narrows by go test's -run; FLAGS are more flags for go test.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/.."
+
+readonly GOTESTSUM=gotest.tools/gotestsum@v1.13.0
+
+# What gotestsum reads: go test's own JSON, of one run after the other.
+events() {
+  local failed=0 unit=() e2e=() package flags=()
+  read -r -a flags <<<"${FLAGS:-}"
+  if [ -n "${RUN:-}" ]; then
+    flags+=(-run "$RUN")
+  fi
+  # Outside the loop's condition, so that a tree that does not load is a failure.
+  local packages
+  packages=$(go list ./...)
+  for package in $packages; do
+    case $package in
+    */internal/e2e | */internal/e2e/*) e2e+=("$package") ;;
+    *) unit+=("$package") ;;
+    esac
+  done
+  if [ "$1" != e2e ]; then
+    CGO_ENABLED=1 go test -json -race -timeout 15m "${flags[@]}" "${unit[@]}" || failed=1
+  fi
+  if [ "$1" != unit ] && [ "${#e2e[@]}" -gt 0 ]; then
+    go test -json -timeout 30m "${flags[@]}" "${e2e[@]}" || failed=1
+  fi
+  return "$failed"
+}
+
+if [ "${1:-}" = events ]; then
+  events "$2"
+  exit
+fi
+case ${1:-} in
+unit | e2e | all) ;;
+*)
+  echo "usage: test.sh unit|e2e|all" >&2
+  exit 2
+  ;;
+esac
+exec go run "$GOTESTSUM" --format pkgname --format-icons text --hide-summary skipped \
+  --raw-command -- "$here/test.sh" events "$1"
