@@ -98,7 +98,7 @@ func TestAReleasedLeaseIsFree(t *testing.T) {
 		}
 		acquire(t, options(s, c, "two")).Close()
 		// Where a DELETE has no condition, a record says so instead.
-		s.overwrite(record{SandboxID: "two", Instance: "i-two", Released: true}.encode())
+		s.overwrite(recordOf("two", "i-two", true))
 		acquire(t, options(s, c, "three"))
 	})
 }
@@ -202,7 +202,7 @@ func TestAcquireRecognisesItsOwnWrite(t *testing.T) {
 		s.fault = func(int) fault {
 			if once {
 				once = false
-				s.overwrite(record{SandboxID: "one", Instance: "i-one"}.encode())
+				s.overwrite(recordOf("one", "i-one", false))
 			}
 			return answered
 		}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/matrx/sandbox/contract"
 )
 
 // fakeClock is boot time inside a synctest bubble. jump moves it without letting any timer
@@ -142,6 +144,10 @@ func (s *fakeStore) overwrite(body []byte) {
 }
 
 func always(f fault) func(int) fault { return func(int) fault { return f } }
+
+func recordOf(sandbox, instance string, released bool) []byte {
+	return record{LeaseHolder: contract.LeaseHolder{SandboxID: sandbox, Instance: instance, Released: released}}.encode()
+}
 
 // options for a sandbox named name, whose INSTANCE is i-name.
 func options(s *fakeStore, c *fakeClock, name string) Options {

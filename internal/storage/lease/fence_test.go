@@ -175,7 +175,7 @@ func TestLostAnswersLoseNothing(t *testing.T) {
 func takeFrom(t *testing.T, s *fakeStore, c *fakeClock) {
 	t.Helper()
 	time.Sleep(WriteFor)
-	s.overwrite(record{SandboxID: "two", Instance: "i-two"}.encode())
+	s.overwrite(recordOf("two", "i-two", false))
 }
 
 func TestALostLeaseStaysLost(t *testing.T) {
@@ -211,7 +211,7 @@ func TestALostLeaseStaysLost(t *testing.T) {
 		if s.writes != before {
 			t.Error("a lost lease was written")
 		}
-		s.overwrite(record{SandboxID: "three", Instance: "i-three"}.encode())
+		s.overwrite(recordOf("three", "i-three", false))
 		if err := l.Release(t.Context()); err != nil || s.body == nil {
 			t.Errorf("Release of a lost lease = %v, object there: %v", err, s.body != nil)
 		}
@@ -279,7 +279,7 @@ func TestReleaseLeavesTheSuccessorAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
-		s.overwrite(record{SandboxID: "two", Instance: "i-two"}.encode())
+		s.overwrite(recordOf("two", "i-two", false))
 		if err := l.Release(t.Context()); err != nil || s.body == nil {
 			t.Errorf("Release = %v, the successor's lease is there: %v", err, s.body != nil)
 		}

@@ -143,7 +143,7 @@ func (l *Lease) take(ctx context.Context) error {
 // that it is stored, moves the deadline.
 func (l *Lease) write(ctx context.Context, etag string) error {
 	sent := l.clock.Now() // before the request leaves: see the package comment
-	r := record{SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Nonce: rand.Text()}
+	r := l.record(false)
 	for nonce, sent := range l.unanswered {
 		if l.clock.Now()-sent >= WriteFor {
 			delete(l.unanswered, nonce)
@@ -173,6 +173,14 @@ func (l *Lease) confirm(etag string, sent time.Duration) {
 	if l.phase == doubt && now < l.deadline {
 		l.log.Info("S3 is written to again", "event", "lease_renewed", "instance", l.opts.Instance)
 		l.becomeLocked(held, nil)
+	}
+}
+
+// record is what we write: always another one.
+func (l *Lease) record(released bool) record {
+	return record{
+		LeaseHolder: contract.LeaseHolder{SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Released: released},
+		Nonce:       rand.Text(),
 	}
 }
 
@@ -246,8 +254,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	}
 	for {
 		// A renewal that Close cancelled may have been stored, which changes the ETag.
-		err := l.opts.Store.Remove(ctx, l.opts.Key, l.etag, record{
-			SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Nonce: rand.Text(), Released: true}.encode())
+		err := l.opts.Store.Remove(ctx, l.opts.Key, l.etag, l.record(true).encode())
 		if err == nil {
 			l.log.Info("the workspace was given back", "event", "lease_released", "instance", l.opts.Instance)
 			return nil

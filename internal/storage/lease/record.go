@@ -4,17 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/matrx/sandbox/contract"
 )
 
 // record is the lease's body. It is JSON so that an operator can read who holds a workspace
 // with any S3 tool.
 type record struct {
-	SandboxID string `json:"sandbox_id"`
-	Instance  string `json:"instance"`
+	contract.LeaseHolder
 	// Nonce is new in each write, so that no two writes have the same ETag.
 	Nonce string `json:"nonce"`
-	// Released says that the holder gave it back: anybody may take it at once.
-	Released bool `json:"released,omitempty"`
 }
 
 func (r record) encode() []byte {
