@@ -1,0 +1,155 @@
+package cache
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+)
+
+// The map of a dirty file of which something is missing still: which blocks are here, and
+// below which limit the others have to come from the object.
+//
+//	0   8  "coldmap1"
+//	8   8  limit, big endian
+//	16  8  size of the object, and so of the bitmap
+//	24  -  one bit a block, the first in the lowest bit of the first byte
+//
+// It is there exactly while something is missing. A byte of it is written after the block
+// that it speaks of, and both are in the kernel then: a SIGKILL between the two costs a
+// block that is fetched again, never one that is believed to be here.
+const (
+	mapSuffix = ".map"
+	mapMagic  = "coldmap1"
+	mapHeader = 24
+)
+
+// createMap writes the map of a file that is becoming dirty. With mu exclusive and wr.
+func (f *File) createMap(name string) error {
+	fd, err := os.OpenFile(f.c.dirtyName(name)+mapSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return full(err)
+	}
+	b := make([]byte, mapHeader, mapHeader+len(f.have)*8)
+	copy(b, mapMagic)
+	binary.BigEndian.PutUint64(b[8:], uint64(f.limit))
+	binary.BigEndian.PutUint64(b[16:], uint64(f.size.Load()))
+	for i := range f.have {
+		b = binary.LittleEndian.AppendUint64(b, atomic.LoadUint64(&f.have[i]))
+	}
+	if _, err := fd.WriteAt(b, 0); err != nil {
+		fd.Close()
+		os.Remove(fd.Name())
+		return full(err)
+	}
+	f.mapFD = fd
+	return nil
+}
+
+// writeMapByte writes the byte that has a block's bit, given the word that will have it.
+func (f *File) writeMapByte(block int64, word uint64) error {
+	at := block % 64 / 8
+	_, err := f.mapFD.WriteAt([]byte{byte(word >> (at * 8))}, mapHeader+block/64*8+at)
+	return full(err)
+}
+
+func (f *File) writeMapLimit(limit int64) error {
+	if f.mapFD == nil {
+		return nil
+	}
+	_, err := f.mapFD.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(limit)), 8)
+	return full(err)
+}
+
+func (f *File) dropMap() {
+	if f.mapFD != nil {
+		f.dropMapOf(f.name)
+	}
+}
+
+func (f *File) dropMapOf(name string) {
+	if f.mapFD != nil {
+		f.mapFD.Close()
+		f.mapFD = nil
+	}
+	os.Remove(f.c.dirtyName(name) + mapSuffix)
+}
+
+// OpenDirty takes up dirty content that an earlier process left.
+func (c *Cache) OpenDirty(name string) (*File, error) {
+	fd, err := os.OpenFile(c.dirtyName(name), os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take up cached content: %w", err)
+	}
+	info, err := fd.Stat()
+	if err != nil {
+		fd.Close()
+		return nil, fmt.Errorf("cannot take up cached content: %w", err)
+	}
+	f := &File{c: c, dirty: true, name: name, held: true}
+	f.size.Store(info.Size())
+	f.fd.Store(fd)
+	if err := f.readMap(); err != nil {
+		fd.Close()
+		return nil, err
+	}
+	f.account(0)
+	return f, nil
+}
+
+// readMap takes up the map of a dirty file; without one nothing is missing.
+func (f *File) readMap() error {
+	fd, err := os.OpenFile(f.c.dirtyName(f.name)+mapSuffix, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		f.whole.Store(true)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot take up cached content: %w", err)
+	}
+	b, err := io.ReadAll(fd)
+	if err != nil || len(b) < mapHeader || !bytes.HasPrefix(b, []byte(mapMagic)) {
+		fd.Close()
+		return fmt.Errorf("cannot take up cached content: %s is damaged", fd.Name())
+	}
+	limit := int64(binary.BigEndian.Uint64(b[8:]))
+	f.limit = min(limit, f.size.Load()) // a kill in Truncate
+	f.have = newBitmap(blocks(int64(binary.BigEndian.Uint64(b[16:]))))
+	if len(b) < mapHeader+len(f.have)*8 || f.limit < 0 {
+		fd.Close()
+		return fmt.Errorf("cannot take up cached content: %s is cut off", fd.Name())
+	}
+	for i := range f.have {
+		f.have[i] = binary.LittleEndian.Uint64(b[mapHeader+i*8:])
+	}
+	f.mapFD = fd
+	f.missing = blocks(f.limit) - f.have.count(blocks(f.limit))
+	if f.missing == 0 {
+		f.dropMap()
+		f.whole.Store(true)
+	} else if f.limit != limit {
+		return f.writeMapLimit(f.limit)
+	}
+	return nil
+}
+
+// dropStrayMaps removes maps whose file never became dirty: a kill in BeginDirty.
+func (c *Cache) dropStrayMaps() error {
+	d, err := os.ReadDir(filepath.Join(c.dir, "dirty"))
+	if err != nil {
+		return fmt.Errorf("cannot read the cold path's cache: %w", err)
+	}
+	for _, e := range d {
+		if base, ok := strings.CutSuffix(e.Name(), mapSuffix); ok {
+			if _, err := os.Lstat(c.dirtyName(base)); errors.Is(err, os.ErrNotExist) {
+				os.Remove(c.dirtyName(e.Name()))
+			}
+		}
+	}
+	return nil
+}

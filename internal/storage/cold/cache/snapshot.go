@@ -1,0 +1,156 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// maxCut is how much a truncation may preserve; when it takes more away, the snapshot is given
+// up. What is cut off is mostly wanted by nobody.
+const maxCut = 8 << 20
+
+// Snapshot is the content of a file at one moment, for an upload that writers need not wait
+// for: a block that is overwritten is first copied to a side file.
+type Snapshot struct {
+	f     *File
+	size  int64
+	side  *os.File // made with the first block
+	saved bitmap
+	bytes int64 // booked for the side file
+	err   error // given up
+}
+
+// Snapshot begins one; a file has one at a time, and must be whole.
+func (f *File) Snapshot() (*Snapshot, error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	if !f.whole.Load() {
+		return nil, ErrMissing
+	}
+	if f.snap != nil {
+		return nil, errors.New("cache: a second snapshot of a file")
+	}
+	if _, err := f.open(); err != nil {
+		return nil, err
+	}
+	f.snap = &Snapshot{f: f, size: f.size.Load()}
+	return f.snap, nil
+}
+
+// Size is how long the content is.
+func (s *Snapshot) Size() int64 { return s.size }
+
+// ReadAt implements io.ReaderAt. ErrSnapshot when it had to be given up.
+func (s *Snapshot) ReadAt(b []byte, off int64) (n int, err error) {
+	f := s.f
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	for n < len(b) && off < s.size {
+		part := min(s.size, (off/BlockSize+1)*BlockSize) - off
+		if rest := int64(len(b) - n); part > rest {
+			part = rest
+		}
+		from := f.fd.Load()
+		if s.saved != nil && s.saved.get(off/BlockSize) {
+			from = s.side
+		} else if s.saved == nil { // nothing was overwritten: no need to go block by block
+			part = min(s.size-off, int64(len(b)-n))
+		}
+		m, err := from.ReadAt(b[n:n+int(part)], off)
+		n += m
+		off += int64(m)
+		if int64(m) < part {
+			return n, fmt.Errorf("cannot read cached content at %d: %w", off, err)
+		}
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Close ends the snapshot.
+func (s *Snapshot) Close() {
+	s.f.wr.Lock()
+	defer s.f.wr.Unlock()
+	s.give(errors.New("cache: the snapshot is closed"))
+}
+
+// give ends the snapshot with the error that its reader gets. With File.wr.
+func (s *Snapshot) give(err error) {
+	if s.err != nil {
+		return
+	}
+	s.err = err
+	if s.f.snap == s {
+		s.f.snap = nil
+	}
+	if s.side != nil {
+		s.side.Close()
+		s.f.c.mu.Lock()
+		s.f.c.used -= s.bytes
+		s.f.c.notify()
+		s.f.c.mu.Unlock()
+	}
+}
+
+// preserve saves what a change of a range takes from the snapshot, if there is one. It never
+// fails the change: the snapshot is given up instead. With wr.
+func (f *File) preserve(off, end int64) {
+	s := f.snap
+	if s == nil || off >= s.size {
+		return
+	}
+	end = min(end, s.size)
+	if end-off > maxCut {
+		s.give(ErrSnapshot)
+		return
+	}
+	var buf []byte
+	for i := off / BlockSize; i < blocks(end); i++ {
+		if s.saved != nil && s.saved.get(i) {
+			continue
+		}
+		if buf == nil {
+			buf = make([]byte, BlockSize)
+		}
+		if err := s.save(i, buf); err != nil {
+			s.give(fmt.Errorf("%w (%w)", ErrSnapshot, err))
+			return
+		}
+	}
+}
+
+func (s *Snapshot) save(i int64, buf []byte) error {
+	if s.side == nil {
+		fd, err := os.OpenFile(filepath.Join(s.f.c.dir, "tmp", randomName()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		os.Remove(fd.Name())
+		s.side, s.saved = fd, newBitmap(blocks(s.size))
+	}
+	if err := s.f.c.reserve(BlockSize); err != nil {
+		return err
+	}
+	s.bytes += BlockSize
+	n := min(BlockSize, s.size-i*BlockSize)
+	if _, err := s.f.fd.Load().ReadAt(buf[:n], i*BlockSize); err != nil {
+		return err
+	}
+	if _, err := s.side.WriteAt(buf[:n], i*BlockSize); err != nil {
+		return err
+	}
+	s.saved.set(i)
+	return nil
+}

@@ -1,0 +1,230 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// BeginDirty turns content of an object into content of its own, under the name given: from
+// now on it may be written. What is missing of it still has to be filled from the object.
+func (f *File) BeginDirty(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	if f.dirty {
+		return nil
+	}
+	if _, err := f.open(); err != nil {
+		return err
+	}
+	if !f.whole.Load() {
+		if err := f.createMap(name); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(f.path(), f.c.dirtyName(name)); err != nil {
+		f.dropMapOf(name)
+		return full(err)
+	}
+	c := f.c
+	c.mu.Lock()
+	if !f.private() && c.clean[f.id] == f {
+		delete(c.clean, f.id)
+	}
+	f.uncount()
+	f.dirty, f.name, f.id = true, name, ID{}
+	c.mu.Unlock()
+	f.account(0)
+	return nil
+}
+
+// MarkClean says that S3 has the content as it is, as that version. It is evictable then.
+func (f *File) MarkClean(id ID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	if !f.dirty || !f.whole.Load() {
+		return fmt.Errorf("cache: MarkClean of content that is clean or not whole")
+	}
+	if f.snap != nil {
+		f.snap.give(ErrSnapshot)
+	}
+	c := f.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if other := c.clean[id]; other != nil {
+		if !other.held && other.mu.TryLock() {
+			name := c.dropClean(other)
+			other.mu.Unlock()
+			defer os.Remove(name)
+		} else { // a second holder of the same version, or being evicted: this one stays private
+			id = ID{}
+		}
+	}
+	private, n := randomName(), f.bytes
+	if f.size.Load() == 0 {
+		os.Remove(f.path()) // nothing to keep; made again by the next write
+		if fd := f.fd.Swap(nil); fd != nil {
+			fd.Close()
+		}
+	} else if err := rename(f.path(), c.pathOf(id, private, true)); err != nil {
+		return full(err)
+	}
+	f.dirty, f.id, f.name = false, id, private
+	c.used -= n
+	c.dirty -= n
+	f.bytes = 0
+	f.limit = f.size.Load()
+	f.countWhole()
+	if sparse := f.bytes - n; sparse > 0 && n < f.bytes/2 {
+		f.countLess(sparse)
+	}
+	if !f.private() {
+		c.clean[id] = f
+	}
+	c.notify()
+	return nil
+}
+
+// countLess corrects the books for a sparse file: its chunks share what it occupies.
+func (f *File) countLess(n int64) { // with c.mu
+	each := n / int64(len(f.chunks))
+	for _, ch := range f.chunks {
+		less := min(each, ch.bytes-1)
+		ch.bytes -= less
+		f.bytes -= less
+		f.c.used -= less
+	}
+}
+
+// WriteAt writes to dirty content. ErrMissing when a block that it changes in part is
+// missing: fill it and try again. ErrFull when there is no room. Fewer bytes than
+// asked for, without an error, when the disk became full in the middle.
+func (f *File) WriteAt(b []byte, off int64) (int, error) {
+	reserved := int64(len(b)) + 2*4096 // the edges of the file system's own blocks
+	if err := f.c.reserve(reserved); err != nil {
+		return 0, err
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	defer f.account(reserved)
+	if !f.dirty {
+		return 0, errors.New("cache: WriteAt of clean content")
+	}
+	end := off + int64(len(b))
+	_, fresh := f.lack(off, end) // a block that is missing becomes local
+	if fresh && f.tornBy(off, end) {
+		return 0, ErrMissing
+	}
+	f.preserve(off, end)
+	fd, err := f.open()
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.pwrite(fd, b, off)
+	if err != nil && fresh {
+		// The blocks that this made local would be filled over what was written of them.
+		return 0, err
+	}
+	if n > 0 && off+int64(n) > f.size.Load() {
+		f.size.Store(off + int64(n))
+	}
+	if err != nil {
+		if n > 0 {
+			err = nil
+		}
+		return n, err
+	}
+	if fresh {
+		err = f.arrived(off, end)
+	}
+	return n, err
+}
+
+// tornBy says that the range covers a missing block in part only.
+func (f *File) tornBy(off, end int64) bool {
+	for _, i := range []int64{off / BlockSize, (end - 1) / BlockSize} {
+		start, stop := i*BlockSize, min((i+1)*BlockSize, f.limit)
+		if start < f.limit && !f.have.get(i) && (off > start || end < stop) {
+			return true
+		}
+	}
+	return false
+}
+
+// arrived marks the blocks of a range as here, on disk first. With wr.
+func (f *File) arrived(off, end int64) error {
+	for i := off / BlockSize; i < blocks(min(end, f.limit)); i++ {
+		if f.have.get(i) {
+			continue
+		}
+		if f.mapFD != nil {
+			if err := f.writeMapByte(i, f.have[i/64]|1<<(i%64)); err != nil {
+				return err
+			}
+		}
+		f.have.set(i)
+		f.missing--
+	}
+	if f.missing == 0 {
+		return f.nowWhole()
+	}
+	return nil
+}
+
+// Truncate makes dirty content shorter or longer; what is added reads as zeros.
+func (f *File) Truncate(size int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	if !f.dirty {
+		return errors.New("cache: Truncate of clean content")
+	}
+	fd, err := f.open()
+	if err != nil {
+		return err
+	}
+	if size < f.size.Load() {
+		f.preserve(size, f.size.Load())
+	}
+	// The content first, the limit after it: a kill between the two leaves a limit that is
+	// too high for the size, and OpenDirty takes the lower one.
+	if err := fd.Truncate(size); err != nil {
+		return full(err)
+	}
+	f.size.Store(size)
+	f.account(0)
+	if f.whole.Load() || size >= f.limit {
+		f.limit = min(f.limit, size)
+		return nil
+	}
+	if err := f.writeMapLimit(size); err != nil {
+		return err
+	}
+	f.limit = size
+	f.missing = blocks(size) - f.have.count(blocks(size))
+	if f.missing == 0 {
+		return f.nowWhole()
+	}
+	return nil
+}
+
+// rename makes the target's directory when it is missing.
+func rename(from, to string) error {
+	err := os.Rename(from, to)
+	if errors.Is(err, syscall.ENOENT) {
+		if err := os.Mkdir(filepath.Dir(to), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		err = os.Rename(from, to)
+	}
+	return err
+}
