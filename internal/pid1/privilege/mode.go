@@ -95,4 +95,3 @@ func Undumpable() error {
 	}
 	return nil
 }
-

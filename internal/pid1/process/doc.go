@@ -9,7 +9,7 @@
 //     soon it comes.
 //   - A thread is made at boot or never. The Go runtime aborts the process when the
 //     kernel refuses it a thread, and a fork bomb in the container's process limit is
-//     just such a refusal. See Threads.
+//     just such a refusal. See internal/threads.
 //   - What a child must inherit (no_new_privs, the bounding set, the signal mask) is
 //     an attribute of the thread that forks. Each kind of child is therefore forked by
 //     a Spawner, a thread of its own that nothing else runs on.

@@ -95,3 +95,14 @@ func ForegroundTerminal() int {
 	}
 	return -1
 }
+
+// ReclaimForeground puts this process's own group back into the foreground of the
+// terminal that a command has left, and says whether there is such a terminal.
+func ReclaimForeground(fd int) bool {
+	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err != nil {
+		return false
+	}
+	// It fails when the terminal has hung up: then there is no foreground to have.
+	_ = TakeForeground(fd, syscall.Getpgrp())
+	return true
+}

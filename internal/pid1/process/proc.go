@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -99,8 +100,12 @@ func parseStat(line []byte) (Proc, error) {
 
 // Scope says which processes are this sandbox's.
 type Scope struct {
-	Self int // this process; as PID 1, everything else in the namespace is the sandbox's, else its descendants
-	Keep int // the storage process, or 0: neither it nor its descendants are
+	// Self is this process. As PID 1, everything else in the namespace is the
+	// sandbox's; else its descendants are.
+	Self int
+
+	// Kept are those that are left alone, with their descendants; see Reaper.Kept.
+	Kept func() []int
 }
 
 // Living lists the sandbox's processes that have not ended.
@@ -115,9 +120,11 @@ func (s Scope) Living() ([]Proc, error) {
 			all[pid] = p
 		}
 	}
+	// Asked after the scan: a kept process that the scan has seen is known by now.
+	kept := s.Kept()
 	var living []Proc
 	for _, p := range all {
-		if p.Alive() && s.owns(p, all) {
+		if p.Alive() && s.owns(p, all, kept) {
 			living = append(living, p)
 		}
 	}
@@ -125,11 +132,12 @@ func (s Scope) Living() ([]Proc, error) {
 }
 
 // owns follows the parents upwards. A parent that ended between two reads leaves the
-// chain broken for this scan; the child is our own in the next one, since we are its subreaper.
-func (s Scope) owns(p Proc, all map[int]Proc) bool {
-	for range len(all) + 1 {
+// chain broken for this scan; in the next one the child is ours, who are its subreaper.
+func (s Scope) owns(p Proc, all map[int]Proc, kept []int) bool {
+	// At most as many steps as there are processes: what was read is not one instant's.
+	for range len(all) {
 		switch {
-		case p.PID == s.Self, s.Keep != 0 && p.PID == s.Keep:
+		case p.PID == s.Self || slices.Contains(kept, p.PID):
 			return false
 		case p.PPID == s.Self:
 			return true

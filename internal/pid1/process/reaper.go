@@ -30,6 +30,7 @@ type Child struct {
 
 	reaper *Reaper
 	done   chan Status
+	kept   bool
 }
 
 // Status is how a process ended.
@@ -95,7 +96,7 @@ func (r *Reaper) reap() (n int) {
 
 // start forks under the lock: a child that ends before its number is known here
 // waits as a zombie until it is.
-func (r *Reaper) start(fork func() (int, error)) (*Child, error) {
+func (r *Reaper) start(fork func() (int, error), kept bool) (*Child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pid, err := fork()
@@ -103,7 +104,7 @@ func (r *Reaper) start(fork func() (int, error)) (*Child, error) {
 		return nil, err
 	}
 	done := make(chan Status, 1)
-	c := &Child{PID: pid, Done: done, reaper: r, done: done}
+	c := &Child{PID: pid, Done: done, reaper: r, done: done, kept: kept}
 	r.children[pid] = c
 	return c, nil
 }
@@ -137,4 +138,17 @@ func (c *Child) kill(pid int, sig syscall.Signal) error {
 func (r *Reaper) HasChildren() bool {
 	// With WNOWAIT nothing is taken, so that this need not be the reaper.
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
+}
+
+// Kept are the children that a Stop leaves alone. One that is being forked counts:
+// this waits until it has a number.
+func (r *Reaper) Kept() (pids []int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for pid, c := range r.children {
+		if c.kept {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

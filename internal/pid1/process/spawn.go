@@ -47,6 +47,9 @@ type Spec struct {
 	// Expendable raises the child's oom_score_adj, so that memory pressure ends it
 	// and its descendants before this process.
 	Expendable bool
+
+	// Kept: a Stop leaves it alone.
+	Kept bool
 }
 
 // NewSpawner makes the thread and runs confine on it, which may set attributes of the
@@ -103,7 +106,7 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 			return syscall.ForkExec(selfExe, foregroundArgv(spec), attr)
 		}
 		return forkExec(spec.Argv, attr)
-	})
+	}, spec.Kept)
 }
 
 // emptySignalMask unblocks every signal on this thread, whatever sandbox-init was

@@ -17,7 +17,9 @@ type Stop struct {
 	Log    *slog.Logger
 	Now    func() int64 // ns, of the clock of the deadlines
 	KillAt int64        // when SIGKILL follows
-	EndAt  int64        // when to give up on what SIGKILL does not end
+
+	// Patience is how long after SIGKILL to give up on what it has not ended, in ns.
+	Patience int64
 
 	// Command gets Signal in place of SIGTERM; nil: there is none.
 	Command *Child
@@ -27,6 +29,7 @@ type Stop struct {
 	known   map[identity]*target
 	watched int // targets with a pidfd
 	killed  bool
+	endAt   int64 // valid once killed
 }
 
 // identity names one process for ever: a number is reused, a number with its start is not.
@@ -58,7 +61,7 @@ func (s *Stop) Hurry() { s.hurry.set() }
 func (s *Stop) Close() { s.hurry.close() }
 
 // Run stops them all and returns those that could not be: they may not be signalled,
-// or SIGKILL has not ended them by EndAt. It must be called once.
+// or SIGKILL has not ended them. It must be called once.
 func (s *Stop) Run() (left []Proc, err error) {
 	defer s.prune(nil)
 	for {
@@ -70,7 +73,7 @@ func (s *Stop) Run() (left []Proc, err error) {
 		s.deadline(living)
 		fresh, waiting, unwatched := s.signal(living)
 		switch {
-		case s.Now() >= s.EndAt, waiting == 0 && !fresh:
+		case s.killed && s.Now() >= s.endAt, waiting == 0 && !fresh:
 			return living, nil
 		case waiting > 0:
 			s.wait(fresh || unwatched)
@@ -84,6 +87,7 @@ func (s *Stop) deadline(living []Proc) {
 		return
 	}
 	s.killed = true
+	s.endAt = s.Now() + s.Patience
 	if len(living) > 0 {
 		s.Log.Warn("processes are left and are killed", "event", "drain_kill", "count", len(living), "processes", Names(living))
 	}

@@ -20,9 +20,9 @@ const rescan = 10 * time.Millisecond
 // changes it returns soon in any case.
 func (s *Stop) wait(changing bool) {
 	again := s.Now() + int64(rescan)
-	due := s.EndAt
-	if !s.killed {
-		due = min(due, s.KillAt)
+	due := s.KillAt
+	if s.killed {
+		due = s.endAt
 	}
 	if changing {
 		due = min(due, again)

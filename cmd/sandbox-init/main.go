@@ -1,0 +1,56 @@
+// Command sandbox-init is PID 1 of a sandbox, and the storage process beside it.
+//
+//	sandbox-init [--] [COMMAND ARG...]   supervise COMMAND; without one, an idle sandbox
+//	sandbox-init version
+//
+// The image's ENTRYPOINT ends in "--", so that a command may have any name.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/matrx/sandbox/internal/pid1/lifecycle"
+	"github.com/matrx/sandbox/internal/pid1/process"
+)
+
+// version is set by the linker (-X main.version=...).
+var version = "devel"
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	if len(args) == 0 {
+		return lifecycle.Main(nil, version)
+	}
+	switch args[0] {
+	case "--":
+		return lifecycle.Main(args[1:], version)
+	case "version", "--version", "-version":
+		fmt.Println("sandbox-init", version)
+		return 0
+	case "help", "--help", "-help", "-h":
+		fmt.Print(usage)
+		return 0
+	case process.ForegroundRole:
+		return process.ExecInForeground(args[1:])
+	}
+	if args[0] != "" && args[0][0] == '-' {
+		fmt.Fprintf(os.Stderr, "sandbox-init: unknown flag %s; see sandbox-init --help\n", args[0])
+		return 2
+	}
+	return lifecycle.Main(args, version)
+}
+
+const usage = `Usage:
+  sandbox-init [--] [COMMAND ARG...]   supervise COMMAND as the agent; without one, an
+                                       idle sandbox until it is stopped
+  sandbox-init version                 print the version
+
+Configured by environment variables and /opt/sandbox/config/sandbox.conf.
+Exit codes: the command's own, or 128+n when signal n ended it; 74 not everything
+was saved; 75 the workspace could not be had; 78 the configuration is wrong;
+126 the command could not be executed; 127 it was not found.
+`

@@ -1,0 +1,28 @@
+package lifecycle
+
+import (
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// flush lets the storage process save the rest, and returns the exit code: the
+// workload's, unless something is not safe in S3.
+func (s *sandbox) flush(code int) int {
+	s.state.update(func(st *contract.State) { st.Phase = contract.PhaseFlush })
+	s.storage.flush(wire.Deadline{Boottime: s.budget.flush})
+	for s.storage.flushed == nil {
+		if s.next(s.budget.end) == evDeadline {
+			s.log.Error("not everything is saved: the storage process has not answered in time",
+				"event", "unsaved", "pid", s.state.state.StoragePID, "hint", "a restart of the same container saves what is missing; "+contract.EnvShutdownTimeout+" gives it more time")
+			return contract.ExitUnsaved
+		}
+	}
+	f := s.storage.flushed
+	if f.UnsavedCount > 0 || f.Reason != "" {
+		s.log.Error("not everything is saved", "event", "unsaved", "count", f.UnsavedCount, "reason", f.Reason, "files", f.Unsaved,
+			"hint", "a restart of the same container saves what is missing")
+		return contract.ExitUnsaved
+	}
+	s.log.Info("everything is saved", "event", "flushed", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String())
+	return code
+}

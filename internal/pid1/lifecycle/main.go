@@ -1,0 +1,120 @@
+package lifecycle
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/pid1/privilege"
+	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/threads"
+)
+
+// Main reads the configuration of this process, runs a sandbox in it and returns its
+// exit code. It never returns before everything that it has started has ended or been
+// given up.
+func Main(command []string, version string) int {
+	// Signals first: from here on none is lost, and a SIGTERM waits for its turn.
+	signals := process.Signals()
+	mode, modeErr := privilege.Detect()
+	cfg, err := config.Load(os.Environ(), contract.ConfigFile)
+	if err = join(err, modeErr); err != nil {
+		log := newLog(os.Stderr, isTerminal(2), "error")
+		log.Error("cannot start the sandbox", "event", "config_invalid", "error", err.Error())
+		return contract.ExitConfig
+	}
+	return Run(Options{
+		Command:     command,
+		Config:      cfg,
+		Mode:        mode,
+		Environ:     os.Environ(),
+		Version:     version,
+		HooksDir:    contract.HooksDir,
+		StorageArgv: []string{"/proc/self/exe", "storage"},
+	}, signals)
+}
+
+// join puts two errors into one line; errors.Join makes two.
+func join(a, b error) error {
+	if a != nil && b != nil {
+		return fmt.Errorf("%w; %w", b, a)
+	}
+	if a == nil {
+		return b
+	}
+	return a
+}
+
+// Run is Main with everything given. It may be called once in a process: it takes
+// over SIGCHLD, the umask and the process's attributes. signals is process.Signals().
+func Run(opts Options, signals <-chan os.Signal) int {
+	syscall.Umask(0o022)
+	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
+
+	out := newLogWriter(2)
+	log := newLog(out, isTerminal(2), opts.Config.LogLevel)
+	defer func() {
+		if n := out.dropped.Load(); n > 0 {
+			log.Warn("log lines were dropped, since nobody read them", "event", "log_dropped", "count", n)
+		}
+		out.close(lastWords)
+	}()
+
+	s := &sandbox{Options: opts, log: log, signals: signals, drained: make(chan []process.Proc, 1)}
+	s.ready = readyFile(opts.Config.ReadyFile)
+	s.state = newStateFile(opts.Config.RunDir, log, contract.State{
+		Phase:     contract.PhaseBoot,
+		SandboxID: opts.Config.SandboxID,
+		UserID:    opts.Config.UserID,
+		Version:   opts.Version,
+		PID:       os.Getpid(),
+		StartedAt: time.Now().UTC(),
+		HotPath:   opts.Config.HotPath,
+		ColdPath:  opts.Config.ColdPath,
+		Isolation: opts.Mode.Isolation(),
+		Storage:   contract.StorageNone,
+		Cold:      contract.ColdNone,
+	})
+	if err := s.own(); err != nil {
+		log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())
+		return contract.ExitConfig
+	}
+	defer s.alarm.close()
+	return s.run()
+}
+
+// own makes what lives as long as this process, while threads can still be had.
+func (s *sandbox) own() (err error) {
+	if os.Getpid() != 1 {
+		// Orphans of the workload become ours instead of PID 1's (prctl(2)).
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("cannot become the subreaper: %w", err)
+		}
+	}
+	if s.null, err = os.Open(os.DevNull); err != nil {
+		return fmt.Errorf("cannot open %s: %w", os.DevNull, err)
+	}
+	s.reaper = process.NewReaper()
+	if s.agents, err = s.reaper.NewSpawner(s.Mode.ConfineWorkload); err != nil {
+		return err
+	}
+	if s.Config.HasStorage() {
+		spawner, err := s.reaper.NewSpawner(s.Mode.ConfineStorage)
+		if err != nil {
+			return err
+		}
+		s.storage = newStorage(s, spawner)
+	}
+	if s.alarm, err = newAlarm(); err != nil {
+		return err
+	}
+	threads.Reserve(blockingThreads)
+	// After the spawners: they have opened what of /proc/self is root's from here on.
+	return privilege.Undumpable()
+}

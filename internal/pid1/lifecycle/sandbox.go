@@ -1,0 +1,105 @@
+package lifecycle
+
+import (
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/pid1/privilege"
+	"github.com/matrx/sandbox/internal/pid1/process"
+)
+
+// Options is all that a sandbox depends on.
+type Options struct {
+	Command []string // empty: an idle sandbox, until it is stopped
+	Config  *config.Config
+	Mode    privilege.Mode
+	Environ []string // this process's own; os.Environ
+	Version string
+
+	// HooksDir has pre-start.d and pre-stop.d; contract.HooksDir.
+	HooksDir string
+
+	// StorageArgv starts the storage process; its first element is a path.
+	StorageArgv []string
+}
+
+// sandbox is the one that this process supervises. Its fields belong to the goroutine
+// that runs it.
+type sandbox struct {
+	Options
+	log   *slog.Logger
+	state *stateFile
+	ready readyFile
+	env   []string // the workload's
+
+	reaper  *process.Reaper
+	agents  *process.Spawner // forks what runs as the agent
+	signals <-chan os.Signal
+	alarm   *alarm
+
+	command *process.Child // nil: not started, or an idle sandbox
+	ended   bool           // command has ended, with
+	status  process.Status // this
+
+	hook     *process.Child // the one that runs now
+	hookDone process.Status
+
+	stopping *process.Stop // while the drain stops the processes
+	drained  chan []process.Proc
+	left     []process.Proc // what the drain could not stop
+
+	stops      int            // how often SIGTERM or SIGINT came
+	stopSignal syscall.Signal // the first
+	budget     budget         // valid once stops > 0 or ended
+
+	storage *storage // nil: nothing is kept
+	cold    coldState
+	null    *os.File // /dev/null, the stdin of what is not the command
+}
+
+// Threads that block at the same time: the log, the forks of the workload and of
+// storage, the reaper, the drain, and this goroutine. threads.Reserve adds some for the
+// runtime and for short calls, which three of these are.
+const blockingThreads = 4
+
+// lastWords is how long exit waits for a reader of the log who has stopped reading.
+const lastWords = time.Second
+
+// run takes the sandbox from boot to its exit code.
+func (s *sandbox) run() int {
+	if code := s.boot(); code != 0 {
+		return s.exit(code)
+	}
+	if s.storage != nil {
+		if code, ok := s.hydrate(); !ok {
+			return s.exit(code)
+		}
+	}
+	code := s.work()
+	code = s.drain(code)
+	if s.storage != nil {
+		code = s.flush(code)
+	}
+	return s.exit(code)
+}
+
+// exit is the last state.
+func (s *sandbox) exit(code int) int {
+	s.storage.end()
+	s.state.update(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseExit, false })
+	s.log.Info("the sandbox ends", "event", "exit", "code", code)
+	return code
+}
+
+// notRun is the exit code of a sandbox that was stopped before its command ran: what a
+// command that this signal ends would have had. An idle one has done all it was asked.
+func (s *sandbox) notRun() int {
+	if len(s.Command) == 0 {
+		return 0
+	}
+	return contract.ExitSignalBase + int(s.stopSignal)
+}
