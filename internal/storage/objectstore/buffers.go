@@ -1,0 +1,56 @@
+package objectstore
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"sync"
+)
+
+// smallBody is the size up to which a body is read once, into memory, and sent from there.
+// A larger one is read twice, for its checksum and to be sent, and never held.
+const smallBody = 64 << 10
+
+// buffers are reused: a fresh one for each of ten thousand small objects is most of what
+// the collector would have to do.
+var buffers = sync.Pool{New: func() any { return new([smallBody]byte) }}
+
+// sums are the checksums of a body that is about to be sent.
+type sums struct {
+	crc    uint32
+	sha256 string // only where it is signed
+}
+
+// sumsOf reads [offset, offset+size) of r. A body that is shorter is io.ErrUnexpectedEOF: it
+// changes while it is read.
+func sumsOf(r io.ReaderAt, offset, size int64, signed bool) (s sums, err error) {
+	buf := buffers.Get().(*[smallBody]byte)
+	defer buffers.Put(buf)
+	var sha hash.Hash
+	if signed {
+		sha = sha256.New()
+	}
+	table := castagnoli()
+	for done := int64(0); done < size; {
+		b := buf[:min(int64(len(buf)), size-done)]
+		n, err := r.ReadAt(b, offset+done)
+		if n < len(b) {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return s, fmt.Errorf("reading what is to be written: %w", err)
+		}
+		s.crc = crc32.Update(s.crc, table, b)
+		if sha != nil {
+			sha.Write(b)
+		}
+		done += int64(n)
+	}
+	if sha != nil {
+		s.sha256 = hex.EncodeToString(sha.Sum(nil))
+	}
+	return s, nil
+}

@@ -1,0 +1,240 @@
+package objectstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// roleTimeout bounds one request to a service that hands out credentials: they are all
+// next door, and where there is none nothing may answer at all.
+const roleTimeout = 5 * time.Second
+
+// ask sends one request and gives the body of a 200.
+func ask(ctx context.Context, client *http.Client, method, url string, header http.Header, body string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, roleTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(b[:min(len(b), 300)]))}
+	}
+	return b, nil
+}
+
+type statusError struct {
+	status int
+	body   string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("HTTP %d %q", e.status, e.body) }
+
+// passing says that asking again may help: no answer, or one that says so.
+func passing(err error) bool {
+	var s *statusError
+	return !errors.As(err, &s) || s.status >= 500 || s.status == http.StatusTooManyRequests
+}
+
+// roleAnswer is what the instance's and the container's service answer.
+type roleAnswer struct {
+	Code            string
+	Message         string
+	AccessKeyID     string `json:"AccessKeyId"`
+	SecretAccessKey string
+	Token           string
+	Expiration      time.Time
+}
+
+func (a *roleAnswer) credentials() (Credentials, error) {
+	if a.Code != "" && a.Code != "Success" {
+		return Credentials{}, fmt.Errorf("%s %s", a.Code, a.Message)
+	}
+	if a.AccessKeyID == "" || a.SecretAccessKey == "" {
+		return Credentials{}, errors.New("the answer has no key")
+	}
+	c := Credentials{AccessKey: a.AccessKeyID, Secret: a.SecretAccessKey, Token: a.Token, Expires: a.Expiration}
+	if !c.Expires.IsZero() {
+		c.Renew = c.Expires.Add(-renewBefore)
+	}
+	return c, nil
+}
+
+// container asks the agent of ECS or of EKS Pod Identity ("Container credential provider").
+type container struct {
+	url, token, tokenFile string
+	client                *http.Client
+}
+
+const ecsAgent = "http://169.254.170.2"
+
+func newContainerSource(relative, full, token, tokenFile string, client *http.Client) (source, error) {
+	if relative != "" {
+		return &container{ecsAgent + relative, token, tokenFile, client}, nil
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%q is no URL", full)
+	}
+	// The token would go to whoever is named there: over http only to where nobody else listens.
+	switch h := u.Hostname(); {
+	case u.Scheme == "https", loopback(h), h == "169.254.170.2", h == "169.254.170.23", h == "fd00:ec2::23":
+	default:
+		return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%q: over http only loopback, 169.254.170.2, 169.254.170.23 and fd00:ec2::23 are allowed", full)
+	}
+	return &container{full, token, tokenFile, client}, nil
+}
+
+func (c *container) String() string { return "the container's role at " + c.url }
+
+func (c *container) read(ctx context.Context) (Credentials, error) {
+	h := http.Header{}
+	token := c.token
+	if c.tokenFile != "" { // rotated, so read every time
+		b, err := os.ReadFile(c.tokenFile)
+		if err != nil {
+			return Credentials{}, &sourceError{from: c.String(), err: err, hint: "make AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE readable for sandbox-init"}
+		}
+		token = strings.TrimSpace(string(b))
+	}
+	if token != "" {
+		h.Set("Authorization", token)
+	}
+	return askRole(ctx, c.client, c.url, h, c.String())
+}
+
+func askRole(ctx context.Context, client *http.Client, url string, h http.Header, from string) (Credentials, error) {
+	b, err := ask(ctx, client, http.MethodGet, url, h, "")
+	if err == nil {
+		var a roleAnswer
+		if err = json.Unmarshal(b, &a); err == nil {
+			var c Credentials
+			if c, err = a.credentials(); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return Credentials{}, &sourceError{from: from, err: err, passing: passing(err), hint: "check the role, or give S3_CREDENTIALS_FILE"}
+}
+
+// instance asks EC2's metadata service, version 2 ("Use the Instance Metadata Service").
+type instance struct {
+	base   string
+	client *http.Client
+}
+
+func newInstanceSource(base string, client *http.Client) source {
+	if base == "" {
+		base = "http://169.254.169.254"
+	}
+	return &instance{strings.TrimRight(base, "/"), client}
+}
+
+func (i *instance) String() string { return "the instance's role at " + i.base }
+
+func (i *instance) read(ctx context.Context) (Credentials, error) {
+	fail := func(err error) (Credentials, error) {
+		return Credentials{}, &sourceError{from: i.String(), err: err, passing: passing(err),
+			hint: "this host has no role: give S3_CREDENTIALS_FILE (in a container on EC2, the metadata service needs a hop limit of 2)"}
+	}
+	token, err := ask(ctx, i.client, http.MethodPut, i.base+"/latest/api/token", http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {"21600"}}, "")
+	if err != nil {
+		return fail(err)
+	}
+	h := http.Header{"X-Aws-Ec2-Metadata-Token": {strings.TrimSpace(string(token))}}
+	const path = "/latest/meta-data/iam/security-credentials/"
+	roles, err := ask(ctx, i.client, http.MethodGet, i.base+path, h, "")
+	if err != nil {
+		return fail(err)
+	}
+	role, _, _ := strings.Cut(strings.TrimSpace(string(roles)), "\n")
+	if role == "" {
+		return fail(&statusError{http.StatusOK, "no role is attached"})
+	}
+	return askRole(ctx, i.client, i.base+path+url.PathEscape(role), h, i.String())
+}
+
+// webIdentity trades a token of Kubernetes for credentials (AssumeRoleWithWebIdentity, AWS
+// STS API reference). The request is not signed, the token is the proof.
+type webIdentity struct {
+	file, role, session, endpoint string
+	client                        *http.Client
+}
+
+func newWebIdentity(file, role, session, region, endpoint string, client *http.Client) source {
+	if session == "" {
+		session = "matrx-sandbox"
+	}
+	if endpoint == "" {
+		endpoint = "https://sts." + region + "." + dnsSuffix(region)
+	}
+	return &webIdentity{file, role, session, endpoint, client}
+}
+
+func (w *webIdentity) String() string {
+	return fmt.Sprintf("the role %q by AWS_WEB_IDENTITY_TOKEN_FILE=%q", w.role, w.file)
+}
+
+func (w *webIdentity) read(ctx context.Context) (Credentials, error) {
+	fail := func(err error, passing bool) (Credentials, error) {
+		return Credentials{}, &sourceError{from: w.String(), err: err, passing: passing, hint: "check the role's trust policy and the token"}
+	}
+	token, err := os.ReadFile(w.file) // rotated, so read every time
+	if err != nil {
+		return fail(err, false)
+	}
+	form := url.Values{
+		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
+		"RoleArn": {w.role}, "RoleSessionName": {w.session}, "WebIdentityToken": {strings.TrimSpace(string(token))},
+	}
+	b, err := ask(ctx, w.client, http.MethodPost, w.endpoint+"/", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
+	if err != nil {
+		return fail(err, passing(err))
+	}
+	var a roleAnswer
+	err = scanXML(b, func(parent, name, text []byte) error {
+		if string(parent) != "Credentials" {
+			return nil
+		}
+		var err error
+		switch v := unescapeXML(text); string(name) {
+		case "AccessKeyId":
+			a.AccessKeyID = v
+		case "SecretAccessKey":
+			a.SecretAccessKey = v
+		case "SessionToken":
+			a.Token = v
+		case "Expiration":
+			a.Expiration, err = time.Parse(time.RFC3339, v)
+		}
+		return err
+	})
+	if err != nil {
+		return fail(err, true)
+	}
+	c, err := a.credentials()
+	if err != nil {
+		return fail(err, false)
+	}
+	return c, nil
+}

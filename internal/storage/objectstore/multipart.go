@@ -1,0 +1,292 @@
+package objectstore
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Limits of multipart uploads ("Amazon S3 multipart upload limits").
+const (
+	minPart  = 5 << 20
+	maxPart  = 5 << 30
+	maxParts = 10_000
+)
+
+// part is one part of an upload: where it lies in the body, and what the store said of it.
+type part struct {
+	offset, size int64
+	crc          uint32
+	etag         string
+	done         bool
+}
+
+// upload is a multipart upload under way.
+type upload struct {
+	store *Store
+	key   string
+	id    string
+	body  io.ReaderAt
+	parts []part
+}
+
+// putParts writes an object in parts. They are read from body while they are sent, and
+// twice, so that none is ever held in memory.
+func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size int64, o PutOptions) (Object, error) {
+	parts, err := cut(size, s.options.PartSize)
+	if err != nil {
+		return Object{}, s.fail(&request{verb: verbPut, key: key}, ErrTooLarge, err)
+	}
+	u := &upload{store: s, key: key, id: o.UploadID, body: body, parts: parts}
+	obj, err := u.run(ctx, size, o)
+	if errors.Is(err, ErrNoUpload) && o.UploadID != "" {
+		s.log.Info("a multipart upload that was broken off is gone; beginning anew", "event", "s3_upload_gone", "key", key)
+		o.UploadID = ""
+		u = &upload{store: s, key: key, body: body, parts: cutMust(size, s.options.PartSize)}
+		obj, err = u.run(ctx, size, o)
+	}
+	if err != nil && u.id != "" && (o.OnUploadID == nil || errors.Is(err, ErrPrecondition)) {
+		u.abandon(ctx)
+	}
+	return obj, err
+}
+
+// cut divides a body into parts of equal size, the last one aside.
+func cut(size, partSize int64) ([]part, error) {
+	const mib = 1 << 20
+	if least := (size + maxParts - 1) / maxParts; partSize < least {
+		partSize = (least + mib - 1) / mib * mib
+	}
+	if partSize > maxPart {
+		return nil, fmt.Errorf("%d bytes do not fit into %d parts", size, maxParts)
+	}
+	return cutMust(size, partSize), nil
+}
+
+func cutMust(size, partSize int64) []part {
+	var parts []part
+	for off := int64(0); off < size; off += partSize {
+		parts = append(parts, part{offset: off, size: min(partSize, size-off)})
+	}
+	return parts
+}
+
+func (u *upload) run(ctx context.Context, size int64, o PutOptions) (Object, error) {
+	if u.id == "" {
+		if err := u.create(ctx, o.Metadata); err != nil {
+			return Object{}, err
+		}
+		if o.OnUploadID != nil {
+			o.OnUploadID(u.id)
+		}
+	} else if err := u.recall(ctx); err != nil {
+		return Object{}, err
+	}
+	if err := u.send(ctx); err != nil {
+		return Object{}, err
+	}
+	return u.complete(ctx, size, o)
+}
+
+// create begins an upload whose checksum will be that of the whole content.
+func (u *upload) create(ctx context.Context, meta map[string]string) error {
+	r := &request{verb: verbCreate, method: http.MethodPost, key: u.key, query: "uploads="}
+	r.set("X-Amz-Checksum-Algorithm", "CRC32C")
+	r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	setMetadata(r, meta)
+	r.document = func(b []byte) error {
+		u.id = ""
+		err := scanXML(b, func(parent, name, text []byte) error {
+			if string(name) == "UploadId" {
+				u.id = unescapeXML(text)
+			}
+			return nil
+		})
+		if err == nil && u.id == "" {
+			err = errXML
+		}
+		return err
+	}
+	_, err := u.store.do(ctx, r)
+	return err
+}
+
+// send uploads what is not there yet, several parts at a time.
+func (u *upload) send(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(u.store.options.Parts)
+	for i := range u.parts {
+		if gctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return u.sendPart(gctx, i) })
+	}
+	return join(g.Wait(), context.Cause(ctx))
+}
+
+func (u *upload) sendPart(ctx context.Context, i int) error {
+	p := &u.parts[i]
+	sum, err := sumsOf(u.body, p.offset, p.size, !u.store.endpoint.private)
+	if err != nil {
+		return u.store.fail(&request{verb: verbPart, key: u.key}, nil, err)
+	}
+	if p.done && p.crc == sum.crc {
+		return nil
+	}
+	p.crc, p.done = sum.crc, false
+	r := &request{
+		verb: verbPart, method: http.MethodPut, key: u.key,
+		query: "partNumber=" + strconv.Itoa(i+1) + "&uploadId=" + escapeQuery(u.id),
+		body:  io.NewSectionReader(u.body, p.offset, p.size), size: p.size, sha256: sum.sha256,
+	}
+	r.set("X-Amz-Checksum-Crc32c", crcValue(p.crc))
+	resp, err := u.store.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	p.etag, p.done = bare(resp.Header.Get("Etag")), true
+	return nil
+}
+
+// complete makes the object of its parts.
+func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object, error) {
+	s := u.store
+	var doc strings.Builder
+	doc.WriteString(`<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`)
+	whole := uint32(0)
+	for i, p := range u.parts {
+		fmt.Fprintf(&doc, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag><ChecksumCRC32C>%s</ChecksumCRC32C></Part>", i+1, escapeXML(p.etag), crcValue(p.crc))
+		if i == 0 {
+			whole = p.crc
+		} else {
+			whole = combineCRC32C(whole, p.crc, p.size)
+		}
+	}
+	doc.WriteString("</CompleteMultipartUpload>")
+	body := strings.NewReader(doc.String())
+	sum, err := sumsOf(body, 0, body.Size(), !s.endpoint.private)
+	if err != nil {
+		return Object{}, err
+	}
+	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + escapeQuery(u.id), body: body, size: body.Size(), sha256: sum.sha256}
+	r.set("Content-Type", "application/xml")
+	r.set("X-Amz-Checksum-Crc32c", crcValue(whole))
+	r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
+	if err := s.condition(ctx, r, o.Condition, s.conditional.Load().Complete); err != nil {
+		return Object{}, err
+	}
+	var etag string
+	r.document = func(b []byte) error {
+		etag = ""
+		return scanXML(b, func(parent, name, text []byte) error {
+			if string(name) == "ETag" {
+				etag = bare(unescapeXML(text))
+			}
+			return nil
+		})
+	}
+	resp, err := s.do(ctx, r)
+	if err != nil {
+		return s.own(ctx, r, o.Metadata, err)
+	}
+	obj := written(u.key, size, resp.Header, o.Metadata)
+	obj.ETag = etag
+	return obj, nil
+}
+
+// recall asks which parts of an upload the store has. What it says is only believed of
+// parts that lie where ours do and whose checksum it kept; sendPart then compares that
+// checksum with the body's.
+func (u *upload) recall(ctx context.Context) error {
+	for marker := ""; ; {
+		r := &request{verb: verbListParts, method: http.MethodGet, key: u.key}
+		if marker != "" {
+			r.query = "part-number-marker=" + marker + "&"
+		}
+		r.query += "uploadId=" + escapeQuery(u.id)
+		var next string
+		r.document = func(b []byte) (err error) {
+			next, err = u.parseParts(b)
+			return err
+		}
+		if _, err := u.store.do(ctx, r); err != nil {
+			return err
+		}
+		if next == "" || next == marker {
+			return nil
+		}
+		marker = next
+	}
+}
+
+// parseParts reads a ListPartsResult; next is empty at the end of the list.
+func (u *upload) parseParts(b []byte) (next string, err error) {
+	var cur part
+	number, truncated := 0, false
+	err = scanXML(b, func(parent, name, text []byte) (err error) {
+		v := unescapeXML(text)
+		switch string(parent) {
+		case "Part":
+			switch string(name) {
+			case "PartNumber":
+				number, err = strconv.Atoi(v)
+			case "ETag":
+				cur.etag = bare(v)
+			case "Size":
+				cur.size, err = strconv.ParseInt(v, 10, 64)
+			case "ChecksumCRC32C":
+				if sum, e := base64.StdEncoding.DecodeString(v); e == nil && len(sum) == 4 {
+					cur.crc, cur.done = uint32(bigEndian(sum)), true
+				}
+			}
+		case "ListPartsResult":
+			switch string(name) {
+			case "Part":
+				if i := number - 1; cur.done && i >= 0 && i < len(u.parts) && u.parts[i].size == cur.size {
+					p := &u.parts[i]
+					p.crc, p.etag, p.done = cur.crc, cur.etag, true
+				}
+				cur, number = part{}, 0
+			case "IsTruncated":
+				truncated, err = strconv.ParseBool(v)
+			case "NextPartNumberMarker":
+				next = v
+			}
+		}
+		return err
+	})
+	if !truncated {
+		next = ""
+	}
+	return next, err
+}
+
+// abandonTime bounds the abort of an upload whose Put has failed, and perhaps because its context ended.
+const abandonTime = 5 * time.Second
+
+func (u *upload) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
+	defer cancel()
+	if err := u.store.Abort(ctx, u.key, u.id); err != nil {
+		u.store.log.Warn("an upload could not be given up; its parts stay in the bucket until a lifecycle rule removes them",
+			"event", "s3_abort_failed", "key", u.key, "error", err.Error())
+	}
+}
+
+// Abort gives up a multipart upload that will not be continued. One that is gone is given up.
+func (s *Store) Abort(ctx context.Context, key, uploadID string) error {
+	_, err := s.do(ctx, &request{verb: verbAbort, method: http.MethodDelete, key: key, query: "uploadId=" + escapeQuery(uploadID)})
+	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}

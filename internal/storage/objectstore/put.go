@@ -1,0 +1,155 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// PutOptions say how to write.
+type PutOptions struct {
+	Condition
+	Metadata map[string]string // names without "x-amz-meta-"; printable ASCII, 2 KB together
+
+	// UploadID continues a multipart upload that was broken off; the parts of it that hold
+	// what the body has there are kept. Its metadata is that of the first attempt. One
+	// that is gone is begun anew.
+	UploadID string
+	// OnUploadID is told the id of a multipart upload before its first part is sent. Who
+	// takes it keeps the upload alive over a Put that fails, and continues or aborts it; else
+	// Put aborts it.
+	OnUploadID func(id string)
+}
+
+// Put writes an object: [0, size) of body, which must not change meanwhile: if it does,
+// nothing is written and the error is ErrChecksum or io.ErrUnexpectedEOF. Above
+// Options.PartSize it goes in parts. ErrPrecondition when the condition does not hold,
+// with the store unchanged. Nothing reads body any more when Put has returned.
+func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int64, o PutOptions) (Object, error) {
+	if err := checkMetadata(o.Metadata); err != nil {
+		e := s.fail(&request{verb: verbPut, key: key}, ErrInvalid, err)
+		return Object{}, e
+	}
+	if size > s.options.PartSize {
+		return s.putParts(ctx, key, body, size, o)
+	}
+	r := &request{verb: verbPut, method: http.MethodPut, key: key, body: body, size: size}
+	if size <= smallBody {
+		buf := buffers.Get().(*[smallBody]byte)
+		defer buffers.Put(buf)
+		if n, err := body.ReadAt(buf[:size], 0); int64(n) < size {
+			if err == nil || err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return Object{}, s.fail(r, nil, err)
+		}
+		r.body = bytes.NewReader(buf[:size])
+	}
+	sum, err := sumsOf(r.body, 0, size, !s.endpoint.private)
+	if err != nil {
+		return Object{}, s.fail(r, nil, err)
+	}
+	r.sha256 = sum.sha256
+	r.set("X-Amz-Checksum-Crc32c", crcValue(sum.crc))
+	setMetadata(r, o.Metadata)
+	if err := s.condition(ctx, r, o.Condition, s.conditional.Load().Put); err != nil {
+		return Object{}, err
+	}
+	resp, err := s.do(ctx, r)
+	if err != nil {
+		return s.own(ctx, r, o.Metadata, err)
+	}
+	return written(key, size, resp.Header, o.Metadata), nil
+}
+
+// condition puts the condition into the request, or, where the store does not honour it
+// for this verb, looks first. Between that look and the write another may write: the
+// store offers no better.
+func (s *Store) condition(ctx context.Context, r *request, c Condition, honoured bool) error {
+	if c.IsZero() {
+		return nil
+	}
+	if honoured {
+		c.set(r)
+		return nil
+	}
+	return s.look(ctx, r, r.key, c)
+}
+
+// look says whether the condition holds now.
+func (s *Store) look(ctx context.Context, r *request, key string, c Condition) error {
+	o, err := s.Head(ctx, key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if c.IfMatch == "" {
+			return nil
+		}
+	case err != nil:
+		return err
+	case c.IfMatch != "" && o.ETag == c.IfMatch:
+		return nil
+	}
+	e := s.fail(r, ErrPrecondition, nil)
+	e.Status = http.StatusPreconditionFailed
+	return e
+}
+
+// own finds out whether a write that was refused is there all the same: an earlier attempt
+// arrived, its answer was lost, and the condition failed for what we wrote ourselves.
+func (s *Store) own(ctx context.Context, r *request, meta map[string]string, err error) (Object, error) {
+	id := meta[posixattr.WriteIDKey]
+	if !r.ambiguous || id == "" || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrNoUpload) {
+		return Object{}, err
+	}
+	o, herr := s.Head(ctx, r.key)
+	if herr != nil || o.Metadata[posixattr.WriteIDKey] != id {
+		return Object{}, err
+	}
+	return o, nil
+}
+
+func written(key string, size int64, h http.Header, meta map[string]string) Object {
+	return Object{Key: key, ETag: bare(h.Get("Etag")), Size: size, Metadata: meta, Date: date(h, "Date")}
+}
+
+func setMetadata(r *request, meta map[string]string) {
+	for k, v := range meta {
+		name := http.CanonicalHeaderKey(metaPrefix + k)
+		r.header = append(r.header, field{name, strings.ToLower(name), v})
+	}
+}
+
+// maxMetadata is what S3 takes of user metadata, names and values together, in bytes
+// ("Working with object metadata").
+const maxMetadata = 2 << 10
+
+// checkMetadata refuses what would not come back as it went: a header field carries printable
+// ASCII, without blanks at its ends.
+func checkMetadata(meta map[string]string) error {
+	n := 0
+	for k, v := range meta {
+		n += len(k) + len(v)
+		for _, c := range []byte(k) {
+			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
+				return errors.New("metadata " + quoted(k) + ": a name has lower-case letters, digits and \"-\"")
+			}
+		}
+		for _, c := range []byte(v) {
+			if c < ' ' || c > '~' {
+				return errors.New("metadata " + k + "=" + quoted(v) + ": a value is printable ASCII")
+			}
+		}
+		if k == "" || v != strings.TrimSpace(v) {
+			return errors.New("metadata " + k + "=" + quoted(v) + ": no blanks at the ends, no empty name")
+		}
+	}
+	if n > maxMetadata {
+		return errors.New("the metadata is larger than the 2 KB that S3 allows")
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// errorDoc is what S3 says of a refusal ("Error responses", Amazon S3 API reference).
+type errorDoc struct{ code, message, region, requestID string }
+
+func parseErrorDoc(b []byte) (d errorDoc, ok bool) {
+	if !bytes.Contains(b[:min(len(b), 200)], []byte("Error")) {
+		return d, false
+	}
+	err := scanXML(b, func(parent, name, text []byte) error {
+		if string(parent) != "Error" {
+			ok = ok || string(name) == "Error" && len(parent) == 0
+			return nil
+		}
+		switch string(name) {
+		case "Code":
+			d.code = unescapeXML(text)
+		case "Message":
+			d.message = unescapeXML(text)
+		case "Region":
+			d.region = unescapeXML(text)
+		case "RequestId":
+			d.requestID = unescapeXML(text)
+		}
+		return nil
+	})
+	return d, ok && err == nil
+}
+
+// refusal makes an Error of a response that is not 2xx, or of a 200 that carries an error.
+func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *Credentials, signed time.Time) (*Error, outcome, time.Duration) {
+	doc, isS3 := parseErrorDoc(body)
+	e := s.fail(r, nil, nil)
+	e.Status, e.Code, e.Message, e.RequestID = resp.StatusCode, doc.code, doc.message, doc.requestID
+	if e.RequestID == "" {
+		e.RequestID = resp.Header.Get("X-Amz-Request-Id")
+	}
+	wait := retryAfter(resp.Header, s.now())
+
+	kind, next := classify(resp.StatusCode, doc.code)
+	region := resp.Header.Get("X-Amz-Bucket-Region")
+	if region == "" {
+		region = doc.region
+	}
+	switch {
+	case region != "" && region != s.options.S3.Region && (kind == ErrWrongRegion || kind == ErrBadCredentials || kind == ErrInvalid):
+		kind, next = ErrWrongRegion, final
+		e.Hint = fmt.Sprintf("set S3_REGION=%s (it is %q)", region, s.options.S3.Region)
+	case !isS3 && r.method != http.MethodHead && next == final && kind != ErrPrecondition && kind != ErrAccessDenied:
+		kind = ErrEndpoint
+		e.Message = text(body)
+		e.Hint = fmt.Sprintf("what answers at %s does not speak S3: check S3_ENDPOINT", s.endpoint.name)
+	case kind == ErrNotFound && r.key == "":
+		kind = ErrNoBucket
+	}
+	switch kind {
+	case ErrClockSkew:
+		if t := date(resp.Header, "Date"); !t.IsZero() && t.Sub(signed).Abs() > minute {
+			s.adjust(t)
+			next = atOnce
+		}
+	case ErrExpiredCredentials, ErrBadCredentials:
+		if s.keys.refused(ctx, creds) {
+			next = atOnce
+		}
+	}
+	e.kind = kind
+	if e.Hint == "" {
+		e.Hint = s.hint(kind, doc.code)
+	}
+	return e, next, wait
+}
+
+// text is the beginning of an answer that is no S3 error, for a message.
+func text(body []byte) string {
+	t := strings.Join(strings.Fields(string(body[:min(len(body), 200)])), " ")
+	return strings.ToValidUTF8(t, "?")
+}
+
+// classify reads the code, and where it says nothing (HEAD has no body) the status.
+func classify(status int, code string) (error, outcome) {
+	switch code {
+	case "NoSuchKey", "NotFound", "NoSuchVersion":
+		return ErrNotFound, final
+	case "NoSuchBucket":
+		return ErrNoBucket, final
+	case "NoSuchUpload", "InvalidPart", "InvalidPartOrder":
+		return ErrNoUpload, final
+	case "PreconditionFailed":
+		return ErrPrecondition, final
+	case "ConditionalRequestConflict", "OperationAborted":
+		return ErrUnavailable, again // a write at the same time: one of them is tried again
+	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState", "AccessForbidden", "MethodNotAllowed":
+		return ErrAccessDenied, final
+	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
+		return ErrExpiredCredentials, final
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity", "NotSignedUp",
+		"CredentialsNotSupported", "MissingSecurityHeader", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "UnrecognizedClientException":
+		return ErrBadCredentials, final
+	case "RequestTimeTooSkewed", "RequestExpired":
+		return ErrClockSkew, final
+	case "PermanentRedirect", "IllegalLocationConstraintException", "AuthorizationQueryParametersError":
+		return ErrWrongRegion, final
+	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
+		return ErrChecksum, few
+	case "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Throttling", "ThrottlingException", "ThrottledException",
+		"RequestThrottled", "RequestThrottledException", "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded":
+		return ErrUnavailable, throttled
+	case "InternalError", "RequestTimeout", "RequestTimeoutException", "IncompleteBody", "TemporaryRedirect", "BadGateway", "GatewayTimeout":
+		return ErrUnavailable, again
+	case "EntityTooLarge":
+		return ErrTooLarge, final
+	case "NotImplemented":
+		return ErrUnsupported, final
+	}
+	switch {
+	case status == http.StatusNotFound:
+		return ErrNotFound, final
+	case status == http.StatusUnauthorized:
+		return ErrBadCredentials, final
+	case status == http.StatusForbidden, status == http.StatusMethodNotAllowed:
+		return ErrAccessDenied, final
+	case status == http.StatusPreconditionFailed:
+		return ErrPrecondition, final
+	case status == http.StatusMovedPermanently, status == http.StatusPermanentRedirect:
+		return ErrWrongRegion, final
+	case status == http.StatusNotImplemented:
+		return ErrUnsupported, final
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return ErrUnavailable, throttled
+	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTemporaryRedirect, status == http.StatusConflict:
+		return ErrUnavailable, again
+	}
+	return ErrInvalid, final
+}
+
+// hint says what mends it.
+func (s *Store) hint(kind error, code string) string {
+	from := ""
+	if s.keys != nil {
+		from = s.keys.source.String()
+	}
+	switch kind {
+	case ErrAccessDenied:
+		if code == "InvalidObjectState" {
+			return "the object is archived: restore it first"
+		}
+		return fmt.Sprintf("check that %s may use s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListMultipartUploadParts there", from)
+	case ErrNoBucket:
+		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)", s.options.S3.Bucket, s.endpoint.name)
+	case ErrWrongRegion:
+		return fmt.Sprintf("check S3_REGION=%q", s.options.S3.Region)
+	case ErrExpiredCredentials:
+		return "renew " + from
+	case ErrBadCredentials:
+		return "check " + from
+	case ErrClockSkew:
+		return "set the clock of this host"
+	case ErrUnavailable:
+		return fmt.Sprintf("check %s, and try again", s.endpoint.name)
+	}
+	return ""
+}
+
+// minute is well over what a Date in whole seconds and a slow answer make of the same time,
+// and well below the 15 minutes that S3 allows.
+const minute = time.Minute
+
+// adjust sets our clock by the server's.
+func (s *Store) adjust(server time.Time) {
+	skew := time.Until(server)
+	if old := time.Duration(s.skew.Swap(int64(skew))); (old - skew).Abs() > minute {
+		s.log.Warn("the clock differs from the store's; signing by the store's", "event", "s3_clock_skew", "skew_seconds", int64(skew/time.Second))
+	}
+}
+
+// retryAfter is the wait that the server asks for (RFC 9110, 10.2.3), at most a minute.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	d := time.Duration(0)
+	if n, err := strconv.Atoi(v); err == nil {
+		d = time.Duration(n) * time.Second
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), time.Minute)
+}

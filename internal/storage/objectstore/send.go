@@ -1,0 +1,227 @@
+package objectstore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// outcome is what a failed attempt means for the next one.
+type outcome int
+
+const (
+	final     outcome = iota // the same request would fail again
+	again                    // passing: after a pause
+	throttled                // the same, and the store asks for a longer one
+	atOnce                   // what was wrong has been put right
+	few                      // may be the network's doing: a few attempts, then it is final
+)
+
+// fewAttempts is how often a body is sent again that arrived otherwise than it was sent.
+const fewAttempts = 3
+
+// do sends a request until it succeeds, fails for good, or the time is up. The response is
+// a 2xx, whose body the caller closes.
+func (s *Store) do(ctx context.Context, r *request) (*response, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(s.options.Patience)
+	}
+	pause := newPause(deadline)
+	for n := 1; ; n++ {
+		resp, err, next, wait := s.attempt(ctx, r)
+		if err == nil {
+			return resp, nil
+		}
+		if next == final || next == few && n >= fewAttempts || next == atOnce && n >= 8 {
+			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, s.interrupted(ctx, r, err)
+		}
+		if next == atOnce {
+			continue
+		}
+		s.log.LogAttrs(ctx, slog.LevelDebug, "trying again", slog.String("event", "s3_retry"),
+			slog.String("verb", verbNames[r.verb]), slog.String("key", r.key), slog.Int("attempt", n), slog.String("error", err.Error()))
+		if !pause.wait(ctx, next == throttled, wait) {
+			if ctx.Err() != nil {
+				return nil, s.interrupted(ctx, r, err)
+			}
+			return nil, err
+		}
+	}
+}
+
+// attempt sends a request once.
+func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, next outcome, wait time.Duration) {
+	creds, err := s.keys.get(ctx)
+	if err != nil {
+		var src *sourceError
+		e := s.fail(r, ErrBadCredentials, err)
+		if errors.As(err, &src) {
+			e.Hint = src.hint
+			if src.passing {
+				return nil, e, again, 0
+			}
+		}
+		return nil, e, final, 0
+	}
+	w := newWatch(ctx, s.options.Stall, r.verb.slow())
+	var body *sendBody
+	var sent io.ReadCloser
+	if r.body != nil && r.size > 0 {
+		body = newSendBody(r.body, r.size, w)
+		sent = body
+	}
+	now := s.now()
+	r.attempts++
+	s.counts[r.verb].Add(1)
+	resp, err := s.transport.RoundTrip(s.build(w.ctx, r, creds, now, sent))
+	if err != nil {
+		if body != nil {
+			body.wait()
+		}
+		err = w.explain(err)
+		w.stop()
+		if body != nil && body.err != nil { // the local file, not the network
+			return nil, s.fail(r, nil, body.err), final, 0
+		}
+		r.ambiguous = true
+		return nil, s.network(r, err), s.networkOutcome(err), 0
+	}
+	answer := &response{Response: resp, watch: w, sent: body}
+	success := resp.StatusCode >= 200 && resp.StatusCode < 300
+	if success && r.verb == verbGet {
+		return answer, nil, final, 0
+	}
+	doc, err := answer.all(maxDocument)
+	if resp.StatusCode >= 500 {
+		r.ambiguous = true
+	}
+	switch {
+	case success && r.document == nil:
+		return answer, nil, final, 0 // what the header says counts
+	case err != nil:
+		r.ambiguous = true
+		return nil, s.network(r, fmt.Errorf("HTTP %d, and then: %w", resp.StatusCode, err)), again, 0
+	case success:
+		// Copy and Complete answer 200 before they know how it ends ("CopyObject", "CompleteMultipartUpload").
+		if _, isError := parseErrorDoc(doc); !isError {
+			if err := r.document(doc); err != nil {
+				r.ambiguous = true
+				return nil, s.network(r, err), again, 0
+			}
+			return answer, nil, final, 0
+		}
+		resp.StatusCode = http.StatusInternalServerError
+	}
+	e, next, wait := s.refusal(ctx, r, resp, doc, creds, now)
+	return nil, e, next, wait
+}
+
+// maxDocument bounds an answer that is no object: a page of a listing is well below 3 MB.
+const maxDocument = 16 << 20
+
+// response is a 2xx. Close lets the connection go, and waits until nothing reads the
+// request's body any more, so that its owner may change it.
+type response struct {
+	*http.Response
+	watch *watch
+	sent  *sendBody
+}
+
+func (r *response) Close() error {
+	err := r.Body.Close()
+	if r.sent != nil {
+		r.sent.wait()
+	}
+	r.watch.stop()
+	return err
+}
+
+// Read reads the body; each byte that comes shows that the connection lives.
+func (r *response) Read(p []byte) (int, error) {
+	n, err := r.Body.Read(p)
+	if err == nil {
+		r.watch.progress()
+	} else if err != io.EOF {
+		err = r.watch.explain(err)
+	}
+	return n, err
+}
+
+// all reads a document to its end and closes.
+func (r *response) all(limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, limit))
+	return b, errors.Join(err, r.Close())
+}
+
+// fail is an Error of r.
+func (s *Store) fail(r *request, kind, err error) *Error {
+	key := r.key
+	if r.subject != "" {
+		key = r.subject
+	}
+	return &Error{Op: verbOps[r.verb], Bucket: s.options.S3.Bucket, Key: key, Attempts: r.attempts, kind: kind, err: err}
+}
+
+// interrupted is the error of a call whose context ended: why it ended, and what was in the way until then.
+func (s *Store) interrupted(ctx context.Context, r *request, last error) error {
+	e := s.fail(r, ErrUnavailable, nil)
+	if errors.As(last, &e) {
+		c := *e
+		e = &c
+	}
+	cause := context.Cause(ctx)
+	if e.err == nil || !errors.Is(e.err, cause) {
+		e.err = join(cause, e.err)
+	}
+	if !errors.Is(cause, ctx.Err()) {
+		e.err = join(e.err, ctx.Err())
+	}
+	return e
+}
+
+// join is errors.Join on one line.
+func join(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// network is an attempt without a response.
+func (s *Store) network(r *request, err error) *Error {
+	if s.networkOutcome(err) == final {
+		e := s.fail(r, ErrEndpoint, err)
+		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s) and the certificates of the system", s.endpoint.name)
+		return e
+	}
+	e := s.fail(r, ErrUnavailable, err)
+	e.Hint = fmt.Sprintf("check that %s can be reached", s.endpoint.name)
+	return e
+}
+
+// networkOutcome: what the other end is does not change by asking again; all else may.
+func (s *Store) networkOutcome(err error) outcome {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		invalid x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	if errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &record) {
+		return final
+	}
+	return again
+}
