@@ -5,8 +5,9 @@
 //
 // What it keeps:
 //
-//   - Conditional writes (If-Match, If-None-Match) on PUT, DELETE, COPY and
-//     CompleteMultipartUpload; checksums are checked.
+//   - Conditional writes (If-Match, If-None-Match) on PUT, DELETE and
+//     CompleteMultipartUpload, and conditions on the source of a COPY; a condition on
+//     its destination is ignored. Checksums are checked.
 //   - An object appears whole or not at all, so what was acknowledged survives a
 //     SIGKILL of the server. It is not synced to the disk object by object: a power
 //     cut may cost the last seconds. It is for development and tests, and for
@@ -41,6 +42,9 @@ const DefaultRegion = "us-east-1"
 // maxRequests bounds concurrent connections and requests. A sandbox opens at most
 // a few hundred; the bound keeps a runaway client from exhausting descriptors.
 const maxRequests = 4096
+
+// maxCopy is S3's limit for the source of a copy.
+const maxCopy = 5 << 30
 
 // Options say what to serve and where.
 type Options struct {
@@ -93,7 +97,8 @@ func Serve(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	opts := posix.PosixOpts{}
+	// Zero would mean that nothing may be copied.
+	opts := posix.PosixOpts{CopyObjectThreshold: maxCopy}
 	opts.SetNewDirPerm(0o700)
 	opts.SetNewFilePerm(0o600)
 	store, err := posix.New(o.Data, m, opts)

@@ -203,6 +203,24 @@ func TestCredentialsAreRandom(t *testing.T) {
 	}
 }
 
+// A rename in a workspace may be a copy and a delete. The destination's condition is not
+// honoured by this server, which is why storage probes for it.
+func TestCopies(t *testing.T) {
+	info, _ := serve(t, Options{Data: t.TempDir(), Listen: []string{"127.0.0.1:0"}, Buckets: []string{"bucket"}})
+	if code, _ := send(t, info, "PUT", "/bucket/a", "content"); code != 200 {
+		t.Fatalf("PUT gives %d", code)
+	}
+	if code, body := send(t, info, "PUT", "/bucket/b", "", "X-Amz-Copy-Source", "/bucket/a", "If-None-Match", "*"); code != 200 {
+		t.Errorf("the copy gives %d %s", code, body)
+	}
+	if code, body := send(t, info, "GET", "/bucket/b", ""); code != 200 || body != "content" {
+		t.Errorf("the copy holds %q (%d)", body, code)
+	}
+	if code, _ := send(t, info, "PUT", "/bucket/c", "", "X-Amz-Copy-Source", "/bucket/a", "X-Amz-Copy-Source-If-Match", `"0123456789abcdef0123456789abcdef"`); code != http.StatusPreconditionFailed {
+		t.Errorf("a copy of another version gives %d", code)
+	}
+}
+
 // A client that is in the middle of a download must not lose it to a stop.
 func TestStopLetsRequestsEnd(t *testing.T) {
 	info, stop := serve(t, Options{Data: t.TempDir(), Listen: []string{"127.0.0.1:0"}, Buckets: []string{"bucket"}})

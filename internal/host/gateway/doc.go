@@ -1,0 +1,24 @@
+// Package gateway is the door between one sandbox and S3.
+//
+// It listens on a unix socket in a directory that is mounted into the container,
+// speaks S3 with path-style addresses, and signs each request for the real store with
+// credentials that never enter the container. Whatever the client signed with is
+// dropped: who may do what is decided by the socket on which a request arrives.
+//
+// # What passes
+//
+// A Scope is one bucket and one prefix, S3_PREFIX + USER_ID + "/". Within it objects can be
+// read, written, copied, deleted, listed by prefix, and uploaded in parts; the bucket
+// can be asked whether it exists. See operations for the list. All else is refused
+// with S3's own AccessDenied, so that a client reports it as it reports S3's.
+//
+// The list says what is allowed, never what is forbidden: an operation, a parameter
+// or an x-amz header that S3 gains tomorrow is refused until somebody has thought about it.
+//
+// # No second reading
+//
+// A request is never passed on as it came. Its path, its parameters and its copy
+// source are decoded once, checked in that form, and encoded anew from it. So the store
+// reads what was checked, however it treats repeated slashes, "%2e%2e", "+" or
+// parameters given twice.
+package gateway
