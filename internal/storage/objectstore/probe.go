@@ -28,6 +28,9 @@ func (c Conditional) Verbs() []string {
 	return v
 }
 
+// Conditional is what Probe found; before it, what every store should honour.
+func (s *Store) Conditional() Conditional { return *s.conditional.Load() }
+
 // noVersion is an ETag that no object has: not the MD5 of anything, by its length.
 const noVersion = "00000000000000000000000000000000000"
 

@@ -13,13 +13,14 @@ var errStalled = errors.New("the connection moved nothing for too long")
 // a clock that each piece of progress sets back.
 type watch struct {
 	ctx    context.Context
+	caller context.Context
 	cancel context.CancelCauseFunc
 	limit  time.Duration
 	timer  *time.Timer
 }
 
 func newWatch(ctx context.Context, limit time.Duration, slow bool) *watch {
-	w := &watch{limit: limit}
+	w := &watch{caller: ctx, limit: limit}
 	if slow {
 		w.limit *= 20
 	}
@@ -59,6 +60,11 @@ func newSendBody(r io.ReaderAt, size int64, w *watch) *sendBody {
 }
 
 func (b *sendBody) Read(p []byte) (int, error) {
+	// The caller's own Err, not that of a context made of it: a write behind a lease looks at
+	// the clock there, and a process that wakes from a pause must not send on.
+	if b.watch.caller.Err() != nil {
+		return 0, context.Cause(b.watch.caller)
+	}
 	b.watch.progress()
 	n, err := b.section.Read(p)
 	if err != nil && err != io.EOF && b.err == nil {

@@ -1,0 +1,101 @@
+package lease
+
+import (
+	"context"
+	"sync"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// Holder is what stands for the lease once it is known whether there is one: a *Lease, None,
+// or Taken.
+type Holder interface {
+	Fence
+	Status() contract.LeaseStatus
+	Release(ctx context.Context) error
+}
+
+var (
+	_ Holder = (*Lease)(nil)
+	_ Holder = None{}
+	_ Holder = Taken{}
+	_ Holder = (*Later)(nil)
+)
+
+// Later is a Holder that is not known yet: writes wait for it. What reads S3, or only the
+// disk, need not: a storage process that follows a killed one watches the home at once,
+// also while S3 is away.
+type Later struct {
+	once   sync.Once
+	known  chan struct{}
+	holder Holder
+}
+
+// NewLater makes one; Is must follow.
+func NewLater() *Later { return &Later{known: make(chan struct{})} }
+
+// Is says who it is. Only the first call counts.
+func (l *Later) Is(h Holder) {
+	l.once.Do(func() {
+		l.holder = h
+		close(l.known)
+	})
+}
+
+func (l *Later) get() Holder {
+	select {
+	case <-l.known:
+		return l.holder
+	default:
+		return nil
+	}
+}
+
+// Write implements Fence.
+func (l *Later) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	select {
+	case <-l.known:
+		return l.holder.Write(ctx)
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// Status is "waiting" until it is known.
+func (l *Later) Status() contract.LeaseStatus {
+	if h := l.get(); h != nil {
+		return h.Status()
+	}
+	return contract.LeaseStatus{State: "waiting"}
+}
+
+// Release releases what is known; a write that still waits then waits for its context.
+func (l *Later) Release(ctx context.Context) error {
+	if h := l.get(); h != nil {
+		return h.Release(ctx)
+	}
+	return nil
+}
+
+// Taken is the Holder of a sandbox that comes back after a crash and finds that another one
+// has taken the workspace: every write is refused.
+type Taken struct {
+	By *HeldError
+}
+
+func (t Taken) err() *LostError {
+	return &LostError{SandboxID: t.By.SandboxID, Instance: t.By.Instance}
+}
+
+// Write implements Fence.
+func (t Taken) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	return nil, nil, t.err()
+}
+
+// Status is "lost".
+func (t Taken) Status() contract.LeaseStatus {
+	return contract.LeaseStatus{State: "lost", Warning: t.err().Error()}
+}
+
+// Release leaves the lease to who has it.
+func (Taken) Release(context.Context) error { return nil }
