@@ -1,0 +1,316 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/control"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// hotPath is the home: *hot.Engine.
+type hotPath interface {
+	// Hydrate brings the home to what S3 holds.
+	Hydrate(ctx context.Context) (wire.Hydrated, error)
+	// Resume goes on from the journal of a process that was killed. It asks nothing of S3.
+	Resume(ctx context.Context) error
+	// Run watches the home and saves changes until ctx ends.
+	Run(ctx context.Context) error
+	// Drain says that the flush is near, so that its bulk may begin.
+	Drain(deadline time.Time)
+	// Flush saves the rest before ctx's deadline and says what it could not save. Run goes on
+	// meanwhile.
+	Flush(ctx context.Context) (wire.Flushed, error)
+	Checkpoint(ctx context.Context) (contract.Checkpoint, error)
+	Status() contract.HotStatus
+	Close() error
+}
+
+// sender is PID 1's ear: *wire.Conn.
+type sender interface {
+	Send(m wire.Message, fds ...int) error
+}
+
+// session is one storage process, from Start to its end.
+type session struct {
+	conn     sender
+	cfg      *config.Config
+	resumes  bool
+	messages <-chan packet
+	log      *slog.Logger
+
+	hot   hotPath
+	cold  *coldPath
+	later *lease.Later // who may write, once that is known
+
+	// claim makes the workspace ours, reclaim does so again.
+	claim   func(ctx context.Context) (lease.Holder, error)
+	reclaim func(ctx context.Context, problem func(string)) (lease.Holder, error)
+	store   *objectstore.Store
+
+	open     atomic.Bool // a checkpoint makes sense
+	problems sync.Mutex
+	problem  string // the last that PID 1 was told
+}
+
+// newSession puts the parts together; it sends nothing to S3.
+func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog.Logger) (*session, error) {
+	cfg := &start.Config
+	instance, err := lease.OpenInstance(cfg.StateDir) // locked until the process ends
+	if err != nil {
+		return nil, err
+	}
+	store, err := objectstore.Open(context.Background(), objectstore.Options{S3: cfg.S3, Credentials: start.Credentials, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn, cfg: cfg, resumes: start.Resume, messages: messages, log: log, later: lease.NewLater(), store: store}
+	if s.hot, err = newHot(s); err != nil {
+		return nil, err
+	}
+	s.cold = newColdPath(s)
+	c := &claimant{cfg: cfg, store: store, instance: instance.ID, log: log, onChange: s.leaseChanged}
+	s.claim = func(ctx context.Context) (lease.Holder, error) {
+		return c.claim(ctx, cfg.HydrateTimeout, cfg.LeaseWait)
+	}
+	s.reclaim = c.reclaim
+	return s, nil
+}
+
+// run is the whole life. Its end is the process's.
+func (s *session) run(ctx context.Context) int {
+	server, err := control.Serve(s.cfg.RunDir, s, s.log)
+	if err != nil {
+		return s.fail(err)
+	}
+	defer server.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if s.resumes {
+		err = s.resume(ctx)
+	} else {
+		var stopped *wire.Deadline
+		if stopped, err = s.hydrate(ctx); stopped != nil {
+			return s.stop(*stopped)
+		}
+	}
+	if err != nil {
+		return s.fail(err)
+	}
+	return s.work(ctx)
+}
+
+// fail says why the workspace cannot be had. The lease is free again before PID 1 acts on it.
+func (s *session) fail(err error) int {
+	s.log.Error("the workspace cannot be had", "event", "storage_failed", "error", err)
+	giveBack(context.Background(), s.later, s.log)
+	_ = s.conn.Send(wire.Message{Failed: &wire.Failed{Code: contract.ExitHydrate, Message: err.Error()}})
+	return exitFailed
+}
+
+// stop leaves S3 as it is.
+func (s *session) stop(by wire.Deadline) int {
+	s.giveBack(by)
+	return s.flushed(wire.Flushed{})
+}
+
+// giveBack releases the lease before a deadline of PID 1's.
+func (s *session) giveBack(by wire.Deadline) {
+	ctx, cancel := context.WithTimeout(context.Background(), max(by.Left(), leastForRelease))
+	defer cancel()
+	giveBack(ctx, s.later, s.log)
+}
+
+// leastForRelease is spent even when the deadline has passed: PID 1 keeps a second after it.
+const leastForRelease = 300 * time.Millisecond
+
+// flushed is the last word. The process then waits for its end, which PID 1 brings: until
+// then it serves the cold path, so that PID 1 can unmount it properly.
+func (s *session) flushed(f wire.Flushed) int {
+	f.Cut()
+	if err := s.conn.Send(wire.Message{Flushed: &f}); err != nil {
+		s.log.Error("PID 1 cannot be told what was saved", "event", "wire_failed", "error", err)
+		return exitFailed
+	}
+	for p := range s.messages {
+		closeAll(p.fds)
+	}
+	return exitDone
+}
+
+// errHydrateTimeout ends a hydrate that takes too long.
+var errHydrateTimeout = errors.New("HYDRATE_TIMEOUT_SECONDS is over")
+
+// hydrate takes the workspace and brings the home to what it holds, unless a Stop comes first.
+func (s *session) hydrate(ctx context.Context) (stopped *wire.Deadline, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- s.takeAndHydrate(ctx) }()
+	for {
+		select {
+		case err := <-result:
+			return nil, err
+		case p := <-s.messages:
+			closeAll(p.fds)
+			by := p.Stop
+			if by == nil {
+				by = p.Flush // nothing is there to be flushed
+			}
+			if by == nil {
+				continue
+			}
+			s.log.Info("stopped before the workspace was there; S3 is left as it is", "event", "hydrate_stopped")
+			cancel()
+			select {
+			case <-result:
+			case <-time.After(by.Left()):
+				s.log.Warn("hydrate did not stop in time", "event", "hydrate_stop_late")
+			}
+			return by, nil
+		}
+	}
+}
+
+func (s *session) takeAndHydrate(ctx context.Context) error {
+	holder, err := s.claim(ctx)
+	if err != nil {
+		return s.tooLong(ctx, err)
+	}
+	s.later.Is(holder)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.HydrateTimeout, errHydrateTimeout)
+	defer cancel()
+	h, err := s.hot.Hydrate(ctx)
+	if err != nil {
+		return s.tooLong(ctx, err)
+	}
+	s.log.Info("the home is what S3 holds", "event", "hydrated", "files", h.Files, "bytes", h.Bytes, "took", h.Took.String())
+	return s.conn.Send(wire.Message{Hydrated: &h})
+}
+
+// tooLong names the variable when time was all that was missing.
+func (s *session) tooLong(ctx context.Context, err error) error {
+	if errors.Is(err, objectstore.ErrUnavailable) || errors.Is(context.Cause(ctx), errHydrateTimeout) {
+		return fmt.Errorf("cannot hydrate the workspace %s within HYDRATE_TIMEOUT_SECONDS=%d: %w",
+			workspace(s.cfg), int(s.cfg.HydrateTimeout/time.Second), err)
+	}
+	return err
+}
+
+// resume goes on where a process that was killed has left off. S3 may be away, or the lease in
+// doubt: that is found out beside the work.
+func (s *session) resume(ctx context.Context) error {
+	if err := s.hot.Resume(ctx); err != nil {
+		return err
+	}
+	go func() {
+		holder, err := s.reclaim(ctx, s.tell)
+		if err != nil {
+			return // the process ends
+		}
+		s.later.Is(holder)
+		if st := holder.Status(); st.State == "lost" {
+			s.leaseChanged(st)
+		}
+	}()
+	st := s.hot.Status()
+	s.log.Info("going on from the journal", "event", "resumed", "files", st.Files, "bytes", st.Bytes)
+	return s.conn.Send(wire.Message{Hydrated: &wire.Hydrated{Files: st.Files, Bytes: st.Bytes}})
+}
+
+// work serves the workspace until PID 1 has it flushed.
+func (s *session) work(ctx context.Context) int {
+	running := make(chan error, 1)
+	go func() { running <- s.hot.Run(ctx) }()
+	s.open.Store(true)
+	for {
+		select {
+		case err := <-running:
+			if err == nil {
+				err = errors.New("it ended by itself")
+			}
+			s.log.Error("the home is not watched any more", "event", "run_failed", "error", err)
+			return exitFailed // the next process goes on from the journal
+		case p := <-s.messages:
+			switch {
+			case p.Cold != nil:
+				s.serveCold(ctx, p.fds)
+				continue
+			case p.Drain != nil:
+				s.hot.Drain(time.Now().Add(p.Drain.Left()))
+			case p.Flush != nil:
+				return s.flush(*p.Flush)
+			case p.Stop != nil:
+				// PID 1 was told to stop while Hydrated was on its way: nothing has run yet.
+				return s.stop(*p.Stop)
+			}
+			closeAll(p.fds)
+		}
+	}
+}
+
+// serveCold serves the mount behind the descriptor and says whether that works.
+func (s *session) serveCold(ctx context.Context, fds []int) {
+	err := errors.New("no descriptor came with the message")
+	if len(fds) == 1 {
+		err = s.cold.serve(ctx, fds[0])
+	} else {
+		closeAll(fds)
+	}
+	answer := wire.Message{ColdReady: &wire.ColdReady{}}
+	if err != nil {
+		s.log.Warn("the cold path cannot be served", "event", "cold_failed", "error", err)
+		answer = wire.Message{ColdFailed: &wire.ColdFailed{Reason: err.Error()}}
+	}
+	_ = s.conn.Send(answer) // a failure is PID 1's end, which ends us
+}
+
+// flush saves what is left of both paths, gives the lease back and reports.
+func (s *session) flush(by wire.Deadline) int {
+	s.open.Store(false)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), by.Left())
+	defer cancel()
+	var cold flushedCold
+	var wait sync.WaitGroup
+	wait.Go(func() { cold = s.cold.flush(ctx) })
+	f, err := s.hot.Flush(ctx)
+	wait.Wait()
+	if err != nil {
+		s.log.Error("the flush has failed", "event", "flush_failed", "error", err)
+		if f.Reason == "" {
+			f.Reason = err.Error()
+		}
+	}
+	s.addCold(&f, cold)
+	f.Took = time.Since(began)
+	s.log.Info("the flush is over", "event", "flushed", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String(), "unsaved", f.UnsavedCount)
+	s.giveBack(by)
+	return s.flushed(f)
+}
+
+// leaseChanged tells PID 1 what an operator should know of the lease.
+func (s *session) leaseChanged(st contract.LeaseStatus) { s.tell(st.Warning) }
+
+// tell is State.Problem; "" when it is over.
+func (s *session) tell(problem string) {
+	s.problems.Lock()
+	defer s.problems.Unlock()
+	if problem == s.problem {
+		return
+	}
+	s.problem = problem
+	if len(problem) > 4<<10 {
+		problem = problem[:4<<10]
+	}
+	_ = s.conn.Send(wire.Message{Problem: &wire.Problem{Message: problem}})
+}
