@@ -1,0 +1,93 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// Place says where the two objects are.
+type Place struct {
+	MetaPrefix string // of the whole key: what the sandbox keeps for itself
+	HotPrefix  string // of the whole key: the home's objects
+}
+
+// ManifestKey is the manifest's whole key.
+func (p Place) ManifestKey() string { return p.MetaPrefix + "hot/manifest" }
+
+// bundlePrefix is what the whole key of every bundle begins with.
+func (p Place) bundlePrefix() string { return p.MetaPrefix + "hot/bundle-" }
+
+// BundleKey is a bundle's whole key.
+func (p Place) BundleKey(b *Bundle) string { return fmt.Sprintf("%s%x", p.bundlePrefix(), b.SHA256) }
+
+// Load reads the manifest into an unnamed file in dir, where it takes no memory. It is
+// nil when there is none that can be used, which costs time and nothing else: a
+// manifest that is malformed, of another prefix or of a version to come is said in the
+// log. Other errors are the store's.
+func Load(ctx context.Context, store *objectstore.Store, place Place, dir string, log *slog.Logger) (*Manifest, error) {
+	body, err := store.Get(ctx, place.ManifestKey(), objectstore.GetOptions{})
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	unusable := func(err error) (*Manifest, error) {
+		log.Warn("the manifest cannot be used: every file is fetched by itself", "event", "manifest_unusable", "key", body.Key, "error", err)
+		return nil, nil
+	}
+	if body.Size > maxManifest {
+		return unusable(fmt.Errorf("%w: it has %d bytes", ErrMalformed, body.Size))
+	}
+	f, err := unnamed(dir, "manifest")
+	if err != nil {
+		return unusable(err)
+	}
+	size, err := body.WriteTo(f)
+	if err != nil {
+		f.Close()
+		if errors.Is(err, objectstore.ErrChecksum) || isLocal(err) {
+			return unusable(err)
+		}
+		return nil, err
+	}
+	m, err := Decode(f, size)
+	if err == nil && m.Prefix != place.HotPrefix {
+		err = fmt.Errorf("%w: it is that of %q", ErrMalformed, m.Prefix)
+	}
+	if err != nil {
+		f.Close()
+		return unusable(err)
+	}
+	m.ETag, m.LastModified = body.ETag, body.LastModified
+	m.close = f.Close
+	return m, nil
+}
+
+// unnamed makes a file that is gone when it is closed, however that comes about.
+func unnamed(dir, what string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(dir, what+"-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isLocal says that writing the local file failed, not reading from the store.
+func isLocal(err error) bool {
+	var path *os.PathError
+	return errors.As(err, &path)
+}
