@@ -20,6 +20,7 @@ func (s *sandbox) boot() int {
 		s.log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())
 		return contract.ExitConfig
 	}
+	go s.state.run()
 	s.state.update(func(st *contract.State) {
 		if s.storage != nil {
 			st.Storage = contract.StorageS3
@@ -34,6 +35,7 @@ func (s *sandbox) boot() int {
 	if len(withheld) > 0 {
 		s.log.Info("variables are kept from the workload", "event", "environment_withheld", "variables", strings.Join(withheld, " "))
 	}
+	<-s.reserved // before anything else runs in this container that could use up its limit
 	return 0
 }
 

@@ -23,7 +23,6 @@ func (s *sandbox) drain(code int) int {
 		s.preStop()
 	}
 	s.stopAll()
-	s.state.update(func(st *contract.State) { st.WorkloadPID = 0 })
 	releaseTerminal()
 	if s.ended {
 		return s.status.Code()

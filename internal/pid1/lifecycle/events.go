@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"os"
 	"syscall"
 
 	"github.com/matrx/sandbox/internal/pid1/process"
@@ -30,7 +29,7 @@ func (s *sandbox) next(deadline int64) event {
 		}
 		s.alarm.set(min(deadline, s.storage.due()))
 		select {
-		case sig := <-s.signals:
+		case sig := <-s.signals.C:
 			if s.signal(sig) {
 				return evStop
 			}
@@ -69,8 +68,7 @@ func done(c *process.Child, wanted bool) <-chan process.Status {
 
 // signal forwards to the command what is not a request to stop, and says whether it
 // was one. What comes before there is a command has nobody to go to.
-func (s *sandbox) signal(sig os.Signal) (stop bool) {
-	n := sig.(syscall.Signal)
+func (s *sandbox) signal(n syscall.Signal) (stop bool) {
 	if n == syscall.SIGTERM || n == syscall.SIGINT {
 		s.stops++
 		if s.stops == 1 {

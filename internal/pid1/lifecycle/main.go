@@ -21,12 +21,14 @@ import (
 // given up.
 func Main(command []string, version string) int {
 	// Signals first: from here on none is lost, and a SIGTERM waits for its turn.
-	signals := process.Signals()
+	signals, err := process.CatchSignals()
+	time.Local = time.UTC // what is logged is read elsewhere, and zoneinfo costs a file
 	mode, modeErr := privilege.Detect()
-	cfg, err := config.Load(os.Environ(), contract.ConfigFile)
-	if err = join(err, modeErr); err != nil {
-		log := newLog(os.Stderr, isTerminal(2), "error")
-		log.Error("cannot start the sandbox", "event", "config_invalid", "error", err.Error())
+	cfg, configErr := config.Load(os.Environ(), contract.ConfigFile)
+	if err = join(err, modeErr, configErr); err != nil {
+		out := newLogWriter(2)
+		newLog(out, isTerminal(2), "error").Error("cannot start the sandbox", "event", "config_invalid", "error", err.Error())
+		out.close(lastWords)
 		return contract.ExitConfig
 	}
 	return Run(Options{
@@ -40,20 +42,23 @@ func Main(command []string, version string) int {
 	}, signals)
 }
 
-// join puts two errors into one line; errors.Join makes two.
-func join(a, b error) error {
-	if a != nil && b != nil {
-		return fmt.Errorf("%w; %w", b, a)
+// join puts errors into one line; errors.Join makes several.
+func join(errs ...error) (all error) {
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
 	}
-	if a == nil {
-		return b
-	}
-	return a
+	return all
 }
 
 // Run is Main with everything given. It may be called once in a process: it takes
-// over SIGCHLD, the umask and the process's attributes. signals is process.Signals().
-func Run(opts Options, signals <-chan os.Signal) int {
+// over SIGCHLD, the umask and the process's attributes. signals is process.CatchSignals().
+func Run(opts Options, signals *process.Signals) int {
 	syscall.Umask(0o022)
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 
@@ -66,7 +71,7 @@ func Run(opts Options, signals <-chan os.Signal) int {
 		out.close(lastWords)
 	}()
 
-	s := &sandbox{Options: opts, log: log, signals: signals, drained: make(chan []process.Proc, 1)}
+	s := &sandbox{Options: opts, log: log, signals: signals, drained: make(chan []process.Proc, 1), reserved: make(chan struct{})}
 	s.ready = readyFile(opts.Config.ReadyFile)
 	s.state = newStateFile(opts.Config.RunDir, log, contract.State{
 		Phase:     contract.PhaseBoot,
@@ -100,7 +105,7 @@ func (s *sandbox) own() (err error) {
 	if s.null, err = os.Open(os.DevNull); err != nil {
 		return fmt.Errorf("cannot open %s: %w", os.DevNull, err)
 	}
-	s.reaper = process.NewReaper()
+	s.reaper = process.NewReaper(s.signals.Children)
 	if s.agents, err = s.reaper.NewSpawner(s.Mode.ConfineWorkload); err != nil {
 		return err
 	}
@@ -114,7 +119,10 @@ func (s *sandbox) own() (err error) {
 	if s.alarm, err = newAlarm(); err != nil {
 		return err
 	}
-	threads.Reserve(blockingThreads)
+	go func() {
+		threads.Reserve(blockingThreads)
+		close(s.reserved)
+	}()
 	// After the spawners: they have opened what of /proc/self is root's from here on.
 	return privilege.Undumpable()
 }

@@ -36,10 +36,11 @@ type sandbox struct {
 	ready readyFile
 	env   []string // the workload's
 
-	reaper  *process.Reaper
-	agents  *process.Spawner // forks what runs as the agent
-	signals <-chan os.Signal
-	alarm   *alarm
+	reaper   *process.Reaper
+	agents   *process.Spawner // forks what runs as the agent
+	signals  *process.Signals
+	reserved chan struct{} // closed when all threads are there
+	alarm    *alarm
 
 	command *process.Child // nil: not started, or an idle sandbox
 	ended   bool           // command has ended, with
@@ -61,10 +62,11 @@ type sandbox struct {
 	null    *os.File // /dev/null, the stdin of what is not the command
 }
 
-// Threads that block at the same time: the log, the forks of the workload and of
-// storage, the reaper, the drain, and this goroutine. threads.Reserve adds some for the
-// runtime and for short calls, which three of these are.
-const blockingThreads = 4
+// blockingThreads are those that stay in a system call for long, beyond the ones that
+// threads.Reserve adds for short calls: none. This goroutine, the log, the state file,
+// the reaper and the drain make short ones, at most five at a time; the spawners have
+// their threads already, and signals, timers and the wire wait in the poller.
+const blockingThreads = 0
 
 // lastWords is how long exit waits for a reader of the log who has stopped reading.
 const lastWords = time.Second
@@ -72,7 +74,7 @@ const lastWords = time.Second
 // run takes the sandbox from boot to its exit code.
 func (s *sandbox) run() int {
 	if code := s.boot(); code != 0 {
-		return s.exit(code)
+		return code
 	}
 	if s.storage != nil {
 		if code, ok := s.hydrate(); !ok {
@@ -90,7 +92,7 @@ func (s *sandbox) run() int {
 // exit is the last state.
 func (s *sandbox) exit(code int) int {
 	s.storage.end()
-	s.state.update(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseExit, false })
+	s.state.publish(func(st *contract.State) { st.Phase, st.Ready, st.WorkloadPID = contract.PhaseExit, false, 0 })
 	s.log.Info("the sandbox ends", "event", "exit", "code", code)
 	return code
 }

@@ -51,7 +51,7 @@ func (s *sandbox) becomeReady() {
 	if err := s.ready.create(); err != nil {
 		s.log.Error("others cannot see that the sandbox is ready", "event", "ready_failed", "error", err.Error())
 	}
-	s.state.update(func(st *contract.State) {
+	s.state.publish(func(st *contract.State) {
 		st.Phase, st.Ready, st.ReadyAt = contract.PhaseRun, true, time.Now().UTC()
 	})
 	s.log.Info("the sandbox is ready", "event", "ready")

@@ -3,7 +3,6 @@ package process
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -15,8 +14,6 @@ import (
 
 // Reaper is the one owner of wait4 in this process.
 type Reaper struct {
-	chld chan os.Signal
-
 	mu       sync.Mutex // held across fork and across wait4
 	children map[int]*Child
 }
@@ -44,12 +41,11 @@ func (s Status) Code() int {
 	return s.ExitStatus()
 }
 
-// NewReaper starts to reap. There must be one in a process, and it lives as long.
-func NewReaper() *Reaper {
-	// One slot: SIGCHLD coalesces, so a full channel already means "look again".
-	r := &Reaper{chld: make(chan os.Signal, 1), children: map[int]*Child{}}
-	signal.Notify(r.chld, syscall.SIGCHLD)
-	go r.loop()
+// NewReaper starts to reap whenever died has a value (Signals.Children). There must be
+// one in a process, and it lives as long.
+func NewReaper(died <-chan struct{}) *Reaper {
+	r := &Reaper{children: map[int]*Child{}}
+	go r.loop(died)
 	return r
 }
 
@@ -62,10 +58,10 @@ const (
 	stormPause = 5 * time.Millisecond
 )
 
-func (r *Reaper) loop() {
+func (r *Reaper) loop(died <-chan struct{}) {
 	pause := time.NewTimer(0)
 	<-pause.C
-	for range r.chld {
+	for range died {
 		for r.reap() >= stormPass {
 			pause.Reset(stormPause)
 			<-pause.C
