@@ -87,6 +87,15 @@ func (p *Pending) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
+// WriteAll writes the whole content.
+func (p *Pending) WriteAll(b []byte) error {
+	_, err := p.WriteAt(b, 0)
+	if err == nil && len(b) >= holeMin {
+		err = p.Truncate(int64(len(b))) // the end may be a hole
+	}
+	return err
+}
+
 // ReadAt reads back what was written.
 func (p *Pending) ReadAt(b []byte, off int64) (int, error) {
 	for n := 0; ; {

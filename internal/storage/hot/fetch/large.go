@@ -1,0 +1,61 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// largeObject is the size from which an object comes in ranges.
+const largeObject = 16 << 20
+
+// attempts bounds how often an object that is overwritten while it comes is begun anew.
+const attempts = 5
+
+// large writes a file from ranges of one version. Its hash is not taken: the store
+// checks the content as a whole, and reading it all once more would cost as much as
+// fetching it.
+func (f *Fetcher) large(ctx context.Context, src Source, t Target) (journal.Entry, error) {
+	for attempt := 1; ; attempt++ {
+		p, err := f.create(t)
+		if err != nil {
+			return journal.Entry{}, err
+		}
+		e, err := f.download(ctx, src, p, t)
+		p.Abort()
+		if !errors.Is(err, objectstore.ErrPrecondition) || attempt == attempts {
+			return e, err
+		}
+		now, err := f.store.Head(ctx, f.prefix+src.Key)
+		if err != nil {
+			return journal.Entry{}, err
+		}
+		src.ETag, src.Size = now.ETag, now.Size
+	}
+}
+
+func (f *Fetcher) download(ctx context.Context, src Source, p *tree.Pending, t Target) (journal.Entry, error) {
+	if err := p.Truncate(src.Size); err != nil {
+		return journal.Entry{}, err
+	}
+	obj, err := f.store.Download(ctx, f.prefix+src.Key, &slotWriterAt{f, p}, objectstore.DownloadOptions{IfMatch: src.ETag, Size: src.Size})
+	if err != nil {
+		return journal.Entry{}, err
+	}
+	attr, err := f.attr(&obj, src.Key)
+	if err != nil {
+		return journal.Entry{}, err
+	}
+	if attr.Type() == posixattr.TypeSymlink {
+		return journal.Entry{}, &Refused{Key: src.Key, Reason: fmt.Sprintf("a symbolic link to a name of %d bytes", obj.Size)}
+	}
+	if err := p.Truncate(obj.Size); err != nil {
+		return journal.Entry{}, err
+	}
+	return f.commit(p, &obj, src.Key, attr, [32]byte{}, t)
+}
