@@ -1,0 +1,39 @@
+// Package line is the order in which changes of the home go to S3: what is pending,
+// and what may go now. It is pure: no files, no network, no clock, no goroutine, no
+// lock. The caller says what it saw and what became of each job, and asks for the next.
+//
+// # Names
+//
+// A change is known by its name: the path below the root for a file or a symbolic
+// link, the path and a slash for a directory's marker. So a file that became a
+// directory is two names, one to delete and one to write, as it is two keys in S3.
+//
+// # The rules
+//
+// Each observation gets a sequence number. A pending write remembers the first
+// observation that S3 does not have; a pending delete has a fence, the last observation
+// that may have come before the deletion.
+//
+//  1. Writes go oldest first, many at once, when they have been quiet for Rules.Quiet or
+//     have waited for Rules.MaxStaleness. One that replaces an object gives way to older
+//     ones that add one (a commit's objects before the branch that names them), but never
+//     beyond MaxStaleness.
+//  2. A delete goes when no write that was first observed up to its fence is pending.
+//  3. A pending write whose file vanishes without having reached S3 leaves a span, from its
+//     first observation to that of its vanishing: a fence within a span counts as the
+//     span's end. (A second repack removes the pack, not yet in S3, in which the first one
+//     had put the objects that it deleted. They may go only when the second pack is in S3.)
+//     Spans that overlap are one.
+//  4. A write that S3 can hold only once something else is deleted (a file where a directory
+//     was, or the reverse) waits for that delete and does not hold it back.
+//  5. A change that cannot be stored is reported and holds nothing back.
+//
+// Whoever looks at the disk may see further than what has been observed: a name is gone,
+// and where it went is still to be told. So a delete gets its fence when the caller has
+// [Line.Caught] up with the moment at which the name was seen gone, and the fence is all
+// that has been observed by then. The same holds for the end of a span, unless the
+// deletion was observed at its place among all changes.
+//
+// A job's effects lie between Next and Done; what is observed in between counts as
+// newer than the job.
+package line

@@ -1,0 +1,65 @@
+package line
+
+import "time"
+
+// Time is a duration since some fixed instant, on a clock that never jumps.
+type Time = time.Duration
+
+// Kind is what a job does.
+type Kind uint8
+
+const (
+	Write  Kind = iota + 1 // make S3 hold what is on the disk
+	Delete                 // make S3 hold nothing
+)
+
+// Job is something that may go now. Hand it back with Done.
+type Job struct {
+	Name string
+	Kind Kind
+	it   *item
+}
+
+// item is one pending name.
+type item struct {
+	name  string
+	kind  Kind
+	flags flags
+
+	first     uint64 // the first observation that S3 does not have
+	fence     uint64 // of a delete: what was observed up to here may have come before it
+	since     Time   // when first was
+	last      Time   // the newest observation: quiet counts from here
+	notBefore Time   // after a failure
+	due       Time   // the key in the waiting heap
+	size      int64
+
+	// What was observed while the job was under way.
+	again      Kind
+	againFirst uint64
+	againLast  uint64
+	againSince Time
+
+	queue *heap // the heap of slotQueue that it is in, if any
+	place [slots]uint32
+}
+
+type flags uint8
+
+const (
+	inFlight       flags = 1 << iota
+	replaces             // S3 holds an object of this name
+	stuck                // reported as unstorable: it holds nothing back
+	unfenced             // a delete that has no fence yet
+	againUnordered       // what was observed while its job was under way has no place among the changes
+	counted              // it is a delete that others may have to wait for
+)
+
+func (it *item) is(f flags) bool { return it.flags&f != 0 }
+
+func (it *item) set(f flags, on bool) {
+	it.flags &^= f
+	if on {
+		it.flags |= f
+	}
+}

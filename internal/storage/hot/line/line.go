@@ -1,0 +1,177 @@
+package line
+
+// Rules are the line's times.
+type Rules struct {
+	Quiet        Time // a change goes when its name has been unchanged for this long
+	MaxStaleness Time // and at the latest this long after it was observed
+}
+
+// Line is the set of pending changes. It is not safe for concurrent use.
+type Line struct {
+	rules Rules
+	hurry bool
+	held  bool
+	seq   uint64
+
+	items  map[string]*item
+	flying int
+	bytes  int64
+	nStuck int
+
+	// Each pending item that is not in flight is in one of these.
+	waiting heap // not due yet, or failed a moment ago
+	adding  heap // due writes of names that S3 does not hold
+	over    heap // due writes of names that it holds
+	blocked heap // writes that wait for a delete
+	deletes heap // due deletes
+
+	hold    heap // pending writes, in flight or not, that hold deletes back
+	newHold heap // those of them that add an object
+	age     heap // all that is expected to arrive
+	stuck   heap // all that is not
+	since   heap // both
+
+	fencing []*item        // deletes that have no fence yet
+	spans   []span         // ascending, apart from each other
+	below   map[string]int // directory -> number of pending deletes below it
+}
+
+// New returns an empty line.
+func New(r Rules) *Line {
+	return &Line{
+		rules:   r,
+		items:   map[string]*item{},
+		below:   map[string]int{},
+		waiting: heap{slot: slotQueue, less: byDue},
+		adding:  heap{slot: slotQueue, less: byFirst},
+		over:    heap{slot: slotQueue, less: byFirst},
+		blocked: heap{slot: slotQueue, less: byFirst},
+		deletes: heap{slot: slotQueue, less: byFence},
+		hold:    heap{slot: slotHold, less: byFirst},
+		newHold: heap{slot: slotNew, less: byFirst},
+		age:     heap{slot: slotAge, less: byFirst},
+		stuck:   heap{slot: slotAge, less: byFirst},
+		since:   heap{slot: slotSince, less: bySince},
+	}
+}
+
+// Write says that the disk holds something at name that S3 may not hold. exists
+// says that S3 holds an older object of that name.
+func (l *Line) Write(name string, size int64, exists bool, now Time) {
+	l.seq++
+	it := l.items[name]
+	switch {
+	case it == nil:
+		it = &item{name: name, kind: Write, first: l.seq, since: now, last: now}
+		l.items[name] = it
+	case it.is(inFlight):
+		l.observedAgain(it, Write, true, now)
+	case it.kind == Delete:
+		l.undelete(it)
+		it.kind, it.first = Write, l.seq
+	}
+	it.last = now
+	l.resize(it, size)
+	if !it.is(inFlight) {
+		it.set(replaces, exists)
+	}
+	l.place(it)
+}
+
+// Delete says that name is not on the disk any more, while S3 may hold it. ordered says
+// that a deletion was observed at its place among all changes, not an absence.
+func (l *Line) Delete(name string, ordered bool, now Time) {
+	l.seq++
+	it := l.items[name]
+	switch {
+	case it == nil:
+		it = &item{name: name, since: now}
+		l.items[name] = it
+	case it.is(inFlight):
+		l.observedAgain(it, Delete, ordered, now)
+		return
+	case it.kind == Delete:
+		return // its fence is the first time that it was seen gone
+	default:
+		l.vanished(it, it.first, l.seq, ordered, now)
+	}
+	l.becomeDelete(it, l.seq, now)
+}
+
+// Same says that the disk and S3 are known to agree about name: a file that is as it
+// was when it was stored, or nothing on either side. ordered is as for Delete.
+func (l *Line) Same(name string, exists, ordered bool, now Time) {
+	it := l.items[name]
+	if it == nil {
+		return
+	}
+	l.seq++
+	switch {
+	case it.is(inFlight) && exists:
+		l.observedAgain(it, Write, true, now) // the job may be changing S3: look again after it
+	case it.is(inFlight):
+		l.observedAgain(it, Delete, ordered, now)
+	case it.kind == Write && !exists:
+		l.vanished(it, it.first, l.seq, ordered, now)
+		l.forget(it)
+	default:
+		l.forget(it)
+	}
+}
+
+func (l *Line) observedAgain(it *item, kind Kind, ordered bool, now Time) {
+	if it.again == 0 {
+		it.againFirst, it.againSince = l.seq, now
+	}
+	it.again, it.againLast, it.last = kind, l.seq, now
+	it.set(againUnordered, !ordered)
+	l.place(it)
+}
+
+// becomeDelete leaves the fence open: the disk was looked at, and what it showed may be
+// ahead of what has been observed (a rename whose new name is still to be seen).
+func (l *Line) becomeDelete(it *item, first uint64, now Time) {
+	it.kind, it.first, it.last = Delete, first, now
+	it.set(stuck, false)
+	it.set(unfenced, true)
+	l.resize(it, 0)
+	l.fencing = append(l.fencing, it)
+	l.place(it)
+}
+
+// Caught says that all that happened on the disk before at has been observed.
+func (l *Line) Caught(at Time) {
+	kept := l.fencing[:0]
+	for _, it := range l.fencing {
+		switch {
+		case !it.is(unfenced): // it is something else meanwhile, or listed twice
+		case it.last >= at:
+			kept = append(kept, it)
+		default:
+			it.flags &^= unfenced
+			it.fence = l.seq
+			l.place(it)
+		}
+	}
+	clear(l.fencing[len(kept):])
+	l.fencing = kept
+	l.closeSpans(at)
+}
+
+// forget ends an item: S3 agrees with the disk.
+func (l *Line) forget(it *item) {
+	l.undelete(it)
+	l.resize(it, 0)
+	l.dequeue(it)
+	l.hold.take(it)
+	l.newHold.take(it)
+	l.ageOf(it).take(it)
+	l.since.take(it)
+	delete(l.items, it.name)
+}
+
+// resize keeps the sum of the dirty bytes.
+func (l *Line) resize(it *item, size int64) {
+	l.bytes += size - it.size
+	it.size = size
+}

@@ -1,0 +1,251 @@
+package line
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The model's failures hide in rare interleavings: 100 tries, rapid's default, see few of them.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "rapid.checks" })
+	if !set {
+		flag.Set("rapid.checks", "40000")
+	}
+	os.Exit(m.Run())
+}
+
+const ms = time.Millisecond
+
+var rules = Rules{Quiet: 500 * ms, MaxStaleness: 5000 * ms}
+
+// drain takes all jobs that may go at now, without ending any.
+func drain(l *Line, now Time) (names []string, jobs map[string]Job) {
+	jobs = map[string]Job{}
+	for {
+		j, ok := l.Next(now)
+		if !ok {
+			return names, jobs
+		}
+		names = append(names, j.Name)
+		jobs[j.Name] = j
+	}
+}
+
+func want(t *testing.T, what string, got []string, names ...string) {
+	t.Helper()
+	if !slices.Equal(got, names) {
+		t.Errorf("%s: %q, want %q", what, got, names)
+	}
+}
+
+func TestQuietAndStaleness(t *testing.T) {
+	l := New(rules)
+	l.Write("quiet", 1, false, 0)
+	for at := Time(0); at < 6000*ms; at += 100 * ms {
+		l.Write("busy", 1, false, at)
+		got, _ := drain(l, at)
+		switch at {
+		case 500 * ms:
+			want(t, at.String(), got, "quiet")
+		case 5000 * ms:
+			want(t, at.String(), got, "busy")
+		default:
+			want(t, at.String(), got)
+		}
+	}
+}
+
+func TestOldestFirst(t *testing.T) {
+	l := New(rules)
+	for i := range 100 {
+		l.Write(fmt.Sprintf("f%02d", (i*37)%100), 1, i%2 == 0, Time(i)*ms)
+	}
+	got, _ := drain(l, 10_000*ms)
+	for i, name := range got {
+		if name != fmt.Sprintf("f%02d", (i*37)%100) {
+			t.Fatalf("at %d comes %s: %q", i, name, got)
+		}
+	}
+}
+
+// git repack: the objects may go from S3 only when the pack is there.
+func TestDeleteWaitsForWhatWasWrittenBefore(t *testing.T) {
+	l := New(rules)
+	l.Write("pack", 1, false, 0)
+	l.Delete("loose", true, 1*ms)
+	l.Caught(2 * ms)
+	l.Write("later", 1, false, 3*ms)
+	got, jobs := drain(l, 1000*ms)
+	want(t, "first", got, "pack", "later")
+	l.Done(jobs["later"], Stored, 0, 1001*ms)
+	got, _ = drain(l, 1002*ms)
+	want(t, "while the pack is under way", got)
+	l.Done(jobs["pack"], Stored, 0, 1003*ms)
+	got, _ = drain(l, 1004*ms)
+	want(t, "with the pack in S3", got, "loose")
+}
+
+// A second repack removes the pack of the first one before that is in S3.
+func TestDeleteWaitsForWhatTookTheWritesPlace(t *testing.T) {
+	l := New(rules)
+	l.Write("pack1", 1, false, 0)
+	l.Delete("loose", true, 1*ms)
+	l.Caught(2 * ms)
+	l.Write("pack2", 1, false, 3*ms)
+	l.Same("pack1", false, true, 4*ms)
+	l.Caught(5 * ms)
+	got, jobs := drain(l, 1000*ms)
+	want(t, "first", got, "pack2")
+	l.Done(jobs["pack2"], Stored, 0, 1001*ms)
+	got, _ = drain(l, 1002*ms)
+	want(t, "then", got, "loose")
+}
+
+func TestNoDeleteBeforeCaught(t *testing.T) {
+	l := New(rules)
+	l.Delete("a", true, 10*ms)
+	l.Caught(10 * ms) // not beyond it
+	got, _ := drain(l, 1000*ms)
+	want(t, "not caught up", got)
+	l.Caught(11 * ms)
+	got, _ = drain(l, 1000*ms)
+	want(t, "caught up", got, "a")
+}
+
+func TestStuckHoldsNothing(t *testing.T) {
+	l := New(rules)
+	l.Write("denied", 1, false, 0)
+	l.Delete("gone", true, 1*ms)
+	l.Caught(2 * ms)
+	_, jobs := drain(l, 1000*ms)
+	l.Done(jobs["denied"], Stuck, 60_000*ms, 1001*ms)
+	got, _ := drain(l, 1002*ms)
+	want(t, "beside a write that is denied", got, "gone")
+	if !l.Through(1) || l.StuckLen() != 1 || l.Len() != 2 {
+		t.Errorf("through %v, stuck %d, pending %d", l.Through(1), l.StuckLen(), l.Len())
+	}
+	got, _ = drain(l, 60_000*ms)
+	want(t, "after its time", got, "denied")
+}
+
+func TestRetryHolds(t *testing.T) {
+	l := New(rules)
+	l.Write("a", 1, false, 0)
+	l.Delete("gone", true, 1*ms)
+	l.Caught(2 * ms)
+	_, jobs := drain(l, 1000*ms)
+	l.Done(jobs["a"], Retry, 3000*ms, 1001*ms)
+	got, _ := drain(l, 2999*ms)
+	want(t, "while a is to be tried again", got)
+	if at, ok := l.Wake(); !ok || at != 3000*ms {
+		t.Errorf("wakes at %v, %v", at, ok)
+	}
+	got, _ = drain(l, 3000*ms)
+	want(t, "then", got, "a")
+}
+
+// A commit's objects go before the branch that names them, but not for ever.
+func TestReplacingGivesWay(t *testing.T) {
+	l := New(rules)
+	l.Write("objects/1", 1, false, 0)
+	l.Write("HEAD", 1, true, 1*ms)
+	l.Write("growing", 1, false, 400*ms)
+	got, jobs := drain(l, 600*ms)
+	want(t, "first", got, "objects/1")
+	if at, ok := l.Wake(); !ok || at != 900*ms {
+		t.Errorf("wakes at %v, %v", at, ok)
+	}
+	l.Done(jobs["objects/1"], Stored, 0, 650*ms)
+	got, _ = drain(l, 660*ms)
+	want(t, "then, beside what is not due", got, "HEAD")
+
+	l = New(rules)
+	l.Write("huge", 1, false, 0)
+	l.Write("HEAD", 1, true, 1*ms)
+	got, _ = drain(l, 5000*ms)
+	want(t, "beside a long upload", got, "huge")
+	if at, ok := l.Wake(); !ok || at != 5001*ms {
+		t.Errorf("wakes at %v, %v", at, ok)
+	}
+	got, _ = drain(l, 5001*ms)
+	want(t, "after the longest staleness", got, "HEAD")
+}
+
+func TestFileAndDirectoryChangePlaces(t *testing.T) {
+	l := New(rules)
+	l.Delete("p", true, 0)
+	l.Write("p/x", 1, false, 1*ms)
+	l.Caught(2 * ms)
+	got, jobs := drain(l, 1000*ms)
+	want(t, "a directory where a file was", got, "p")
+	l.Done(jobs["p"], Stored, 0, 1001*ms)
+	got, jobs = drain(l, 1002*ms)
+	want(t, "then", got, "p/x")
+	l.Done(jobs["p/x"], Stored, 0, 1003*ms)
+
+	l.Delete("p/x", true, 2000*ms)
+	l.Delete("p/", true, 2001*ms)
+	l.Write("p", 1, false, 2002*ms)
+	l.Caught(2003 * ms)
+	got, jobs = drain(l, 3000*ms)
+	want(t, "a file where a directory was", got, "p/x", "p/")
+	l.Done(jobs["p/x"], Stored, 0, 3001*ms)
+	got, _ = drain(l, 3002*ms)
+	want(t, "with the marker still there", got)
+	l.Done(jobs["p/"], Stored, 0, 3003*ms)
+	got, _ = drain(l, 3004*ms)
+	want(t, "then", got, "p")
+}
+
+func TestHurryAndHold(t *testing.T) {
+	l := New(rules)
+	l.Write("a", 5, false, 0)
+	l.Delete("b", true, 0)
+	l.Caught(1)
+	mark := l.Mark()
+	l.HoldDeletes(true)
+	l.Hurry(true)
+	got, jobs := drain(l, 1)
+	want(t, "in a hurry, deletes held", got, "a")
+	if l.Through(mark) || l.Bytes() != 5 || l.InFlight() != 1 {
+		t.Errorf("through %v, %d bytes, %d in flight", l.Through(mark), l.Bytes(), l.InFlight())
+	}
+	l.Done(jobs["a"], Stored, 0, 2)
+	if since, ok := l.Oldest(); !ok || since != 0 {
+		t.Errorf("oldest %v, %v", since, ok)
+	}
+	l.HoldDeletes(false)
+	got, jobs = drain(l, 3)
+	want(t, "released", got, "b")
+	l.Done(jobs["b"], Stored, 0, 4)
+	if !l.Through(mark) || l.Len() != 0 {
+		t.Errorf("through %v, %d pending", l.Through(mark), l.Len())
+	}
+}
+
+func BenchmarkWriteAndStore(b *testing.B) {
+	l := New(rules)
+	names := make([]string, 100_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("some/directory/%03d/file-%06d", i%500, i)
+	}
+	for b.Loop() {
+		for i, n := range names {
+			l.Write(n, 1, false, Time(i))
+		}
+		for {
+			j, ok := l.Next(time.Hour)
+			if !ok {
+				break
+			}
+			l.Done(j, Stored, 0, time.Hour)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(names)), "ns/name")
+}

@@ -1,0 +1,421 @@
+package line
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// world is a disk with its whole history, an S3, and a caller of Line between them,
+// all of them obvious. Each operation on the disk has a number, which is also the
+// version that it writes.
+type world struct {
+	t    *rapid.T
+	line *Line
+	now  Time
+
+	ops     int
+	disk    map[string]int          // name -> version
+	history map[string][]historical // name -> what happened to it, in order
+
+	s3      map[string]int // name -> version
+	s3gone  map[string]int // name -> number of the deletion that S3 has seen
+	journal map[string]int // what the caller knows of s3
+
+	ordered bool     // events come, in order, and none is lost
+	events  []event  // not read yet
+	scan    []string // the names that the scan under way has yet to look at
+	scanAt  Time
+	jobs    []*running
+}
+
+type historical struct {
+	op      int
+	written bool
+}
+
+type event struct {
+	name  string
+	write bool
+}
+
+type running struct {
+	job     Job
+	read    bool // the disk was read
+	version int  // 0: it was not there
+	sent    bool
+}
+
+var names = []string{"a", "b", "c", "p", "p/x", "p/y", "p/y/z", "q/r"}
+
+func newWorld(t *rapid.T) *world {
+	return &world{
+		t: t, line: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond}),
+		disk: map[string]int{}, history: map[string][]historical{},
+		s3: map[string]int{}, s3gone: map[string]int{}, journal: map[string]int{},
+		ordered: rapid.Bool().Draw(t, "ordered"),
+	}
+}
+
+func (w *world) change(name string, write bool) {
+	if write {
+		w.disk[name] = w.ops
+	} else {
+		delete(w.disk, name)
+	}
+	w.history[name] = append(w.history[name], historical{w.ops, write})
+	if w.ordered {
+		w.events = append(w.events, event{name, write})
+	}
+}
+
+// makeRoom deletes what stands where name has to be.
+func (w *world) makeRoom(name string) {
+	for _, other := range names {
+		if w.disk[other] != 0 && waitsFor(name, other) {
+			w.ops++
+			w.change(other, false)
+		}
+	}
+}
+
+func (w *world) writeFile() {
+	name := rapid.SampledFrom(names).Draw(w.t, "write")
+	w.makeRoom(name)
+	w.ops++
+	w.change(name, true)
+}
+
+func (w *world) existing(label string) (string, bool) {
+	var all []string
+	for _, n := range names {
+		if w.disk[n] != 0 {
+			all = append(all, n)
+		}
+	}
+	if len(all) == 0 {
+		return "", false
+	}
+	return rapid.SampledFrom(all).Draw(w.t, label), true
+}
+
+func (w *world) deleteFile() {
+	if name, ok := w.existing("delete"); ok {
+		w.ops++
+		w.change(name, false)
+	}
+}
+
+// rename is one operation with two sides; the caller pairs them and looks at the new
+// name first.
+func (w *world) rename() {
+	from, ok := w.existing("from")
+	if !ok {
+		return
+	}
+	to := rapid.SampledFrom(names).Draw(w.t, "to")
+	if to == from || waitsFor(to, from) {
+		return
+	}
+	w.makeRoom(to)
+	if w.disk[from] == 0 {
+		return
+	}
+	w.ops++
+	w.change(to, true)
+	w.change(from, false)
+}
+
+func (w *world) look(name string, ordered bool) {
+	version, known := w.disk[name], w.journal[name]
+	_, pending := w.line.Has(name)
+	switch {
+	case version != 0 && version == known:
+		w.line.Same(name, true, ordered, w.now)
+	case version != 0:
+		// What stood in its place was deleted before: say so first.
+		for _, other := range names {
+			_, pending := w.line.Has(other)
+			if waitsFor(name, other) && (pending || w.journal[other] != 0) && w.disk[other] == 0 {
+				w.line.Delete(other, ordered, w.now)
+			}
+		}
+		w.line.Write(name, 1, known != 0, w.now)
+	case known != 0 || pending:
+		w.line.Delete(name, ordered, w.now)
+	default:
+		w.line.Same(name, false, ordered, w.now)
+	}
+}
+
+func (w *world) readEvents() {
+	if !w.ordered {
+		w.scanStep()
+		return
+	}
+	n := rapid.IntRange(0, len(w.events)).Draw(w.t, "events")
+	// A pair of a rename is never torn apart: it is one operation, and the caller waits for both.
+	for n > 0 && n < len(w.events) && w.isPair(w.events[n-1].name, w.events[n].name) {
+		n++
+	}
+	for _, e := range w.events[:n] {
+		w.react(e)
+	}
+	w.events = w.events[n:]
+	if len(w.events) == 0 {
+		w.line.Caught(w.now)
+	}
+}
+
+// react looks where an event says. What was written and is gone already counts as
+// written: its deletion has an event of its own coming.
+func (w *world) react(e event) {
+	if e.write && w.disk[e.name] == 0 {
+		w.line.Write(e.name, 0, w.journal[e.name] != 0, w.now)
+		return
+	}
+	w.look(e.name, true)
+}
+
+func (w *world) isPair(a, b string) bool {
+	for _, x := range w.history[a] {
+		for _, y := range w.history[b] {
+			if x.op == y.op {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// scanStep looks at some names of a scan in an order that has nothing to do with the changes'.
+func (w *world) scanStep() {
+	if len(w.scan) == 0 {
+		w.scan = rapid.Permutation(names).Draw(w.t, "scan")
+		w.scanAt = w.now
+	}
+	n := rapid.IntRange(1, len(w.scan)).Draw(w.t, "steps")
+	for _, name := range w.scan[:n] {
+		w.look(name, false)
+	}
+	w.scan = w.scan[n:]
+	if len(w.scan) == 0 {
+		w.line.Caught(w.scanAt)
+	}
+}
+
+func (w *world) start() {
+	if j, ok := w.line.Next(w.now); ok {
+		for _, r := range w.jobs {
+			if r.job.Name == j.Name {
+				w.t.Fatalf("two jobs for %q at once", j.Name)
+			}
+		}
+		w.jobs = append(w.jobs, &running{job: j})
+	}
+}
+
+// deletionOf is the number of the operation that deleted a version.
+func (w *world) deletionOf(name string, version int) int {
+	for _, h := range w.history[name] {
+		if !h.written && h.op > version {
+			return h.op
+		}
+	}
+	w.t.Fatalf("version %d of %q is deleted in S3 and never was on the disk", version, name)
+	return 0
+}
+
+// work does the next step of one job: read the disk, change S3, answer. Faults lie
+// between any two of them.
+func (w *world) work(faults bool) {
+	if len(w.jobs) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(w.jobs)-1).Draw(w.t, "job")
+	r := w.jobs[i]
+	done := func(o Outcome) {
+		w.jobs = slices.Delete(w.jobs, i, i+1)
+		w.line.Done(r.job, o, w.now+2*time.Millisecond, w.now)
+		w.now++
+	}
+	fault := 0
+	if faults {
+		fault = rapid.IntRange(0, 9).Draw(w.t, "fault")
+	}
+	switch {
+	case fault == 1:
+		done(Retry)
+	case fault == 2:
+		done(Stuck)
+	case !r.read:
+		r.read, r.version = true, w.disk[r.job.Name]
+		if (r.version == 0) != (r.job.Kind == Delete) {
+			done(Changed)
+		}
+	case !r.sent:
+		r.sent = true
+		name := r.job.Name
+		if r.job.Kind == Write {
+			for other := range w.s3 {
+				if waitsFor(name, other) && !w.isStuck(other) {
+					w.t.Fatalf("%q is written while S3 holds %q", name, other)
+				}
+			}
+			w.s3[name], w.journal[name] = r.version, r.version
+			delete(w.s3gone, name)
+		} else if w.s3[name] != 0 {
+			w.s3gone[name] = w.deletionOf(name, w.s3[name])
+			delete(w.s3, name)
+			delete(w.journal, name)
+		}
+		w.check()
+	default:
+		done(Stored)
+	}
+}
+
+func (w *world) isStuck(name string) bool {
+	for p := range w.line.Pending {
+		if p.Name == name {
+			return p.Stuck
+		}
+	}
+	return false
+}
+
+// check is what a kill at this instant, with the disk lost, must find: if a deletion
+// arrived, then so did all that was written before it; what was deleted in its turn
+// without having arrived counts as a deletion that arrived.
+func (w *world) check() {
+	arrived, by := 0, ""
+	for name, op := range w.s3gone {
+		if op > arrived {
+			arrived, by = op, name
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for name, history := range w.history {
+			written, deleted := 0, 0
+			for _, h := range history {
+				if h.written && h.op <= arrived {
+					written, deleted = h.op, 0
+				}
+				if !h.written && deleted == 0 && h.op > written {
+					deleted = h.op
+				}
+			}
+			if written == 0 || w.s3[name] >= written || w.isStuck(name) || w.hadToWait(name) {
+				continue
+			}
+			if deleted == 0 {
+				w.t.Fatalf("the deletion %d (of %q) is in S3, and the write %d of %q is not:\ndisk %v\ns3 %v\nhistory %v",
+					arrived, by, written, name, w.disk, w.s3, w.history)
+			}
+			if deleted > arrived {
+				arrived, by, changed = deleted, name, true
+			}
+		}
+	}
+}
+
+// hadToWait tells whether one of the deletions that arrived had to make room for name.
+func (w *world) hadToWait(name string) bool {
+	for gone := range w.s3gone {
+		if waitsFor(name, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) settle() {
+	for range 10_000 {
+		w.now += time.Millisecond
+		if w.ordered {
+			for _, e := range w.events {
+				w.react(e)
+			}
+			w.events = nil
+			w.line.Caught(w.now)
+		} else {
+			w.scanStep()
+		}
+		w.start()
+		for len(w.jobs) > 0 {
+			w.work(false)
+		}
+		if w.line.Len() == 0 && fmt.Sprint(w.disk) == fmt.Sprint(w.s3) {
+			return
+		}
+	}
+	w.t.Fatalf("never settles: %d pending, disk %v, s3 %v, blocked %d, deletes %d, inferred %d, spans %v, hold %d",
+		w.line.Len(), w.disk, w.s3, len(w.line.blocked.items), len(w.line.deletes.items), len(w.line.fencing), w.line.spans, len(w.line.hold.items))
+}
+
+func TestOrderAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		step := func(f func()) func(*rapid.T) {
+			return func(*rapid.T) { w.now += time.Millisecond; f() }
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"write":  step(w.writeFile),
+			"delete": step(w.deleteFile),
+			"rename": step(w.rename),
+			"look":   step(w.readEvents),
+			"start":  step(w.start),
+			"work":   step(func() { w.work(true) }),
+			"work2":  step(func() { w.work(false) }),
+			"hurry":  step(func() { w.line.Hurry(rapid.Bool().Draw(t, "hurry")) }),
+			"wait":   func(t *rapid.T) { w.now += Time(rapid.IntRange(1, 40).Draw(t, "ms")) * time.Millisecond },
+			"":       func(*rapid.T) { w.consistent() },
+		})
+		w.settle()
+	})
+}
+
+// consistent checks what the line keeps of itself.
+func (w *world) consistent() {
+	l := w.line
+	flying, bytes, stuckN := 0, int64(0), 0
+	below := map[string]int{}
+	for name, it := range l.items {
+		if it.name != name || l.since.has(it) != true || l.ageOf(it).has(it) != true {
+			w.t.Fatalf("%q is not where it belongs", name)
+		}
+		if it.is(inFlight) {
+			flying++
+			if it.queue != nil {
+				w.t.Fatalf("%q is under way and queued", name)
+			}
+		} else if it.queue == nil && !it.is(unfenced) {
+			w.t.Fatalf("%q is forgotten", name)
+		}
+		if it.is(stuck) {
+			stuckN++
+		}
+		held := (it.kind == Write || it.again == Write) && !it.is(stuck) && it.queue != &l.blocked
+		if l.hold.has(it) != held && !it.is(inFlight) {
+			w.t.Fatalf("%q holds deletes back: %v, want %v", name, l.hold.has(it), held)
+		}
+		bytes += it.size
+		if it.is(counted) {
+			for dir := range ancestors(name) {
+				below[dir]++
+			}
+		}
+	}
+	if flying != l.InFlight() || bytes != l.Bytes() || stuckN != l.StuckLen() || fmt.Sprint(below) != fmt.Sprint(l.below) {
+		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", l.InFlight(), flying, l.Bytes(), bytes, l.StuckLen(), stuckN, l.below, below)
+	}
+	for i, s := range l.spans {
+		if s.from > s.to || i > 0 && l.spans[i-1].to >= s.from || s.open && i != len(l.spans)-1 {
+			w.t.Fatalf("spans %v", l.spans)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package line
+
+// Mark is the newest observation. See Through.
+func (l *Line) Mark() uint64 { return l.seq }
+
+// Through tells whether all that was observed up to mark is in S3, but for what is stuck.
+func (l *Line) Through(mark uint64) bool {
+	it := l.age.min()
+	return it == nil || it.first > mark
+}
+
+// Wake is when Next may return a job although nothing else was called meanwhile.
+func (l *Line) Wake() (at Time, ok bool) {
+	if it := l.waiting.min(); it != nil {
+		at, ok = it.due, true
+	}
+	if it := l.over.min(); it != nil {
+		if p := l.patience(it); !ok || p < at {
+			at, ok = p, true
+		}
+	}
+	return at, ok
+}
+
+// Hurry makes everything due at once, what failed lately as well; or takes that back.
+func (l *Line) Hurry(on bool) {
+	l.hurry = on
+	waiting := append([]*item(nil), l.waiting.items...)
+	for _, it := range waiting {
+		if on {
+			it.notBefore = 0
+		}
+		it.due = l.dueAt(it)
+		l.waiting.put(it)
+	}
+}
+
+// HoldDeletes keeps deletes from going, or lets them go again.
+func (l *Line) HoldDeletes(on bool) { l.held = on }
+
+// Pending describes one name that S3 does not hold as the disk does.
+type Pending struct {
+	Name  string
+	Kind  Kind
+	Stuck bool
+}
+
+// Pending yields all of them, in no order.
+func (l *Line) Pending(yield func(Pending) bool) {
+	for name, it := range l.items {
+		kind := it.kind
+		if it.again != 0 {
+			kind = it.again
+		}
+		if !yield(Pending{name, kind, it.is(stuck)}) {
+			return
+		}
+	}
+}
+
+// Len is the number of pending names, Bytes the size of those that are to be written,
+// InFlight the number of jobs under way.
+func (l *Line) Len() int      { return len(l.items) }
+func (l *Line) Bytes() int64  { return l.bytes }
+func (l *Line) InFlight() int { return l.flying }
+
+// StuckLen is the number of pending names that cannot be stored for now.
+func (l *Line) StuckLen() int { return len(l.stuck.items) }
+
+// Oldest is when the oldest change that is not in S3 was observed.
+func (l *Line) Oldest() (since Time, ok bool) {
+	if it := l.since.min(); it != nil {
+		return it.since, true
+	}
+	return 0, false
+}
+
+// Has tells whether name is pending, and how.
+func (l *Line) Has(name string) (Kind, bool) {
+	it := l.items[name]
+	if it == nil {
+		return 0, false
+	}
+	if it.again != 0 {
+		return it.again, true
+	}
+	return it.kind, true
+}
