@@ -44,7 +44,7 @@ func TestDiskFull(t *testing.T) {
 	j := mustOpen(t, dir, home)
 	put := func(i int) error {
 		p := fmt.Sprintf("some/directory/file-%06d", i)
-		return j.Put(Entry{Path: p, Key: p, ETag: fmt.Sprintf(`"%032x"`, i+1)})
+		return j.Put(Entry{Path: p, Key: p, ETag: fmt.Sprintf("%032x", i+1)})
 	}
 	if err := put(0); err != nil {
 		t.Fatal(err)

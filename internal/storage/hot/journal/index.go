@@ -83,27 +83,22 @@ func (r *record) entry(path string) Entry {
 	if r.odd != nil && r.odd.etag != "" {
 		e.ETag = r.odd.etag
 	} else if r.etag != [16]byte{} {
-		e.ETag = `"` + hex.EncodeToString(r.etag[:]) + `"`
+		e.ETag = hex.EncodeToString(r.etag[:])
 	}
 	return e
 }
 
-// packETag stores the usual form of an ETag, a quoted lower-case MD5, in 16 bytes.
-// It reports whether entry() would give exactly the same string back.
+// packETag stores the usual form of an ETag, a lower-case MD5, in 16 bytes. It
+// reports whether entry() would give exactly the same string back.
 func packETag(to *[16]byte, etag string) bool {
 	if etag == "" {
 		return true
 	}
-	if len(etag) != 34 || etag[0] != '"' || etag[33] != '"' {
+	if len(etag) != 32 || strings.ToLower(etag) != etag {
 		return false
 	}
-	for _, c := range []byte(etag[1:33]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
 	var raw [16]byte
-	if _, err := hex.Decode(raw[:], []byte(etag[1:33])); err != nil || raw == [16]byte{} {
+	if _, err := hex.Decode(raw[:], []byte(etag)); err != nil || raw == [16]byte{} {
 		return false
 	}
 	*to = raw

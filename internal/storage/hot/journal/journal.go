@@ -50,7 +50,7 @@ type Stat struct {
 type Entry struct {
 	Path     string   // below the root, raw bytes, no leading slash; a directory has no trailing slash
 	Key      string   // below the hot prefix, escaped: usually Path, and Path+"/" for a directory
-	ETag     string   // as S3 gave it, quotes included
+	ETag     string   // bare, without quotes
 	Size     int64    // of the object's body: for a symbolic link the length of its target
 	Mode     uint32   // st_mode with type bits
 	Mtime    int64    // nanoseconds since the epoch, as stored in the object's metadata

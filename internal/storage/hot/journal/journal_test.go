@@ -48,8 +48,8 @@ func stateOf(j *Journal) state {
 func drawEntry(t *rapid.T) Entry {
 	path := rapid.SampledFrom([]string{"a", "b", "d/a", "d/e/f", "d/e", "x/\xff\n%", "long/" + string(make([]byte, 200))}).Draw(t, "path")
 	key := rapid.SampledFrom([]string{path, path + "/", "other"}).Draw(t, "key")
-	etag := rapid.SampledFrom([]string{"", `"d41d8cd98f00b204e9800998ecf8427e"`, `"D41D8CD98F00B204E9800998ECF8427E"`,
-		`"d41d8cd98f00b204e9800998ecf8427e-12"`, "odd", `"00000000000000000000000000000000"`}).Draw(t, "etag")
+	etag := rapid.SampledFrom([]string{"", "d41d8cd98f00b204e9800998ecf8427e", "D41D8CD98F00B204E9800998ECF8427E",
+		"d41d8cd98f00b204e9800998ecf8427e-12", "odd", "00000000000000000000000000000000", "d41d8cd98f00b204e9800998ecf8427g"}).Draw(t, "etag")
 	e := Entry{Path: path, Key: key, ETag: etag, Size: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
 		Mode: rapid.Uint32().Draw(t, "mode"), Mtime: rapid.Int64().Draw(t, "mtime"), Modified: rapid.Int64().Draw(t, "modified"),
 		Local: Stat{Size: 1, Mtime: rapid.Int64().Draw(t, "m"), Ctime: -5, Ino: rapid.Uint64().Draw(t, "ino")}}
@@ -314,7 +314,7 @@ func TestMemory(t *testing.T) {
 	var x index
 	for i := range 200_000 {
 		p := fmt.Sprintf("project/node_modules/package-%05d/lib/internal/file-%06d.js", i/10, i)
-		x.put(Entry{Path: p, Key: p, ETag: fmt.Sprintf(`"%032x"`, i+1), Size: 4096})
+		x.put(Entry{Path: p, Key: p, ETag: fmt.Sprintf("%032x", i+1), Size: 4096})
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
