@@ -1,7 +1,7 @@
 // Command sandbox-init is PID 1 of a sandbox, and the storage process beside it.
 //
 //	sandbox-init [--] [COMMAND ARG...]   supervise COMMAND; without one, an idle sandbox
-//	sandbox-init version
+//	sandbox-init status|healthcheck|checkpoint|version
 //
 // The image's ENTRYPOINT ends in "--", so that a command may have any name.
 package main
@@ -12,6 +12,8 @@ import (
 
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/storage"
+	"github.com/matrx/sandbox/internal/storage/control"
 )
 
 // version is set by the linker (-X main.version=...).
@@ -34,6 +36,14 @@ func run(args []string) int {
 	case "help", "--help", "-help", "-h":
 		fmt.Print(usage)
 		return 0
+	case "status":
+		return control.StatusCommand(args[1:])
+	case "healthcheck":
+		return control.HealthcheckCommand(args[1:])
+	case "checkpoint":
+		return control.CheckpointCommand(args[1:])
+	case "storage":
+		return storage.Main(args[1:])
 	case process.ForegroundRole:
 		return process.ExecInForeground(args[1:])
 	}
@@ -47,6 +57,9 @@ func run(args []string) int {
 const usage = `Usage:
   sandbox-init [--] [COMMAND ARG...]   supervise COMMAND as the agent; without one, an
                                        idle sandbox until it is stopped
+  sandbox-init status [--json]         what the sandbox and its storage are doing
+  sandbox-init healthcheck             exit 0 while the sandbox is ready and can save
+  sandbox-init checkpoint              save what is on disk now, and wait for it
   sandbox-init version                 print the version
 
 Configured by environment variables and /opt/sandbox/config/sandbox.conf.

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -101,24 +102,35 @@ func (s *sandbox) coldLost() {
 // detachCold takes the mount out of the tree now, whoever still has files open in it.
 func (s *sandbox) detachCold() {
 	s.cold = coldAbsent
-	if err := unix.Unmount(s.Config.ColdPath, unix.MNT_DETACH); err != nil {
-		s.log.Error("cannot unmount the cold path", "event", "cold_unmount", "path", s.Config.ColdPath, "error", err.Error())
-	}
+	s.reportUnmount(detach(s.Config.ColdPath))
 }
 
-// unmountCold ends the mount while its server still lives. It is waited for only so
-// long: a server that is stuck must not keep the sandbox from ending.
+// unmountCold ends the mount while its server still lives, so that nothing that was
+// written is cut off. It is waited for only so long: a server that is stuck must not
+// keep the sandbox from ending.
 func (s *sandbox) unmountCold() {
 	if s.cold == coldAbsent {
 		return
 	}
-	over := make(chan struct{})
-	go func() { s.detachCold(); close(over) }()
+	s.cold = coldAbsent
+	result := make(chan error, 1)
+	path := s.Config.ColdPath
+	go func() { result <- detach(path) }()
 	giveUp := time.NewTimer(time.Second)
 	defer giveUp.Stop()
 	select {
-	case <-over:
+	case err := <-result:
+		s.reportUnmount(err)
 	case <-giveUp.C:
+		s.reportUnmount(errors.New("its server does not answer"))
 	}
 	s.state.update(func(st *contract.State) { st.Cold = contract.ColdNone })
+}
+
+func detach(path string) error { return unix.Unmount(path, unix.MNT_DETACH) }
+
+func (s *sandbox) reportUnmount(err error) {
+	if err != nil {
+		s.log.Error("cannot unmount the cold path", "event", "cold_unmount", "path", s.Config.ColdPath, "error", err.Error())
+	}
 }

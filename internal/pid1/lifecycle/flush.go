@@ -18,6 +18,13 @@ func (s *sandbox) flush(code int) int {
 		}
 	}
 	f := s.storage.flushed
+	s.state.update(func(st *contract.State) {
+		st.Flush = &contract.FlushResult{
+			Transfer:     contract.Transfer{Files: f.Files, Bytes: f.Bytes, Took: f.Took},
+			UnsavedCount: f.UnsavedCount,
+			Reason:       f.Reason,
+		}
+	})
 	if f.UnsavedCount > 0 || f.Reason != "" {
 		s.log.Error("not everything is saved", "event", "unsaved", "count", f.UnsavedCount, "reason", f.Reason, "files", f.Unsaved,
 			"hint", "a restart of the same container saves what is missing")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/logsink"
 	"github.com/matrx/sandbox/internal/pid1/privilege"
 	"github.com/matrx/sandbox/internal/pid1/process"
 	"github.com/matrx/sandbox/internal/threads"
@@ -26,9 +27,9 @@ func Main(command []string, version string) int {
 	mode, modeErr := privilege.Detect()
 	cfg, configErr := config.Load(os.Environ(), contract.ConfigFile)
 	if err = join(err, modeErr, configErr); err != nil {
-		out := newLogWriter(2)
-		newLog(out, isTerminal(2), "error").Error("cannot start the sandbox", "event", "config_invalid", "error", err.Error())
-		out.close(lastWords)
+		out := logsink.NewWriter(2)
+		logsink.New(out, logsink.IsTerminal(2), "error").Error("cannot start the sandbox", "event", "config_invalid", "error", err.Error())
+		out.Close(lastWords)
 		return contract.ExitConfig
 	}
 	return Run(Options{
@@ -38,7 +39,7 @@ func Main(command []string, version string) int {
 		Environ:     os.Environ(),
 		Version:     version,
 		HooksDir:    contract.HooksDir,
-		StorageArgv: []string{"/proc/self/exe", "storage"},
+		StorageArgv: []string{"sandbox-init", "storage"},
 	}, signals)
 }
 
@@ -62,13 +63,13 @@ func Run(opts Options, signals *process.Signals) int {
 	syscall.Umask(0o022)
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 
-	out := newLogWriter(2)
-	log := newLog(out, isTerminal(2), opts.Config.LogLevel)
+	out := logsink.NewWriter(2)
+	log := logsink.New(out, logsink.IsTerminal(2), opts.Config.LogLevel)
 	defer func() {
-		if n := out.dropped.Load(); n > 0 {
+		if n := out.Dropped(); n > 0 {
 			log.Warn("log lines were dropped, since nobody read them", "event", "log_dropped", "count", n)
 		}
-		out.close(lastWords)
+		out.Close(lastWords)
 	}()
 
 	s := &sandbox{Options: opts, log: log, signals: signals, drained: make(chan []process.Proc, 1), reserved: make(chan struct{})}

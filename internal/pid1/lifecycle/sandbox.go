@@ -23,7 +23,7 @@ type Options struct {
 	// HooksDir has pre-start.d and pre-stop.d; contract.HooksDir.
 	HooksDir string
 
-	// StorageArgv starts the storage process; its first element is a path.
+	// StorageArgv is the argument vector that makes this program the storage process.
 	StorageArgv []string
 }
 
@@ -92,7 +92,9 @@ func (s *sandbox) run() int {
 // exit is the last state.
 func (s *sandbox) exit(code int) int {
 	s.storage.end()
-	s.state.publish(func(st *contract.State) { st.Phase, st.Ready, st.WorkloadPID = contract.PhaseExit, false, 0 })
+	s.state.publish(func(st *contract.State) {
+		st.Phase, st.Ready, st.WorkloadPID, st.ExitCode = contract.PhaseExit, false, 0, &code
+	})
 	s.log.Info("the sandbox ends", "event", "exit", "code", code)
 	return code
 }

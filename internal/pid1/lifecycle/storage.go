@@ -68,6 +68,7 @@ func (t *storage) start() error {
 	}
 	defer theirs.Close() // after the fork: an end that stays open here hides its death
 	child, err := t.spawner.Start(process.Spec{
+		Path:     process.SelfExe,
 		Argv:     t.s.StorageArgv,
 		Env:      privilege.StorageEnviron(t.s.Environ),
 		Dir:      "/",

@@ -62,7 +62,12 @@ func (t *storage) hello() {
 func (t *storage) working(h wire.Hydrated) {
 	t.up, t.hydrated = true, true
 	t.s.log.Info("the workspace is there", "event", "hydrated", "files", h.Files, "bytes", h.Bytes, "took", h.Took.String())
-	t.s.state.update(func(st *contract.State) { st.Problem = "" })
+	t.s.state.update(func(st *contract.State) {
+		st.Problem = ""
+		if st.Hydrate == nil { // one that follows a killed one has not hydrated
+			st.Hydrate = &contract.Transfer{Files: h.Files, Bytes: h.Bytes, Took: h.Took}
+		}
+	})
 	if t.over || t.flushBy != nil {
 		// Nobody is left to read the cold path; what is pending in its cache goes up with the flush.
 	} else {

@@ -21,7 +21,8 @@ import (
 // 2 ms, where a person sits and types.
 const ForegroundRole = "exec-in-foreground"
 
-const selfExe = "/proc/self/exe"
+// SelfExe is this very program, wherever its file has gone.
+const SelfExe = "/proc/self/exe"
 
 func foregroundArgv(spec Spec) []string {
 	return append([]string{"sandbox-init", ForegroundRole, strconv.Itoa(spec.Terminal)}, spec.Argv...)

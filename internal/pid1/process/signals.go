@@ -50,15 +50,6 @@ func CatchSignals() (*Signals, error) {
 	return &Signals{C: c, Children: children}, nil
 }
 
-// BlockSignals blocks signals on this thread, to which the caller has locked its
-// goroutine. A thread that writes to a terminal or a pipe blocks SIGTTOU and SIGPIPE:
-// the write then succeeds in the background, or fails, and is never a signal that
-// somebody seems to have sent.
-func BlockSignals(sigs ...syscall.Signal) {
-	// It cannot fail: the arguments are valid (rt_sigprocmask(2)).
-	_ = unix.PthreadSigmask(unix.SIG_BLOCK, signalSet(sigs...), nil)
-}
-
 // signalSet is a set for PthreadSigmask.
 func signalSet(sigs ...syscall.Signal) *unix.Sigset_t {
 	var set unix.Sigset_t

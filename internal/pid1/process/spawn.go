@@ -31,7 +31,8 @@ type reply struct {
 
 // Spec says what to start.
 type Spec struct {
-	Argv  []string // Argv[0] is looked up in Env's PATH as execvp(3) does
+	Argv  []string // Argv[0] is looked up in Env's PATH as execvp(3) does, unless there is a
+	Path  string   // path of what to execute
 	Env   []string
 	Dir   string     // empty: this process's own
 	Files [3]uintptr // the child's 0, 1 and 2
@@ -103,7 +104,10 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 			defer s.expendable()()
 		}
 		if spec.Terminal >= 0 {
-			return syscall.ForkExec(selfExe, foregroundArgv(spec), attr)
+			return syscall.ForkExec(SelfExe, foregroundArgv(spec), attr)
+		}
+		if spec.Path != "" {
+			return syscall.ForkExec(spec.Path, spec.Argv, attr)
 		}
 		return forkExec(spec.Argv, attr)
 	}, spec.Kept)
