@@ -20,9 +20,11 @@ const (
 	DefaultReadyFile = "/tmp/.sandbox_ready"
 
 	// HostDir is where the host's directory of sockets is mounted, and
-	// HostStorageSocket the one on which it serves or signs S3 requests.
+	// HostStorageSocket the one on which it serves or signs S3 requests. A host whose
+	// directory may belong to the agent's own UID mounts it one level deeper, below a
+	// directory of root's, and says so in S3_ENDPOINT.
 	HostDir           = "/run/sandbox-host"
-	HostStorageSocket = HostDir + "/storage.sock"
+	HostStorageSocket = HostDir + "/" + HostStorageSocketName
 )
 
 // Names below the run directory and the state directory.
@@ -30,6 +32,8 @@ const (
 	ControlSocketName = "control.sock" // in the run directory: the control socket's HTTP API
 	StateFileName     = "state.json"   // in the run directory: what PID 1 knows, see State
 	UnsavedFileName   = "unsaved.json" // in the state directory: what the last flush could not save
+
+	HostStorageSocketName = "storage.sock" // in the host's directory of sockets
 )
 
 // The agent: the user as whom every workload runs.
