@@ -40,9 +40,10 @@ build() {
   note "no registry answers: making $image with mmdebstrap (half a minute)"
   # mmdebstrap gives its hooks the new root as $1.
   # shellcheck disable=SC2016
-  if ! SOURCE_DATE_EPOCH=$(date -u -d "$epoch" +%s) mmdebstrap --variant=minbase \
+  if ! SOURCE_DATE_EPOCH=$(date -u -d "$epoch" +%s) mmdebstrap --variant=minbase --skip=output/dev \
     --dpkgopt="$here/../images/base/files/dpkg.cfg" --aptopt="$here/../images/base/files/apt.conf" \
     --customize-hook='rm -f "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/resolv.conf "$1"/etc/hostname' \
+    --customize-hook='find "$1" -xdev \( -type f -o -type d \) -perm /6000 -exec chmod a-s {} +' \
     "$SUITE" "$tmp/debian.tar" >"$tmp/log" 2>&1; then
     tail -n 30 "$tmp/log" >&2
     die "cannot make $image: mmdebstrap failed, see above. It needs Debian's archive, and root or unprivileged user namespaces"
