@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,8 +39,8 @@ func alphanumeric(c byte) bool {
 
 // absolute takes an absolute path that is not the root directory.
 func absolute(s string) (string, error) {
-	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
-		return "", errors.New("must be an absolute path")
+	if !filepath.IsAbs(s) || len(s) > maxText || strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+		return "", fmt.Errorf("must be an absolute path of UTF-8, up to %d bytes", maxText)
 	}
 	if s = filepath.Clean(s); s == "/" {
 		return "", errors.New("must not be the root directory")
@@ -133,7 +134,7 @@ func region(s string) error {
 func endpoint(s string) error {
 	form := errors.New("must be empty for AWS, http://HOST[:PORT], https://HOST[:PORT] or unix:///PATH")
 	u, err := url.Parse(s)
-	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
+	if err != nil || len(s) > maxText || !utf8.ValidString(s) || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
 		return form
 	}
 	switch u.Scheme {
@@ -174,8 +175,8 @@ func patterns(s string) ([]string, error) {
 	list := []string{}
 	for p := range strings.SplitSeq(s, ",") {
 		p = strings.TrimSpace(p)
-		if strings.ContainsAny(p, "\x00\n\r") {
-			return nil, errors.New("must be gitignore patterns separated by commas, in one line")
+		if strings.ContainsAny(p, "\x00\n\r") || !utf8.ValidString(p) {
+			return nil, errors.New("must be gitignore patterns of UTF-8 separated by commas, in one line")
 		}
 		if p != "" {
 			list = append(list, p)
@@ -187,5 +188,9 @@ func patterns(s string) ([]string, error) {
 	return list, nil
 }
 
-// maxExclude keeps the configuration within one packet to the storage process.
-const maxExclude = 32 << 10
+// These keep the configuration, in JSON that may take six bytes for one, within one
+// packet to the storage process (wire.MaxPacket).
+const (
+	maxText    = 512
+	maxExclude = 4 << 10
+)
