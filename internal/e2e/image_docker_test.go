@@ -79,13 +79,15 @@ func inImage(t *testing.T, ref string, options []string, program ...string) resu
 func idle(t *testing.T, ref string, options ...string) string {
 	t.Helper()
 	id := engineOK(t, append(append([]string{"run", "--detach"}, options...), ref)...)
-	t.Cleanup(func() {
-		// The test's context has ended.
-		if out, err := exec.Command("docker", "rm", "--force", "--volumes", id).CombinedOutput(); err != nil {
-			t.Errorf("cannot remove container %s: %v: %s", id, err, out)
-		}
-	})
+	t.Cleanup(func() { afterwards(t, "rm", "--force", "--volumes", id) })
 	return id
+}
+
+// afterwards runs the docker program in a cleanup, when the test's context has ended.
+func afterwards(t *testing.T, args ...string) {
+	if out, err := exec.Command("docker", args...).CombinedOutput(); err != nil {
+		t.Errorf("docker %s: %v: %s", strings.Join(args, " "), err, out)
+	}
 }
 
 // imageConfig is what `docker image inspect` says that these tests read.
