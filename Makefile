@@ -43,11 +43,13 @@ programs: ## bin/sandbox-init and bin/sandbox for this machine alone
 .PHONY: cross
 cross: bin/linux-amd64 bin/linux-arm64 ## both programs in bin/linux-amd64 and bin/linux-arm64
 
+PROGRAMS := ./cmd/sandbox-init ./cmd/sandbox
+
 # go build knows what is up to date.
 .PHONY: bin/linux-amd64 bin/linux-arm64
 bin/linux-amd64 bin/linux-arm64:
 	@mkdir -p $@
-	GOARCH=$(@:bin/linux-%=%) $(GO_BUILD) -o $@/ ./cmd/sandbox-init ./cmd/sandbox
+	GOARCH=$(@:bin/linux-%=%) $(GO_BUILD) -o $@/ $(PROGRAMS)
 
 .PHONY: generate
 generate: ## rewrites the files that are generated from others
