@@ -17,8 +17,9 @@ func (s *sandbox) drain(code int) int {
 	if err := s.ready.withdraw(); err != nil {
 		s.log.Error("the sandbox still looks ready", "event", "ready_failed", "error", err.Error())
 	}
-	s.state.update(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseDrain, false })
 	s.storage.drain(wire.Deadline{Boottime: s.budget.flush})
+	// Published before anybody is told to end: a process that then asks must not hear "ready".
+	s.state.publish(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseDrain, false })
 	if !s.urgent() {
 		s.preStop()
 	}
