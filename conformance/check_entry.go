@@ -1,0 +1,137 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+var entryChecks = []Check{
+	{ID: "ENTRY-001", Static: true, Run: entrypointIsInit},
+	{ID: "ENTRY-002", Run: oldEntrypointIsADoor},
+	{ID: "ENTRY-003", Static: true, Run: stopSignalIsTerm},
+	{ID: "ENTRY-004", Run: healthFollowsReadiness},
+	{ID: "ENTRY-005", Static: true, Run: userIsAgent},
+}
+
+func entrypointIsInit(_ context.Context, e *Env) error {
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	want := []string{contract.InitBinary, "--"}
+	if got := im.Config.Config.Entrypoint; !slices.Equal(got, want) {
+		return Fail(fmt.Sprintf("the entrypoint is %q, not %q", got, want), "set no ENTRYPOINT: it is inherited. Put what must run first into "+contract.PreStartDir)
+	}
+	if f := im.Resolve(contract.InitBinary); f == nil || f.Mode&0o005 != 0o005 || f.UID != 0 || writable(f) {
+		return Failf("%s is missing, cannot be executed by the agent, or can be written by it", contract.InitBinary)
+	}
+	return nil
+}
+
+func oldEntrypointIsADoor(ctx context.Context, e *Env) error {
+	s, err := e.Start(ctx, Start{Entrypoint: []string{path.Join(contract.ScriptsDir, "entrypoint.sh")}, Cmd: []string{Probe, "exit", "7"}})
+	if err != nil {
+		return err
+	}
+	if err := s.ExpectExit(ctx, 7); err != nil {
+		return err
+	}
+	idle, err := e.Start(ctx, Start{Entrypoint: []string{path.Join(contract.ScriptsDir, "entrypoint.sh")}})
+	if err != nil {
+		return err
+	}
+	if err := idle.WaitReady(ctx); err != nil {
+		return err
+	}
+	out, err := idle.RunAs(ctx, "0", "exe", "1")
+	if err != nil {
+		return err
+	}
+	if out != contract.InitBinary {
+		return Fail(fmt.Sprintf("PID 1 is %s, not %s", out, contract.InitBinary), "end entrypoint.sh with exec")
+	}
+	return nil
+}
+
+func stopSignalIsTerm(_ context.Context, e *Env) error {
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	// An image that says nothing gets the engine's default, which is SIGTERM too.
+	if got := im.Config.Config.StopSignal; !slices.Contains([]string{"", "SIGTERM", "TERM", "15"}, got) {
+		return Fail(fmt.Sprintf("the stop signal is %s", got), "set no STOPSIGNAL: it is inherited")
+	}
+	return nil
+}
+
+func healthFollowsReadiness(ctx context.Context, e *Env) error {
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	want := []string{"CMD", contract.InitBinary, "healthcheck"}
+	if h := im.Config.Config.Healthcheck; h == nil || !slices.Equal(h.Test, want) {
+		return Fail(fmt.Sprintf("the health check is %v, not %q", h, want), "set no HEALTHCHECK: it is inherited")
+	}
+	s, err := e.Start(ctx, Start{})
+	if err != nil {
+		return err
+	}
+	if err := s.WaitReady(ctx); err != nil {
+		return err
+	}
+	if code, out, err := s.Exec(ctx, "", contract.InitBinary, "healthcheck"); err != nil || code != 0 {
+		return Failf("a sandbox that is ready is not healthy: %d, %s, %v", code, out, err)
+	}
+	seen, err := e.whileStopping(ctx)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(seen, "code=0") {
+		return Failf("a sandbox that is being stopped is healthy: %s", seen)
+	}
+	return nil
+}
+
+// whileStopping stops a sandbox and returns what its command saw of readiness and health
+// when it was told to end.
+func (e *Env) whileStopping(ctx context.Context) (string, error) {
+	s, err := e.ready(ctx, Start{Cmd: []string{Probe, "on-stop", "/tmp/stop", contract.DefaultReadyFile, contract.InitBinary, "healthcheck"}})
+	if err != nil {
+		return "", err
+	}
+	if err := s.WaitFile(ctx, "/tmp/stop.armed"); err != nil {
+		return "", err
+	}
+	if _, err := s.Stop(ctx); err != nil {
+		return "", err
+	}
+	logs, err := s.Logs(ctx)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(logs) {
+		if seen, ok := strings.CutPrefix(line, "probe-stop "); ok {
+			return strings.TrimSpace(seen), nil
+		}
+	}
+	return "", Failf("the command was not told to end, or had no time to; the sandbox printed:\n%s", logs)
+}
+
+func userIsAgent(_ context.Context, e *Env) error {
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	// "sandbox" is the agent's second name; the numeric forms are the same user.
+	if got := im.Config.Config.User; !slices.Contains([]string{"agent", "sandbox", "1000", "1000:1000", "agent:agent"}, got) {
+		return Fail(fmt.Sprintf("the image's user is %q", got), "end the Dockerfile with USER agent")
+	}
+	return nil
+}

@@ -1,0 +1,482 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/matrx/sandbox/conformance/s3"
+	"github.com/matrx/sandbox/contract"
+)
+
+var hotChecks = []Check{
+	{ID: "HOT-001", Run: homeIsHydrated},
+	{ID: "HOT-002", Run: changesSurviveAKill},
+	{ID: "HOT-003", Run: stopSavesAll},
+	{ID: "HOT-004", Run: deletedStaysDeleted},
+	{ID: "HOT-005", Run: noHydrateNoStart},
+	{ID: "HOT-006", Run: unsavedIsSaid},
+	{ID: "HOT-007", Run: secondIsRefused},
+	{ID: "HOT-008", Run: othersAreNotOverwritten},
+	{ID: "HOT-009", Run: nothingLeavesTheHome},
+	{ID: "HOT-010", Run: excludedIsLeftAlone},
+}
+
+// home is a path below the hot path.
+func home(name string) string { return contract.DefaultHotPath + "/" + name }
+
+// objectsOf are what stands under hot/, with their content.
+func objectsOf(ctx context.Context, w *s3.Workspace) (map[string]string, error) {
+	keys, _, err := w.List(ctx, "hot/")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, key := range keys {
+		o, ok, err := w.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out[strings.TrimPrefix(key, "hot/")] = string(o.Body)
+		}
+	}
+	return out, nil
+}
+
+// ready starts a sandbox on a workspace and waits until it is ready.
+func (e *Env) ready(ctx context.Context, s Start) (*Sandbox, error) {
+	box, err := e.Start(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return box, box.WaitReady(ctx)
+}
+
+// saved stops a sandbox and fails unless everything was saved.
+func (s *Sandbox) saved(ctx context.Context) error {
+	code, err := s.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		logs, _ := s.Logs(ctx)
+		return Failf("a graceful stop ends with %d, not 0; the sandbox printed:\n%s", code, logs)
+	}
+	return nil
+}
+
+func homeIsHydrated(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	// The form of AWS DataSync and FSx for Lustre, and plain objects as aws s3 sync lays them.
+	for _, o := range []struct {
+		key, body string
+		meta      map[string]string
+	}{
+		{"hot/plain.txt", "plain", nil},
+		{"hot/dir/script.sh", "#!/bin/sh\n", map[string]string{"file-permissions": "0100750", "file-mtime": "1600000000123456789ns"}},
+		{"hot/link", "dir/script.sh", map[string]string{"file-permissions": "0120777"}},
+		{"hot/empty/", "", map[string]string{"file-permissions": "0040700"}},
+	} {
+		if err := w.Put(ctx, o.key, []byte(o.body), o.meta); err != nil {
+			return err
+		}
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	for name, want := range map[string]string{
+		"plain.txt":     "file 0644 1000:1000 plain",
+		"dir/script.sh": "file 0750 1000:1000 1600000000123456789 #!/bin/sh",
+		"link":          "link dir/script.sh",
+		"empty":         "dir 0700 1000:1000 0 entries",
+	} {
+		out, err := s.RunAs(ctx, "0", "describe", home(name))
+		if err != nil {
+			return Failf("%s is not as S3 has it: %v", home(name), err)
+		}
+		if !describes(out, want) {
+			return Failf("%s is %q, want %q", home(name), out, want)
+		}
+	}
+	return nil
+}
+
+// describes says whether each word of want is in what the probe said of a file, in this order.
+func describes(out, want string) bool {
+	for word := range strings.FieldsSeq(want) {
+		_, rest, ok := strings.Cut(out, word)
+		if !ok {
+			return false
+		}
+		out = rest
+	}
+	return true
+}
+
+func changesSurviveAKill(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/old-name", []byte("moved"), nil); err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/to-delete", []byte("x"), nil); err != nil {
+		return err
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"write", home("new"), "made"}, {"rename", home("old-name"), home("new-name")}, {"remove", home("to-delete")},
+	} {
+		if _, err := s.Run(ctx, args...); err != nil {
+			return err
+		}
+	}
+	want := map[string]string{"new": "made", "new-name": "moved"}
+	if err := Eventually(ctx, "the arrival of the changes in S3 while the sandbox runs", func() (bool, error) {
+		got, err := objectsOf(ctx, w)
+		return err == nil && fmt.Sprint(got) == fmt.Sprint(want), err
+	}); err != nil {
+		return err
+	}
+	if err := s.Kill(ctx); err != nil {
+		return err
+	}
+	if err := s.Remove(ctx); err != nil { // its disk is lost
+		return err
+	}
+	next, err := e.ready(ctx, Start{Workspace: w, Env: map[string]string{contract.EnvLeaseWait: "60"}})
+	if err != nil {
+		return err
+	}
+	for name, body := range want {
+		if out, err := next.Run(ctx, "read", home(name)); err != nil || out != body {
+			return Failf("after a SIGKILL the next sandbox has %q in %s, want %q (%v)", out, name, body, err)
+		}
+	}
+	return nil
+}
+
+func stopSavesAll(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	s, err := e.ready(ctx, Start{Workspace: w, Cmd: []string{Probe, "on-term", home("last-words")}})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Run(ctx, "write-many", home("many"), "200"); err != nil {
+		return err
+	}
+	if err := s.WaitFile(ctx, home("last-words.armed")); err != nil {
+		return err
+	}
+	if err := s.saved(ctx); err != nil {
+		return err
+	}
+	got, err := objectsOf(ctx, w)
+	if err != nil {
+		return err
+	}
+	for i := range 200 {
+		name := fmt.Sprintf("many/%d", i)
+		if got[name] != fmt.Sprint(i) {
+			return Failf("after a graceful stop S3 has %q in hot/%s, want %q", got[name], name, fmt.Sprint(i))
+		}
+	}
+	if _, ok := got["last-words"]; !ok {
+		return Failf("what the command wrote when it was told to end is not in S3")
+	}
+	return nil
+}
+
+func deletedStaysDeleted(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"hot/kept", "hot/dir/gone", "hot/gone"} {
+		if err := w.Put(ctx, key, []byte("x"), nil); err != nil {
+			return err
+		}
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"dir", "gone"} {
+		if _, err := s.Run(ctx, "remove-all", home(name)); err != nil {
+			return err
+		}
+	}
+	if err := s.saved(ctx); err != nil {
+		return err
+	}
+	next, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	if _, err := next.Run(ctx, "exists", home("kept")); err != nil {
+		return Failf("a file that was not deleted is gone: %v", err)
+	}
+	for _, name := range []string{"dir", "gone"} {
+		if _, err := next.Run(ctx, "exists", home(name)); err == nil {
+			return Failf("%s was deleted and came back", home(name))
+		}
+	}
+	return nil
+}
+
+func noHydrateNoStart(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/precious", []byte("x"), nil); err != nil {
+		return err
+	}
+	_, before, err := w.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for name, env := range map[string]map[string]string{
+		"a bucket that does not exist": {contract.EnvS3Bucket: "no-such-bucket"},
+		"an S3 that is away":           {contract.EnvHydrateTimeout: "3"},
+	} {
+		if env[contract.EnvHydrateTimeout] != "" {
+			w.Link.Cut()
+		}
+		s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "say", "started"}, Env: env})
+		if err != nil {
+			return err
+		}
+		if err := s.ExpectExit(ctx, contract.ExitHydrate); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		logs, err := s.Logs(ctx)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(logs, "probe-said started") {
+			return Failf("%s: the command was started", name)
+		}
+		w.Link.Mend()
+	}
+	_, after, err := w.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for key, etag := range before {
+		if after[key] != etag {
+			return Failf("a start that failed changed %s in S3", key)
+		}
+	}
+	return nil
+}
+
+func unsavedIsSaid(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	s, err := e.ready(ctx, Start{Workspace: w, Env: map[string]string{contract.EnvShutdownTimeout: "5"}})
+	if err != nil {
+		return err
+	}
+	w.Link.Cut()
+	if _, err := s.Run(ctx, "write", home("unsaved-work.txt"), "x"); err != nil {
+		return err
+	}
+	if err := s.Signal(ctx, "SIGTERM"); err != nil {
+		return err
+	}
+	return s.ExpectExit(ctx, contract.ExitUnsaved, "unsaved-work.txt")
+}
+
+func secondIsRefused(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	first, err := e.ready(ctx, Start{Workspace: w, SandboxID: "the-holder"})
+	if err != nil {
+		return err
+	}
+	second, err := e.Start(ctx, Start{Workspace: w, SandboxID: "the-second", Cmd: []string{Probe, "say", "started"}})
+	if err != nil {
+		return err
+	}
+	if err := second.ExpectExit(ctx, contract.ExitHydrate, "the-holder"); err != nil {
+		return err
+	}
+	logs, err := second.Logs(ctx)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(logs, "probe-said started") {
+		return Failf("the second sandbox's command was started")
+	}
+	// Released, the workspace is free at once.
+	if err := first.saved(ctx); err != nil {
+		return err
+	}
+	third, err := e.ready(ctx, Start{Workspace: w, SandboxID: "the-third"})
+	if err != nil {
+		return fmt.Errorf("after a graceful stop the workspace is not free: %w", err)
+	}
+	return third.saved(ctx)
+}
+
+func othersAreNotOverwritten(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/shared", []byte("first"), nil); err != nil {
+		return err
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/shared", []byte("theirs"), nil); err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/added", []byte("theirs"), nil); err != nil {
+		return err
+	}
+	for _, name := range []string{"shared", "added"} {
+		if _, err := s.Run(ctx, "write", home(name), "ours"); err != nil {
+			return err
+		}
+	}
+	if err := s.saved(ctx); err != nil {
+		return err
+	}
+	got, err := objectsOf(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"shared", "added"} {
+		if got[name] != "theirs" {
+			return Failf("hot/%s was written by somebody else and is now %q", name, got[name])
+		}
+		kept := false
+		for key, body := range got {
+			kept = kept || strings.HasPrefix(key, name+".conflict-") && body == "ours"
+		}
+		if !kept {
+			return Failf("the local version of %s is not kept under a conflict name; S3 has %v", name, got)
+		}
+	}
+	return nil
+}
+
+func nothingLeavesTheHome(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	link := map[string]string{"file-permissions": "0120777"}
+	for key, o := range map[string]struct {
+		body string
+		meta map[string]string
+	}{
+		"hot/out":               {"/tmp", link}, // a link out of the home, and below a key that would follow it
+		"hot/up":                {"..", link},
+		"hot/fine":              {"x", nil},
+		"hot/a%2F..%2F..%2Fesc": {"x", nil},
+	} {
+		if err := w.Put(ctx, key, []byte(o.body), o.meta); err != nil {
+			return err
+		}
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Run(ctx, "exists", home("fine")); err != nil {
+		return Failf("one hostile key kept the rest from being hydrated: %v", err)
+	}
+	// The workload makes a link where an object's directory will be, and restarts.
+	if _, err := s.Run(ctx, "mkdir", home("trap")); err != nil {
+		return err
+	}
+	if _, err := s.Run(ctx, "write", home("trap/file"), "inside"); err != nil {
+		return err
+	}
+	if err := s.saved(ctx); err != nil {
+		return err
+	}
+	if err := w.Put(ctx, "hot/trap/file", []byte("newer"), nil); err != nil {
+		return err
+	}
+	trap, err := e.hook("10-trap", "swap", home("trap"), "/tmp")
+	if err != nil {
+		return err
+	}
+	next, err := e.ready(ctx, Start{Workspace: w, Binds: []string{trap + ":" + contract.PreStartDir + ":ro"}})
+	if err != nil {
+		return err
+	}
+	if out, err := next.RunAs(ctx, "0", "newest", "/tmp", "/etc", "/usr/local"); err != nil {
+		return err
+	} else if strings.Contains(out, "esc") || strings.Contains(out, "/tmp/file") {
+		return Failf("hydrate wrote outside the home: %s", out)
+	}
+	return nil
+}
+
+func excludedIsLeftAlone(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	for key, body := range map[string]string{"hot/.sandboxignore": "scratch/\n", "hot/scratch/stored": "theirs", "hot/.cache/stored": "theirs"} {
+		if err := w.Put(ctx, key, []byte(body), nil); err != nil {
+			return err
+		}
+	}
+	s, err := e.ready(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"scratch/stored", ".cache/stored"} {
+		if _, err := s.Run(ctx, "exists", home(name)); err == nil {
+			return Failf("%s is excluded and was hydrated", name)
+		}
+	}
+	for _, dir := range []string{"scratch", ".cache"} {
+		if _, err := s.Run(ctx, "mkdir", home(dir)); err != nil {
+			return err
+		}
+		if _, err := s.Run(ctx, "write", home(dir+"/local"), "x"); err != nil {
+			return err
+		}
+	}
+	if err := s.saved(ctx); err != nil {
+		return err
+	}
+	got, err := objectsOf(ctx, w)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{"scratch", ".cache"} {
+		if got[dir+"/stored"] != "theirs" {
+			return Failf("hot/%s/stored is excluded and was changed or deleted", dir)
+		}
+		if _, ok := got[dir+"/local"]; ok {
+			return Failf("%s/local is excluded and was uploaded", dir)
+		}
+	}
+	return nil
+}

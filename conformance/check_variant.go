@@ -1,0 +1,213 @@
+package conformance
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/contract/spec"
+)
+
+var variantChecks = []Check{
+	{ID: "VAR-001", Static: true, Run: layersBeginWithParents},
+	{ID: "VAR-002", Run: initIsTheParents},
+	{ID: "VAR-003", Run: nothingIsLost},
+	{ID: "VAR-004", Static: true, Run: parentsVariablesAreKept},
+}
+
+// errRoot excuses an image that extends none.
+var errRoot = Unsupported("the image extends no other")
+
+func layersBeginWithParents(ctx context.Context, e *Env) error {
+	if e.Parent() == "" {
+		return errRoot
+	}
+	parent, err := e.Engine().Layers(ctx, e.Parent())
+	if err != nil {
+		return err
+	}
+	own, err := e.Engine().Layers(ctx, e.Ref())
+	if err != nil {
+		return err
+	}
+	e.Saw("the parent has %d layers, the image %d", len(parent), len(own))
+	if len(own) < len(parent) || !slices.Equal(own[:len(parent)], parent) {
+		same := 0
+		for same < min(len(own), len(parent)) && own[same] == parent[same] {
+			same++
+		}
+		return Fail(fmt.Sprintf("only the first %d of the %d layers of %s are in the image", same, len(parent), e.Parent()),
+			"build it FROM that parent, or name in the manifest the parent that it was built from")
+	}
+	return nil
+}
+
+// initOf is the digest of an image's sandbox-init, "" when it has none.
+func (e *Env) initOf(ctx context.Context, ref string) (string, error) {
+	c, err := e.bareOf(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	r, err := c.CopyOut(ctx, contract.InitBinary)
+	if err != nil {
+		return "", nil
+	}
+	defer r.Close()
+	tr := tar.NewReader(r)
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if h.Typeflag == tar.TypeReg {
+			sum := sha256.New()
+			if _, err := io.Copy(sum, tr); err != nil {
+				return "", err
+			}
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		}
+	}
+}
+
+func initIsTheParents(ctx context.Context, e *Env) error {
+	if e.Parent() == "" {
+		return errRoot
+	}
+	want, err := e.initOf(ctx, e.Parent())
+	if err != nil {
+		return err
+	}
+	got, err := e.initOf(ctx, e.Ref())
+	if err != nil {
+		return err
+	}
+	switch {
+	case want == "":
+		return Failf("the parent %s has no %s: it is no image of the family", e.Parent(), contract.InitBinary)
+	case got != want:
+		return Fail(fmt.Sprintf("%s is %.12s, the parent's is %.12s", contract.InitBinary, got, want), "copy no sandbox-init; inherit it")
+	}
+	return nil
+}
+
+// nothingIsLost runs what the parent's manifest names in both images, and compares where
+// each is found and how new it is.
+func nothingIsLost(ctx context.Context, e *Env) error {
+	if e.Parent() == "" {
+		return errRoot
+	}
+	parentImage, err := e.Engine().Image(ctx, e.Parent())
+	if err != nil {
+		return err
+	}
+	own, err := e.Image()
+	if err != nil {
+		return err
+	}
+	m, err := manifestOf(parentImage)
+	if err != nil {
+		return fmt.Errorf("the parent %s has no manifest to compare with: %w", e.Parent(), err)
+	}
+	before, err := e.bareOf(ctx, e.Parent())
+	if err != nil {
+		return err
+	}
+	after, err := e.bareOf(ctx, e.Ref())
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for _, name := range m.Tools {
+		was, is := onPath(parentImage, name), onPath(own, name)
+		probe, known := e.Vocabulary().Tools[name]
+		switch {
+		case was == "":
+			continue // the parent lies about it, which is the parent's fault
+		case is == "":
+			wrong = append(wrong, name+" is gone, or the agent cannot execute it")
+			continue
+		case is != was:
+			wrong = append(wrong, fmt.Sprintf("%s is found at %s, before the parent's at %s", name, is, was))
+			continue
+		case !known:
+			continue
+		}
+		_, then, err := before.Exec(ctx, "", probe.Run...)
+		if err != nil {
+			return err
+		}
+		code, now, err := after.Exec(ctx, "", probe.Run...)
+		if err != nil {
+			return err
+		}
+		if err := probe.Check(code, now); err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s does not work any more: %v", name, err))
+			continue
+		}
+		older, errA := spec.ParseVersion(probe.Version(then))
+		newer, errB := spec.ParseVersion(probe.Version(now))
+		if errA == nil && errB == nil && newer.Compare(older) < 0 {
+			wrong = append(wrong, fmt.Sprintf("%s is %s, the parent has %s", name, newer, older))
+		}
+	}
+	e.Saw("%d tools of %s were compared", len(m.Tools), e.Parent())
+	if len(wrong) > 0 {
+		return Fail(firstOf(wrong), "add, never remove: leave the parent's packages and PATH as they are, and install beside them")
+	}
+	return nil
+}
+
+// bareOf is bare for another image.
+func (e *Env) bareOf(ctx context.Context, ref string) (*Sandbox, error) {
+	return e.Start(ctx, Start{image: ref, Mode: AsAgent, Entrypoint: []string{Probe}, Cmd: []string{"idle"}})
+}
+
+func parentsVariablesAreKept(ctx context.Context, e *Env) error {
+	if e.Parent() == "" {
+		return errRoot
+	}
+	parent, err := e.Engine().Image(ctx, e.Parent())
+	if err != nil {
+		return err
+	}
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	own := map[string]string{}
+	for _, v := range im.Config.Config.Env {
+		name, value, _ := strings.Cut(v, "=")
+		own[name] = value
+	}
+	var wrong []string
+	for _, v := range parent.Config.Config.Env {
+		name, was, _ := strings.Cut(v, "=")
+		is, ok := own[name]
+		switch {
+		case !ok:
+			wrong = append(wrong, name+" is gone")
+		case name == "PATH":
+			for dir := range strings.SplitSeq(was, ":") {
+				if !slices.Contains(strings.Split(is, ":"), dir) {
+					wrong = append(wrong, "PATH lost "+dir)
+				}
+			}
+		case is != was:
+			wrong = append(wrong, fmt.Sprintf("%s is %q, the parent has %q", name, is, was))
+		}
+	}
+	if len(wrong) > 0 {
+		return Fail(firstOf(wrong), "set other variables instead; give PATH more directories with ENV PATH=...:$PATH")
+	}
+	return nil
+}

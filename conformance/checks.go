@@ -1,0 +1,10 @@
+package conformance
+
+import "slices"
+
+// checks are all checks of the suite, in the contract's order of families. A test holds
+// them equal to the contract's requirements, one to one.
+var checks = slices.Concat(
+	pathChecks, commandChecks, pythonChecks, entryChecks, environmentChecks, userChecks,
+	lifecycleChecks, hotChecks, coldChecks, hardeningChecks, manifestChecks, variantChecks,
+)

@@ -1,0 +1,276 @@
+// Package engine starts the containers of the suite, with testcontainers-go and the
+// client below it. Every container bears the label Label with the run's ID, so that one
+// sweep removes what a run left, however it ended.
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	tclog "github.com/testcontainers/testcontainers-go/log"
+
+	"github.com/matrx/sandbox/conformance/image"
+)
+
+// Label marks the suite's containers; its value is the run's ID.
+const Label = "dev.matrx.sandbox.conformance"
+
+// Engine is a connection to a Docker engine.
+type Engine struct {
+	cli *testcontainers.DockerClient
+	Run string // the run's ID
+	Is  string // name and version, for reports
+}
+
+// Connect finds the engine as docker does (DOCKER_HOST, the context, the usual socket).
+func Connect(ctx context.Context, run string) (*Engine, error) {
+	// Ryuk, testcontainers' reaper, is an image to be pulled, and the suite needs no
+	// network: Sweep does its work.
+	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
+		return nil, err
+	}
+	tclog.SetDefault(quiet{}) // its banner is not ours to print
+	cli, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("no Docker engine answers: %w; start one (systemctl start docker) or set DOCKER_HOST", err)
+	}
+	v, err := cli.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		cli.Close()
+		return nil, fmt.Errorf("no Docker engine answers: %w; start one (systemctl start docker) or set DOCKER_HOST", err)
+	}
+	return &Engine{cli: cli, Run: run, Is: fmt.Sprintf("Docker %s, API %s", v.Version, v.APIVersion)}, nil
+}
+
+// quiet is testcontainers' logger: what goes wrong comes back as errors.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+// Close ends the connection.
+func (e *Engine) Close() error { return e.cli.Close() }
+
+// Sweep removes all containers of this run.
+func (e *Engine) Sweep(ctx context.Context) error {
+	list, err := e.cli.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", Label+"="+e.Run)})
+	if err != nil {
+		return fmt.Errorf("cannot list the suite's containers: %w", err)
+	}
+	var errs []error
+	for _, c := range list.Items {
+		if _, err := e.cli.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+			errs = append(errs, fmt.Errorf("cannot remove container %s: %w", c.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ImageID is the digest of an image's configuration; an error when the engine does not have it.
+func (e *Engine) ImageID(ctx context.Context, ref string) (string, error) {
+	info, err := e.cli.ImageInspect(ctx, ref)
+	if err != nil {
+		return "", fmt.Errorf("the engine has no image %s: %w; build or pull it first", ref, err)
+	}
+	return info.ID, nil
+}
+
+// Layers are an image's diff IDs, the lowest first.
+func (e *Engine) Layers(ctx context.Context, ref string) ([]string, error) {
+	info, err := e.cli.ImageInspect(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("the engine has no image %s: %w; build or pull it first", ref, err)
+	}
+	return info.RootFS.Layers, nil
+}
+
+// Image reads an image without running it.
+func (e *Engine) Image(ctx context.Context, ref string) (*image.Image, error) {
+	export, err := e.cli.ImageSave(ctx, []string{ref})
+	if err != nil {
+		return nil, fmt.Errorf("cannot export image %s: %w", ref, err)
+	}
+	defer export.Close()
+	return image.Read(export)
+}
+
+// Spec says how to start a container.
+type Spec struct {
+	Image      string
+	Entrypoint []string // nil: the image's
+	Cmd        []string
+	Env        map[string]string
+	User       string // "": the image's
+	Binds      []string
+	Caps       []string // with all others dropped
+	Devices    []string // host paths, e.g. /dev/fuse
+	Privileges bool     // without no-new-privileges
+	Network    string   // "" none
+	Tmpfs      map[string]string
+	PidsLimit  int64
+	Memory     int64 // bytes
+	StopAfter  time.Duration
+	TTY        bool
+}
+
+// Container is a container of the suite.
+type Container struct {
+	engine *Engine
+	c      *testcontainers.DockerContainer
+	ID     string
+}
+
+// Create makes a container without starting it.
+func (e *Engine) Create(ctx context.Context, s Spec) (*Container, error) {
+	network := s.Network
+	if network == "" {
+		network = "none"
+	}
+	stop := int(s.StopAfter.Seconds())
+	options := []testcontainers.ContainerCustomizer{
+		testcontainers.WithNoStart(),
+		testcontainers.WithEnv(s.Env),
+		testcontainers.WithLabels(map[string]string{Label: e.Run}),
+		testcontainers.WithConfigModifier(func(c *container.Config) {
+			c.User = s.User
+			c.Tty = s.TTY
+			c.Cmd = s.Cmd
+			if s.Entrypoint != nil {
+				c.Entrypoint = s.Entrypoint
+			}
+			if stop > 0 {
+				c.StopTimeout = &stop
+			}
+		}),
+		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
+			h.NetworkMode = container.NetworkMode(network)
+			h.Binds = s.Binds
+			h.CapDrop = []string{"ALL"}
+			h.CapAdd = s.Caps
+			h.Tmpfs = s.Tmpfs
+			if !s.Privileges {
+				h.SecurityOpt = []string{"no-new-privileges"}
+			}
+			if s.PidsLimit > 0 {
+				h.PidsLimit = &s.PidsLimit
+			}
+			h.Memory, h.MemorySwap = s.Memory, s.Memory
+			for _, d := range s.Devices {
+				h.Devices = append(h.Devices, container.DeviceMapping{PathOnHost: d, PathInContainer: d, CgroupPermissions: "rwm"})
+			}
+		}),
+	}
+	c, err := testcontainers.Run(ctx, s.Image, options...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a container of %s: %w", s.Image, err)
+	}
+	return &Container{engine: e, c: c, ID: c.GetContainerID()}, nil
+}
+
+// Start starts a container that was created, or that has ended.
+func (c *Container) Start(ctx context.Context) error {
+	if _, err := c.engine.cli.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("cannot start the container: %w", err)
+	}
+	return nil
+}
+
+// Wait waits until the container is not running and returns its exit code.
+func (c *Container) Wait(ctx context.Context) (int, error) {
+	w := c.engine.cli.ContainerWait(ctx, c.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	select {
+	case r := <-w.Result:
+		if r.Error != nil {
+			return 0, fmt.Errorf("cannot wait for the container: %s", r.Error.Message)
+		}
+		return int(r.StatusCode), nil
+	case err := <-w.Error:
+		return 0, fmt.Errorf("cannot wait for the container: %w", err)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("the container has not ended: %w", context.Cause(ctx))
+	}
+}
+
+// Signal sends a signal to PID 1: "SIGTERM", "SIGKILL".
+func (c *Container) Signal(ctx context.Context, signal string) error {
+	if _, err := c.engine.cli.ContainerKill(ctx, c.ID, client.ContainerKillOptions{Signal: signal}); err != nil {
+		return fmt.Errorf("cannot send %s to the container: %w", signal, err)
+	}
+	return nil
+}
+
+// Logs are what the container printed, both streams.
+func (c *Container) Logs(ctx context.Context) (string, error) {
+	r, err := c.engine.cli.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		return "", fmt.Errorf("cannot read the container's output: %w", err)
+	}
+	defer r.Close()
+	var out bytes.Buffer
+	if _, err := stdcopy.StdCopy(&out, &out, r); err != nil {
+		return "", fmt.Errorf("cannot read the container's output: %w", err)
+	}
+	return out.String(), nil
+}
+
+// Exec runs a program in the container and returns its exit code and what it printed, both streams.
+func (c *Container) Exec(ctx context.Context, user string, argv ...string) (int, string, error) {
+	made, err := c.engine.cli.ExecCreate(ctx, c.ID, client.ExecCreateOptions{User: user, Cmd: argv, AttachStdout: true, AttachStderr: true})
+	if err != nil {
+		return 0, "", fmt.Errorf("cannot exec %q: %w", argv, err)
+	}
+	attached, err := c.engine.cli.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
+	if err != nil {
+		return 0, "", fmt.Errorf("cannot exec %q: %w", argv, err)
+	}
+	defer attached.Close()
+	stop := context.AfterFunc(ctx, func() { attached.Close() })
+	defer stop()
+	var out bytes.Buffer
+	if _, err := stdcopy.StdCopy(&out, &out, attached.Reader); err != nil {
+		return 0, out.String(), fmt.Errorf("cannot exec %q: %w", argv, errors.Join(err, context.Cause(ctx)))
+	}
+	done, err := c.engine.cli.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
+	if err != nil {
+		return 0, out.String(), fmt.Errorf("cannot exec %q: %w", argv, err)
+	}
+	return done.ExitCode, out.String(), nil
+}
+
+// Health is the engine's verdict by the image's health check: "starting", "healthy", "unhealthy", "none".
+func (c *Container) Health(ctx context.Context) (string, error) {
+	s, err := c.c.State(ctx)
+	if err != nil {
+		return "", fmt.Errorf("cannot inspect the container: %w", err)
+	}
+	if s.Health == nil {
+		return "none", nil
+	}
+	return string(s.Health.Status), nil
+}
+
+// CopyOut is a tar stream of a path in the container.
+func (c *Container) CopyOut(ctx context.Context, path string) (io.ReadCloser, error) {
+	r, err := c.engine.cli.CopyFromContainer(ctx, c.ID, client.CopyFromContainerOptions{SourcePath: path})
+	if err != nil {
+		return nil, fmt.Errorf("cannot copy %s out of the container: %w", path, err)
+	}
+	return r.Content, nil
+}
+
+// Remove kills and removes the container with its volumes.
+func (c *Container) Remove(ctx context.Context) error {
+	_, err := c.engine.cli.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if err != nil {
+		return fmt.Errorf("cannot remove the container: %w", err)
+	}
+	return nil
+}

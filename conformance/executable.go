@@ -1,0 +1,90 @@
+package conformance
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/matrx/sandbox/contract/spec"
+)
+
+// exitUnsupported is what a check executable ends with when the image is excused.
+const exitUnsupported = 77
+
+// executable makes a requirement and a check of an image's own executable. It runs as
+// the agent in a sandbox that is ready, with its directory beside it. Its name is its
+// text: 10-transcodes-h264 is "transcodes h264".
+func executable(number int, file string) (spec.Requirement, *Check, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return spec.Requirement{}, nil, err
+	}
+	info, err := os.Stat(abs)
+	if err != nil {
+		return spec.Requirement{}, nil, fmt.Errorf("cannot use the check %s: %w", file, err)
+	}
+	if info.IsDir() || info.Mode()&0o111 == 0 {
+		return spec.Requirement{}, nil, fmt.Errorf("cannot use the check %s: it is not executable; chmod +x", file)
+	}
+	services, err := servicesOf(abs)
+	if err != nil {
+		return spec.Requirement{}, nil, err
+	}
+	name := filepath.Base(abs)
+	r := spec.Requirement{
+		ID: fmt.Sprintf("OWN-%03d", number), Level: spec.Must, Profile: "image", Features: []string{"image"},
+		Text: strings.ReplaceAll(strings.TrimLeft(strings.TrimSuffix(name, filepath.Ext(name)), "0123456789-_"), "-", " "),
+		Why:  "The image's own check " + name + ".",
+	}
+	return r, &Check{ID: r.ID, Run: func(ctx context.Context, e *Env) error { return runExecutable(ctx, e, abs, services) }}, nil
+}
+
+// servicesOf reads the lines "# service: NAME" at the top of a script.
+func servicesOf(file string) ([]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []string
+	sc := bufio.NewScanner(f)
+	for sc.Scan() && strings.HasPrefix(sc.Text(), "#") {
+		if name, ok := strings.CutPrefix(sc.Text(), "# service:"); ok {
+			name = strings.TrimSpace(name)
+			if _, known := services[name]; !known {
+				return nil, fmt.Errorf("cannot use the check %s: there is no service %q; there are %q", file, name, serviceNames())
+			}
+			out = append(out, name)
+		}
+	}
+	return out, nil // a binary has no such lines, and need not be text
+}
+
+func runExecutable(ctx context.Context, e *Env, file string, wanted []string) error {
+	dir := filepath.Dir(file)
+	s, err := e.Create(ctx, Start{Binds: []string{dir + ":/.conformance-checks:ro"}, Tmpfs: map[string]string{"/dev/shm": "size=1g,mode=1777"}, Services: wanted})
+	if err != nil {
+		return err
+	}
+	if err := s.Container.Start(ctx); err != nil {
+		return err
+	}
+	if err := s.WaitReady(ctx); err != nil {
+		return err
+	}
+	code, out, err := s.Exec(ctx, "1000", "/.conformance-checks/"+filepath.Base(file))
+	if err != nil {
+		return err
+	}
+	switch code {
+	case 0:
+		return nil
+	case exitUnsupported:
+		return Unsupported("%s", strings.TrimSpace(out))
+	default:
+		return Failf("it ended with %d: %s", code, strings.TrimSpace(out))
+	}
+}

@@ -1,0 +1,5 @@
+package probe
+
+import "unsafe"
+
+func addressOf(b *[32]byte) uintptr { return uintptr(unsafe.Pointer(b)) }
