@@ -190,3 +190,12 @@ func isNotFound(err error) bool {
 	var e smithy.APIError
 	return errors.As(err, &e) && (e.ErrorCode() == "NoSuchKey" || e.ErrorCode() == "NotFound")
 }
+
+// PutWith stores an object with a checksum of that algorithm: "CRC64NVME".
+func (b *Bucket) PutWith(key, body, algorithm string) {
+	b.t.Helper()
+	in := &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: strings.NewReader(body), ChecksumAlgorithm: types.ChecksumAlgorithm(algorithm)}
+	if _, err := b.SDK.PutObject(b.ctx(), in); err != nil {
+		b.t.Fatalf("cannot put %q: %v", key, err)
+	}
+}

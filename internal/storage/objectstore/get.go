@@ -18,36 +18,36 @@ func (s *Store) Head(ctx context.Context, key string) (Object, error) {
 	r.set("X-Amz-Checksum-Mode", "ENABLED")
 	resp, err := s.do(ctx, r)
 	if err != nil {
-		return Object{}, s.explainHead(ctx, key, err)
+		return s.headByGet(ctx, key, err)
 	}
 	return objectOf(key, resp.Header), nil
 }
 
-// explainHead: a refused HEAD has no body that says why, so the same question is asked as
-// a GET of one byte.
-func (s *Store) explainHead(ctx context.Context, key string, err error) error {
+// headByGet asks again for what a HEAD refused: it has no body that says why, so the same
+// question is put as a GET of one byte.
+func (s *Store) headByGet(ctx context.Context, key string, err error) (Object, error) {
 	var e *Error
 	if !errors.As(err, &e) || e.Code != "" {
-		return err
+		return Object{}, err
 	}
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusMovedPermanently, http.StatusUnauthorized:
 	default:
-		return err
+		return Object{}, err
 	}
 	r := &request{verb: verbGet, method: http.MethodGet, key: key}
 	r.set("Range", "bytes=0-0")
 	resp, why := s.do(ctx, r)
-	if why != nil {
-		var w *Error
-		if errors.As(why, &w) && w.Code != "" && w.Code != "InvalidRange" {
-			w.Op = verbOps[verbHead]
-			return w
-		}
-		return err
+	if why == nil {
+		defer resp.Close()
+		return objectOf(key, resp.Header), nil
 	}
-	_ = resp.Close()
-	return err
+	var w *Error
+	if errors.As(why, &w) && w.Code != "" && w.Code != "InvalidRange" {
+		w.Op = verbOps[verbHead]
+		return Object{}, w
+	}
+	return Object{}, err
 }
 
 // GetOptions say what to read. The zero value reads all.

@@ -181,6 +181,9 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	r.set("X-Amz-Checksum-Crc32c", crcValue(whole))
 	r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
 	r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
+	if err := o.verify(s, r); err != nil {
+		return Object{}, err
+	}
 	if err := s.condition(ctx, r, o.Condition, s.conditional.Load().Complete); err != nil {
 		return Object{}, err
 	}

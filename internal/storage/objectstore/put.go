@@ -16,6 +16,12 @@ type PutOptions struct {
 	Condition
 	Metadata map[string]string // names without "x-amz-meta-"; printable ASCII, 2 KB together
 
+	// Verify is asked once, after the body has been read and before the store makes the object of it:
+	// whoever reads a file that others write compares its stat there. An error from it
+	// leaves the store as it was, and is in the error of Put. Checksums alone do not see
+	// a change between two parts, or between two pages of a small body.
+	Verify func() error
+
 	// UploadID continues a multipart upload that was broken off; the parts of it that hold
 	// what the body has there are kept. Its metadata is that of the first attempt. One
 	// that is gone is begun anew.
@@ -26,8 +32,8 @@ type PutOptions struct {
 	OnUploadID func(id string)
 }
 
-// Put writes an object: [0, size) of body, which must not change meanwhile: if it does,
-// nothing is written and the error is ErrChecksum or io.ErrUnexpectedEOF. Above
+// Put writes an object: [0, size) of body. A body that changes meanwhile is not written where
+// that can be noticed (see Verify); the error is ErrChecksum or io.ErrUnexpectedEOF. Above
 // Options.PartSize it goes in parts. ErrPrecondition when the condition does not hold,
 // with the store unchanged. Nothing reads body any more when Put has returned.
 func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int64, o PutOptions) (Object, error) {
@@ -54,6 +60,9 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int6
 	if err != nil {
 		return Object{}, s.fail(r, nil, err)
 	}
+	if err := o.verify(s, r); err != nil {
+		return Object{}, err
+	}
 	r.sha256 = sum.sha256
 	r.set("X-Amz-Checksum-Crc32c", crcValue(sum.crc))
 	setMetadata(r, o.Metadata)
@@ -65,6 +74,16 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int6
 		return s.own(ctx, r, o.Metadata, err)
 	}
 	return written(key, size, resp.Header, o.Metadata), nil
+}
+
+func (o *PutOptions) verify(s *Store, r *request) error {
+	if o.Verify == nil {
+		return nil
+	}
+	if err := o.Verify(); err != nil {
+		return s.fail(r, nil, err)
+	}
+	return nil
 }
 
 // condition puts the condition into the request, or, where the store does not honour it

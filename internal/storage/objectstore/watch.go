@@ -3,6 +3,7 @@ package objectstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -51,6 +52,7 @@ func (w *watch) explain(err error) error {
 type sendBody struct {
 	section *io.SectionReader
 	watch   *watch
+	sent    int64
 	closed  chan struct{}
 	err     error // of the local reader; good after wait
 }
@@ -67,6 +69,10 @@ func (b *sendBody) Read(p []byte) (int, error) {
 	}
 	b.watch.progress()
 	n, err := b.section.Read(p)
+	b.sent += int64(n)
+	if err == io.EOF && b.sent < b.section.Size() {
+		err = fmt.Errorf("reading what is to be written: %w", io.ErrUnexpectedEOF)
+	}
 	if err != nil && err != io.EOF && b.err == nil {
 		b.err = err
 	}

@@ -1,0 +1,174 @@
+package objectstore
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"hash/crc64"
+	"net/http"
+	"testing"
+
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// TestCheckValues: "123456789" in the catalogue of parametrised CRC algorithms.
+func TestCheckValues(t *testing.T) {
+	for algorithm, want := range map[string]string{"crc32": "cbf43926", "crc32c": "e3069283", "crc64nvme": "ae8b14860a799888"} {
+		h := checksum{algorithm: algorithm}.hash()
+		h.Write([]byte("123456789"))
+		if got := hex.EncodeToString(h.Sum(nil)); got != want {
+			t.Errorf("%s: %s, want %s", algorithm, got, want)
+		}
+	}
+}
+
+func FuzzCombine(f *testing.F) {
+	f.Add([]byte("123"), []byte("456789"))
+	f.Add([]byte{}, []byte("x"))
+	f.Add([]byte("x"), []byte{})
+	f.Add(bytes.Repeat([]byte{0}, 1000), bytes.Repeat([]byte{255}, 4097))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		whole := append(append([]byte(nil), a...), b...)
+		for _, algorithm := range []string{"crc32", "crc32c", "crc64nvme"} {
+			c := checksum{algorithm: algorithm}
+			sum := func(p []byte) []byte { h := c.hash(); h.Write(p); return h.Sum(nil) }
+			if got := c.combine(sum(a), sum(b), int64(len(b))); !bytes.Equal(got, sum(whole)) {
+				t.Fatalf("%s: %x, want %x", algorithm, got, sum(whole))
+			}
+		}
+		table := castagnoli()
+		if got := combineCRC32C(crc32.Checksum(a, table), crc32.Checksum(b, table), int64(len(b))); got != crc32.Checksum(whole, table) {
+			t.Fatal("combineCRC32C")
+		}
+	})
+}
+
+func TestChecksumOf(t *testing.T) {
+	for _, c := range []struct {
+		header map[string]string
+		want   string
+	}{
+		{map[string]string{"X-Amz-Checksum-Crc32c": "AAAAAA=="}, "crc32c"},
+		{map[string]string{"X-Amz-Checksum-Crc64nvme": "AAAAAA==", "X-Amz-Checksum-Type": "FULL_OBJECT"}, "crc64nvme"},
+		{map[string]string{"X-Amz-Checksum-Crc32c": "AAAAAA==-3", "X-Amz-Checksum-Type": "COMPOSITE"}, ""},
+		{map[string]string{"X-Amz-Checksum-Sha256": "AAAAAA==", "X-Amz-Checksum-Type": "COMPOSITE"}, ""},
+		{map[string]string{"X-Amz-Checksum-Crc32c": "AAAAAA==-3"}, ""},
+		{map[string]string{"X-Amz-Checksum-Sha1": "x"}, "sha1"},
+		{nil, ""},
+	} {
+		h := http.Header{}
+		for k, v := range c.header {
+			h.Set(k, v)
+		}
+		got := checksumOf(h)
+		if got.algorithm != c.want || (got.hash() == nil) != (c.want == "") {
+			t.Errorf("%v: %+v", c.header, got)
+		}
+	}
+}
+
+// TestCorruption: what arrives otherwise than it was sent is noticed, both ways and in
+// each form, and mended where it can be.
+func TestCorruption(t *testing.T) {
+	b := newBench(t, smallParts)
+	small, large := content(100_000), content(3*minPart)
+	write := func(key string, body []byte) error {
+		_, err := b.store.Put(t.Context(), key, bytes.NewReader(body), int64(len(body)), PutOptions{})
+		return err
+	}
+	t.Run("an upload is sent again", func(t *testing.T) {
+		f := b.fault("PUT", 1, testbed.CorruptRequest(50_000))
+		if err := write("small", small); err != nil || f.Hits() != 1 {
+			t.Errorf("%v, %d hits", err, f.Hits())
+		}
+		b.bucket.Want("small", string(small))
+	})
+	t.Run("an upload that never arrives whole fails", func(t *testing.T) {
+		f := b.fault("PUT", 0, testbed.CorruptRequest(50_000))
+		defer f.Remove()
+		if err := write("bad", small); err == nil || f.Hits() != fewAttempts {
+			t.Errorf("%v, %d hits", err, f.Hits())
+		} else {
+			b.want(err, ErrChecksum)
+		}
+		b.bucket.WantNone("bad")
+	})
+	t.Run("a part is sent again", func(t *testing.T) {
+		f := b.fault("PART", 2, testbed.CorruptRequest(50_000))
+		if err := write("large", large); err != nil || f.Hits() != 2 {
+			t.Errorf("%v, %d hits", err, f.Hits())
+		}
+		b.bucket.Want("large", string(large))
+	})
+	t.Run("a download is refused", func(t *testing.T) {
+		b.fault("GET", 1, testbed.CorruptResponse(50_000))
+		got, err := b.get("small", GetOptions{})
+		b.want(err, ErrChecksum)
+		if len(got) != len(small) {
+			t.Errorf("%d bytes", len(got))
+		}
+	})
+	t.Run("Download reads again", func(t *testing.T) {
+		for key, body := range map[string][]byte{"small": small, "large": large} {
+			f := b.fault("GET", 1, testbed.CorruptResponse(50_000))
+			w := &memory{}
+			if _, err := b.store.Download(t.Context(), key, w, DownloadOptions{}); err != nil || !bytes.Equal(w.b, body) || f.Hits() != 1 {
+				t.Errorf("%s: %v, %d hits", key, err, f.Hits())
+			}
+		}
+	})
+	t.Run("Download gives up", func(t *testing.T) {
+		for _, key := range []string{"small", "large"} {
+			f := b.fault("GET", 0, testbed.CorruptResponse(50_000))
+			_, err := b.store.Download(t.Context(), key, &memory{}, DownloadOptions{})
+			b.want(err, ErrChecksum)
+			f.Remove()
+		}
+	})
+}
+
+// TestChecksumsOfOthers: objects that other tools wrote, with the checksums they choose.
+func TestChecksumsOfOthers(t *testing.T) {
+	b := newBench(t)
+	body := string(content(1000))
+	for _, algorithm := range []string{"CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"} {
+		key := "with-" + algorithm
+		b.bucket.PutWith(key, body, algorithm)
+		r, err := b.store.Get(t.Context(), key, GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.hash == nil {
+			t.Errorf("%s: not checked: %+v", algorithm, r.checksum)
+		}
+		r.Close()
+		if got, err := b.get(key, GetOptions{}); err != nil || got != body {
+			t.Errorf("%s: %v", algorithm, err)
+		}
+		b.fault("GET", 1, testbed.CorruptResponse(500))
+		_, err = b.get(key, GetOptions{})
+		b.want(err, ErrChecksum)
+	}
+}
+
+func BenchmarkSums(b *testing.B) {
+	body := bytes.NewReader(content(16 << 20))
+	for _, signed := range []bool{false, true} {
+		b.Run(fmt.Sprint("sha256 ", signed), func(b *testing.B) {
+			b.SetBytes(body.Size())
+			for b.Loop() {
+				if _, err := sumsOf(body, 0, body.Size(), signed); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("crc64nvme", func(b *testing.B) {
+		p := content(16 << 20)
+		b.SetBytes(int64(len(p)))
+		for b.Loop() {
+			crc64.Checksum(p, nvme())
+		}
+	})
+}

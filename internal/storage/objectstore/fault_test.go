@@ -1,0 +1,433 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// TestPassing: what is passing is tried again, whatever the verb, and the result is right.
+func TestPassing(t *testing.T) {
+	for name, do := range map[string]testbed.Action{
+		"500 InternalError":  testbed.Refuse(500, "InternalError"),
+		"502 without a body": testbed.Answer(502, nil, ""),
+		"503 SlowDown":       testbed.Refuse(503, "SlowDown"),
+		"503 HTML":           testbed.Answer(503, map[string]string{"Content-Type": "text/html"}, "<html>busy</html>"),
+		"429":                testbed.Refuse(429, "TooManyRequests"),
+		"408 RequestTimeout": testbed.Refuse(400, "RequestTimeout"),
+		"409 conflict":       testbed.Refuse(409, "ConditionalRequestConflict"),
+		"reset before":       testbed.ResetBefore(),
+		"answer lost":        testbed.LoseAnswer(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, smallParts)
+			large := content(2 * minPart)
+			for _, verb := range []string{"GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "CREATE", "PART", "COMPLETE"} {
+				b.fault(verb, 1, do)
+			}
+			ctx := t.Context()
+			meta := map[string]string{"sandbox-write": "w1"}
+			o, err := b.put("k", "body", PutOptions{Condition: Condition{IfNoneMatch: true}, Metadata: meta})
+			if err != nil {
+				t.Fatal("Put:", err)
+			}
+			if got, err := b.get("k", GetOptions{}); err != nil || got != "body" {
+				t.Errorf("Get: %q, %v", got, err)
+			}
+			if h, err := b.store.Head(ctx, "k"); err != nil || h.ETag != o.ETag {
+				t.Errorf("Head: %+v, %v", h, err)
+			}
+			if keys := b.keys(ListOptions{}); len(keys) != 1 {
+				t.Errorf("List: %q", keys)
+			}
+			if _, err := b.store.Copy(ctx, CopyRequest{SrcKey: "k", SrcETag: o.ETag, DstKey: "copy", Condition: Condition{IfNoneMatch: true}, Metadata: map[string]string{"sandbox-write": "w2"}}); err != nil {
+				t.Errorf("Copy: %v", err)
+			}
+			b.bucket.Want("copy", "body")
+			if err := b.store.Delete(ctx, "copy", Condition{IfMatch: o.ETag}); err != nil {
+				t.Errorf("Delete: %v", err)
+			}
+			b.bucket.WantNone("copy")
+			if _, err := b.store.Put(ctx, "large", bytes.NewReader(large), int64(len(large)), PutOptions{Condition: Condition{IfNoneMatch: true}, Metadata: map[string]string{"sandbox-write": "w3"}}); err != nil {
+				t.Errorf("Put in parts: %v", err)
+			}
+			b.bucket.Want("large", string(large))
+			for _, verb := range []string{"GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "PART", "COMPLETE"} {
+				if n := b.proxy.Count(verb); n < 2 {
+					t.Errorf("%d requests %s: no fault was met", n, verb)
+				}
+			}
+		})
+	}
+}
+
+// TestBrokenBody: a body that breaks off is continued, of the same version, and checked as a whole.
+func TestBrokenBody(t *testing.T) {
+	b := newBench(t)
+	body := content(1 << 20)
+	o, err := b.store.Put(t.Context(), "k", bytes.NewReader(body), int64(len(body)), PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]testbed.Action{"reset": testbed.ResetResponse(100_000), "truncated": testbed.Truncate(100_000)} {
+		t.Run(name, func(t *testing.T) {
+			b.proxy.Forget()
+			b.fault("GET", 3, do)
+			got, err := b.get("k", GetOptions{})
+			if err != nil || got != string(body) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			reqs := b.proxy.Requests()
+			if len(reqs) != 4 {
+				t.Fatalf("%d requests", len(reqs))
+			}
+			for _, r := range reqs[1:] {
+				if r.Header.Get("Range") == "" || r.Header.Get("If-Match") != quote(o.ETag) {
+					t.Errorf("continued without Range or If-Match: %v", r.Header)
+				}
+			}
+		})
+	}
+	t.Run("another version meanwhile", func(t *testing.T) {
+		r, err := b.store.Get(t.Context(), "k", GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		f := b.fault("GET", 1, testbed.ResetResponse(100_000))
+		r, err = b.store.Get(t.Context(), "k", GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		b.bucket.Put("k", "another", nil)
+		_, err = io.ReadAll(r)
+		if f.Hits() != 1 || !errors.Is(err, ErrPrecondition) {
+			t.Errorf("%v; want ErrPrecondition, never a mix", err)
+		}
+	})
+	t.Run("it never gets through", func(t *testing.T) {
+		b.bucket.Put("k", string(body), nil)
+		s := open(t, b.proxy.Config(b.bucket), b.bucket.Credentials(), func(o *Options) { o.Patience = 300 * time.Millisecond })
+		b.fault("GET", 1, testbed.ResetResponse(100_000))
+		r, err := s.Get(t.Context(), "k", GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		defer b.fault("GET", 0, testbed.ResetBefore()).Remove()
+		_, err = io.ReadAll(r)
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("closed early", func(t *testing.T) {
+		r, err := b.store.Get(t.Context(), "k", GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadFull(r, make([]byte, 10))
+		r.Close()
+		if _, err := r.Read(make([]byte, 1)); err == nil || err == io.EOF {
+			t.Errorf("read after Close: %v", err)
+		}
+	})
+}
+
+// TestStalled: a connection that moves nothing is given up, in each direction, and the request sent anew.
+func TestStalled(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
+	body := content(1 << 20)
+	b.bucket.Put("k", string(body), nil)
+	b.fault("GET", 1, testbed.Stall())
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET"}, After: 1, Times: 1, Do: testbed.StallResponse(100_000)})
+	b.fault("PUT", 1, testbed.Stall())
+	if got, err := b.get("k", GetOptions{}); err != nil || got != string(body) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n := b.proxy.Count("GET"); n != 3 {
+		t.Errorf("%d GETs, want three: no answer, half a body, the rest", n)
+	}
+	if _, err := b.put("w", "x", PutOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	b := newBench(t)
+	b.bucket.Put("k", "x", nil)
+	b.fault("GET", 1, testbed.RefuseWith(503, "SlowDown", map[string]string{"Retry-After": "1"}))
+	start := time.Now()
+	if _, err := b.get("k", GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(start); d < time.Second { // a lower bound
+		t.Errorf("asked again after %v", d)
+	}
+	// A wait that would go past the deadline is not begun.
+	b.fault("GET", 1, testbed.RefuseWith(503, "SlowDown", map[string]string{"Retry-After": "3600"}))
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	r, err := b.store.Get(ctx, "k", GetOptions{})
+	if err == nil {
+		r.Close()
+	}
+	b.want(err, ErrUnavailable)
+	if ctx.Err() != nil {
+		t.Error("it waited for the deadline")
+	}
+}
+
+func TestPauses(t *testing.T) {
+	now := time.Now()
+	p := newPause(now.Add(time.Hour))
+	var bound []time.Duration
+	for range 12 {
+		bound = append(bound, p.bound)
+		if d, ok := p.next(now, false, 0); !ok || d < 0 || d > pauseMost {
+			t.Fatalf("%v, %v", d, ok)
+		}
+	}
+	if bound[0] != pauseFirst || bound[1] != 2*pauseFirst || bound[11] != pauseMost {
+		t.Errorf("bounds %v", bound)
+	}
+	if d, ok := p.next(now, false, 30*time.Second); !ok || d < 30*time.Second {
+		t.Errorf("Retry-After: %v, %v", d, ok)
+	}
+	if _, ok := p.next(now, false, 2*time.Hour); ok {
+		t.Error("a Retry-After past the deadline")
+	}
+	if _, ok := p.next(now.Add(time.Hour), false, 0); ok {
+		t.Error("past the deadline")
+	}
+	if d, ok := p.next(now.Add(time.Hour-time.Second), false, 0); !ok || d > 500*time.Millisecond {
+		t.Errorf("a second before the deadline: %v, %v", d, ok)
+	}
+	q := newPause(now.Add(time.Hour))
+	q.next(now, true, 0)
+	if q.bound != 2*pauseThrottled {
+		t.Errorf("after SlowDown: %v", q.bound)
+	}
+	for v, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "100000": time.Minute, now.Add(30 * time.Second).UTC().Format(http.TimeFormat): 29 * time.Second} {
+		if got := retryAfter(http.Header{"Retry-After": {v}}, now); got < want || got > want+time.Second {
+			t.Errorf("Retry-After %q: %v", v, got)
+		}
+	}
+}
+
+// TestPatience: a call ends, with a deadline and without one.
+func TestPatience(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Patience = 200 * time.Millisecond })
+	b.fault("", 0, testbed.Refuse(500, "InternalError"))
+	_, err := b.put("k", "x", PutOptions{})
+	b.want(err, ErrUnavailable)
+	if !strings.Contains(err.Error(), "InternalError") {
+		t.Errorf("the error does not say what was in the way: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	defer cancel()
+	_, err = b.store.Head(ctx, "k")
+	b.want(err, ErrUnavailable)
+}
+
+// TestAway: the store is gone for a while, and comes back at the same address, TCP and unix.
+func TestAway(t *testing.T) {
+	for _, unix := range []bool{false, true} {
+		t.Run(fmt.Sprint("unix ", unix), func(t *testing.T) {
+			b := newBench(t)
+			if unix {
+				c := b.proxy.Config(b.bucket)
+				c.Endpoint = b.proxy.Socket
+				b.store = open(t, c, b.bucket.Credentials())
+			}
+			b.mustPut("before", "x")
+			b.proxy.Away()
+			done := make(chan error, 1)
+			started := make(chan struct{})
+			go func() {
+				close(started)
+				_, err := b.put("during", "y", PutOptions{})
+				done <- err
+			}()
+			<-started
+			for b.store.counts[verbPut].Load() < 4 { // it has tried some times in vain
+				select {
+				case err := <-done:
+					t.Fatal("it ended while the store was away:", err)
+				case <-time.After(time.Millisecond):
+				}
+			}
+			b.proxy.Back()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			b.bucket.Want("during", "y")
+		})
+	}
+}
+
+// TestLostAnswer: a conditional write whose answer was lost is ours, and not somebody else's.
+func TestLostAnswer(t *testing.T) {
+	b := newBench(t, smallParts)
+	id := map[string]string{"sandbox-write": "mine"}
+	write := func(key string, size int, meta map[string]string) (Object, error) {
+		body := content(size)
+		return b.store.Put(t.Context(), key, bytes.NewReader(body), int64(size), PutOptions{Condition: Condition{IfNoneMatch: true}, Metadata: meta})
+	}
+	t.Run("ours", func(t *testing.T) {
+		b.fault("PUT", 1, testbed.LoseAnswer())
+		o, err := write("a", 100, id)
+		stored, _ := b.bucket.Get("a")
+		if err != nil || o.ETag != stored.ETag {
+			t.Errorf("%+v, %v", o, err)
+		}
+	})
+	t.Run("ours, in parts", func(t *testing.T) {
+		b.fault("COMPLETE", 1, testbed.LoseAnswer())
+		o, err := write("b", 2*minPart, id)
+		stored, _ := b.bucket.Get("b")
+		if err != nil || o.ETag != stored.ETag || o.Size != 2*minPart {
+			t.Errorf("%+v, %v", o, err)
+		}
+	})
+	t.Run("ours, by a copy", func(t *testing.T) {
+		b.fault("COPY", 1, testbed.LoseAnswer())
+		if _, err := b.store.Copy(t.Context(), CopyRequest{SrcKey: "a", DstKey: "c", Condition: Condition{IfNoneMatch: true}, Metadata: id}); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("without an id nobody can tell", func(t *testing.T) {
+		b.fault("PUT", 1, testbed.LoseAnswer())
+		_, err := write("d", 100, nil)
+		b.want(err, ErrPrecondition)
+	})
+	t.Run("somebody else's", func(t *testing.T) {
+		b.bucket.Put("e", "theirs", map[string]string{"sandbox-write": "another"})
+		b.fault("PUT", 1, testbed.Refuse(500, "InternalError"))
+		_, err := write("e", 100, id)
+		b.want(err, ErrPrecondition)
+		b.bucket.Want("e", "theirs")
+	})
+	t.Run("a deletion", func(t *testing.T) {
+		o := b.mustPut("f", "x")
+		b.fault("DELETE", 1, testbed.LoseAnswer())
+		if err := b.store.Delete(t.Context(), "f", Condition{IfMatch: o.ETag}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// changing is a file that changes when a byte of it has been read for the second time.
+type changing struct {
+	at            int64
+	before, after []byte
+	reads         atomic.Int64
+}
+
+func (c *changing) ReadAt(p []byte, off int64) (int, error) {
+	b := c.before
+	if off <= c.at && c.at < off+int64(len(p)) && c.reads.Add(1) > 1 {
+		b = c.after
+	}
+	return bytes.NewReader(b).ReadAt(p, off)
+}
+
+// TestTornBody: a body that changes while it is written is never stored.
+func TestTornBody(t *testing.T) {
+	b := newBench(t, smallParts)
+	for name, size := range map[string]int64{"one request": 1 << 20, "parts": 2 * minPart} {
+		before := content(int(size))
+		after := append([]byte(nil), before...)
+		at := size/2 + 1000
+		after[at]++
+		_, err := b.store.Put(t.Context(), name, &changing{at: at, before: before, after: after}, size, PutOptions{})
+		b.want(err, ErrChecksum)
+		b.bucket.WantNone(name)
+
+		_, err = b.store.Put(t.Context(), name, &changing{at: at, before: before, after: before[:at]}, size, PutOptions{})
+		b.want(err, io.ErrUnexpectedEOF)
+		b.bucket.WantNone(name)
+
+		_, err = b.store.Put(t.Context(), name, bytes.NewReader(before[:size-1]), size, PutOptions{})
+		b.want(err, io.ErrUnexpectedEOF)
+		b.bucket.WantNone(name)
+	}
+	if u := b.bucket.Uploads(); len(u) != 0 {
+		t.Errorf("uploads left over: %v", u)
+	}
+}
+
+// TestVerify: it is asked once, after the last read of the body, and before there is an object.
+func TestVerify(t *testing.T) {
+	b := newBench(t, smallParts)
+	for _, size := range []int{0, 100, smallBody + 1, 2 * minPart} {
+		key, asked := fmt.Sprint("k", size), 0
+		body := content(size)
+		changed := errors.New("the file has changed")
+		_, err := b.store.Put(t.Context(), key, bytes.NewReader(body), int64(size), PutOptions{Verify: func() error {
+			asked++
+			b.bucket.WantNone(key)
+			return changed
+		}})
+		b.want(err, changed)
+		b.bucket.WantNone(key)
+		_, err = b.store.Put(t.Context(), key, bytes.NewReader(body), int64(size), PutOptions{Verify: func() error { asked++; return nil }})
+		b.want(err, nil)
+		b.bucket.Want(key, string(body))
+		if asked != 2 {
+			t.Errorf("%d bytes: asked %d times", size, asked)
+		}
+	}
+	if u := b.bucket.Uploads(); len(u) != 0 {
+		t.Errorf("uploads left over: %v", u)
+	}
+}
+
+// owned is a body that notices when it is read after it was given back.
+type owned struct {
+	body     io.ReaderAt
+	returned atomic.Bool
+	late     atomic.Int64
+}
+
+func (o *owned) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.body.ReadAt(p, off)
+	if o.returned.Load() {
+		o.late.Add(1)
+	}
+	return n, err
+}
+
+// TestBodyIsNotReadAfterPut: whoever owns the body may change it when Put has returned, also
+// when the connection broke in the middle of it.
+func TestBodyIsNotReadAfterPut(t *testing.T) {
+	b := newBench(t)
+	b.fault("PUT", 0, testbed.ResetRequest(1))
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		r := &owned{body: bytes.NewReader(content(4 << 20))}
+		done := make(chan struct{})
+		b.proxy.Forget()
+		go func() {
+			defer close(done)
+			_, _ = b.store.Put(ctx, "k", r, 4<<20, PutOptions{})
+			r.returned.Store(true)
+		}()
+		b.proxy.WaitFor(t.Context(), testbed.Match{Verb: "PUT"}, 2)
+		cancel()
+		<-done
+		b.store.Close()
+		if n := r.late.Load(); n != 0 {
+			t.Fatalf("the body was read %d times after Put had returned", n)
+		}
+	}
+}
