@@ -73,8 +73,11 @@ ensure_engine() {
   flock 9
   answers && return
   command -v dockerd >/dev/null || apt_install docker.io
+  # Debian 13 has the client in a package of its own.
   command -v docker >/dev/null || apt_install docker-cli
-  start_engine
+  # Installing it may have started it, and a client may find one that it could not
+  # be asked for before.
+  answers || start_engine
 }
 
 # Debian 12 has no buildx. Debian 13's package is one static program that runs
