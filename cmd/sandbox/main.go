@@ -15,6 +15,7 @@ import (
 
 // cli is the command line.
 type cli struct {
+	Keeper  keeperCommand  `cmd:"" hidden:"" help:"Keep the sandboxes of a data directory in reach of their storage."`
 	S3      s3Command      `cmd:"" name:"s3" help:"Serve the embedded S3, for development and tests."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -1,0 +1,139 @@
+// Package datadir is the operator's data directory: the embedded S3's buckets and, for
+// every sandbox that was started with it, a record and the directories that are
+// mounted into its container.
+//
+//	s3/                      the buckets of the embedded S3
+//	keeper/                  the keeper's lock, socket, log and the embedded S3's account
+//	sandboxes/ID/record.json what is known of one sandbox, see Record
+//	sandboxes/ID/lock        held by whoever looks after it, see Sandbox.Lock
+//	sandboxes/ID/instance    who holds its lease, learnt by the gateway
+//	sandboxes/ID/host/       mounted at contract.HostDir: the gateway's socket
+//	sandboxes/ID/run/        mounted at contract.DefaultRunDir: state.json, the control socket
+//	sandboxes/ID/log         the output of one whose container is gone
+//
+// The directory is the operator's alone (0700), so whatever lies in it, the sockets that
+// a container may open by the mode of their files included, is out of reach of the
+// machine's other users.
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+// Dir is a data directory.
+type Dir struct {
+	path string
+}
+
+// Default is $XDG_DATA_HOME/matrx-sandbox, by the XDG base directory specification
+// ~/.local/share/matrx-sandbox.
+func Default() (string, error) {
+	base := os.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(base) { // the specification: a relative one is to be ignored
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("cannot choose a data directory: %w; name one with --data-dir", err)
+		}
+		base = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(base, "matrx-sandbox"), nil
+}
+
+// Open opens the data directory at path, or Default when path is empty, and makes what
+// is missing of it.
+func Open(path string) (Dir, error) {
+	if path == "" {
+		var err error
+		if path, err = Default(); err != nil {
+			return Dir{}, err
+		}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Dir{}, fmt.Errorf("cannot find the data directory: %w", err)
+	}
+	d := Dir{path}
+	for _, p := range []string{path, d.Buckets(), d.Keeper(), d.sandboxes()} {
+		if err := os.MkdirAll(p, 0o700); err != nil {
+			return Dir{}, fmt.Errorf("cannot make the data directory: %w; choose another with --data-dir", err)
+		}
+	}
+	return d, nil
+}
+
+// Path is the directory's absolute path.
+func (d Dir) Path() string { return d.path }
+
+// Buckets is where the embedded S3 keeps its objects.
+func (d Dir) Buckets() string { return filepath.Join(d.path, "s3") }
+
+// Keeper is the keeper's own directory.
+func (d Dir) Keeper() string { return filepath.Join(d.path, "keeper") }
+
+func (d Dir) sandboxes() string { return filepath.Join(d.path, "sandboxes") }
+
+var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+
+// CheckID says whether an ID can be a SANDBOX_ID or a USER_ID.
+func CheckID(what, id string) error {
+	if !validID.MatchString(id) {
+		return fmt.Errorf("%s is %q; it must be 1 to 128 letters, digits, dots, underscores and hyphens, and begin with a letter or digit", what, id)
+	}
+	return nil
+}
+
+// Sandbox gives the place of one sandbox, there or not.
+func (d Dir) Sandbox(id string) (Sandbox, error) {
+	if err := CheckID("the sandbox's ID", id); err != nil {
+		return Sandbox{}, err
+	}
+	return Sandbox{ID: id, path: filepath.Join(d.sandboxes(), id)}, nil
+}
+
+// List gives the places of all sandboxes with a record, by ID.
+func (d Dir) List() ([]Sandbox, error) {
+	entries, err := os.ReadDir(d.sandboxes())
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the sandboxes: %w", err)
+	}
+	var out []Sandbox
+	for _, e := range entries {
+		s, err := d.Sandbox(e.Name())
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(s.file("record.json")); err == nil {
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// Records gives all records that can be read, the oldest first; what cannot be read is
+// named in the error, beside the others.
+func (d Dir) Records() ([]Record, error) {
+	places, err := d.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, s := range places {
+		r, rerr := s.Load()
+		if errors.Is(rerr, fs.ErrNotExist) { // removed meanwhile
+			continue
+		}
+		if rerr != nil {
+			err = errors.Join(err, rerr)
+			continue
+		}
+		out = append(out, r)
+	}
+	slices.SortStableFunc(out, func(a, b Record) int { return a.Created.Compare(b.Created) })
+	return out, err
+}

@@ -1,0 +1,64 @@
+package datadir
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// replace writes a file whole or not at all, to the disk.
+func replace(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails when it was renamed
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
+}
+
+// Replace writes a file of the directory whole or not at all, readable by the operator alone.
+func Replace(path string, content []byte) error { return replace(path, content) }
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// LockFile takes an exclusive lock on a file, which it makes, until the file is closed.
+// It waits until ctx is done. A flock that waits cannot be called off: when ctx ends
+// first, a goroutine remains that takes the lock when it is free and gives it back.
+func LockFile(ctx context.Context, path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	got := make(chan error, 1)
+	go func() { got <- flock(f, unix.LOCK_EX) }()
+	select {
+	case err := <-got:
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		return f, nil
+	case <-ctx.Done():
+		go func() { <-got; f.Close() }()
+		return nil, fmt.Errorf("cannot lock %s: %w", path, context.Cause(ctx))
+	}
+}

@@ -1,0 +1,82 @@
+package datadir
+
+import (
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// Record is what is known of one sandbox. It has all that is needed to serve its
+// storage again after the keeper was killed, and to end it well when the program that
+// started it is gone.
+type Record struct {
+	SandboxID string    `json:"sandbox_id"`
+	UserID    string    `json:"user_id"`
+	Image     string    `json:"image"`
+	Command   []string  `json:"command,omitempty"`
+	Created   time.Time `json:"created"`
+
+	Store Store `json:"store"`
+
+	// Container is empty until the engine has made it.
+	Container string `json:"container,omitempty"`
+	// Engine is the engine's own ID: another engine that does not know the container says nothing about it.
+	Engine string `json:"engine,omitempty"`
+	// Volumes are the sandbox's own: its home and its state.
+	Volumes []string `json:"volumes,omitempty"`
+	// Fresh says that the volumes were empty when it started.
+	Fresh bool `json:"fresh"`
+
+	Ended *Ended `json:"ended,omitempty"`
+}
+
+// Store says where the workspace is kept. Credentials in it are those that the operator
+// gave by environment variables: the keeper needs them again after it was killed.
+type Store struct {
+	Embedded bool   `json:"embedded"`
+	Bucket   string `json:"bucket"`
+	Prefix   string `json:"prefix"` // S3_PREFIX
+	Region   string `json:"region"`
+
+	Endpoint        string `json:"endpoint,omitempty"`
+	PathStyle       bool   `json:"path_style,omitempty"`
+	Profile         string `json:"profile,omitempty"`
+	CredentialsFile string `json:"credentials_file,omitempty"`
+	ConfigFile      string `json:"config_file,omitempty"`
+	AccessKey       string `json:"access_key,omitempty"`
+	SecretKey       string `json:"secret_key,omitempty"`
+	SessionToken    string `json:"session_token,omitempty"`
+}
+
+// UserPrefix is the only part of the bucket that the sandbox may reach.
+func (r Record) UserPrefix() string { return r.Store.Prefix + r.UserID + "/" }
+
+// Ended says how a sandbox ended.
+type Ended struct {
+	At       time.Time `json:"at"`
+	ExitCode int       `json:"exit_code"`
+	Outcome  Outcome   `json:"outcome"`
+	Reason   string    `json:"reason,omitempty"` // in words, when there is more to say
+
+	// Kept says that container and volumes are kept, because they may hold what S3 does not.
+	Kept bool `json:"kept"`
+	// Removed says that container and volumes are gone.
+	Removed bool `json:"removed"`
+
+	Hydrate *contract.Transfer    `json:"hydrate,omitempty"`
+	Flush   *contract.FlushResult `json:"flush,omitempty"`
+}
+
+// Outcome is how a sandbox ended, in one word.
+type Outcome string
+
+// The outcomes.
+const (
+	Completed     Outcome = "completed"      // the workload ended; all that had changed is saved
+	Stopped       Outcome = "stopped"        // stopped from outside; all that had changed is saved
+	Unsaved       Outcome = "unsaved"        // not everything could be saved (exit 74)
+	NotStarted    Outcome = "not started"    // no workspace, wrong configuration, or the container did not start
+	Killed        Outcome = "killed"         // ended without a flush
+	OutOfMemory   Outcome = "out of memory"  // ended without a flush, by the kernel
+	ContainerGone Outcome = "container gone" // somebody removed the container
+)

@@ -1,0 +1,148 @@
+// Package ending decides what a sandbox that has ended leaves behind.
+//
+// One that ended well, which means that sandbox-init says that all is in S3, loses its
+// container and its volumes; the output is kept. One that ended otherwise keeps them,
+// since they may hold what S3 does not: unsaved data is never thrown away here.
+//
+// How it ended is not told by the exit code alone: 137 is the code of a workload that was
+// killed, all saved, and of a container that was. What sandbox-init wrote in its state,
+// in a directory that the host sees, tells them apart; where it wrote nothing, nothing
+// is believed to be saved.
+package ending
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// Engine is what ending a sandbox asks of the engine.
+type Engine interface {
+	Inspect(ctx context.Context, id string) (engine.Container, error)
+	Logs(ctx context.Context, id string, tty, follow bool, tail int, out, errw io.Writer) error
+	Remove(ctx context.Context, id string, force bool) error
+	HasVolume(ctx context.Context, name string) (bool, error)
+	RemoveVolume(ctx context.Context, name string) error
+	Scrub(ctx context.Context, image, dir string) error
+}
+
+// ErrRunning says that the sandbox has not ended.
+var ErrRunning = errors.New("the sandbox still runs")
+
+// End records how a sandbox ended and removes what is not needed any more. The caller
+// holds its lock. It may be called again after it failed or was killed in the middle,
+// and then goes on from there.
+func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	if r.Ended == nil {
+		ended, err := judge(ctx, e, place, r)
+		if err != nil {
+			return r, err
+		}
+		r.Ended = &ended
+		if err := place.Save(r); err != nil {
+			return r, err
+		}
+	}
+	if r.Ended.Kept || r.Ended.Removed {
+		return r, nil
+	}
+	return Remove(ctx, e, place, r)
+}
+
+// judge looks at what is left of the sandbox.
+func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Ended, error) {
+	c, err := e.Inspect(ctx, r.Container)
+	gone := errors.Is(err, engine.ErrNoContainer)
+	if err != nil && !gone {
+		return datadir.Ended{}, err
+	}
+	if c.Running {
+		return datadir.Ended{}, ErrRunning
+	}
+	st, err := place.State()
+	if err != nil {
+		st.Phase = "" // nothing was told
+	}
+	ended := decide(r, c, gone, place.StopMarked(), st)
+	if gone && ended.Kept {
+		// Somebody removed the container, perhaps with its volumes.
+		ended.Kept = false
+		for _, v := range r.Volumes {
+			has, err := e.HasVolume(ctx, v)
+			if err != nil {
+				return datadir.Ended{}, err
+			}
+			ended.Kept = ended.Kept || has
+		}
+	}
+	return ended, nil
+}
+
+// Remove removes the container and the volumes of a sandbox that has ended, and keeps
+// its output. What they held is gone: the caller has made sure that this is wanted.
+func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	if err := keepOutput(ctx, e, place, r); err != nil {
+		return r, err
+	}
+	err := e.Remove(ctx, r.Container, false)
+	for _, v := range r.Volumes {
+		if err == nil {
+			err = e.RemoveVolume(ctx, v)
+		}
+	}
+	if err != nil {
+		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)
+	}
+	ended := *r.Ended
+	ended.Kept, ended.Removed = false, true
+	r.Ended = &ended
+	// They were needed to reach its workspace.
+	r.Store.AccessKey, r.Store.SecretKey, r.Store.SessionToken = "", "", ""
+	return r, place.Save(r)
+}
+
+// keepOutput writes the container's output to the place, whole or not at all. It is
+// bounded as the container's log is.
+func keepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
+	c, err := e.Inspect(ctx, r.Container)
+	if errors.Is(err, engine.ErrNoContainer) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !c.Started {
+		return nil
+	}
+	f, err := os.OpenFile(place.LogFile()+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
+	}
+	defer f.Close()
+	if err := e.Logs(ctx, r.Container, c.TTY, false, -1, f, f); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), place.LogFile()); err != nil {
+		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
+	}
+	return nil
+}
+
+// Forget removes all that the data directory knows of a sandbox that has ended.
+func Forget(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
+	err := place.Remove()
+	if errors.Is(err, os.ErrPermission) {
+		// The container's root has written in the mounted directory, and the operator is
+		// somebody else: only root in a container may remove it.
+		if err := e.Scrub(ctx, r.Image, place.RunDir()); err != nil {
+			return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", r.SandboxID, err)
+		}
+		err = place.Remove()
+	}
+	return err
+}

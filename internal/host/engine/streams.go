@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/client"
+)
+
+// Streams are what a container's, or a command's, are joined to.
+type Streams struct {
+	TTY bool      // one stream out, none for errors
+	In  io.Reader // nil: nothing is sent
+	Out io.Writer
+	Err io.Writer
+}
+
+// Attached is a joined set of streams.
+type Attached struct {
+	res  client.HijackedResponse
+	done chan error
+}
+
+// Attach joins streams to a container's. Called before Start, it misses no output.
+func (e *Engine) Attach(ctx context.Context, id string, s Streams) (*Attached, error) {
+	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true})
+	if err != nil {
+		return nil, wrap(err, ErrNoContainer, "cannot attach to the container %s", short(id))
+	}
+	return join(res.HijackedResponse, s), nil
+}
+
+func join(res client.HijackedResponse, s Streams) *Attached {
+	a := &Attached{res: res, done: make(chan error, 1)}
+	if s.In != nil {
+		// Ends with its reader: nothing calls off a read of a terminal. When the
+		// connection goes first, the next byte typed finds it closed.
+		go func() {
+			io.Copy(res.Conn, s.In)
+			res.CloseWrite()
+		}()
+	}
+	go func() { a.done <- demux(s.TTY, s.Out, s.Err, res.Reader) }()
+	return a
+}
+
+// Done receives when all output has been written.
+func (a *Attached) Done() <-chan error { return a.done }
+
+// Close ends it.
+func (a *Attached) Close() { a.res.Close() }
+
+func demux(tty bool, out, errw io.Writer, r io.Reader) error {
+	if tty {
+		_, err := io.Copy(out, r)
+		return err
+	}
+	_, err := stdcopy.StdCopy(out, errw, r)
+	return err
+}
+
+// Command is a command for a running container.
+type Command struct {
+	User string
+	Dir  string // empty: the image's
+	Env  []string
+	Args []string
+}
+
+// Exec is a command under way.
+type Exec struct {
+	e  *Engine
+	id string
+	*Attached
+}
+
+// Exec starts a command in a running container; ErrNoContainer.
+func (e *Engine) Exec(ctx context.Context, container string, c Command, s Streams) (*Exec, error) {
+	made, err := e.c.ExecCreate(ctx, container, client.ExecCreateOptions{
+		User: c.User, WorkingDir: c.Dir, Env: c.Env, Cmd: c.Args,
+		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true,
+	})
+	if err != nil {
+		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
+	}
+	res, err := e.c.ExecAttach(ctx, made.ID, client.ExecAttachOptions{TTY: s.TTY})
+	if err != nil {
+		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
+	}
+	return &Exec{e: e, id: made.ID, Attached: join(res.HijackedResponse, s)}, nil
+}
+
+// Resize tells the command's terminal its size.
+func (x *Exec) Resize(ctx context.Context, width, height int) error {
+	_, err := x.e.c.ExecResize(ctx, x.id, client.ExecResizeOptions{Width: uint(width), Height: uint(height)})
+	return wrap(err, nil, "cannot set the terminal's size")
+}
+
+// ErrStillRuns says that a command was left while it runs.
+var ErrStillRuns = errors.New("the command still runs")
+
+// ExitCode is the command's, once Done has received.
+func (x *Exec) ExitCode(ctx context.Context) (int, error) {
+	res, err := x.e.c.ExecInspect(ctx, x.id, client.ExecInspectOptions{})
+	if err != nil {
+		return 0, wrap(err, ErrNoContainer, "cannot learn how the command ended")
+	}
+	if res.Running {
+		return 0, ErrStillRuns
+	}
+	return res.ExitCode, nil
+}
+
+// Resize tells the container's terminal its size.
+func (e *Engine) Resize(ctx context.Context, id string, width, height int) error {
+	_, err := e.c.ContainerResize(ctx, id, client.ContainerResizeOptions{Width: uint(width), Height: uint(height)})
+	return wrap(err, nil, "cannot set the terminal's size")
+}

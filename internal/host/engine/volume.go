@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/moby/moby/client"
+)
+
+// MakeVolume makes a volume; one that is there stays as it is.
+func (e *Engine) MakeVolume(ctx context.Context, name string, labels map[string]string) error {
+	_, err := e.c.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels})
+	return wrap(err, nil, "cannot make the volume %s", name)
+}
+
+// RemoveVolume removes a volume; one that is not there is no error.
+func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	_, err := e.c.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	return ignoreMissing(wrap(err, errNoVolume, "cannot remove the volume %s", name))
+}
+
+var errNoVolume = errors.New("there is no such volume")
+
+// HasVolume says whether a volume is there.
+func (e *Engine) HasVolume(ctx context.Context, name string) (bool, error) {
+	_, err := e.c.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+	err = wrap(err, errNoVolume, "cannot ask for the volume %s", name)
+	if errors.Is(err, errNoVolume) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, ErrNoContainer) || errors.Is(err, errNoVolume) {
+		return nil
+	}
+	return err
+}
+
+// Image is what is needed of an image.
+type Image struct {
+	ID     string
+	Env    []string
+	Labels map[string]string
+}
+
+// InspectImage asks for an image; ErrNoImage.
+func (e *Engine) InspectImage(ctx context.Context, ref string) (Image, error) {
+	res, err := e.c.ImageInspect(ctx, ref)
+	if err != nil {
+		return Image{}, wrap(err, ErrNoImage, "cannot use the image %s", ref)
+	}
+	i := Image{ID: res.ID}
+	if res.Config != nil {
+		i.Env, i.Labels = res.Config.Env, res.Config.Labels
+	}
+	return i, nil
+}

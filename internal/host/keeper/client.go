@@ -1,0 +1,134 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sockdir"
+)
+
+// Client talks to the keeper of one data directory, whichever process that is.
+type Client struct {
+	dir  *sockdir.Dir
+	http *http.Client
+}
+
+// Dial makes a client. It talks to nobody yet.
+func Dial(d datadir.Dir) (*Client, error) {
+	dir, err := sockdir.Open(d.Keeper())
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the keeper's directory: %w", err)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.Dial(ctx, controlName) }
+	return &Client{dir: dir, http: &http.Client{Transport: &http.Transport{
+		DialContext:       dial,
+		DisableKeepAlives: true, // the next request may be for the next keeper
+	}}}, nil
+}
+
+// Close frees the client.
+func (c *Client) Close() {
+	c.http.CloseIdleConnections()
+	c.dir.Close()
+}
+
+var errVersion = errors.New("the keeper is of another version of this program")
+
+// Status asks the keeper for its status.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var st Status
+	err := c.do(ctx, http.MethodGet, "/v1/keeper", &st)
+	if err == nil && st.Protocol != Protocol {
+		err = fmt.Errorf("%w (process %d): stop the sandboxes of its data directory, then try again", errVersion, st.PID)
+	}
+	return st, err
+}
+
+// Serve has the keeper serve a sandbox's socket. It returns when the socket is there.
+func (c *Client) Serve(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodPost, "/v1/sandboxes/"+id, nil)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://keeper"+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		var p problem
+		if json.Unmarshal(body, &p) != nil || p.Error == "" {
+			p.Error = res.Status
+		}
+		return errors.New(p.Error)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(body, into)
+}
+
+// Hold keeps the keeper alive.
+type Hold struct {
+	body io.ReadCloser
+	stop context.CancelFunc
+	lost chan struct{}
+}
+
+// Hold makes the keeper stay until Release. It outlives ctx.
+func (c *Client) Hold(ctx context.Context) (*Hold, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, stop) // while it is being made, ctx counts
+	req, err := http.NewRequestWithContext(hctx, http.MethodGet, "http://keeper/v1/hold", nil)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err == nil && !release() {
+		res.Body.Close()
+		err = ctx.Err()
+	}
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		res.Body.Close()
+		stop()
+		return nil, errors.New(res.Status)
+	}
+	h := &Hold{body: res.Body, stop: stop, lost: make(chan struct{})}
+	go func() {
+		defer close(h.lost)
+		io.Copy(io.Discard, res.Body) // ends with the keeper, or with Release
+	}()
+	return h, nil
+}
+
+// Lost is closed when the keeper has ended, or the hold was released.
+func (h *Hold) Lost() <-chan struct{} { return h.lost }
+
+// Release gives it up.
+func (h *Hold) Release() {
+	h.stop()
+	h.body.Close()
+	<-h.lost
+}

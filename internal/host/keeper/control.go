@@ -1,0 +1,107 @@
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// The control socket is HTTP with JSON, between programs of one version: Protocol says
+// which. It is in a directory that is the operator's alone.
+//
+//	GET  /v1/keeper           Status
+//	GET  /v1/hold             answers at once and ends with the keeper: while it is open, the keeper stays
+//	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
+const Protocol = 1
+
+// Status is what a keeper says of itself.
+type Status struct {
+	Protocol  int             `json:"protocol"`
+	PID       int             `json:"pid"`
+	Sandboxes []SandboxStatus `json:"sandboxes"`
+}
+
+// SandboxStatus counts what one sandbox has asked of its storage since the keeper started.
+type SandboxStatus struct {
+	SandboxID string `json:"sandbox_id"`
+	Served    int64  `json:"served"`
+	Refused   int64  `json:"refused"`
+}
+
+type problem struct {
+	Error string `json:"error"`
+}
+
+type control struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+// listen makes the control socket; whoever connects waits until serve.
+func (k *Keeper) listen() (*control, error) {
+	l, err := k.sockets.Listen(controlName, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/keeper", k.answerStatus)
+	mux.HandleFunc("GET /v1/hold", k.answerHold)
+	mux.HandleFunc("POST /v1/sandboxes/{id}", k.answerServe)
+	return &control{listener: l, http: &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(k.Log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+func (c *control) serve() { c.http.Serve(c.listener) }
+
+func (c *control) close() {
+	c.http.Close()
+	c.listener.Close() // it may never have been served
+}
+
+func (k *Keeper) answerStatus(w http.ResponseWriter, _ *http.Request) {
+	st := Status{Protocol: Protocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
+	k.mu.Lock()
+	for id, s := range k.served {
+		served, refused := s.gateway.Counts()
+		st.Sandboxes = append(st.Sandboxes, SandboxStatus{SandboxID: id, Served: served, Refused: refused})
+	}
+	k.mu.Unlock()
+	answer(w, http.StatusOK, st)
+}
+
+func (k *Keeper) answerHold(w http.ResponseWriter, r *http.Request) {
+	k.need(+1)
+	defer k.need(-1)
+	w.WriteHeader(http.StatusOK)
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return
+	}
+	select {
+	case <-r.Context().Done():
+	case <-k.ctx.Done():
+	}
+}
+
+func (k *Keeper) answerServe(w http.ResponseWriter, r *http.Request) {
+	switch err := k.serve(r.PathValue("id")); {
+	case errors.Is(err, errOver):
+		answer(w, http.StatusServiceUnavailable, problem{err.Error()})
+	case err != nil:
+		answer(w, http.StatusUnprocessableEntity, problem{err.Error()})
+	default:
+		answer(w, http.StatusOK, struct{}{})
+	}
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,197 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+)
+
+// Program is the command that becomes a keeper when "--data-dir DIR" follows. The zero
+// value is this program's own `keeper` command.
+type Program []string
+
+func (p Program) command(d datadir.Dir, more ...string) *exec.Cmd {
+	if len(p) == 0 {
+		// By this name the running program is found when its file has been replaced.
+		p = Program{"/proc/self/exe", "keeper"}
+	}
+	args := append([]string{"sandbox"}, p[1:]...)
+	args = append(append(args, "--data-dir", d.Path()), more...)
+	return &exec.Cmd{
+		Path: p[0], Args: args, Dir: "/", Env: os.Environ(),
+		// Not the terminal's: a Ctrl-C there is for the program that started it.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+}
+
+// answerWithin bounds how long a keeper that is there may take to answer.
+const answerWithin = 10 * time.Second
+
+// readyWithin bounds how long a keeper may take to serve every sandbox again.
+const readyWithin = time.Minute
+
+// Ensure makes sure that a keeper answers, and holds on to it. Of several programs that
+// come at once, one starts it.
+func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, error) {
+	c, err := Dial(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := c.ensure(ctx, d, p)
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, h, nil
+}
+
+// Again is Ensure for a client whose hold was lost.
+func (c *Client) Again(ctx context.Context, d datadir.Dir, p Program) (*Hold, error) {
+	return c.ensure(ctx, d, p)
+}
+
+func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, error) {
+	lock, err := datadir.LockFile(ctx, filepath.Join(d.Keeper(), startName))
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the keeper: %w", err)
+	}
+	defer lock.Close()
+	if h, err := c.tryHold(ctx); h != nil || err != nil {
+		return h, err
+	}
+	started, err := start(ctx, d, p)
+	if err != nil {
+		return nil, err
+	}
+	defer started.Close()
+	h, err := c.tryHold(ctx)
+	if h == nil && err == nil {
+		err = errors.New("it has ended at once")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot reach the keeper: %w; its log is %s", err, filepath.Join(d.Keeper(), logName))
+	}
+	return h, nil
+}
+
+// tryHold holds on to the keeper that is there. None is no error: nobody listens, or
+// who does is ending.
+func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
+	ask, stop := context.WithTimeout(ctx, answerWithin)
+	defer stop()
+	if _, err := c.Status(ask); err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if ask.Err() != nil {
+			return nil, errors.New("the keeper does not answer; it may have been stopped by a signal")
+		}
+		if errors.Is(err, errVersion) {
+			return nil, err
+		}
+		return nil, nil
+	}
+	h, err := c.Hold(ask)
+	if err != nil {
+		return nil, nil
+	}
+	return h, nil
+}
+
+// readiness is what a keeper says to the program that has started it.
+type readiness struct {
+	Ready bool   `json:"ready"`
+	Error string `json:"error,omitempty"`
+}
+
+// start starts a keeper and waits until it is ready. The keeper stays at least until what
+// is returned is closed.
+func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
+	log, err := openLog(d)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the keeper: %w", err)
+	}
+	cmd := p.command(d)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{theirs} // its descriptor 3
+	err = cmd.Start()
+	theirs.Close()
+	if err == nil {
+		go cmd.Wait() // so that it leaves no zombie when it ends before this program
+		err = awaitReady(ctx, ours)
+	}
+	if err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("cannot start the keeper: %w; its log is %s", err, log.Name())
+	}
+	return ours, nil
+}
+
+func awaitReady(ctx context.Context, c net.Conn) error {
+	c.SetDeadline(time.Now().Add(readyWithin))
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var said readiness
+	err := json.NewDecoder(io.LimitReader(c, 64<<10)).Decode(&said)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("it is not ready after %s", readyWithin)
+	case err != nil:
+		return errors.New("it has ended at once")
+	case !said.Ready:
+		return errors.New(said.Error)
+	}
+	return nil
+}
+
+func socketpair() (net.Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs := os.NewFile(uintptr(fds[1]), "theirs")
+	f := os.NewFile(uintptr(fds[0]), "ours")
+	defer f.Close()
+	ours, err := net.FileConn(f)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// maxLog is the size from which a log is put aside when a keeper starts.
+const maxLog = 4 << 20
+
+func openLog(d datadir.Dir) (*os.File, error) {
+	path := filepath.Join(d.Keeper(), logName)
+	if fi, err := os.Stat(path); err == nil && fi.Size() > maxLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, fmt.Errorf("cannot put the keeper's log aside: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the keeper's log: %w", err)
+	}
+	return f, nil
+}

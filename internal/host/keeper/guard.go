@@ -1,0 +1,125 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+)
+
+// A guard is a process that does nothing but wait for its keeper's death. They share a
+// pipe: a byte says that the keeper has ended as it should, the end of the pipe without one
+// that it was killed. A keeper whose guard has ended starts another.
+
+// guardFlag makes a keeper's command a guard's.
+const guardFlag = "--guard"
+
+// guardFD is the guard's end of the pipe.
+const guardFD = 3
+
+// minLife is how long a keeper has to live for its successor to be started at once: one
+// that dies as it begins must not be started as fast as the machine can.
+const minLife = 2 * time.Second
+
+// Guard waits for the death of the keeper that has started this process, and starts another
+// one if it was killed.
+func Guard(ctx context.Context, d datadir.Dir, p Program, log *slog.Logger) error {
+	began := time.Now()
+	if ended, err := waitForEnd(ctx); ended || err != nil {
+		return err
+	}
+	log.Warn("the keeper was killed; starting another", "event", "keeper_killed")
+	if lived := time.Since(began); lived < minLife {
+		select {
+		case <-time.After(minLife - lived):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	c, h, err := Ensure(ctx, d, p)
+	if err != nil {
+		return err
+	}
+	h.Release()
+	c.Close()
+	return nil
+}
+
+// waitForEnd says whether the keeper has said goodbye.
+func waitForEnd(ctx context.Context) (bool, error) {
+	pipe := inherited(guardFD, unix.S_IFIFO)
+	if pipe == nil {
+		return false, errors.New("a guard is started by its keeper")
+	}
+	defer pipe.Close()
+	said := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(pipe, make([]byte, 1))
+		said <- err
+	}()
+	select {
+	case err := <-said:
+		return err == nil, nil
+	case <-ctx.Done():
+		return true, nil
+	}
+}
+
+// guarded keeps a guard beside this process until goodbye.
+type guarded struct {
+	pipe *os.File
+	over chan struct{}
+	done chan struct{}
+}
+
+func guard(d datadir.Dir, p Program, log *slog.Logger) (*guarded, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	g := &guarded{pipe: w, over: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(g.done)
+		defer r.Close()
+		for {
+			began := time.Now()
+			cmd := p.command(d, guardFlag)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			cmd.ExtraFiles = []*os.File{r}
+			err := cmd.Start()
+			if err == nil {
+				log.Info("a guard looks out", "event", "guard_started", "guard_pid", cmd.Process.Pid)
+				err = cmd.Wait()
+			}
+			select {
+			case <-g.over:
+				return
+			default:
+			}
+			log.Warn("the guard has ended; starting another", "event", "guard_ended", "error", fmt.Sprint(err))
+			if lived := time.Since(began); lived < minLife {
+				select {
+				case <-time.After(minLife - lived):
+				case <-g.over:
+					return
+				}
+			}
+		}
+	}()
+	return g, nil
+}
+
+// goodbye ends the guard.
+func (g *guarded) goodbye() {
+	close(g.over)
+	g.pipe.Write([]byte{0})
+	g.pipe.Close()
+	<-g.done
+}

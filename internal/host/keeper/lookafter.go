@@ -1,0 +1,102 @@
+package keeper
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/ending"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// lookAfter waits until nobody else looks after the sandbox and then ends it well when its
+// container has ended. It returns when the sandbox has ended or the keeper does.
+func (k *Keeper) lookAfter(s *sandbox) {
+	defer k.forget(s)
+	lock, err := s.place.Lock(k.ctx)
+	if err != nil {
+		if k.ctx.Err() == nil {
+			k.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.place.ID, "error", err.Error())
+		}
+		return
+	}
+	defer lock.Unlock()
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+		err := k.followToEnd(s.place)
+		if err == nil || k.ctx.Err() != nil {
+			return
+		}
+		k.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.place.ID, "error", err.Error())
+		// An engine that is restarted announces itself to nobody.
+		select {
+		case <-time.After(pause):
+		case <-k.ctx.Done():
+			return
+		}
+	}
+}
+
+// maxPause is the longest pause between attempts to reach the engine.
+const maxPause = 15 * time.Second
+
+func (k *Keeper) followToEnd(place datadir.Sandbox) error {
+	r, err := place.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // its program has removed it
+	}
+	if err != nil {
+		return err
+	}
+	if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
+		return nil
+	}
+	e, err := k.OpenEngine(k.ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if r.Ended == nil {
+		if r.Container == "" {
+			if done, err := k.adopt(e, place, &r); done || err != nil {
+				return err
+			}
+		}
+		if r.Engine != e.ID() {
+			return errors.New("another engine answers than the one that runs it")
+		}
+		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
+			return exit.Err
+		}
+	}
+	r, err = ending.End(k.ctx, e, place, r)
+	if err != nil {
+		return err
+	}
+	k.Log.Info("a sandbox has ended", "event", "sandbox_ended", "sandbox_id", r.SandboxID, "outcome", string(r.Ended.Outcome),
+		"exit_code", r.Ended.ExitCode, "kept", r.Ended.Kept)
+	return nil
+}
+
+// adopt finds the container of a sandbox whose program was killed before it could
+// record it. One that has no container never began, and is forgotten.
+func (k *Keeper) adopt(e Engine, place datadir.Sandbox, r *datadir.Record) (done bool, err error) {
+	found, err := e.List(k.ctx, contract.LabelSandboxID+"="+r.SandboxID, contract.LabelDataDir+"="+k.Dir.Path())
+	if err != nil {
+		return false, err
+	}
+	if len(found) == 0 {
+		for _, v := range r.Volumes {
+			if r.Fresh {
+				err = errors.Join(err, e.RemoveVolume(k.ctx, v))
+			}
+		}
+		if err != nil {
+			return false, err
+		}
+		return true, ending.Forget(k.ctx, e, place, *r)
+	}
+	r.Container, r.Engine = found[0].ID, e.ID()
+	return false, place.Save(*r)
+}

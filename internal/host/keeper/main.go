@@ -1,0 +1,78 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// readyFD is where a keeper says to the program that has started it that it is ready.
+const readyFD = 3
+
+// Main is a keeper's process: Run, with a guard beside it. A keeper that ends with an error
+// says nothing to its guard, which then starts another.
+func Main(ctx context.Context, o Options, p Program) error {
+	starter := inherited(readyFD, unix.S_IFSOCK)
+	tell := func(r readiness) {
+		if starter != nil {
+			json.NewEncoder(starter).Encode(r)
+		}
+	}
+	var g *guarded
+	o.Ready = func() {
+		var err error
+		if g, err = guard(o.Dir, p, o.Log); err != nil {
+			o.Log.Error("nobody guards the keeper", "event", "guard_failed", "error", err.Error())
+		}
+		tell(readiness{Ready: true})
+	}
+	if starter != nil {
+		// The program that wants it has no hold yet. It closes its end when it has.
+		gone := make(chan struct{})
+		o.First = gone
+		go func() {
+			io.Copy(io.Discard, starter)
+			close(gone)
+		}()
+	}
+	if err := Run(ctx, o); err != nil {
+		o.Log.Error("the keeper has failed", "event", "keeper_failed", "error", err.Error())
+		tell(readiness{Error: err.Error()})
+		return err
+	}
+	if g != nil {
+		g.goodbye()
+	}
+	return nil
+}
+
+// inherited gives the pipe or socket that this process was started with, nil when it was started by
+// hand: the number may then be any descriptor of the runtime's.
+func inherited(fd int, kind uint32) *os.File {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != kind {
+		return nil
+	}
+	unix.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), "inherited")
+}
+
+// OpenEngine connects to Docker.
+func OpenEngine(ctx context.Context) (Engine, error) {
+	e, err := engine.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// NewLogger is the logger of a keeper's process: JSON lines, to its log.
+func NewLogger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("pid", os.Getpid())
+}

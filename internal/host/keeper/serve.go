@@ -1,0 +1,120 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/gateway"
+	"github.com/matrx/sandbox/internal/host/sockdir"
+)
+
+// sandbox is one that has not ended, and its door.
+type sandbox struct {
+	place   datadir.Sandbox
+	dir     *sockdir.Dir
+	gateway *gateway.Gateway
+	server  *gateway.Server
+}
+
+// errOver says that the keeper is ending.
+var errOver = errors.New("the keeper is ending")
+
+// serve serves a sandbox's socket, if it does not already, and looks after the sandbox from
+// then on.
+func (k *Keeper) serve(id string) error {
+	place, err := k.Dir.Sandbox(id)
+	if err != nil {
+		return err
+	}
+	k.opening.Lock()
+	defer k.opening.Unlock()
+	if known, err := k.known(id); known || err != nil {
+		return err
+	}
+	r, err := place.Load()
+	if err != nil {
+		return err
+	}
+	s, err := k.open(place, r)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.over {
+		go s.close(k.ctx)
+		return errOver
+	}
+	k.served[id] = s
+	k.settle()
+	k.work.Go(func() { k.lookAfter(s) })
+	return nil
+}
+
+func (k *Keeper) known(id string) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.over {
+		return false, errOver
+	}
+	_, ok := k.served[id]
+	return ok, nil
+}
+
+func (k *Keeper) open(place datadir.Sandbox, r datadir.Record) (*sandbox, error) {
+	up, err := k.upstream(r.Store)
+	if err != nil {
+		return nil, err
+	}
+	gw, err := gateway.New(k.ctx, gateway.Options{
+		Scope:    gateway.Scope{Bucket: r.Store.Bucket, Prefix: r.UserPrefix()},
+		Upstream: up,
+		Log:      k.Log.With("sandbox_id", r.SandboxID),
+		Lease:    func(h contract.LeaseHolder) { k.learn(place, h) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := sockdir.Open(place.HostDir())
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve the sandbox %s: %w", r.SandboxID, err)
+	}
+	// Everybody may open it who can reach it; the directories above are the operator's
+	// on the host and root's in the container.
+	l, err := dir.Listen(contract.HostStorageSocketName, 0o666)
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return &sandbox{place: place, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}, nil
+}
+
+func (s *sandbox) close(ctx context.Context) {
+	s.server.Close(ctx)
+	s.dir.Close()
+}
+
+// learn remembers who holds the lease.
+func (k *Keeper) learn(place datadir.Sandbox, h contract.LeaseHolder) {
+	if h.Released {
+		return
+	}
+	if err := place.SetInstance(h.Instance); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.Log.Warn("the holder of a lease is not remembered", "event", "instance_unwritable", "sandbox_id", place.ID, "error", err.Error())
+	}
+}
+
+// forget closes the door of a sandbox that has ended.
+func (k *Keeper) forget(s *sandbox) {
+	k.mu.Lock()
+	delete(k.served, s.place.ID)
+	k.settle()
+	k.mu.Unlock()
+	end, stop := context.WithTimeout(context.WithoutCancel(k.ctx), closeWithin)
+	defer stop()
+	s.close(end)
+}

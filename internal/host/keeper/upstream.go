@@ -1,0 +1,155 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/gateway"
+	"github.com/matrx/sandbox/internal/host/s3server"
+)
+
+// upstream gives the store that a record names.
+func (k *Keeper) upstream(s datadir.Store) (gateway.Upstream, error) {
+	if s.Embedded {
+		return k.embedded(s)
+	}
+	up := gateway.Upstream{Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle}
+	if s.AccessKey != "" {
+		up.Credentials = credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, s.SessionToken)
+		return up, nil
+	}
+	var opts []func(*config.LoadOptions) error
+	if s.Profile != "" {
+		opts = append(opts, config.WithSharedConfigProfile(s.Profile))
+	}
+	if s.CredentialsFile != "" {
+		opts = append(opts, config.WithSharedCredentialsFiles([]string{s.CredentialsFile}))
+	}
+	if s.ConfigFile != "" {
+		opts = append(opts, config.WithSharedConfigFiles([]string{s.ConfigFile}))
+	}
+	if s.Region != "" {
+		opts = append(opts, config.WithRegion(s.Region))
+	}
+	cfg, err := config.LoadDefaultConfig(k.ctx, opts...)
+	if err != nil {
+		return up, fmt.Errorf("cannot find credentials for the bucket %q: %w", s.Bucket, err)
+	}
+	up.Credentials = cfg.Credentials
+	return up, nil
+}
+
+// embedded is the embedded S3 of this keeper: in this process, and started when the first
+// sandbox needs it.
+type embedded struct {
+	mu      sync.Mutex
+	started bool
+	info    s3server.Info
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+// account is the embedded S3's. It stays the same, so that a request under way when
+// the keeper was killed is understood by the next.
+type account struct {
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
+}
+
+func (k *Keeper) embedded(s datadir.Store) (gateway.Upstream, error) {
+	k.store.mu.Lock()
+	defer k.store.mu.Unlock()
+	if !k.store.started {
+		if err := k.startStore(s.Bucket); err != nil {
+			return gateway.Upstream{}, err
+		}
+		k.store.started = true
+	}
+	return gateway.Upstream{
+		Bucket:      s.Bucket,
+		Region:      k.store.info.Region,
+		Endpoint:    "http://s3.invalid", // never resolved: Dial goes to the socket
+		PathStyle:   true,
+		Credentials: credentials.NewStaticCredentialsProvider(k.store.info.AccessKey, k.store.info.SecretKey, ""),
+		Dial:        func(ctx context.Context) (net.Conn, error) { return k.sockets.Dial(ctx, storeName) },
+	}, nil
+}
+
+// startStore starts the embedded S3. That it ends by itself is the keeper's end: the next
+// one starts it anew.
+func (k *Keeper) startStore(bucket string) error {
+	acc, err := k.account()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(k.ctx))
+	ready, failed := make(chan s3server.Info, 1), make(chan error, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := s3server.Serve(ctx, s3server.Options{
+			Data:      k.Dir.Buckets(),
+			Listen:    []string{s3server.UnixScheme + k.sockets.Address(storeName)},
+			AccessKey: acc.AccessKey,
+			SecretKey: acc.SecretKey,
+			Buckets:   []string{bucket},
+			Ready:     func(i s3server.Info) { ready <- i },
+		})
+		if ctx.Err() == nil {
+			err = fmt.Errorf("the embedded S3 has ended: %w", err)
+			k.fail(err)
+		}
+		failed <- err
+	}()
+	select {
+	case k.store.info = <-ready:
+		k.store.stop, k.store.done = stop, done
+		return nil
+	case err := <-failed:
+		stop()
+		return err
+	}
+}
+
+func (e *embedded) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.started {
+		e.stop()
+		<-e.done
+	}
+}
+
+func (k *Keeper) account() (account, error) {
+	path := filepath.Join(k.Dir.Keeper(), accountName)
+	var a account
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err = json.Unmarshal(b, &a); err == nil && a.AccessKey != "" && a.SecretKey != "" {
+			return a, nil
+		}
+		return a, fmt.Errorf("cannot read the embedded S3's account: %s is not as it was written; remove it", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return a, fmt.Errorf("cannot read the embedded S3's account: %w", err)
+	}
+	a.AccessKey, a.SecretKey = s3server.NewCredentials()
+	if b, err = json.Marshal(a); err == nil {
+		err = datadir.Replace(path, b)
+	}
+	if err != nil {
+		return a, fmt.Errorf("cannot keep the embedded S3's account: %w", err)
+	}
+	return a, nil
+}
