@@ -46,7 +46,12 @@ func (s *schedule) judge(ctx context.Context, t *task) Result {
 		if _, ok := s.tasks[need]; !ok {
 			continue // of another profile or a later contract version
 		}
-		if needed := s.result(ctx, need); needed.Status != Pass && needed.Status != Skipped {
+		switch needed := s.result(ctx, need); needed.Status {
+		case Pass, Skipped:
+		case NotSupported:
+			r.Status, r.Reason = NotSupported, fmt.Sprintf("it needs %s, which is unsupported: %s", need, needed.Reason)
+			return r
+		default:
 			r.Status, r.Reason = NotRun, fmt.Sprintf("it needs %s, whose status is %s", need, needed.Status)
 			return r
 		}
