@@ -1,0 +1,267 @@
+// Package stable reads one version of a file that others may be writing to: whole, or not
+// at all.
+//
+// A file is first brought to the disk (fdatasync): that makes the kernel write-protect its
+// pages, so that a store into a mapped page moves the file's times; into a page that
+// is dirty already it would not. From then on the file is the same version as long as
+// size, mtime, ctime and inode are. They are compared after every read and before what
+// was read is handed on, so that no reader ever gets bytes of two versions.
+//
+// Times are taken from a clock that ticks every few milliseconds: a write in the same
+// tick as the one before it moves nothing. So a file whose ctime is younger than a tick is
+// read when the tick is over. On file systems whose times are coarser yet (seconds),
+// [Source.Racy] says that the file has to be compared once more, later.
+//
+// What never rests is read from a clone (reflink), or from a copy: one during which the
+// stat did not change, or one of a file that only grew and whose copied part was the same
+// when it was read a second time. The first reading met the end of the file at some
+// instant; each byte of it was the same before and after that instant: so it is the
+// file as it was then.
+package stable
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/threads"
+)
+
+// ErrMoved is the error of a read during which the file became another version. Settle may
+// help; so does trying again when it is quiet.
+var ErrMoved = errors.New("the file changed while it was read")
+
+// ErrNotAtRest says that no whole version could be had.
+var ErrNotAtRest = errors.New("the file never rests: no moment was found at which it could be read whole")
+
+const (
+	// tick is longer than the kernel's clock for file times ever goes without moving
+	// (CONFIG_HZ=100: 10 ms).
+	tick = 15 * time.Millisecond
+
+	// racy is longer than the ticks of file systems that keep whole seconds; FAT has two,
+	// and cannot be a home (it has no modes).
+	racy = time.Second
+
+	chunk = 256 << 10
+)
+
+// Options say how to read.
+type Options struct {
+	// Small is the size up to which a file is read into Buffer, which has room for it.
+	Small  int64
+	Buffer func(size int) []byte
+	// TempDir is for copies of what never rests.
+	TempDir string
+	// Alone says that no process is left that could write.
+	Alone bool
+}
+
+// Source is one version of a file.
+type Source struct {
+	Info tree.Info // of this version
+
+	dir   *tree.Dir
+	name  string
+	opts  Options
+	file  *os.File // the file itself
+	copy  *os.File // a clone or a copy of it, once there is one
+	small []byte   // or its content
+	size  int64
+	began time.Time // wall clock, to be compared with ctime
+	loose bool      // the content may be newer than Info
+}
+
+// Open opens a file's present version. Its errors are those of the file system;
+// tree.ErrNotRegular for what is no file. With ErrMoved the Source is good for Settle.
+func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, error) {
+	threads.Disk.Enter()
+	f, err := d.Open(name)
+	threads.Disk.Leave()
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{dir: d, name: name, opts: o, file: f}
+	if err = s.begin(ctx, patience); err == nil {
+		s.size = s.Info.Size
+		if s.size <= o.Small {
+			err = s.readSmall()
+		}
+	}
+	if err != nil && !errors.Is(err, ErrMoved) {
+		f.Close()
+		return nil, err
+	}
+	return s, err
+}
+
+// patience is how often the end of a tick is waited for: a file that is written all the
+// time is never older than one.
+const patience = 3
+
+// begin brings the file to the disk and fixes the version. ErrMoved when it is younger
+// than a tick after having waited so many times.
+func (s *Source) begin(ctx context.Context, waits int) error {
+	for ; ; waits-- {
+		threads.Disk.Enter()
+		err := ignoreUnsupported(unix.Fdatasync(int(s.file.Fd())))
+		var i tree.Info
+		if err == nil {
+			i, err = tree.Fstat(s.file.Fd())
+		}
+		threads.Disk.Leave()
+		if err != nil {
+			return err
+		}
+		s.Info, s.began = i, time.Now()
+		age := s.began.Sub(time.Unix(0, i.Ctime))
+		if s.opts.Alone || age >= tick || age < -tick {
+			return nil // a ctime in the future: the clock was set back, see Racy
+		}
+		if waits == 0 {
+			return ErrMoved
+		}
+		select {
+		case <-time.After(tick - age):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// ignoreUnsupported: a file system that cannot sync keeps no dirty pages back either.
+func ignoreUnsupported(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	return err
+}
+
+func (s *Source) readSmall() error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	b := s.opts.Buffer(int(s.Info.Size))[:s.Info.Size]
+	n, err := s.file.ReadAt(b, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if int64(n) < s.Info.Size {
+		return ErrMoved
+	}
+	if err := s.unmoved(); err != nil {
+		return err
+	}
+	s.small, s.size = b, s.Info.Size
+	return nil
+}
+
+// unmoved tells whether the file is still the version that it was.
+func (s *Source) unmoved() error {
+	i, err := tree.Fstat(s.file.Fd())
+	if err != nil {
+		return err
+	}
+	if i.Stat != s.Info.Stat {
+		return ErrMoved
+	}
+	return nil
+}
+
+// Size is the content's.
+func (s *Source) Size() int64 { return s.size }
+
+// ReadAt reads the version's content, or fails with ErrMoved.
+func (s *Source) ReadAt(b []byte, off int64) (int, error) {
+	if off >= s.size {
+		return 0, io.EOF
+	}
+	short := false
+	if left := s.size - off; int64(len(b)) > left {
+		b, short = b[:left], true
+	}
+	n, err := s.readAt(b, off)
+	if err == nil && short {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (s *Source) readAt(b []byte, off int64) (int, error) {
+	if s.small != nil || s.size == 0 {
+		return copy(b, s.small[off:]), nil
+	}
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	f := s.file
+	if s.copy != nil {
+		f = s.copy
+	}
+	n, err := f.ReadAt(b, off)
+	if s.copy == nil {
+		if merr := s.unmoved(); merr != nil {
+			return 0, merr
+		}
+	}
+	if err == io.EOF {
+		err = ErrMoved // shorter than it was, and the stat says that it is not: a file system that lies
+	}
+	return n, err
+}
+
+// Sum reads the content and gives its SHA-256.
+func (s *Source) Sum(ctx context.Context) (sum [32]byte, err error) {
+	if s.small != nil || s.size == 0 {
+		return sha256.Sum256(s.small), nil
+	}
+	h := sha256.New()
+	b := make([]byte, chunk)
+	for off := int64(0); off < s.size; {
+		if ctx.Err() != nil {
+			return sum, context.Cause(ctx)
+		}
+		n, err := s.ReadAt(b, off)
+		if err != nil && err != io.EOF {
+			return sum, err
+		}
+		h.Write(b[:n])
+		off += int64(n)
+	}
+	h.Sum(sum[:0])
+	return sum, nil
+}
+
+// Local is what the journal keeps of the file for this content. While the content could be
+// another than the stat says, it compares unequal with every file.
+func (s *Source) Local() journal.Stat {
+	st := s.Info.Stat
+	if s.Racy() {
+		st.Ctime = 0
+	}
+	return st
+}
+
+// Racy says that the file has to be compared once more when its ctime is older: it may have
+// changed after it was read without its times showing it.
+func (s *Source) Racy() bool {
+	return s.loose || s.began.Sub(time.Unix(0, s.Info.Ctime)) < racy
+}
+
+// Close lets the file go.
+func (s *Source) Close() error {
+	if s.copy != nil {
+		s.copy.Close()
+	}
+	return s.file.Close()
+}
+
+func (s *Source) fail(what string, err error) error {
+	return fmt.Errorf("cannot %s %q: %w", what, tree.Join(s.dir.Path(), s.name), err)
+}
