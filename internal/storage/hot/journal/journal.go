@@ -208,6 +208,14 @@ func (j *Journal) Touch(path string, local Stat) error {
 	return j.append(opTouch, func(b []byte) []byte { return appendStat(appendString(b, path), local) })
 }
 
+// Refresh is Touch, provided that the entry still describes this version of the object.
+func (j *Journal) Refresh(path, etag string, local Stat) error {
+	if e, ok := j.Get(path); !ok || e.ETag != etag {
+		return nil
+	}
+	return j.Touch(path, local)
+}
+
 // Forget records that S3 holds nothing for path.
 func (j *Journal) Forget(path string) error {
 	j.mu.Lock()
