@@ -38,36 +38,6 @@ func (p *Publisher) draft(ctx context.Context) (*draft, error) {
 	return p.compose(ctx, keys, 0)
 }
 
-// old walks the present manifest beside rising keys.
-type old struct {
-	m       *Manifest
-	block   int
-	entries []Entry
-	err     error
-}
-
-// find gives the present entry of a key; keys rise from call to call. A manifest that
-// cannot be read any more has no entries.
-func (o *old) find(key string) *Entry {
-	for o.m != nil && o.err == nil {
-		for len(o.entries) > 0 && o.entries[0].Key < key {
-			o.entries = o.entries[1:]
-		}
-		if len(o.entries) > 0 {
-			if o.entries[0].Key == key {
-				return &o.entries[0]
-			}
-			return nil
-		}
-		if o.block == o.m.Blocks() {
-			return nil
-		}
-		o.entries, o.err = o.m.Block(o.block)
-		o.block++
-	}
-	return nil
-}
-
 // tally counts what a bundle holds and could hold.
 type tally struct {
 	bundled      int   // entries whose content the present bundle has
@@ -83,7 +53,7 @@ type tally struct {
 const contentClasses = 8
 
 func (p *Publisher) tally(keys []string) (t tally, err error) {
-	was := p.oldEntries()
+	was := p.current.From(0)
 	if p.current != nil && p.current.Bundle != nil {
 		t.exists = true
 		t.deadBytes = p.current.Bundle.Size
@@ -93,7 +63,7 @@ func (p *Publisher) tally(keys []string) (t tally, err error) {
 		if !ok {
 			continue
 		}
-		if w := was.find(key); reusable(w, &e) {
+		if w, _ := was.Find(key); reusable(w, &e) {
 			t.bundled++
 			t.bundledBytes += e.Size
 		}
@@ -107,8 +77,6 @@ func (p *Publisher) tally(keys []string) (t tally, err error) {
 	t.deadBytes -= t.bundledBytes
 	return t, nil
 }
-
-func (p *Publisher) oldEntries() *old { return &old{m: p.current} }
 
 // entry is the journal's entry of a key, if there still is one.
 func (p *Publisher) entry(key string) (journal.Entry, bool) {
@@ -199,7 +167,7 @@ func (p *Publisher) fill(ctx context.Context, file *os.File, keys []string, limi
 	}
 	r := &reader{root: p.o.Root}
 	defer r.close()
-	was := p.oldEntries()
+	was := p.current.From(0)
 	for i, key := range keys {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -209,7 +177,8 @@ func (p *Publisher) fill(ctx context.Context, file *os.File, keys []string, limi
 			continue
 		}
 		e := Entry{Key: j.Key, ETag: j.ETag, Size: j.Size, Mode: j.Mode, Mtime: j.Mtime, SHA256: j.SHA256, Hashed: j.SHA256 != [32]byte{}}
-		if err := p.place(&e, &j, was.find(key), s, r, limit); err != nil {
+		before, _ := was.Find(key)
+		if err := p.place(&e, &j, before, s, r, limit); err != nil {
 			return nil, err
 		}
 		if e.Bundled {

@@ -58,6 +58,9 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 		return nil, err
 	}
 	m, err := Decode(f, size)
+	if err == nil {
+		err = m.check()
+	}
 	if err == nil && m.Prefix != place.HotPrefix {
 		err = fmt.Errorf("%w: it is that of %q", ErrMalformed, m.Prefix)
 	}
@@ -68,6 +71,17 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 	m.ETag, m.LastModified = body.ETag, body.LastModified
 	m.close = f.Close
 	return m, nil
+}
+
+// check decodes every block once, so that a manifest of which any part is wrong is not
+// used at all.
+func (m *Manifest) check() error {
+	for b := range m.blocks {
+		if _, err := m.Block(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unnamed makes a file that is gone when it is closed, however that comes about.

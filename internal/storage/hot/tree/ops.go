@@ -103,3 +103,13 @@ func (r *Root) Rename(from, to string) error {
 		return r.in(to, func(td *Dir, toName string) error { return fd.Rename(fromName, td, toName) })
 	})
 }
+
+// RemoveSeen unlinks what seen describes; see Dir.RemoveSeen.
+func (r *Root) RemoveSeen(path string, seen Info) error {
+	return r.in(path, func(d *Dir, name string) error { return d.RemoveSeen(name, seen) })
+}
+
+// Chmod sets the permissions of a file or a directory.
+func (r *Root) Chmod(path string, perm uint32) error {
+	return r.in(path, func(d *Dir, name string) error { return d.Chmod(name, perm) })
+}

@@ -93,3 +93,27 @@ func (d *Dir) exchanged(temp, name string, seen Info) error {
 	}
 	return unix.Unlinkat(d.fd, temp, 0)
 }
+
+// RemoveSeen unlinks the file or symbolic link that seen describes. If that is not what
+// has the name any more, it stays, and the error is ErrChanged. It is moved to a
+// temporary name first, so that what is unlinked is what was looked at.
+func (d *Dir) RemoveSeen(name string, seen Info) error {
+	if err := checkName("unlink", d.path, name); err != nil {
+		return err
+	}
+	temp := d.root.tempName()
+	if err := renameNew(d.fd, name, d.fd, temp); err != nil {
+		if err == unix.ENOENT {
+			return nil
+		}
+		return pathError("unlink", Join(d.path, name), err)
+	}
+	now, err := d.Lstat(temp)
+	if err == nil && now.SameContent(seen.Stat) && !now.IsDir() {
+		return pathError("unlink", Join(d.path, name), unix.Unlinkat(d.fd, temp, 0))
+	}
+	if err := renameNew(d.fd, temp, d.fd, name); err != nil {
+		return fmt.Errorf("cannot put back what was changed meanwhile, it is %q now: %w", Join(d.path, temp), err)
+	}
+	return ErrChanged
+}

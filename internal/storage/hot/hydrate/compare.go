@@ -1,0 +1,215 @@
+package hydrate
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/matrx/sandbox/internal/storage/hot/fetch"
+	"github.com/matrx/sandbox/internal/storage/hot/index"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+const (
+	comparers    = 8
+	compareBatch = 128 // neighbours, which share a block of the manifest
+)
+
+// compare settles the verdicts that only contents can: what was to be compared or
+// verified is nothing or fetched after it.
+func (h *run) compare(ctx context.Context) error {
+	var open []int
+	for i := range h.items {
+		if v := h.items[i].verdict; v == compared || v == verified {
+			open = append(open, i)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(comparers)
+	for len(open) > 0 {
+		batch := open[:min(compareBatch, len(open))]
+		open = open[len(batch):]
+		g.Go(func() error {
+			entries := h.manifest.Items()
+			for _, i := range batch {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := h.compareOne(ctx, i, entries); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (h *run) compareOne(ctx context.Context, i int, entries *index.Item) error {
+	it := &h.items[i]
+	path := it.path()
+	info, err := h.Root.Lstat(path)
+	if isAbsent(err) {
+		it.verdict = fetched
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var equal bool
+	if it.verdict == verified {
+		equal, err = h.verify(i, path, info)
+	} else {
+		equal, err = h.adopt(ctx, it, path, info, entries)
+	}
+	if errors.Is(err, objectstore.ErrNotFound) { // gone from S3 meanwhile: ours is a new file
+		it.verdict = nothing
+		return h.Journal.Forget(path)
+	}
+	if err != nil || it.verdict == fetched {
+		return err
+	}
+	if equal {
+		it.verdict = nothing
+		return nil
+	}
+	it.verdict = fetched
+	return h.moveAside(path)
+}
+
+// verify says whether a file still has the content that the journal knows. Where the
+// journal knows no hash, the object is fetched again in the file's place.
+func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
+	e, ok := h.Journal.Get(path)
+	if ok && e.SHA256 == [32]byte{} && info.Stat == e.Local {
+		h.mu.Lock()
+		h.items[i].verdict = fetched
+		h.seen[i] = info
+		h.mu.Unlock()
+		return false, nil
+	}
+	sums, err := h.sums(path, info)
+	if err != nil {
+		return false, err
+	}
+	if equal := ok && sums.sha256 == e.SHA256; !equal {
+		return false, nil
+	}
+	h.mu.Lock()
+	h.res.Unchanged++
+	h.mu.Unlock()
+	return true, nil
+}
+
+// adopt takes what is here for the object, if it is.
+func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *index.Item) (bool, error) {
+	if info.Size != it.size || !info.IsRegular() && !info.IsSymlink() {
+		return false, nil
+	}
+	sums, err := h.sums(path, info)
+	if err != nil {
+		return false, err
+	}
+	o, attr, equal, err := h.sameContent(ctx, it, sums, info, entries)
+	if err != nil || !equal {
+		return false, err
+	}
+	// It was read a while ago.
+	if now, err := h.Root.Lstat(path); err != nil || now.Stat != info.Stat {
+		return false, nil
+	}
+	e := fetch.Entry(&o, it.key, path, attr, sums.sha256, info)
+	if info.Mtime != attr.Mtime || info.IsRegular() && info.Mode&0o1777 != attr.Mode&0o1777 {
+		if err := h.Root.SetAttr(path, tree.Attr{Mode: attr.Mode, Mtime: attr.Mtime}); err != nil {
+			return false, err
+		}
+		if info, err = h.Root.Lstat(path); err != nil {
+			return false, err
+		}
+		e.Local = info.Stat
+		e.Local.Ctime = 0 // what was written since the last look would not show: look again
+	}
+	h.mu.Lock()
+	h.res.Adopted++
+	h.mu.Unlock()
+	return true, h.record(e)
+}
+
+// sameContent asks whoever knows: the manifest's hash, the ETag when it is an MD5, and
+// at last the object itself.
+func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *index.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
+	kind := info.Mode & posixattr.TypeMask
+	if it.entry > 0 {
+		known, err := entries.Get(int(it.entry) - 1)
+		if err != nil {
+			return o, attr, false, err
+		}
+		if known.Hashed {
+			o, attr = h.vouched(it, known)
+			return o, attr, known.SHA256 == sums.sha256 && attr.Type() == kind, nil
+		}
+	}
+	if o, err = h.Store.Head(ctx, h.prefix+it.key); err != nil {
+		return o, attr, false, err
+	}
+	attr, _ = posixattr.Decode(o.Metadata, o.LastModified, false)
+	if attr.Type() != kind || o.Size != info.Size {
+		return o, attr, false, nil
+	}
+	if o.ETag == sums.md5 {
+		return o, attr, true, nil
+	}
+	body, err := h.Store.Get(ctx, h.prefix+it.key, objectstore.GetOptions{IfMatch: o.ETag})
+	if errors.Is(err, objectstore.ErrPrecondition) {
+		return o, attr, false, nil
+	}
+	if err != nil {
+		return o, attr, false, err
+	}
+	defer body.Close()
+	sum := sha256.New()
+	if _, err := body.WriteTo(sum); err != nil {
+		return o, attr, false, err
+	}
+	return o, attr, [32]byte(sum.Sum(nil)) == sums.sha256, nil
+}
+
+// sums are the hashes of what is here.
+type sums struct {
+	sha256 [32]byte
+	md5    string // in hexadecimal, as in an ETag
+}
+
+// sums reads a file or a link. One that may not be read has none, and is equal to
+// nothing.
+func (h *run) sums(path string, info tree.Info) (s sums, err error) {
+	if info.IsSymlink() {
+		target, err := h.Root.Readlink(path)
+		if err != nil {
+			return s, err
+		}
+		sum := md5.Sum([]byte(target))
+		return sums{sha256.Sum256([]byte(target)), hex.EncodeToString(sum[:])}, nil
+	}
+	f, err := h.Root.Open(path)
+	if errors.Is(err, fs.ErrPermission) || isAbsent(err) || errors.Is(err, tree.ErrNotRegular) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	a, b := sha256.New(), md5.New()
+	if _, err := io.Copy(io.MultiWriter(a, b), f); err != nil {
+		return s, err
+	}
+	return sums{[32]byte(a.Sum(nil)), hex.EncodeToString(b.Sum(nil))}, nil
+}

@@ -1,0 +1,63 @@
+package hydrate
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// moveAside makes a conflict copy of what is at a path: S3's keeps the name. The copy is
+// a new file, which the sync uploads. A directory with nothing in it is no loss.
+func (h *run) moveAside(path string) error {
+	parent, name := tree.Split(path)
+	if err := h.dirs.widen(parent); err != nil {
+		return err
+	}
+	if i, err := h.Root.Lstat(path); err == nil && i.IsDir() && h.Root.Rmdir(path) == nil {
+		return nil
+	}
+	for t := time.Now(); ; t = t.Add(time.Millisecond) {
+		copied := tree.Join(parent, conflict.Name(name, h.Config.SandboxID, t))
+		err := h.Root.Rename(path, copied)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if isAbsent(err) {
+			return nil // whoever put it there took it away
+		}
+		if err != nil {
+			return err
+		}
+		h.mu.Lock()
+		h.res.Conflicts = append(h.res.Conflicts, copied)
+		h.mu.Unlock()
+		h.Log.Warn("it was changed here and in S3: S3's keeps the name", "event", "conflict", "path", path, "copy", copied)
+		return nil
+	}
+}
+
+// clearWay makes room for a directory where something else is.
+func (h *run) clearWay(path string) error {
+	i, err := h.Root.Lstat(path)
+	if err != nil {
+		if isAbsent(err) {
+			return nil
+		}
+		return err
+	}
+	e, journalled := h.Journal.Get(path)
+	if journalled && i.Stat == e.Local && !i.IsDir() {
+		// S3 has had it, and has it still or not any more: nothing is lost with it.
+		err = h.Root.RemoveSeen(path, i)
+	}
+	if !journalled || errors.Is(err, tree.ErrChanged) || i.Stat != e.Local {
+		err = h.moveAside(path)
+	}
+	if err != nil {
+		return err
+	}
+	return h.Journal.Forget(path)
+}

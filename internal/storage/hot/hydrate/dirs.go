@@ -1,0 +1,227 @@
+package hydrate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/matrx/sandbox/internal/storage/hot/fetch"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// directories are those that S3 implies or marks. They are made when the first file
+// needs them, and get their attributes last.
+type directories struct {
+	h      *run
+	mu     sync.Mutex
+	all    map[string]*directoryState
+	newest atomic.Int64 // the latest ctime of what was written
+}
+
+// directoryState is one of them. A child's lock is taken before its parent's.
+type directoryState struct {
+	mu      sync.Mutex
+	ready   bool
+	err     error      // why it cannot be had
+	made    bool       // by us
+	written bool       // something was put into it
+	before  *tree.Info // when it was here already
+	widened bool       // its mode was changed so that we may write into it
+	marker  *marker    // what S3 says of it, when that is to be applied
+}
+
+type marker struct {
+	object objectstore.Object
+	key    string
+	attr   posixattr.Attr
+}
+
+// want registers a directory and those above it.
+func (d *directories) want(path string) {
+	for path != "" && d.all[path] == nil {
+		d.all[path] = new(directoryState)
+		path, _ = tree.Split(path)
+	}
+}
+
+// wanted says whether S3 implies or marks a directory.
+func (d *directories) wanted(path string) bool { return d.all[path] != nil }
+
+// state is that of any directory, also of one that S3 does not know.
+func (d *directories) state(path string) *directoryState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.all[path]
+	if s == nil {
+		s = new(directoryState)
+		d.all[path] = s
+	}
+	return s
+}
+
+// open opens a directory to write into it, made if need be.
+func (d *directories) open(path string) (*tree.Dir, error) {
+	if err := d.ensure(path, true); err != nil {
+		return nil, err
+	}
+	return d.h.Root.OpenDir(path)
+}
+
+// ensure makes a directory if need be.
+func (d *directories) ensure(path string, toWrite bool) error {
+	if path == "" {
+		return nil // whoever made the home made it so that it can be written
+	}
+	s := d.state(path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ready {
+		s.ready = true
+		s.err = d.make(path, s)
+	}
+	if s.err == nil && toWrite {
+		s.written = true
+		s.err = d.widenLocked(path, s)
+	}
+	return s.err
+}
+
+func (d *directories) make(path string, s *directoryState) error {
+	parent, name := tree.Split(path)
+	if i, err := d.h.Root.Lstat(path); err == nil && i.IsDir() {
+		s.before = &i
+		return nil
+	}
+	dir, err := d.open(parent)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	err = dir.Mkdir(name)
+	if errors.Is(err, fs.ErrExist) {
+		if err = d.h.clearWay(path); err == nil {
+			err = dir.Mkdir(name)
+		}
+	}
+	if err != nil && tree.IsRefused(err) {
+		return &fetch.Refused{Key: path + "/", Reason: fmt.Sprintf("the directory %q cannot be made: %v", path, errno(err)), Err: err}
+	}
+	s.made = err == nil
+	return d.h.onDisk(err)
+}
+
+// errno is an error without the path that it is about.
+func errno(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// widen makes sure that we may write into a directory that is here. Root may anyway.
+func (d *directories) widen(path string) error {
+	if path == "" || os.Geteuid() == 0 {
+		return nil
+	}
+	s := d.state(path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.before == nil {
+		i, err := d.h.Root.Lstat(path)
+		if err != nil {
+			return err
+		}
+		s.before = &i
+	}
+	return d.widenLocked(path, s)
+}
+
+const mayWrite = 0o300 // -wx for the owner
+
+func (d *directories) widenLocked(path string, s *directoryState) error {
+	if os.Geteuid() == 0 || s.widened || s.before == nil || s.before.Mode&mayWrite == mayWrite {
+		return nil
+	}
+	s.widened = true
+	return d.h.Root.Chmod(path, s.before.Mode|mayWrite)
+}
+
+// mark says what S3 has for a directory. It is applied by finish.
+func (d *directories) mark(key, path string, o objectstore.Object, attr posixattr.Attr) error {
+	if err := d.ensure(path, false); err != nil {
+		return err
+	}
+	s := d.state(path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marker = &marker{object: o, key: key, attr: attr}
+	return nil
+}
+
+// finish gives the directories their attributes, children before parents.
+func (d *directories) finish() error {
+	for _, path := range d.deepestFirst() {
+		s := d.all[path]
+		if s.err != nil || !s.made && s.before == nil {
+			continue
+		}
+		if err := d.finishOne(path, s); err != nil && !isAbsent(err) {
+			return d.h.onDisk(err)
+		}
+	}
+	return nil
+}
+
+func (d *directories) finishOne(path string, s *directoryState) error {
+	switch {
+	case s.marker != nil:
+		m := s.marker
+		if err := d.h.Root.SetAttr(path, tree.Attr{Mode: m.attr.Mode, Mtime: m.attr.Mtime}); err != nil {
+			return err
+		}
+		i, err := d.h.Root.Lstat(path)
+		if err != nil {
+			return err
+		}
+		return d.h.record(fetch.Entry(&m.object, m.key, path, m.attr, [32]byte{}, i))
+	case s.before != nil && (s.written || s.widened):
+		// What we put into it is no change of the directory itself.
+		if err := d.h.Root.SetAttr(path, tree.Attr{Mode: s.before.Mode, Mtime: s.before.Mtime}); err != nil {
+			return err
+		}
+		i, err := d.h.Root.Lstat(path)
+		if err != nil {
+			return err
+		}
+		return d.h.Journal.Touch(path, i.Stat)
+	}
+	return nil
+}
+
+// restore takes back the modes that were widened, for a hydrate that failed.
+func (d *directories) restore() {
+	for _, path := range d.deepestFirst() {
+		if s := d.all[path]; s.widened {
+			if err := d.h.Root.Chmod(path, s.before.Mode); err != nil && !isAbsent(err) {
+				d.h.Log.Warn("the mode of a directory could not be put back", "event", "mode_not_restored", "path", path, "error", err)
+			}
+		}
+	}
+}
+
+func (d *directories) deepestFirst() []string {
+	paths := make([]string, 0, len(d.all))
+	for p := range d.all {
+		paths = append(paths, p)
+	}
+	slices.Sort(paths)
+	slices.Reverse(paths)
+	return paths
+}

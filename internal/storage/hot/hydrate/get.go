@@ -1,0 +1,159 @@
+package hydrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/matrx/sandbox/internal/storage/hot/fetch"
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+const (
+	getters = 64 // requests for whole objects at a time
+
+	// largeGetters is how many large objects come at a time, each in several ranges.
+	largeGetters = 3
+	largeObject  = 16 << 20
+)
+
+// toFetch are the items that are to be fetched.
+func (h *run) toFetch() []int {
+	var is []int
+	for i := range h.items {
+		if v := h.items[i].verdict; v == fetched || v == directory {
+			is = append(is, i)
+		}
+	}
+	return is
+}
+
+// fetchAll fetches items by requests of their own, biggest first, so that no large one
+// is begun when all others are done.
+func (h *run) fetchAll(ctx context.Context, items []int) error {
+	slices.SortFunc(items, func(a, b int) int {
+		return cmp.Or(-cmp.Compare(h.items[a].size, h.items[b].size), cmp.Compare(a, b))
+	})
+	large, _ := slices.BinarySearchFunc(items, int64(largeObject), func(i int, size int64) int {
+		return cmp.Compare(size, h.items[i].size)
+	})
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.fetchSome(ctx, items[:large], largeGetters) })
+	g.Go(func() error { return h.fetchSome(ctx, items[large:], getters) })
+	return g.Wait()
+}
+
+func (h *run) fetchSome(ctx context.Context, items []int, workers int) error {
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(workers, len(items)) {
+		g.Go(func() error {
+			for {
+				n := next.Add(1) - 1
+				if n >= int64(len(items)) {
+					return nil
+				}
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := h.fetchOne(ctx, items[n]); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// fetchOne fetches one item, whatever it is.
+func (h *run) fetchOne(ctx context.Context, i int) error {
+	it := &h.items[i]
+	err := h.fetchTo(ctx, i, it)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil // deleted since it was listed
+	}
+	return h.settled(it, err)
+}
+
+// settled counts an item that was brought, and reports one that cannot be here. What
+// remains is an error that ends it all.
+func (h *run) settled(it *item, err error) error {
+	var refused *fetch.Refused
+	if errors.As(err, &refused) {
+		h.keep(it.key, refused.Reason)
+		return nil
+	}
+	if err != nil {
+		return h.onDisk(err)
+	}
+	h.Progress.Files.Add(1)
+	h.Progress.Bytes.Add(it.size)
+	h.mu.Lock()
+	h.res.Files++
+	h.res.Bytes += it.size
+	h.mu.Unlock()
+	return nil
+}
+
+func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
+	path := it.path()
+	if it.isMarker() {
+		o, attr, err := h.fetch.Directory(ctx, it.key)
+		if err != nil {
+			return err
+		}
+		return h.dirs.mark(it.key, path, o, attr)
+	}
+	parent, name := tree.Split(path)
+	dir, err := h.dirs.open(parent)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return h.bring(i, path, fetch.Target{Dir: dir, Name: name}, func(t fetch.Target) (journal.Entry, error) {
+		return h.fetch.Fetch(ctx, it.source(), t)
+	})
+}
+
+// bringAttempts bounds how often something new is moved out of the way at a path.
+const bringAttempts = 3
+
+// bring brings an item to its path by get, and moves aside what somebody put there
+// since it was looked at.
+func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (journal.Entry, error)) error {
+	h.mu.Lock()
+	if seen, ok := h.seen[i]; ok {
+		t.Seen = &seen
+	}
+	h.mu.Unlock()
+	for attempt := 1; ; attempt++ {
+		e, err := get(t)
+		if err == nil {
+			return h.record(e)
+		}
+		if attempt == bringAttempts || !errors.Is(err, fs.ErrExist) && !errors.Is(err, tree.ErrChanged) {
+			return err
+		}
+		if err := h.moveAside(path); err != nil {
+			return err
+		}
+		t.Seen = nil
+	}
+}
+
+// record journals what was written.
+func (h *run) record(e journal.Entry) error {
+	if err := h.Journal.Put(e); err != nil {
+		return err
+	}
+	for newest := h.dirs.newest.Load(); e.Local.Ctime > newest && !h.dirs.newest.CompareAndSwap(newest, e.Local.Ctime); newest = h.dirs.newest.Load() {
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package hydrate
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// judge reaches a verdict on every item. It changes nothing.
+func (h *run) judge(ctx context.Context) error {
+	here := &cursor{root: h.Root}
+	defer here.close()
+	for i := range h.items {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		it := &h.items[i]
+		path := it.path()
+		info, exists, err := here.lstat(path)
+		if err != nil {
+			return err
+		}
+		e, journalled := h.Journal.Get(path)
+		journalled = journalled && e.Key == it.key
+		f := facts{
+			journalled: journalled,
+			same:       journalled && sameVersion(&e, it),
+			here:       exists,
+			changed:    !journalled || info.Stat != e.Local,
+			deleted:    h.Journal.IsGone(path),
+			rebooted:   h.Journal.Origin() == journal.Rebooted,
+		}
+		if it.isMarker() {
+			it.verdict = judgeDirectory(f, info)
+		} else {
+			it.verdict = f.judge()
+		}
+		if it.verdict == nothing {
+			h.res.Unchanged++
+		}
+		if it.verdict == fetched && exists {
+			h.seen[i] = info
+		}
+	}
+	return nil
+}
+
+// judgeDirectory is the table for a marker: a directory has no content to lose, and its
+// stat changes with whatever is in it, so only its presence counts.
+func judgeDirectory(f facts, info tree.Info) verdict {
+	switch {
+	case f.same && f.here && info.IsDir():
+		return nothing
+	case f.same && !f.here && f.deleted:
+		return nothing
+	}
+	return directory
+}
+
+// sameVersion compares what the journal knows with the listing. An ETag is of the
+// content alone: a later Last-Modified than the journal's says that somebody stored the
+// same content again, with other attributes perhaps. (The journal's is S3's, or after a
+// write of our own the response's Date, which is never the earlier one.)
+func sameVersion(e *journal.Entry, it *item) bool {
+	return e.ETag == it.etag() && e.Size == it.size && (e.Modified == 0 || it.modified <= e.Modified)
+}
+
+// cursor looks at paths, most of which are in the directory of the one before.
+type cursor struct {
+	root   *tree.Root
+	dir    *tree.Dir // nil: path cannot be entered
+	path   string
+	opened bool
+}
+
+func (c *cursor) close() {
+	if c.dir != nil {
+		c.dir.Close()
+	}
+	c.dir, c.opened = nil, false
+}
+
+// open opens the directory of a path; nil where there is none.
+func (c *cursor) open(parent string) error {
+	if c.opened && c.path == parent {
+		return nil
+	}
+	c.close()
+	d, err := c.root.OpenDir(parent)
+	if err != nil && !isAbsent(err) {
+		return err
+	}
+	c.dir, c.path, c.opened = d, parent, true
+	return nil
+}
+
+// lstat says what is at a path, if anything is. What a file or a link stands in the way
+// of is not there.
+func (c *cursor) lstat(path string) (i tree.Info, here bool, err error) {
+	parent, name := tree.Split(path)
+	if err := c.open(parent); err != nil || c.dir == nil {
+		return tree.Info{}, false, err
+	}
+	i, err = c.dir.Lstat(name)
+	if isAbsent(err) {
+		return tree.Info{}, false, nil
+	}
+	return i, err == nil, err
+}
+
+// isAbsent says that nothing is, or can be, at a path.
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || tree.IsNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG)
+}

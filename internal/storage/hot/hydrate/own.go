@@ -1,0 +1,64 @@
+package hydrate
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// lookups is how many objects are looked up at a time.
+const lookups = 16
+
+// claimOwn finds the writes that were sent and whose answers were lost: an object that
+// carries the id of one of our attempts is ours, whatever the journal knew of it. Were
+// it taken for somebody else's, our own file would become a conflict copy.
+func (h *run) claimOwn(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookups)
+	for path, in := range h.Journal.Intents() {
+		it, ok := h.find(in.Key)
+		if !ok {
+			continue
+		}
+		if e, ok := h.Journal.Get(path); ok && e.Key == in.Key && e.ETag == it.etag() {
+			continue // the write did not arrive
+		}
+		g.Go(func() error { return h.claim(ctx, path, in) })
+	}
+	return g.Wait()
+}
+
+func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
+	o, err := h.Store.Head(ctx, h.prefix+in.Key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ours, newest := in.Wrote(o.Metadata[posixattr.WriteIDKey])
+	if !ours {
+		return nil
+	}
+	attr, _ := posixattr.Decode(o.Metadata, o.LastModified, in.Key[len(in.Key)-1] == '/')
+	e := journal.Entry{
+		Path: path, Key: in.Key, ETag: o.ETag, Size: o.Size, Mode: attr.Mode, Mtime: attr.Mtime, Modified: o.LastModified.Unix(),
+	}
+	if newest {
+		e.SHA256, e.Local = in.SHA256, in.Local
+	}
+	h.Log.Info("a write whose answer was lost had arrived", "event", "own_write_found", "key", in.Key)
+	deleted := h.Journal.IsGone(path)
+	if err := h.Journal.Put(e); err != nil {
+		return err
+	}
+	if deleted {
+		return h.Journal.Gone(path) // of the version that we now know
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package hydrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"syscall"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// removeGone is the table for what the journal has and S3 has no more:
+//
+//	has it   unchanged  gone   removed
+//	has it   changed    gone   stays; without its entry it is a new file, and uploaded
+//	has it   not there  gone   forgotten
+//
+// It is run after the listing reached its end, and on nothing less.
+func (h *run) removeGone(ctx context.Context) error {
+	var gone []journal.Entry
+	for e := range h.Journal.All() {
+		isDir := e.Key != "" && e.Key[len(e.Key)-1] == '/'
+		if _, ok := h.find(e.Key); ok || h.rules.Match(e.Path, isDir) || h.kept[e.Key] {
+			continue
+		}
+		gone = append(gone, e)
+	}
+	// What is in a directory before the directory.
+	slices.SortFunc(gone, func(a, b journal.Entry) int { return -cmp.Compare(a.Path, b.Path) })
+	for i := range gone {
+		if i%256 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := h.removeOne(&gone[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *run) removeOne(e *journal.Entry) error {
+	i, err := h.Root.Lstat(e.Path)
+	switch {
+	case isAbsent(err):
+	case err != nil:
+		return err
+	case i.IsDir():
+		if err := h.removeEmpty(e.Path); err != nil {
+			return err
+		}
+	case i.Stat == e.Local:
+		parent, _ := tree.Split(e.Path)
+		if err := h.dirs.widen(parent); err != nil {
+			return err
+		}
+		if err := h.Root.RemoveSeen(e.Path, i); err != nil && !errors.Is(err, tree.ErrChanged) {
+			return err
+		}
+		h.res.Removed++
+		if err := h.removeEmpty(parent); err != nil {
+			return err
+		}
+	}
+	return h.Journal.Forget(e.Path)
+}
+
+// removeEmpty removes a directory that S3 has nothing of, not even a marker, and those
+// above it, as far as nothing is left in them: else the sync would upload it as an
+// empty one.
+func (h *run) removeEmpty(dir string) error {
+	for dir != "" && !h.dirs.wanted(dir) && !h.rules.Match(dir, true) {
+		parent, _ := tree.Split(dir)
+		if err := h.dirs.widen(parent); err != nil {
+			return err
+		}
+		err := h.Root.Rmdir(dir)
+		switch {
+		case errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist):
+			return nil
+		case isAbsent(err):
+		case err != nil:
+			return err
+		default:
+			h.res.Removed++
+			if err := h.Journal.Forget(dir); err != nil {
+				return err
+			}
+		}
+		dir = parent
+	}
+	return nil
+}

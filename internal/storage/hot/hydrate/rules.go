@@ -1,0 +1,89 @@
+package hydrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/matrx/sandbox/internal/storage/hot/ignore"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// readRules brings .sandboxignore up to date, as the table says for any file, and then
+// reads it: what it leaves out is not even looked at.
+func (h *run) readRules(ctx context.Context) error {
+	o, err := h.Store.Head(ctx, h.prefix+ignore.FileName)
+	switch {
+	case errors.Is(err, objectstore.ErrNotFound):
+		// Gone from S3 and unchanged here: removed later with the rest, and no rules.
+		e, journalled := h.Journal.Get(ignore.FileName)
+		i, err := h.Root.Lstat(ignore.FileName)
+		if journalled && err == nil && i.Stat == e.Local {
+			return h.setRules(nil)
+		}
+	case err != nil:
+		return err
+	default:
+		it := item{key: ignore.FileName, size: o.Size, modified: o.LastModified.Unix()}
+		it.setETag(o.ETag)
+		if err := h.fetchFirst(ctx, it); err != nil {
+			return err
+		}
+	}
+	content, err := h.readFirst()
+	if err != nil {
+		return fmt.Errorf("cannot read %s: %w", ignore.FileName, err)
+	}
+	return h.setRules(content)
+}
+
+// fetchFirst is the whole of a hydrate for one object.
+func (h *run) fetchFirst(ctx context.Context, it item) error {
+	first := newRun(h.Deps)
+	first.items = []item{it}
+	if err := first.claimOwn(ctx); err != nil {
+		return err
+	}
+	if err := first.judge(ctx); err != nil {
+		return err
+	}
+	if err := first.compare(ctx); err != nil {
+		return err
+	}
+	if err := first.fetchAll(ctx, first.toFetch()); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.res.Files += first.res.Files
+	h.res.Bytes += first.res.Bytes
+	h.res.Conflicts = append(h.res.Conflicts, first.res.Conflicts...)
+	return nil
+}
+
+// readFirst reads the file of rules, of which at most a byte more than counts. One that
+// is not there, or is no file, has no rules.
+func (h *run) readFirst() ([]byte, error) {
+	f, err := h.Root.Open(ignore.FileName)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tree.ErrNotRegular) || tree.IsNotDir(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, ignore.MaxFile+1))
+}
+
+func (h *run) setRules(content []byte) (err error) {
+	if h.rules, err = ignore.New(h.Config.Hot.Exclude, content); err != nil {
+		return err
+	}
+	for _, p := range h.rules.Problems() {
+		h.Log.Warn("a rule is not used", "event", "ignore_rule", "problem", p)
+	}
+	return nil
+}
