@@ -28,6 +28,9 @@ func (s *Source) Settle(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	if !s.mayCopy() {
+		return ErrNotAtRest
+	}
 	for range attempts {
 		young := s.begin(ctx, 0)
 		if young != nil && !errors.Is(young, ErrMoved) {
@@ -41,6 +44,15 @@ func (s *Source) Settle(ctx context.Context) error {
 		return ErrNotAtRest
 	}
 	return err
+}
+
+// mayCopy: a copy must not take the disk from the workload.
+func (s *Source) mayCopy() bool {
+	var fs unix.Statfs_t
+	if s.Info.Size > s.opts.CopyMost || unix.Statfs(s.opts.TempDir, &fs) != nil {
+		return false
+	}
+	return int64(fs.Bavail)*fs.Bsize > 2*s.Info.Size
 }
 
 // clone takes a reflink: a snapshot, as far as write(2) goes (the kernel holds the inode's
@@ -107,7 +119,9 @@ func (s *Source) whole(ctx context.Context, f *os.File, n int64, young bool) err
 	if !same && (now.Size <= s.Info.Size || now.Size < n) {
 		return ErrMoved // something else than appending was done
 	}
-	was := make([]byte, chunk)
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	was := buf[:]
 	_, err = s.each(ctx, n, func(b []byte, off int64) error {
 		if _, err := f.ReadAt(was[:len(b)], off); err != nil {
 			return err
@@ -124,7 +138,9 @@ func (s *Source) whole(ctx context.Context, f *os.File, n int64, young bool) err
 // each hands over the file piece by piece, up to limit, or to its end when that is
 // negative: until a read says that there is nothing more.
 func (s *Source) each(ctx context.Context, limit int64, f func(b []byte, off int64) error) (int64, error) {
-	b := make([]byte, chunk)
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	b := buf[:]
 	for off := int64(0); limit < 0 || off < limit; {
 		if ctx.Err() != nil {
 			return off, context.Cause(ctx)

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,16 +52,19 @@ const (
 	// and cannot be a home (it has no modes).
 	racy = time.Second
 
-	chunk = 256 << 10
+	chunk = 128 << 10
 )
+
+var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
 // Options say how to read.
 type Options struct {
 	// Small is the size up to which a file is read into Buffer, which has room for it.
 	Small  int64
 	Buffer func(size int) []byte
-	// TempDir is for copies of what never rests.
-	TempDir string
+	// TempDir is for copies of what never rests, CopyMost the size up to which it is copied.
+	TempDir  string
+	CopyMost int64
 	// Alone says that no process is left that could write.
 	Alone bool
 }
@@ -222,7 +226,9 @@ func (s *Source) Sum(ctx context.Context) (sum [32]byte, err error) {
 		return sha256.Sum256(s.small), nil
 	}
 	h := sha256.New()
-	b := make([]byte, chunk)
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	b := buf[:]
 	for off := int64(0); off < s.size; {
 		if ctx.Err() != nil {
 			return sum, context.Cause(ctx)

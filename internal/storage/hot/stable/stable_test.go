@@ -43,7 +43,7 @@ func newHome(t *testing.T) *home {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	return &home{t, path, dir, Options{Small: 64 << 10, Buffer: func(n int) []byte { return make([]byte, n) }, TempDir: t.TempDir()}}
+	return &home{t, path, dir, Options{Small: 64 << 10, Buffer: func(n int) []byte { return make([]byte, n) }, TempDir: t.TempDir(), CopyMost: 64 << 20}}
 }
 
 func (h *home) write(name string, b []byte) {

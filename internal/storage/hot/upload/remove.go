@@ -1,0 +1,147 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/threads"
+)
+
+// ErrRoot says that the home is not the directory that was hydrated.
+var ErrRoot = errors.New("the home is not the directory that was hydrated")
+
+// remove deletes the object of a name that is not on the disk any more.
+func (s *Sender) remove(ctx context.Context, name string) Result {
+	path, isDir := strings.CutSuffix(name, "/")
+	known, ok := s.Journal.Get(path)
+	in, sent := s.Journal.Intent(path)
+	if ok && known.IsMarker() != isDir {
+		ok = false
+	}
+	if sent && strings.HasSuffix(in.Key, "/") != isDir {
+		sent = false
+	}
+	if !ok && !sent {
+		return Result{Outcome: line.Stored} // S3 holds nothing of ours
+	}
+	if r, gone := s.isGone(path, isDir); !gone {
+		return r
+	}
+	if sent && in.UploadID != "" {
+		s.abort(ctx, in)
+	}
+	if !ok {
+		known = journal.Entry{Path: path, Key: in.Key} // a first write that may have arrived
+	}
+	for range rounds {
+		err := objectstore.ErrPrecondition
+		if known.ETag != "" {
+			err = s.delete(ctx, known)
+		}
+		if err == nil {
+			s.remember(s.Journal.Forget(path))
+			return Result{Outcome: line.Stored, Sent: true}
+		}
+		if !errors.Is(err, objectstore.ErrPrecondition) {
+			return remote(ctx, err)
+		}
+		// Another version than we know of. Ours, whose answer was lost, goes all the same.
+		o, err := s.Store.Head(ctx, s.Prefix+known.Key)
+		if errors.Is(err, objectstore.ErrNotFound) {
+			s.remember(s.Journal.Forget(path))
+			return Result{Outcome: line.Stored}
+		}
+		if err != nil {
+			return remote(ctx, err)
+		}
+		ours, _ := in.Wrote(o.Metadata[posixattr.WriteIDKey])
+		if !sent || !ours {
+			return s.restore(ctx, path, known.Key, o)
+		}
+		known.ETag = o.ETag
+	}
+	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+}
+
+func (s *Sender) delete(ctx context.Context, e journal.Entry) error {
+	wctx, cancel, err := s.Fence.Write(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return cause(wctx, s.Store.Delete(wctx, s.Prefix+e.Key, objectstore.Condition{IfMatch: e.ETag}))
+}
+
+// isGone looks whether a name is really missing: from a directory that could be searched,
+// on the root's device, below the root that was hydrated. Where a directory above it is
+// missing too, that one's directory counts.
+func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	if replaced, err := s.Root.Replaced(); replaced || err != nil {
+		return Result{Outcome: line.Retry, HeldBack: true, Err: errors.Join(ErrRoot, err)}, false
+	}
+	for {
+		parent, name := tree.Split(path)
+		d, err := s.Root.OpenDir(parent)
+		if missing(err) && parent != "" {
+			path, isDir = parent, true
+			continue
+		}
+		if err != nil {
+			return Result{Outcome: line.Stuck, Err: err}, false
+		}
+		defer d.Close()
+		at, err := d.Stat()
+		if err == nil && at.Dev != s.rootDev {
+			err = fmt.Errorf("%q is on another device than the home: nothing there is taken for deleted", tree.Join("", parent))
+		}
+		if err != nil {
+			return Result{Outcome: line.Stuck, Err: err}, false
+		}
+		i, err := d.Lstat(name)
+		switch {
+		case missing(err):
+			return Result{}, true
+		case err != nil:
+			return Result{Outcome: line.Stuck, Err: err}, false
+		case i.IsDir() != isDir || !Kept(i.Mode):
+			return Result{}, true // something else has its name
+		}
+		return changed(path), false
+	}
+}
+
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+// restore brings back what somebody else wrote to a key whose file was deleted here.
+func (s *Sender) restore(ctx context.Context, path, key string, o objectstore.Object) Result {
+	s.Log.Warn("a file that was deleted here was written by somebody else; theirs is kept", "event", "conflict_deleted", "path", path)
+	if strings.HasSuffix(key, "/") {
+		s.remember(s.Journal.Forget(path)) // an empty directory of theirs comes with the next hydrate
+		return Result{Outcome: line.Stored}
+	}
+	parent, name := tree.Split(path)
+	d, err := s.Root.OpenDir(parent)
+	if err != nil {
+		if missing(err) { // its directory is gone as well: theirs stays in S3
+			s.remember(s.Journal.Forget(path))
+			return Result{Outcome: line.Stored}
+		}
+		return local(path, err)
+	}
+	defer d.Close()
+	return s.fetch(ctx, d, name, key, o)
+}

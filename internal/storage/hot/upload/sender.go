@@ -1,0 +1,184 @@
+// Package upload makes S3 agree with the home about one name: it writes a file, a symbolic
+// link or a directory's marker, or deletes its object. What goes when is package line's.
+//
+// # Promises
+//
+//   - What is stored is one version of the file (package stable). When content and
+//     attributes are what S3 holds already, nothing is sent.
+//   - Every write and delete passes the fence and is conditional on the version that the
+//     journal knows. Before it is sent the journal has its id, so that a write whose answer
+//     was lost is known again, by this process or the next.
+//   - On a failed condition S3 is asked what is there. Our own write: its version is taken
+//     over. The same content: adopted. Else somebody else wrote: theirs keeps the key, the local
+//     file becomes NAME.conflict-SANDBOX_ID-TIME, and theirs is fetched to NAME.
+//   - A file that was renamed is copied inside S3 when its content, hashed anew, is that of an
+//     object about to be deleted; one of which only the attributes changed, onto itself.
+//   - Right before an object is deleted, the disk is looked at again: it goes only when its
+//     name is missing from a directory that could be searched, on the root's device, below
+//     the root that was hydrated.
+package upload
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/fetch"
+	"github.com/matrx/sandbox/internal/storage/hot/ignore"
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/stable"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// Options are what a Sender works with.
+type Options struct {
+	Store     *objectstore.Store
+	Fence     lease.Fence
+	Root      *tree.Root
+	Journal   *journal.Journal
+	Fetch     *fetch.Fetcher
+	Prefix    string // the hot prefix
+	SandboxID string
+	TempDir   string // for copies of files that never rest
+	Log       *slog.Logger
+
+	// Rules are the present ones.
+	Rules func() *ignore.Rules
+	// Moved finds an object that is about to be deleted whose file had this inode.
+	Moved func(ino uint64) (journal.Entry, bool)
+}
+
+// Sender is safe for concurrent use, for different names.
+type Sender struct {
+	Options
+	rootDev uint64
+	large   chan struct{} // a place for each large upload
+	linked  sync.Once     // hard links were said to be files of their own
+	buffers sync.Pool
+	now     func() time.Time
+}
+
+const (
+	// small files are read into memory, from which they are hashed and sent.
+	small = 64 << 10
+
+	// large uploads send several parts each; two at a time fill a network.
+	largeSize = 16 << 20
+	largeMost = 2
+
+	// copyMost is the size up to which a file that changes while it is read is copied at once.
+	// A larger one is first waited for.
+	copyMost = 64 << 20
+)
+
+// New makes a Sender.
+func New(o Options) (*Sender, error) {
+	i, err := o.Root.Lstat("")
+	if err != nil {
+		return nil, err
+	}
+	return &Sender{
+		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost), now: time.Now,
+		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
+	}, nil
+}
+
+// Result is what became of a name.
+type Result struct {
+	Outcome line.Outcome
+	Err     error // why it is not stored; nil when it is
+
+	// Everywhere says that Err is not about this name: the store is away, the credentials have
+	// expired, the lease is lost.
+	Everywhere bool
+	NotAtRest  bool // no whole version of the file was found
+	HeldBack   bool // the root is not what it was: nothing is deleted
+
+	Sent  bool     // something was written to S3
+	Bytes int64    // of content that was uploaded
+	Racy  bool     // compare the file once more, see stable.Source
+	Look  []string // paths to be looked at: they are not what was expected, or were made here
+
+	Conflict string // the path of a conflict copy that was made
+}
+
+// How says how a file is to be read.
+type How struct {
+	Alone    bool // no process is left that could write
+	Restless bool // it was not at rest several times: copy it, however large it is
+}
+
+// Do brings one name to S3.
+func (s *Sender) Do(ctx context.Context, kind line.Kind, name string, how How) Result {
+	if kind == line.Delete {
+		return s.remove(ctx, name)
+	}
+	path, isDir := strings.CutSuffix(name, "/")
+	if s.Rules().Match(path, isDir) {
+		return Result{Outcome: line.Stored} // left out since it was observed
+	}
+	if isDir {
+		return s.marker(ctx, path)
+	}
+	return s.file(ctx, path, how)
+}
+
+// open opens a file's present version. The buffer goes back with release.
+func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (src *stable.Source, release func(), err error) {
+	buf := s.buffers.Get().(*[]byte)
+	o := stable.Options{
+		Small: small, Buffer: func(n int) []byte { return (*buf)[:n] },
+		TempDir: s.TempDir, CopyMost: copyMost, Alone: how.Alone,
+	}
+	if how.Restless {
+		o.CopyMost = math.MaxInt64
+	}
+	src, err = stable.Open(ctx, d, name, o)
+	return src, func() {
+		if src != nil {
+			src.Close()
+		}
+		s.buffers.Put(buf)
+	}, err
+}
+
+// changed is the result when the disk is not what the name was noted for.
+func changed(path string) Result { return Result{Outcome: line.Changed, Look: []string{path}} }
+
+// local is the result of a local error.
+func local(path string, err error) Result {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP),
+		errors.Is(err, tree.ErrNotRegular), errors.Is(err, unix.ESTALE):
+		return changed(path)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Result{Outcome: line.Retry, Err: err}
+	}
+	return Result{Outcome: line.Stuck, Err: err}
+}
+
+// remote is the result of an error of the store or the fence.
+func remote(ctx context.Context, err error) Result {
+	for _, everywhere := range []error{
+		lease.ErrLost, lease.ErrReleased, objectstore.ErrUnavailable, objectstore.ErrExpiredCredentials, objectstore.ErrBadCredentials,
+		objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrClockSkew, objectstore.ErrEndpoint,
+	} {
+		if errors.Is(err, everywhere) {
+			return Result{Outcome: line.Retry, Err: err, Everywhere: true}
+		}
+	}
+	if errors.Is(err, lease.ErrInDoubt) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return Result{Outcome: line.Retry, Err: err}
+	}
+	return Result{Outcome: line.Stuck, Err: err}
+}

@@ -1,0 +1,182 @@
+package upload
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/stable"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// rounds is how often a name is sent again because S3 had another version than was known.
+const rounds = 4
+
+// store makes S3 hold a version. ErrMoved as the result's error: it is none any more.
+func (s *Sender) store(ctx context.Context, v *version) Result {
+	for range rounds {
+		known, ok := s.Journal.Get(v.path)
+		if ok && known.IsMarker() != v.isMarker() {
+			return changed(v.path) // what has the other key is still to be deleted
+		}
+		if ok && !v.isMarker() {
+			same, err := v.hasContent(ctx, known)
+			if err != nil {
+				return s.unsent(ctx, v, err)
+			}
+			if same && v.hasAttr(known) {
+				s.remember(s.Journal.Refresh(v.path, known.ETag, v.local))
+				return Result{Outcome: line.Stored, Racy: v.racy}
+			}
+		}
+		o, bytes, err := s.send(ctx, v, known, ok)
+		if err == nil {
+			s.remember(s.Journal.Put(v.entry(o.ETag, o.Date.Unix())))
+			return Result{Outcome: line.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
+		}
+		if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
+			return s.unsent(ctx, v, err)
+		}
+		if r, again := s.contested(ctx, v); !again {
+			return r
+		}
+	}
+	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+}
+
+// unsent is the result of an error on the way.
+func (s *Sender) unsent(ctx context.Context, v *version, err error) Result {
+	if errors.Is(err, stable.ErrMoved) {
+		return Result{Outcome: line.Retry, Err: err}
+	}
+	var e *objectstore.Error
+	if v.src != nil && !errors.As(err, &e) {
+		if r := local(v.path, err); r.Outcome == line.Changed {
+			return r
+		}
+	}
+	return remote(ctx, err)
+}
+
+// remember says that the journal could not be written. That stops nothing: S3 has what
+// matters, the journal keeps it in memory, and says itself what is to be done.
+func (s *Sender) remember(err error) {
+	if err != nil {
+		s.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
+	}
+}
+
+// send writes the version once. bytes is how much content went over the network.
+func (s *Sender) send(ctx context.Context, v *version, known journal.Entry, ok bool) (o objectstore.Object, bytes int64, err error) {
+	cond := objectstore.Condition{IfNoneMatch: !ok}
+	if ok {
+		cond.IfMatch = known.ETag
+	}
+	if o, done, err := s.copied(ctx, v, known, ok, cond); done || err != nil {
+		return o, 0, err
+	}
+	in, resume := s.intent(ctx, v)
+	s.remember(s.Journal.Begin(v.path, in))
+	wctx, cancel, err := s.Fence.Write(ctx)
+	if err != nil {
+		return o, 0, err
+	}
+	defer cancel()
+	opts := objectstore.PutOptions{
+		Condition: cond, Metadata: posixattr.Encode(v.attr, in.WriteID), UploadID: resume,
+		OnUploadID: func(id string) {
+			in.UploadID = id
+			s.remember(s.Journal.Begin(v.path, in))
+		},
+	}
+	if v.src == nil || v.sum != nil || v.size <= small {
+		if v.sum == nil {
+			if _, err := v.hash(ctx); err != nil {
+				return o, 0, err
+			}
+		}
+		o, err = s.Store.Put(wctx, s.Prefix+v.key, v.body, v.size, opts)
+		return o, v.size, cause(wctx, err)
+	}
+	o, err = s.putAndHash(wctx, v, opts)
+	return o, v.size, cause(wctx, err)
+}
+
+// putAndHash hashes a large file beside its upload, both out of the page cache.
+func (s *Sender) putAndHash(ctx context.Context, v *version, opts objectstore.PutOptions) (objectstore.Object, error) {
+	hctx, cancel := context.WithCancel(ctx)
+	type result struct {
+		sum [32]byte
+		err error
+	}
+	hashed := make(chan result, 1)
+	go func() {
+		sum, err := v.src.Sum(hctx)
+		hashed <- result{sum, err}
+	}()
+	o, err := s.Store.Put(ctx, s.Prefix+v.key, v.body, v.size, opts)
+	if err != nil {
+		cancel()
+	}
+	h := <-hashed
+	cancel()
+	// Without the hash the object is as good; it is only sent again when its file is touched.
+	if h.err == nil {
+		v.sum = &h.sum
+	}
+	return o, err
+}
+
+// cause puts the reason why a context ended into the error.
+func cause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	return err
+}
+
+// intent is the next attempt at a write, and the multipart upload that it goes on with, if any.
+// Attempts that may still arrive share its base, so that they are known as ours.
+func (s *Sender) intent(ctx context.Context, v *version) (in journal.Intent, resume string) {
+	last, ok := s.Journal.Intent(v.path)
+	if ok && last.UploadID != "" {
+		if last.Key == v.key && last.Local == v.local && last.Mode == v.attr.Mode && !v.racy {
+			return last, last.UploadID // the same file: its metadata is that of the first attempt, id included
+		}
+		s.abort(ctx, last)
+	}
+	in = journal.Intent{Key: v.key, Size: v.size, Mode: v.attr.Mode, Mtime: v.attr.Mtime, Local: v.local, WriteID: nextWriteID(last.WriteID)}
+	if v.sum != nil {
+		in.SHA256 = *v.sum
+	}
+	return in, ""
+}
+
+func nextWriteID(last string) string {
+	base, number, ok := strings.Cut(last, ".")
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || base == "" {
+		var random [12]byte
+		rand.Read(random[:])
+		return hex.EncodeToString(random[:]) + ".1"
+	}
+	return base + "." + strconv.Itoa(n+1)
+}
+
+// abort gives up a multipart upload, whose parts would cost money for ever.
+func (s *Sender) abort(ctx context.Context, in journal.Intent) {
+	wctx, cancel, err := s.Fence.Write(ctx)
+	if err != nil {
+		return
+	}
+	defer cancel()
+	if err := s.Store.Abort(wctx, s.Prefix+in.Key, in.UploadID); err != nil {
+		s.Log.Warn("a multipart upload could not be given up", "event", "abort_failed", "key", in.Key, "error", err)
+	}
+}
