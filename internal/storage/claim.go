@@ -1,13 +1,13 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
@@ -28,20 +28,31 @@ type claimant struct {
 // and takes the lease, all side by side: each is round trips. within bounds them, and the
 // wait for another holder comes on top. The error is a *lease.HeldError when there is one.
 func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease.Holder, error) {
-	var taken *lease.Lease
-	var honoured objectstore.Conditional
-	ctx, cancel := context.WithTimeout(ctx, within+wait)
+	acquire, cancel := context.WithTimeout(ctx, within+wait)
 	defer cancel()
-	g, gctx := errgroup.WithContext(ctx)
-	short, cancelShort := context.WithTimeout(gctx, within)
+	short, cancelShort := context.WithTimeout(ctx, within)
 	defer cancelShort()
-	g.Go(func() error { return c.store.Check(short, c.cfg.UserPrefix()) })
-	g.Go(func() (err error) {
-		honoured, err = c.store.Probe(short, c.cfg.MetaPrefix())
+	var (
+		taken    *lease.Lease
+		honoured objectstore.Conditional
+		refused  [2]error // what is wrong with the bucket
+		held     error
+		all      sync.WaitGroup
+	)
+	look := func(i int, f func() error) {
+		all.Go(func() {
+			if refused[i] = f(); refused[i] != nil {
+				cancel() // nothing to wait for
+			}
+		})
+	}
+	look(0, func() error { return c.store.Check(short, c.cfg.UserPrefix()) })
+	look(1, func() (err error) {
+		honoured, err = c.probe(short)
 		return err
 	})
-	g.Go(func() (err error) {
-		taken, err = lease.Acquire(gctx, lease.Options{
+	all.Go(func() {
+		taken, held = lease.Acquire(acquire, lease.Options{
 			Store:     lease.Objects{Store: c.store},
 			Key:       c.cfg.UserPrefix() + contract.LeaseName,
 			Prefix:    workspace(c.cfg),
@@ -52,10 +63,9 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 			Log:       c.log,
 			OnChange:  c.onChange,
 		})
-		return err
 	})
-	err := g.Wait()
-	if err != nil {
+	all.Wait()
+	if err := cmp.Or(refused[0], refused[1], held); err != nil {
 		if taken != nil {
 			giveBack(ctx, taken, c.log)
 		}
@@ -68,6 +78,31 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 		return lease.None{}, nil
 	}
 	return taken, nil
+}
+
+// probe is Probe, which a Stop or another holder's lease does not interrupt at once: a write
+// that is cancelled may arrive after its object has been removed, and would stay.
+func (c *claimant) probe(ctx context.Context) (objectstore.Conditional, error) {
+	patient, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		late := time.AfterFunc(probeGrace, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(patient, func() { late.Stop() })
+	})
+	defer stop()
+	return c.store.Probe(patient, c.cfg.MetaPrefix())
+}
+
+// sweep removes what a Probe that was killed has left.
+func (c *claimant) sweep(ctx context.Context) {
+	for e, err := range c.store.List(ctx, objectstore.ListOptions{Prefix: c.cfg.MetaPrefix() + objectstore.ProbePrefix}) {
+		if err != nil {
+			return // the next start may have more luck
+		}
+		if time.Since(e.LastModified) > probeAge {
+			_ = c.store.Delete(ctx, e.Key, objectstore.Condition{IfMatch: e.ETag})
+		}
+	}
 }
 
 // giveBack releases a lease that is of no use, within a moment: it expires by itself.
@@ -110,6 +145,9 @@ func (c *claimant) reclaim(ctx context.Context, problem func(string)) (lease.Hol
 }
 
 const (
+	probeGrace = 2 * time.Second
+	probeAge   = time.Hour // one that is under way takes seconds
+
 	releaseFor   = 5 * time.Second
 	reclaimFor   = 30 * time.Second
 	reclaimEvery = time.Second

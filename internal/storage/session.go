@@ -55,6 +55,7 @@ type session struct {
 	// claim makes the workspace ours, reclaim does so again.
 	claim   func(ctx context.Context) (lease.Holder, error)
 	reclaim func(ctx context.Context, problem func(string)) (lease.Holder, error)
+	sweep   func(ctx context.Context) // removes what earlier starts have left
 	store   *objectstore.Store
 
 	open     atomic.Bool // a checkpoint makes sense
@@ -82,7 +83,7 @@ func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog
 	s.claim = func(ctx context.Context) (lease.Holder, error) {
 		return c.claim(ctx, cfg.HydrateTimeout, cfg.LeaseWait)
 	}
-	s.reclaim = c.reclaim
+	s.reclaim, s.sweep = c.reclaim, c.sweep
 	return s, nil
 }
 
@@ -229,6 +230,7 @@ func (s *session) resume(ctx context.Context) error {
 
 // work serves the workspace until PID 1 has it flushed.
 func (s *session) work(ctx context.Context) int {
+	go s.sweep(ctx)
 	running := make(chan error, 1)
 	go func() { running <- s.hot.Run(ctx) }()
 	s.open.Store(true)

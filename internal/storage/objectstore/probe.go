@@ -31,6 +31,10 @@ func (c Conditional) Verbs() []string {
 // Conditional is what Probe found; before it, what every store should honour.
 func (s *Store) Conditional() Conditional { return *s.conditional.Load() }
 
+// ProbePrefix is what the keys of Probe's own objects begin with, below the prefix that it is
+// given. One that was killed leaves some.
+const ProbePrefix = "probe-"
+
 // noVersion is an ETag that no object has: not the MD5 of anything, by its length.
 const noVersion = "00000000000000000000000000000000000"
 
@@ -39,7 +43,7 @@ const noVersion = "00000000000000000000000000000000000"
 // does not rely on the others: it looks with a HEAD before it acts. Some fifteen
 // requests, three round trips one after the other.
 func (s *Store) Probe(ctx context.Context, prefix string) (Conditional, error) {
-	base := prefix + "probe-" + rand.Text() + "-"
+	base := prefix + ProbePrefix + rand.Text() + "-"
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true}) // send them all
 	p := prober{s}
 	var c Conditional
