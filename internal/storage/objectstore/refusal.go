@@ -105,7 +105,8 @@ func classify(status int, code string) (error, outcome) {
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return ErrExpiredCredentials, final
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity", "NotSignedUp",
-		"CredentialsNotSupported", "MissingSecurityHeader", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "UnrecognizedClientException":
+		"CredentialsNotSupported", "MissingSecurityHeader", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "UnrecognizedClientException",
+		"XAdminUserNotFound": // versitygw's, with status 404
 		return ErrBadCredentials, final
 	case "RequestTimeTooSkewed", "RequestExpired":
 		return ErrClockSkew, final
@@ -124,8 +125,8 @@ func classify(status int, code string) (error, outcome) {
 		return ErrUnsupported, final
 	}
 	switch {
-	case status == http.StatusNotFound:
-		return ErrNotFound, final
+	case status == http.StatusNotFound && code == "":
+		return ErrNotFound, final // of a code that is not known nobody can say that the object is gone
 	case status == http.StatusUnauthorized:
 		return ErrBadCredentials, final
 	case status == http.StatusForbidden, status == http.StatusMethodNotAllowed:
