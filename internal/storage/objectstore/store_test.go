@@ -56,12 +56,10 @@ func open(t *testing.T, c config.S3, w wire.Credentials, change ...func(*Options
 // smallParts makes what is over 5 MiB go in parts.
 func smallParts(o *Options) { o.PartSize, o.Parts = minPart, 4 }
 
+// content is n bytes that do not repeat.
 func content(n int) []byte {
 	b := make([]byte, n)
-	r := rand.New(rand.NewPCG(1, uint64(n)))
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)}).Read(b)
 	return b
 }
 
