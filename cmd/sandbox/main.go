@@ -15,8 +15,16 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Keeper  keeperCommand  `cmd:"" hidden:"" help:"Keep the sandboxes of a data directory in reach of their storage."`
+	Run  runCommand  `cmd:"" help:"Run a sandbox."`
+	Ps   psCommand   `cmd:"" help:"List sandboxes: those that run, and those that have kept what is not saved."`
+	Exec execCommand `cmd:"" help:"Run a command in a sandbox, as the agent."`
+	Logs logsCommand `cmd:"" help:"Print a sandbox's output."`
+	Stop stopCommand `cmd:"" help:"Stop sandboxes and save what has changed."`
+	Save saveCommand `cmd:"" help:"Save what a sandbox that was killed has kept."`
+	Rm   rmCommand   `cmd:"" help:"Forget sandboxes that have ended."`
+
 	S3      s3Command      `cmd:"" name:"s3" help:"Serve the embedded S3, for development and tests."`
+	Keeper  keeperCommand  `cmd:"" hidden:"" help:"Keep the sandboxes of a data directory in reach of their storage."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -25,13 +33,19 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
+// failure is an error with an exit code of its own.
+type failure struct {
+	code int
+	error
+}
+
 // exitFailure is the code of a failure of the program itself, as docker(1) has it:
 // any smaller one may be the code of what ran in a sandbox.
 const exitFailure = 125
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(sandboxMain(os.Args[1:])) }
 
-func run(args []string) int {
+func sandboxMain(args []string) int {
 	parser := kong.Must(&cli{},
 		kong.Name("sandbox"),
 		kong.Description("Runs AI agents in containers that keep their files."),
@@ -45,13 +59,15 @@ func run(args []string) int {
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run()
-	var code exitCode
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.As(err, &code):
+	}
+	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
 	fmt.Fprintln(os.Stderr, "sandbox:", err)
+	if f, ok := errors.AsType[failure](err); ok {
+		return f.code
+	}
 	return exitFailure
 }

@@ -37,6 +37,23 @@ func (s Sandbox) RunDir() string { return s.file("run") }
 // LogFile see HostDir.
 func (s Sandbox) LogFile() string { return s.file("log") }
 
+// EarlierLogFile has the output of the run before, when what that run had kept was saved
+// by another.
+func (s Sandbox) EarlierLogFile() string { return s.file("log.earlier") }
+
+// SetLogAside makes LogFile EarlierLogFile. An earlier one still counts: it is the
+// workload's, and what followed only saved.
+func (s Sandbox) SetLogAside() error {
+	if _, err := os.Stat(s.EarlierLogFile()); err == nil {
+		return nil
+	}
+	err := os.Rename(s.LogFile(), s.EarlierLogFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Make makes the place of a new sandbox, ErrExists when its ID is taken.
 func (s Sandbox) Make() error {
 	err := os.Mkdir(s.path, 0o700)

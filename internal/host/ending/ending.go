@@ -86,7 +86,7 @@ func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Recor
 // Remove removes the container and the volumes of a sandbox that has ended, and keeps
 // its output. What they held is gone: the caller has made sure that this is wanted.
 func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	if err := keepOutput(ctx, e, place, r); err != nil {
+	if err := KeepOutput(ctx, e, place, r); err != nil {
 		return r, err
 	}
 	err := e.Remove(ctx, r.Container, false)
@@ -98,6 +98,7 @@ func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Reco
 	if err != nil {
 		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)
 	}
+	clean(ctx, e, place, r) // leftovers are in nobody's way
 	ended := *r.Ended
 	ended.Kept, ended.Removed = false, true
 	r.Ended = &ended
@@ -106,9 +107,9 @@ func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Reco
 	return r, place.Save(r)
 }
 
-// keepOutput writes the container's output to the place, whole or not at all. It is
-// bounded as the container's log is.
-func keepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
+// KeepOutput writes the container's output to the place, whole or not at all. It is
+// bounded as the container's log is. A container that is gone has left none.
+func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
 	c, err := e.Inspect(ctx, r.Container)
 	if errors.Is(err, engine.ErrNoContainer) {
 		return nil
@@ -133,16 +134,13 @@ func keepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.
 	return nil
 }
 
-// Forget removes all that the data directory knows of a sandbox that has ended.
-func Forget(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
-	err := place.Remove()
-	if errors.Is(err, os.ErrPermission) {
-		// The container's root has written in the mounted directory, and the operator is
-		// somebody else: only root in a container may remove it.
-		if err := e.Scrub(ctx, r.Image, place.RunDir()); err != nil {
-			return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", r.SandboxID, err)
+// clean empties the mounted directories. What the container's root has written there an
+// operator who is not root may not remove; a container's root may.
+func clean(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) {
+	if os.RemoveAll(place.RunDir()) != nil {
+		if e.Scrub(ctx, r.Image, place.RunDir()) == nil {
+			os.RemoveAll(place.RunDir())
 		}
-		err = place.Remove()
 	}
-	return err
+	os.RemoveAll(place.HostDir())
 }

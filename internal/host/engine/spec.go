@@ -38,9 +38,10 @@ type Spec struct {
 	// container. Cut to whole seconds.
 	StopTimeout time.Duration
 
-	Volumes []Mount // a volume's name, where
-	Binds   []Mount // a directory of the host's, where
-	Network string  // empty: the engine's default
+	Volumes []Mount  // a volume's name, where
+	Binds   []Mount  // a directory of the host's, where
+	Private []string // small directories in memory that only root may enter; a bind may lie below
+	Network string   // empty: the engine's default
 
 	// FUSE asks for what the cold path's mount needs. It is given when the host has the device.
 	FUSE bool
@@ -97,6 +98,12 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 	}
 	for _, m := range s.Binds {
 		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target})
+	}
+	for _, p := range s.Private {
+		if h.Tmpfs == nil {
+			h.Tmpfs = make(map[string]string)
+		}
+		h.Tmpfs[p] = "rw,nosuid,nodev,noexec,mode=0700,size=64k"
 	}
 	if s.FUSE && exists(fuseDevice) {
 		h.CapAdd = append(h.CapAdd, fuseCapability)

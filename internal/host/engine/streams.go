@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/client"
 )
 
@@ -23,9 +25,14 @@ type Attached struct {
 	done chan error
 }
 
+// detachKeys replaces the engine's own ctrl-p ctrl-q: it holds back the first key of the
+// sequence until the next one comes, and ctrl-p is every shell's previous line. These
+// nobody types.
+const detachKeys = "ctrl-^,ctrl-^,ctrl-^,ctrl-^"
+
 // Attach joins streams to a container's. Called before Start, it misses no output.
 func (e *Engine) Attach(ctx context.Context, id string, s Streams) (*Attached, error) {
-	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true})
+	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true, DetachKeys: detachKeys})
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot attach to the container %s", short(id))
 	}
@@ -71,8 +78,9 @@ type Command struct {
 
 // Exec is a command under way.
 type Exec struct {
-	e  *Engine
-	id string
+	e         *Engine
+	container string
+	id        string
 	*Attached
 }
 
@@ -80,7 +88,7 @@ type Exec struct {
 func (e *Engine) Exec(ctx context.Context, container string, c Command, s Streams) (*Exec, error) {
 	made, err := e.c.ExecCreate(ctx, container, client.ExecCreateOptions{
 		User: c.User, WorkingDir: c.Dir, Env: c.Env, Cmd: c.Args,
-		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true,
+		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true, DetachKeys: detachKeys,
 	})
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
@@ -89,7 +97,7 @@ func (e *Engine) Exec(ctx context.Context, container string, c Command, s Stream
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
 	}
-	return &Exec{e: e, id: made.ID, Attached: join(res.HijackedResponse, s)}, nil
+	return &Exec{e: e, container: container, id: made.ID, Attached: join(res.HijackedResponse, s)}, nil
 }
 
 // Resize tells the command's terminal its size.
@@ -99,18 +107,37 @@ func (x *Exec) Resize(ctx context.Context, width, height int) error {
 }
 
 // ErrStillRuns says that a command was left while it runs.
-var ErrStillRuns = errors.New("the command still runs")
+var ErrStillRuns = errors.New("the command has closed its output and still runs")
 
-// ExitCode is the command's, once Done has received.
+// statusWithin is how long after the end of its output a command may take to end.
+const statusWithin = 5 * time.Second
+
+// ExitCode is the command's, once Done has received. The engine may close the output
+// before it knows how the command ended: its event is waited for then.
 func (x *Exec) ExitCode(ctx context.Context) (int, error) {
+	if code, running, err := x.status(ctx); err != nil || !running {
+		return code, err
+	}
+	ctx, stop := context.WithTimeout(ctx, statusWithin)
+	defer stop()
+	died := x.e.c.Events(ctx, client.EventsListOptions{
+		Filters: make(client.Filters).Add("container", x.container).Add("event", string(events.ActionExecDie)),
+	})
+	for {
+		if code, running, err := x.status(ctx); err != nil || !running {
+			return code, err
+		}
+		select {
+		case <-died.Messages:
+		case <-ctx.Done():
+			return 0, ErrStillRuns
+		}
+	}
+}
+
+func (x *Exec) status(ctx context.Context) (code int, running bool, err error) {
 	res, err := x.e.c.ExecInspect(ctx, x.id, client.ExecInspectOptions{})
-	if err != nil {
-		return 0, wrap(err, ErrNoContainer, "cannot learn how the command ended")
-	}
-	if res.Running {
-		return 0, ErrStillRuns
-	}
-	return res.ExitCode, nil
+	return res.ExitCode, res.Running, wrap(err, ErrNoContainer, "cannot learn how the command ended")
 }
 
 // Resize tells the container's terminal its size.

@@ -95,7 +95,7 @@ func (k *Keeper) adopt(e Engine, place datadir.Sandbox, r *datadir.Record) (done
 		if err != nil {
 			return false, err
 		}
-		return true, ending.Forget(k.ctx, e, place, *r)
+		return true, place.Remove()
 	}
 	r.Container, r.Engine = found[0].ID, e.ID()
 	return false, place.Save(*r)

@@ -90,7 +90,7 @@ func TestADetachedSandboxIsEnded(t *testing.T) {
 		t.Errorf("its output is %q, %v", b, err)
 	}
 	// Its door is closed.
-	await(t, filepath.Join(s.HostDir(), "x"), func() bool {
+	await(t, s.HostDir(), func() bool {
 		_, err := os.Stat(filepath.Join(s.HostDir(), contract.HostStorageSocketName))
 		return errors.Is(err, fs.ErrNotExist)
 	})

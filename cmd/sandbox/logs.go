@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/matrx/sandbox/internal/host/roster"
+)
+
+// logsCommand is `sandbox logs`.
+type logsCommand struct {
+	common
+	Follow bool   `short:"f" help:"Go on until it has ended."`
+	Tail   int    `default:"-1" placeholder:"N" help:"The last N lines alone, of one that runs."`
+	ID     string `arg:"" help:"The sandbox."`
+}
+
+func (c *logsCommand) Run(ctx context.Context) error {
+	e, d, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	s, err := roster.Find(ctx, e, d, c.ID)
+	if err != nil {
+		return err
+	}
+	if err := printFile(s.Place.EarlierLogFile()); err != nil {
+		return err
+	}
+	if s.Container == "" { // it is gone, and its output was kept
+		return printFile(s.Place.LogFile())
+	}
+	box, err := e.Inspect(ctx, s.Container)
+	if err != nil {
+		return err
+	}
+	return e.Logs(ctx, s.Container, box.TTY, c.Follow, c.Tail, os.Stdout, os.Stderr)
+}
+
+func printFile(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(os.Stdout, f)
+	return err
+}

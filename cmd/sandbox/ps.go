@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/roster"
+)
+
+// psCommand is `sandbox ps`.
+type psCommand struct {
+	common
+	All   bool `short:"a" help:"Those that have ended and left nothing, too."`
+	JSON  bool `name:"json" help:"Print one array of JSON."`
+	Quiet bool `short:"q" help:"Print the IDs alone."`
+}
+
+func (c *psCommand) Run(ctx context.Context) error {
+	e, d, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	entries, err := roster.List(ctx, e, d, c.All)
+	switch {
+	case c.JSON:
+		if entries == nil {
+			entries = []roster.Entry{}
+		}
+		if jerr := json.NewEncoder(os.Stdout).Encode(entries); jerr != nil {
+			return jerr
+		}
+	case c.Quiet:
+		for _, s := range entries {
+			fmt.Println(s.SandboxID)
+		}
+	default:
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+		fmt.Fprintln(w, "SANDBOX\tUSER\tIMAGE\tCREATED\tSTATE")
+		for _, s := range entries {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s ago\t%s\n", s.SandboxID, s.UserID, s.Image, age(s.Created), describe(s))
+		}
+		w.Flush()
+	}
+	return err // what could not be read, beside the rest
+}
+
+// open connects to the engine and opens the data directory.
+func (c common) open(ctx context.Context) (*engine.Engine, datadir.Dir, error) {
+	d, err := datadir.Open(c.DataDir)
+	if err != nil {
+		return nil, d, err
+	}
+	e, err := engine.Open(ctx)
+	return e, d, err
+}
+
+func describe(s roster.Entry) string {
+	if s.Ended == nil {
+		return s.State
+	}
+	text := fmt.Sprintf("%s (%d)", s.State, s.Ended.ExitCode)
+	if s.Ended.Kept {
+		text += ", unsaved changes kept"
+	}
+	return text
+}
+
+func age(t time.Time) string {
+	d := time.Since(t)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

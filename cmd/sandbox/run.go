@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/terminal"
+)
+
+// runCommand is `sandbox run`.
+type runCommand struct {
+	common
+
+	UserID    string `name:"user-id" placeholder:"ID" help:"Whose workspace it is; your own name when not given."`
+	SandboxID string `name:"sandbox-id" placeholder:"ID" help:"Its name; made when not given."`
+
+	Image   string `xor:"image" placeholder:"REF" help:"Image to run."`
+	Variant string `xor:"image" placeholder:"NAME" help:"Image to run, by its short name: core, base, ml, ..."`
+
+	Interactive bool     `short:"i" help:"Let it read what this program is given."`
+	TTY         bool     `short:"t" name:"tty" help:"Give it a terminal."`
+	Detach      bool     `short:"d" help:"Leave it when it is ready, and print its ID."`
+	Env         []string `short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Set a variable in it; KEY alone takes the value from here. Repeatable."`
+
+	StopTimeout seconds `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
+	Network     string  `placeholder:"NAME" help:"Network of the engine's to join; the engine's default when not given."`
+	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
+
+	S3Bucket         string `name:"s3-bucket" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"NAME" help:"Bucket of the workspaces. Requests are signed here, with the AWS credentials of this program; none enter the sandbox."`
+	S3Endpoint       string `name:"s3-endpoint" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"URL" help:"Where the bucket is, when it is not at AWS."`
+	S3Region         string `name:"s3-region" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"REGION" help:"Its region; AWS_REGION when not given."`
+	S3Prefix         string `name:"s3-prefix" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" default:"users/" placeholder:"PREFIX" help:"What comes before the user's ID in each key (${default})."`
+	S3ForcePathStyle bool   `name:"s3-force-path-style" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" help:"Address the bucket as https://HOST/BUCKET."`
+
+	telling
+
+	Command []string `arg:"" optional:"" passthrough:"" placeholder:"COMMAND" help:"Command to run as the agent, after --; without one the sandbox is idle until it is stopped."`
+}
+
+// common are the flags that every command on sandboxes has.
+type common struct {
+	DataDir string `name:"data-dir" env:"SANDBOX_DATA_DIR" type:"path" placeholder:"DIR" help:"Directory of the embedded S3 and of what is known of sandboxes; ~/.local/share/matrx-sandbox when not given."`
+}
+
+// telling are the flags of what a run says about itself.
+type telling struct {
+	LogLevel string `name:"log-level" enum:"debug,info,warn,error" default:"warn" help:"What sandbox-init logs: debug, info, warn or error."`
+	JSON     bool   `name:"json" help:"Tell of the run in lines of JSON, on the error stream."`
+	Quiet    bool   `short:"q" help:"Say nothing when all went well."`
+}
+
+func (t telling) output() run.Output {
+	return run.Output{Out: os.Stdout, Err: os.Stderr, Terminal: terminal.Is(os.Stderr), JSON: t.JSON, Quiet: t.Quiet}
+}
+
+// seconds is a whole number of seconds, or a duration.
+type seconds time.Duration
+
+func (s *seconds) Decode(ctx *kong.DecodeContext) error {
+	var v string
+	if err := ctx.Scan.PopValueInto("T", &v); err != nil {
+		return err
+	}
+	if n, err := strconv.Atoi(v); err == nil {
+		*s = seconds(time.Duration(n) * time.Second)
+		return nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		return errors.New("must be seconds (45) or a duration (45s, 2m)")
+	}
+	*s = seconds(d)
+	return nil
+}
+
+// image is the reference of the image that is asked for.
+func (c *runCommand) image() string {
+	switch {
+	case c.Image != "":
+		return c.Image
+	case c.Variant == "" || c.Variant == "core":
+		return "matrx-sandbox:latest"
+	}
+	return "matrx-sandbox-" + c.Variant + ":latest"
+}
+
+func (c *runCommand) Run(ctx context.Context) error {
+	code, err := run.Run(ctx, run.Options{
+		DataDir: c.DataDir, SandboxID: c.SandboxID, UserID: c.UserID,
+		Image: c.image(), Command: withoutDashes(c.Command), Env: c.Env,
+		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
+		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Network: c.Network, NoFUSE: c.NoFUSE,
+		Store: run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
+	}, standard(), c.output())
+	return exit(code, err)
+}
+
+func standard() run.Streams { return run.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr} }
+
+// withoutDashes takes away the "--" that sets a command apart.
+func withoutDashes(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
+}
+
+// exit makes a command's error of a sandbox's exit code and what went wrong besides.
+func exit(code int, err error) error {
+	switch {
+	case err != nil && code != 0:
+		return failure{code, err}
+	case err != nil:
+		return err
+	case code != 0:
+		return exitCode(code)
+	}
+	return nil
+}

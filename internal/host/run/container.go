@@ -1,0 +1,98 @@
+package run
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// Where the sockets are in the container: in a mounted directory below one of root's,
+// since the mounted one belongs to the operator, whose UID may be the agent's.
+const (
+	socketsDir    = contract.HostDir + "/sockets"
+	storageSocket = socketsDir + "/" + contract.HostStorageSocketName
+)
+
+// ContainerName is the name of a sandbox's container.
+func ContainerName(sandboxID string) string { return "sandbox-" + sandboxID }
+
+// volumes are a sandbox's own. They are two because engines before 26 cannot mount a part
+// of one, and a pair is always made, kept and removed together.
+func volumes(sandboxID string) []string {
+	return []string{ContainerName(sandboxID) + "-home", ContainerName(sandboxID) + "-state"}
+}
+
+func newID() string { return strings.ToLower(rand.Text()[:8]) }
+
+func labels(d datadir.Dir, r datadir.Record) map[string]string {
+	return map[string]string{
+		contract.LabelSandboxID: r.SandboxID,
+		contract.LabelUserID:    r.UserID,
+		contract.LabelDataDir:   d.Path(),
+	}
+}
+
+func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, shutdown time.Duration, takeover string) engine.Spec {
+	return engine.Spec{
+		Name:        ContainerName(r.SandboxID),
+		Image:       r.Image,
+		Command:     o.Command,
+		Env:         o.environment(r, shutdown, takeover),
+		Labels:      labels(d, r),
+		TTY:         o.TTY,
+		Stdin:       o.Interactive,
+		StopTimeout: shutdown + graceOverShutdown,
+		Network:     o.Network,
+		FUSE:        !o.NoFUSE,
+		Private:     []string{contract.HostDir},
+		Volumes: []engine.Mount{
+			{Source: r.Volumes[0], Target: contract.DefaultHotPath},
+			{Source: r.Volumes[1], Target: contract.DefaultStateDir},
+		},
+		Binds: []engine.Mount{
+			{Source: place.HostDir(), Target: socketsDir},
+			{Source: place.RunDir(), Target: contract.DefaultRunDir},
+		},
+	}
+}
+
+// inspectImage finds the image, or says how to come by it.
+func inspectImage(ctx context.Context, e *engine.Engine, ref string) (engine.Image, error) {
+	i, err := e.InspectImage(ctx, ref)
+	if !errors.Is(err, engine.ErrNoImage) {
+		return i, err
+	}
+	mend := fmt.Sprintf("`docker pull %s` fetches one that is in a registry", ref)
+	if name, _, _ := strings.Cut(ref, ":"); name == "matrx-sandbox" || strings.HasPrefix(name, "matrx-sandbox-") {
+		mend = "`make core` in the project's directory builds the core image"
+	}
+	return i, fmt.Errorf("%w; %s", err, mend)
+}
+
+// makeVolumes makes a new sandbox's volumes. One that is there is somebody else's.
+func makeVolumes(ctx context.Context, e *engine.Engine, d datadir.Dir, r datadir.Record) error {
+	for _, v := range r.Volumes {
+		has, err := e.HasVolume(ctx, v)
+		if err != nil {
+			return err
+		}
+		if has {
+			return fmt.Errorf("cannot make the volume %s: %w, of a sandbox of the same ID that another data directory knows; choose another --sandbox-id", v, errNotOurs)
+		}
+	}
+	for _, v := range r.Volumes {
+		if err := e.MakeVolume(ctx, v, labels(d, r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNotOurs = errors.New("it is there already")

@@ -1,0 +1,12 @@
+// Package run runs sandboxes: it is what `sandbox run` and `sandbox save` do.
+//
+// A run goes through these steps, and what one has made the next failing one takes away:
+//
+//  1. A record in the data directory, with the lock on it: from here on a keeper that
+//     finds the lock free ends the sandbox well, however this program has ended.
+//  2. The keeper, and the sandbox's socket. The store is asked for the lease, so that what
+//     is wrong with bucket or credentials is said before anything is started.
+//  3. The volumes and the container; streams are attached, then it is started.
+//  4. It is followed to its end, or left to the keeper (a detached run).
+//  5. Its end is judged and cleaned up (package ending), and told.
+package run

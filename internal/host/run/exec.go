@@ -1,0 +1,96 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/terminal"
+)
+
+// ExecOptions say what to run in a sandbox that runs.
+type ExecOptions struct {
+	Command     []string
+	Env         []string
+	Dir         string // empty: the home
+	Interactive bool
+	TTY         bool
+}
+
+// Exec runs a command as the agent in a sandbox, once that is ready: before, its files are
+// not there. It returns the command's exit code.
+func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o ExecOptions, s Streams) (int, error) {
+	entry, err := roster.Find(ctx, e, d, id)
+	if err != nil {
+		return 0, err
+	}
+	if !entry.Running {
+		return 0, fmt.Errorf("cannot run a command in the sandbox %s: it has ended", id)
+	}
+	if o.TTY && o.Interactive && !terminal.Is(s.In) {
+		return 0, errors.New("cannot give the command a terminal: the input is none; leave out -t")
+	}
+	if err := awaitReady(ctx, e, entry); err != nil {
+		return 0, err
+	}
+	dir := o.Dir
+	if dir == "" {
+		dir = contract.DefaultHotPath
+	}
+	streams := engine.Streams{TTY: o.TTY, Out: s.Out, Err: s.Err}
+	if o.Interactive {
+		streams.In = s.In
+	}
+	// Its end is the container's: what this program is told meanwhile is the terminal's.
+	ctx = context.WithoutCancel(ctx)
+	x, err := e.Exec(ctx, entry.Container, engine.Command{
+		User: strconv.Itoa(contract.AgentUID) + ":" + strconv.Itoa(contract.AgentGID),
+		Dir:  dir,
+		Env:  append([]string{"HOME=" + contract.DefaultHotPath, "USER=" + contract.AgentUser, "LOGNAME=" + contract.AgentUser}, o.Env...),
+		Args: o.Command,
+	}, streams)
+	if err != nil {
+		return 0, err
+	}
+	defer x.Close()
+	if o.TTY && terminal.Is(s.In) {
+		if o.Interactive {
+			if restore, err := terminal.Raw(s.In); err == nil {
+				defer restore()
+			}
+		}
+		sizes, stop := context.WithCancel(ctx)
+		defer stop()
+		go terminal.Sizes(sizes, s.In, func(w, h int) { x.Resize(sizes, w, h) })
+	}
+	if err := <-x.Done(); err != nil {
+		return 0, fmt.Errorf("lost sight of the command: %w", err)
+	}
+	return x.ExitCode(ctx)
+}
+
+// awaitReady waits until a sandbox is ready; one that ends or stops before is an error.
+func awaitReady(ctx context.Context, e *engine.Engine, entry roster.Entry) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		if exit := <-e.Wait(ctx, entry.Container, false); exit.Err == nil {
+			stop(errors.New("it has ended"))
+		}
+	}()
+	st, err := entry.Place.AwaitState(ctx, func(st contract.State) bool {
+		return st.Ready || st.Phase == contract.PhaseDrain || st.Phase == contract.PhaseFlush || st.Phase == contract.PhaseExit
+	})
+	if err == nil && !st.Ready {
+		err = errors.New("it is being stopped")
+	}
+	if err != nil {
+		return fmt.Errorf("the sandbox %s is not ready: %w", entry.SandboxID, err)
+	}
+	return nil
+}

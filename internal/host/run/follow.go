@@ -1,0 +1,194 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/ending"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/terminal"
+)
+
+// Streams are what a sandbox's are joined to.
+type Streams struct {
+	In  *os.File
+	Out io.Writer
+	Err io.Writer
+}
+
+// flight is a container that has been started.
+type flight struct {
+	ended   <-chan engine.Exit
+	streams *engine.Attached // nil: nobody listens
+	land    func()           // gives back the terminal
+}
+
+// start makes the container, joins the streams and starts it, in this order: nothing that
+// it says, and no end of it, is missed.
+func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flight, error) {
+	if x.TTY && x.Interactive && !terminal.Is(s.In) {
+		return nil, errors.New("cannot give the sandbox a terminal: the input is none; leave out -t")
+	}
+	id, err := x.engine.Create(ctx, spec)
+	if errors.Is(err, engine.ErrNameTaken) {
+		err = fmt.Errorf("%w by a sandbox of the same ID that another data directory knows; choose another --sandbox-id", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x.record.Container = id
+	if err := x.place.Save(x.record); err != nil {
+		return nil, err
+	}
+	f := &flight{land: func() {}}
+	if !x.Detach {
+		streams := engine.Streams{TTY: x.TTY, Out: s.Out, Err: s.Err}
+		if x.Interactive {
+			streams.In = s.In
+		}
+		if f.streams, err = x.engine.Attach(ctx, id, streams); err != nil {
+			return nil, err
+		}
+	}
+	f.ended = x.engine.Wait(ctx, id, true)
+	if err := x.engine.Start(ctx, id); err != nil {
+		return nil, err
+	}
+	if x.TTY && terminal.Is(s.In) {
+		f.takeTerminal(ctx, x.engine, id, s.In, x.Interactive)
+	}
+	x.out.started(x.record)
+	return f, nil
+}
+
+// takeTerminal gives the operator's terminal to the container.
+func (f *flight) takeTerminal(ctx context.Context, e *engine.Engine, id string, in *os.File, keys bool) {
+	restore := func() {}
+	if keys {
+		if r, err := terminal.Raw(in); err == nil {
+			restore = r
+		}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	go terminal.Sizes(ctx, in, func(w, h int) {
+		e.Resize(ctx, id, w, h) // one that has ended has no size
+	})
+	f.land = func() {
+		stop()
+		restore()
+	}
+}
+
+// follow waits for the container's end and brings the sandbox to its own.
+func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
+	ctx := context.Background()
+	defer f.streams.Close()
+	defer f.land()
+	output := f.streams.Done()
+	lost := x.hold.Lost()
+	regained := make(chan *keeper.Hold, 1)
+	stopper := stopper{x: x}
+	defer stopper.close()
+	for {
+		select {
+		case sig := <-signals.c:
+			stopper.signal(ctx, sig)
+		case err := <-output:
+			output = nil
+			if errors.Is(err, syscall.EPIPE) {
+				// Nobody reads any more. The workload cannot be told by a closed pipe: the
+				// engine reads on.
+				stopper.signal(ctx, syscall.SIGPIPE)
+			}
+		case <-lost:
+			lost = nil
+			go x.regain(ctx, regained)
+		case h := <-regained:
+			x.hold, lost = h, h.Lost()
+		case err := <-stopper.failed:
+			x.out.say("%v", err)
+		case exit := <-f.ended:
+			if errors.Is(exit.Err, engine.ErrNoContainer) {
+				exit = engine.Exit{Code: ExitFailure} // somebody removed it
+			}
+			if exit.Err != nil {
+				return 0, fmt.Errorf("lost sight of the sandbox %s, which may still run: %w; `sandbox ps` shows it, `sandbox stop %s` ends it", x.record.SandboxID, exit.Err, x.record.SandboxID)
+			}
+			if output != nil {
+				<-output // the engine closes the stream when all has been sent
+			}
+			f.land()
+			stopper.close()
+			return x.end(ctx, exit.Code)
+		}
+	}
+}
+
+// regain finds or starts a keeper when the one it held on to is gone. The sandbox's
+// sockets come back with it. It does not give up: without storage the sandbox loses data.
+func (x *session) regain(ctx context.Context, out chan<- *keeper.Hold) {
+	for {
+		h, err := x.keeper.Again(ctx, x.dir, x.Keeper)
+		if err == nil {
+			out <- h
+			return
+		}
+		x.out.say("the sandbox is without its storage: %v; trying again", err)
+		pause(ctx, regainPause)
+	}
+}
+
+// end judges, cleans up and tells.
+func (x *session) end(ctx context.Context, code int) (int, error) {
+	r, err := ending.End(ctx, x.engine, x.place, x.record)
+	x.record = r
+	if r.Ended == nil {
+		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, but not been cleaned up: %w", r.SandboxID, code, err)
+	}
+	x.out.ended(r)
+	if err != nil {
+		x.out.say("%v", err)
+	}
+	return code, nil
+}
+
+// leave lets the sandbox run when it is ready. One that ends before is ended here.
+func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ready := make(chan error, 1)
+	go func() {
+		_, err := x.place.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })
+		ready <- err
+	}()
+	stopper := stopper{x: x}
+	defer stopper.close()
+	for {
+		select {
+		case sig := <-signals.c:
+			stopper.signal(ctx, sig)
+		case err := <-stopper.failed:
+			x.out.say("%v", err)
+		case exit := <-f.ended:
+			if exit.Err != nil {
+				return 0, exit.Err
+			}
+			return x.end(ctx, exit.Code)
+		case err := <-ready:
+			ready = nil
+			if err != nil {
+				return 0, fmt.Errorf("the sandbox %s runs, but whether it is ready cannot be told: %w", x.record.SandboxID, err)
+			}
+			if st, _ := x.place.State(); st.Phase != contract.PhaseExit && stopper.times == 0 {
+				x.out.left(x.record)
+				return 0, nil
+			}
+		}
+	}
+}

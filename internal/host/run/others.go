@@ -1,0 +1,100 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/ending"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/roster"
+)
+
+// ErrUnsaved says that a sandbox has ended without everything being saved.
+var ErrUnsaved = errors.New("not everything is saved")
+
+// Stop stops a sandbox gracefully, waits until whoever looks after it has ended it, and
+// tells how. ErrUnsaved when it has kept something.
+func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
+	entry, err := roster.Find(ctx, e, d, id)
+	if err != nil {
+		return err
+	}
+	if entry.Running {
+		if err := entry.Place.MarkStop(); err != nil {
+			return err
+		}
+		p := watch(entry.Place, out)
+		err := e.Stop(ctx, entry.Container)
+		p.close()
+		if err != nil {
+			return err
+		}
+	}
+	r, err := ended(ctx, e, entry)
+	if err != nil {
+		return err
+	}
+	out.ended(r)
+	if r.Ended.Kept {
+		return fmt.Errorf("the sandbox %s has ended: %w", id, ErrUnsaved)
+	}
+	return nil
+}
+
+// ended waits until a sandbox has been ended, by its program, by the keeper, or by this one
+// when neither is there.
+func ended(ctx context.Context, e *engine.Engine, entry roster.Entry) (datadir.Record, error) {
+	lock, err := entry.Place.Lock(ctx)
+	if err != nil {
+		return datadir.Record{}, err
+	}
+	defer lock.Unlock()
+	r, err := entry.Place.Load()
+	if err != nil {
+		return r, err
+	}
+	return ending.End(ctx, e, entry.Place, r)
+}
+
+// Remove removes all that is known of a sandbox that has ended. With force it stops one that
+// runs, and throws away what is not saved.
+func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, force bool) error {
+	entry, err := roster.Find(ctx, e, d, id)
+	if err != nil {
+		return err
+	}
+	if entry.Running {
+		if !force {
+			return fmt.Errorf("cannot remove the sandbox %s: it runs; `sandbox stop %s` ends it", id, id)
+		}
+		if err := entry.Place.MarkStop(); err != nil {
+			return err
+		}
+		if err := e.Stop(ctx, entry.Container); err != nil {
+			return err
+		}
+	}
+	lock, err := entry.Place.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	r, err := entry.Place.Load()
+	if err != nil {
+		return err
+	}
+	if r, err = ending.End(ctx, e, entry.Place, r); err != nil {
+		return err
+	}
+	if r.Ended.Kept {
+		if !force {
+			return fmt.Errorf("cannot remove the sandbox %s: %w; `sandbox save %s` saves it, --force throws it away", id, ErrUnsaved, id)
+		}
+		if _, err := ending.Remove(ctx, e, entry.Place, r); err != nil {
+			return err
+		}
+	}
+	return entry.Place.Remove()
+}

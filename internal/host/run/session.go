@@ -1,0 +1,261 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/ending"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/keeper"
+)
+
+// session is one run of one sandbox, from the record to the end.
+type session struct {
+	Options
+	out    Output
+	dir    datadir.Dir
+	place  datadir.Sandbox
+	record datadir.Record
+	engine *engine.Engine
+
+	lock   *datadir.Lock
+	keeper *keeper.Client
+	hold   *keeper.Hold
+
+	began time.Time
+}
+
+// Run runs a sandbox and returns the exit code: the container's, once there was one. An
+// error says that there was none, or that its end could not be learnt.
+func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
+	r, err := o.record()
+	if err != nil {
+		return 0, err
+	}
+	x, err := newSession(ctx, o, r, out)
+	if err != nil {
+		return 0, err
+	}
+	defer x.close()
+	if x.lock, err = claim(ctx, x.place); err != nil {
+		return 0, err
+	}
+	return x.run(ctx, s)
+}
+
+// Save starts what a sandbox that was killed, or could not save everything, has kept on
+// its volumes once more, with a command that does nothing: what is not in S3 yet goes up.
+func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int, error) {
+	dir, err := datadir.Open(o.DataDir)
+	if err != nil {
+		return 0, err
+	}
+	place, err := dir.Sandbox(id)
+	if err != nil {
+		return 0, err
+	}
+	lock, err := place.TryLock()
+	if errors.Is(err, datadir.ErrCaredFor) {
+		return 0, fmt.Errorf("cannot save the sandbox %s: it has not ended; `sandbox stop %s` ends it and saves", id, id)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot save the sandbox %s: %w", id, err)
+	}
+	r, err := place.Load()
+	if err == nil && (r.Ended == nil || !r.Ended.Kept) {
+		err = fmt.Errorf("cannot save the sandbox %s: nothing of it is left to save", id)
+	}
+	if err != nil {
+		lock.Unlock()
+		return 0, err
+	}
+	o.Image, o.Command = r.Image, []string{"true"}
+	old := r.Container
+	r.Fresh, r.Command = false, o.Command
+	x, err := newSession(ctx, o, r, out)
+	if err != nil {
+		lock.Unlock()
+		return 0, err
+	}
+	x.lock = lock
+	defer x.close()
+	// The old container holds the name, and nothing that a new one does not have: its
+	// output is kept, home and state are on the volumes.
+	if old != "" {
+		err := ending.KeepOutput(ctx, x.engine, place, r)
+		if err == nil {
+			err = place.SetLogAside()
+		}
+		if err == nil {
+			err = x.engine.Remove(ctx, old, false)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return x.run(ctx, s)
+}
+
+func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*session, error) {
+	x := &session{Options: o, record: r, out: out, began: time.Now()}
+	var err error
+	if x.dir, err = datadir.Open(o.DataDir); err != nil {
+		return nil, err
+	}
+	if x.place, err = x.dir.Sandbox(r.SandboxID); err != nil {
+		return nil, err
+	}
+	if x.engine, err = engine.Open(ctx); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+func (x *session) close() {
+	if x.hold != nil {
+		x.hold.Release()
+	}
+	if x.keeper != nil {
+		x.keeper.Close()
+	}
+	if x.lock != nil {
+		x.lock.Unlock()
+	}
+	x.engine.Close()
+}
+
+// claim takes the place for a new sandbox. One of the same ID that has left nothing
+// makes room.
+func claim(ctx context.Context, place datadir.Sandbox) (*datadir.Lock, error) {
+	err := place.Make()
+	if errors.Is(err, datadir.ErrExists) {
+		if err = makeRoom(place); err == nil {
+			err = place.Make()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return place.Lock(ctx)
+}
+
+func makeRoom(place datadir.Sandbox) error {
+	lock, err := place.TryLock()
+	if errors.Is(err, datadir.ErrCaredFor) {
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID runs; choose another --sandbox-id", place.ID)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	r, err := place.Load()
+	switch {
+	case err != nil: // what a program that was killed at once has left
+	case r.Ended == nil:
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID is being ended; try again, or choose another --sandbox-id", place.ID)
+	case r.Ended.Kept:
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID has ended with changes that may not be saved; `sandbox save %s` saves them", place.ID, place.ID)
+	}
+	return place.Remove()
+}
+
+// run is the rest: record, keeper, store, container, end.
+func (x *session) run(ctx context.Context, s Streams) (int, error) {
+	spec, err := x.prepare(ctx)
+	if err != nil {
+		return x.undo(err)
+	}
+	// From here on the sandbox is stopped, not dropped, when this program is told to end.
+	signals := catchSignals()
+	defer signals.stop()
+	f, err := x.start(context.WithoutCancel(ctx), spec, s)
+	if err != nil {
+		return x.undo(err)
+	}
+	if ctx.Err() != nil {
+		signals.first() // it came in between
+	}
+	if x.Detach {
+		return x.leave(f, signals)
+	}
+	return x.follow(f, signals)
+}
+
+// prepare makes everything but the container.
+func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
+	none := engine.Spec{}
+	x.record.Engine, x.record.Container, x.record.Ended = x.engine.ID(), "", nil
+	err := x.place.ClearMarks()
+	if err == nil {
+		err = x.place.Save(x.record)
+	}
+	if err != nil {
+		return none, err
+	}
+	image, err := inspectImage(ctx, x.engine, x.record.Image)
+	if err != nil {
+		return none, err
+	}
+	if x.keeper, x.hold, err = keeper.Ensure(ctx, x.dir, x.Keeper); err != nil {
+		return none, err
+	}
+	if err := x.keeper.Serve(ctx, x.record.SandboxID); err != nil {
+		return none, fmt.Errorf("cannot serve the sandbox's storage: %w", err)
+	}
+	holder, err := readLease(ctx, x.place, x.record)
+	if err != nil {
+		return none, err
+	}
+	instance, err := takeover(ctx, x.engine, x.dir, holder)
+	if err != nil {
+		return none, err
+	}
+	if x.record.Fresh {
+		if err := makeVolumes(ctx, x.engine, x.dir, x.record); err != nil {
+			return none, err
+		}
+	}
+	return x.spec(x.dir, x.place, x.record, x.shutdown(image), instance), nil
+}
+
+// undo takes away what was made before an error.
+func (x *session) undo(cause error) (int, error) {
+	ctx, stop := context.WithTimeout(context.Background(), undoWithin)
+	defer stop()
+	var err error
+	if x.record.Container != "" {
+		err = x.engine.Remove(ctx, x.record.Container, true)
+	}
+	if !x.record.Fresh {
+		// The volumes are those of an earlier run, and kept as before.
+		x.record.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: exitCode(cause), Outcome: datadir.NotStarted, Reason: cause.Error(), Kept: true}
+		err = errors.Join(err, x.place.Save(x.record))
+	} else {
+		for _, v := range x.record.Volumes {
+			if err == nil && !errors.Is(cause, errNotOurs) {
+				err = x.engine.RemoveVolume(ctx, v)
+			}
+		}
+		if err == nil {
+			err = x.place.Remove()
+		}
+	}
+	return exitCode(cause), errors.Join(cause, err)
+}
+
+const undoWithin = 30 * time.Second
+
+// exitCode is that of a sandbox that could not be had: as if its container had said it.
+func exitCode(err error) int {
+	if errors.Is(err, ErrStore) {
+		return contract.ExitHydrate
+	}
+	return ExitFailure
+}
+
+// ExitFailure is the exit code of a failure of this program, as docker(1) has it.
+const ExitFailure = 125

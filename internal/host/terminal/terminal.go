@@ -1,0 +1,44 @@
+// Package terminal is the operator's terminal while a container has it.
+package terminal
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// Is says whether f is a terminal.
+func Is(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// Raw hands every key to whoever reads f, until restore is called.
+func Raw(f *os.File) (restore func(), err error) {
+	old, err := term.MakeRaw(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	return func() { term.Restore(int(f.Fd()), old) }, nil
+}
+
+// Sizes calls set with the size of f, once now and then whenever it changes, until
+// ctx is done. A size of nothing is not one: pipes and new ptys say so.
+func Sizes(ctx context.Context, f *os.File, set func(width, height int)) {
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGWINCH)
+	defer signal.Stop(changed)
+	for {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			set(w, h)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
