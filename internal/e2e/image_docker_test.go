@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,6 +83,30 @@ func idle(t *testing.T, ref string, options ...string) string {
 	id := engineOK(t, append(append([]string{"run", "--detach"}, options...), ref)...)
 	t.Cleanup(func() { afterwards(t, "rm", "--force", "--volumes", id) })
 	return id
+}
+
+// ready returns when the sandbox has said that it is.
+func ready(t *testing.T, id string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	logs := exec.CommandContext(ctx, "docker", "logs", "--follow", id)
+	out, err := logs.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := logs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var seen []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if seen = append(seen, lines.Text()); strings.Contains(lines.Text(), `"event":"ready"`) {
+			stop()
+			_ = logs.Wait() // killed by stop
+			return
+		}
+	}
+	t.Fatalf("the sandbox ended before it was ready:\n%s", strings.Join(seen, "\n"))
 }
 
 // afterwards runs the docker program in a cleanup, when the test's context has ended.

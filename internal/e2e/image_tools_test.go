@@ -178,6 +178,7 @@ func TestImageDoors(t *testing.T) {
 		}
 
 		box := idle(t, ref)
+		ready(t, box)
 		for _, name := range []string{"healthcheck.sh", "hot-sync.sh", "cold-mount.sh"} {
 			// What they do is the binary's own; that they reach it is what is asked here.
 			own := map[string]string{"healthcheck.sh": "healthcheck", "hot-sync.sh": "checkpoint", "cold-mount.sh": "cold"}[name]
