@@ -1,7 +1,7 @@
 // Command sandbox-init is PID 1 of a sandbox, and the storage process beside it.
 //
 //	sandbox-init [--] [COMMAND ARG...]   supervise COMMAND; without one, an idle sandbox
-//	sandbox-init status|healthcheck|checkpoint|version
+//	sandbox-init status|healthcheck|checkpoint|stop|version
 //
 // The image's ENTRYPOINT ends in "--", so that a command may have any name.
 package main
@@ -42,6 +42,8 @@ func run(args []string) int {
 		return control.HealthcheckCommand(args[1:])
 	case "checkpoint":
 		return control.CheckpointCommand(args[1:])
+	case "stop":
+		return control.StopCommand(args[1:])
 	case "storage":
 		return storage.Main(args[1:])
 	case process.ForegroundRole:
@@ -60,6 +62,7 @@ const usage = `Usage:
   sandbox-init status [--json]         what the sandbox and its storage are doing
   sandbox-init healthcheck             exit 0 while the sandbox is ready and can save
   sandbox-init checkpoint              save what is on disk now, and wait for it
+  sandbox-init stop                    begin the graceful stop
   sandbox-init version                 print the version
 
 Configured by environment variables and /opt/sandbox/config/sandbox.conf.

@@ -1,2 +1,2 @@
 #!/bin/sh
-kill -s TERM 1
+exec /usr/local/bin/sandbox-init stop "$@"

@@ -1,0 +1,31 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// StopCommand is `sandbox-init stop`: it begins the graceful stop, as SIGTERM from outside
+// does, and returns at once. It exits 0 when the sandbox has been told.
+func StopCommand(args []string) int { return here().stop(args, syscall.Kill) }
+
+func (c call) stop(args []string, kill func(pid int, sig syscall.Signal) error) int {
+	flags := c.flags("stop", "Begins the graceful stop of this sandbox, and returns at once.")
+	if code, stop := parse(flags, args); stop {
+		return code
+	}
+	state, err := ReadState(c.runDir)
+	if err != nil {
+		return c.fail(err)
+	}
+	switch err := kill(state.PID, syscall.SIGTERM); {
+	case err == nil:
+		return 0
+	case errors.Is(err, syscall.EPERM):
+		return c.fail(errors.New("cannot stop the sandbox: it was started as root, and only root and whoever started it may; " +
+			"the agent ends it by ending its command"))
+	default:
+		return c.fail(fmt.Errorf("cannot stop the sandbox: process %d: %w", state.PID, err))
+	}
+}
