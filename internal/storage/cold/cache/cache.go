@@ -71,8 +71,9 @@ type Cache struct {
 	used    int64 // bytes of clean and dirty content, reservations included
 	dirty   int64 // of these, dirty
 	clean   map[ID]*File
-	lru     list.List     // of *chunk, most recently used first
-	changed chan struct{} // closed and replaced whenever bytes became free or evictable
+	dirtied map[string]*File // by name
+	lru     list.List        // of *chunk, most recently used first
+	changed chan struct{}    // closed and replaced whenever bytes became free or evictable
 }
 
 // Open takes hold of a cache directory. ErrInUse when another process has it.
@@ -80,7 +81,7 @@ func Open(o Options) (*Cache, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{dir: o.Dir, max: o.Max, log: o.Log, clean: map[ID]*File{}, changed: make(chan struct{})}
+	c := &Cache{dir: o.Dir, max: o.Max, log: o.Log, clean: map[ID]*File{}, dirtied: map[string]*File{}, changed: make(chan struct{})}
 	for _, d := range []string{"clean", "partial", "dirty", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make the cold path's cache: %w", err)

@@ -155,11 +155,17 @@ func randomOperations(t *testing.T, seed uint64) {
 				}
 			}
 		case op < 95: // closed and opened again
-			if dirty || snap != nil {
+			if snap != nil {
 				continue
 			}
+			name := f.name
 			f.Return()
-			if f, err = c.Checkout(id, int64(len(base))); err != nil {
+			if dirty {
+				f, err = c.OpenDirty(name)
+			} else {
+				f, err = c.Checkout(id, int64(len(base)))
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 		default: // killed

@@ -80,8 +80,17 @@ func (f *File) dropMapOf(name string) {
 	os.Remove(f.c.dirtyName(name) + mapSuffix)
 }
 
-// OpenDirty takes up dirty content that an earlier process left.
+// OpenDirty takes up dirty content that was given back, or that an earlier process left.
 func (c *Cache) OpenDirty(name string) (*File, error) {
+	c.mu.Lock()
+	f := c.dirtied[name]
+	if f != nil {
+		f.held = true
+	}
+	c.mu.Unlock()
+	if f != nil {
+		return f, f.reopen()
+	}
 	fd, err := os.OpenFile(c.dirtyName(name), os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot take up cached content: %w", err)
@@ -91,7 +100,7 @@ func (c *Cache) OpenDirty(name string) (*File, error) {
 		fd.Close()
 		return nil, fmt.Errorf("cannot take up cached content: %w", err)
 	}
-	f := &File{c: c, dirty: true, name: name, held: true}
+	f = &File{c: c, dirty: true, name: name, held: true}
 	f.size.Store(info.Size())
 	f.fd.Store(fd)
 	if err := f.readMap(); err != nil {
@@ -99,7 +108,28 @@ func (c *Cache) OpenDirty(name string) (*File, error) {
 		return nil, err
 	}
 	f.account(0)
+	c.mu.Lock()
+	c.dirtied[name] = f
+	c.mu.Unlock()
 	return f, nil
+}
+
+// reopen opens again what Return closed.
+func (f *File) reopen() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fd.Load() != nil {
+		return nil
+	}
+	fd, err := os.OpenFile(f.path(), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cannot take up cached content: %w", err)
+	}
+	f.fd.Store(fd)
+	if !f.whole.Load() {
+		f.mapFD, err = os.OpenFile(f.path()+mapSuffix, os.O_RDWR, 0)
+	}
+	return err
 }
 
 // readMap takes up the map of a dirty file; without one nothing is missing.

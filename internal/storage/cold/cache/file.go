@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -144,6 +145,9 @@ func (c *Cache) Create(name string) (*File, error) {
 		return nil, full(err)
 	}
 	f.fd.Store(fd)
+	c.mu.Lock()
+	c.dirtied[name] = f
+	c.mu.Unlock()
 	return f, nil
 }
 
@@ -203,6 +207,7 @@ func (f *File) Discard() {
 	c.used -= f.bytes
 	c.dirty -= f.bytes
 	f.bytes, f.held = 0, false
+	delete(c.dirtied, f.name)
 	c.notify()
 	c.mu.Unlock()
 }
@@ -268,4 +273,14 @@ func full(err error) error {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	}
 	return err
+}
+
+// Modified is when the content on disk was changed last.
+func (f *File) Modified() time.Time {
+	if fd := f.fd.Load(); fd != nil {
+		if info, err := fd.Stat(); err == nil {
+			return info.ModTime()
+		}
+	}
+	return time.Now()
 }

@@ -37,6 +37,7 @@ func (f *File) BeginDirty(name string) error {
 	}
 	f.uncount()
 	f.dirty, f.name, f.id = true, name, ID{}
+	c.dirtied[name] = f
 	c.mu.Unlock()
 	f.account(0)
 	return nil
@@ -75,6 +76,7 @@ func (f *File) MarkClean(id ID) error {
 	} else if err := rename(f.path(), c.pathOf(id, private, true)); err != nil {
 		return full(err)
 	}
+	delete(c.dirtied, f.name)
 	f.dirty, f.id, f.name = false, id, private
 	c.used -= n
 	c.dirty -= n

@@ -48,6 +48,9 @@ type Entry struct {
 	Source Source // also while Data is not whole
 	Target string // of a symbolic link
 
+	// Mode or Mtime were never seen: they are what a listing lets one assume.
+	ModeGuessed, MtimeGuessed bool
+
 	// Synced says that the content has been synced to the disk since its last change.
 	Synced bool
 }
@@ -66,7 +69,7 @@ func (e *Entry) encode(b []byte) []byte {
 	b = append(b, byte(e.Kind))
 	b = binary.AppendUvarint(b, uint64(e.Mode))
 	b = binary.AppendVarint(b, e.Mtime)
-	b = append(b, flag(e.Live, 1)|flag(e.Synced, 2))
+	b = append(b, flag(e.Live, 1)|flag(e.Synced, 2)|flag(e.ModeGuessed, 4)|flag(e.MtimeGuessed, 8))
 	b = str(b, e.Data)
 	b = str(b, e.Source.Path)
 	b = e.Source.Version.encode(b)
@@ -143,7 +146,7 @@ func decode(b []byte) (Entry, error) {
 	e.Mode = uint32(r.uvarint())
 	e.Mtime = r.varint()
 	flags := r.uvarint()
-	e.Live, e.Synced = flags&1 != 0, flags&2 != 0
+	e.Live, e.Synced, e.ModeGuessed, e.MtimeGuessed = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
 	e.Data = r.str()
 	e.Source.Path = r.str()
 	e.Source.Version = r.version()

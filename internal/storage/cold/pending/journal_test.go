@@ -24,6 +24,7 @@ func entry(r *rand.Rand) Entry {
 		Path: "p" + text(), Seq: r.Uint64(), Since: r.Int64(), Base: version(), UploadID: text(),
 		Kind: Kind(r.IntN(4)), Mode: r.Uint32(), Mtime: -r.Int64(), Live: r.IntN(2) == 0, Data: text(),
 		Source: Source{text(), version()}, Target: text(), Synced: r.IntN(2) == 0,
+		ModeGuessed: r.IntN(2) == 0, MtimeGuessed: r.IntN(2) == 0,
 	}
 	for range r.IntN(3) {
 		e.Writes = append(e.Writes, "w"+text())

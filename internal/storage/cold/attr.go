@@ -1,0 +1,79 @@
+package cold
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// attrChange is what setattr is asked for; nil means not.
+type attrChange struct {
+	mode         *uint32
+	uid, gid     *uint32
+	size         *int64
+	atime, mtime *int64
+}
+
+// setattr changes attributes. The owner is always the agent: another one cannot be kept.
+func (fs *FS) setattr(ctx context.Context, n *node, ch attrChange) error {
+	if ch.uid != nil && *ch.uid != contract.AgentUID || ch.gid != nil && *ch.gid != contract.AgentGID {
+		return syscall.EPERM
+	}
+	if ch.size != nil {
+		if err := fs.truncate(ctx, n, *ch.size); err != nil {
+			return err
+		}
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	now := time.Now()
+	if ch.atime != nil {
+		n.atime = *ch.atime
+		n.ctime = now.UnixNano()
+	}
+	if ch.mode == nil && ch.mtime == nil {
+		if ch.uid != nil || ch.gid != nil {
+			n.ctime = now.UnixNano()
+		}
+		return nil
+	}
+	was := *n
+	t := fs.begin()
+	if ch.mode != nil {
+		n.mode, n.modeKnown = *ch.mode&permMask, true
+	}
+	if ch.mtime != nil {
+		n.mtime, n.mtimeKnown, n.live = *ch.mtime, true, false
+	}
+	n.changed(now)
+	t.undo(func() {
+		n.mode, n.modeKnown, n.mtime, n.mtimeKnown = was.mode, was.modeKnown, was.mtime, was.mtimeKnown
+		n.live, n.gen, n.ctime = was.live, was.gen, was.ctime
+	})
+	if n != fs.root && n.parent != nil {
+		t.want(n.slotPath(), n, n.remote)
+	}
+	return t.commit()
+}
+
+// truncate makes a file shorter or longer.
+func (fs *FS) truncate(ctx context.Context, n *node, size int64) error {
+	if n.kind != pending.File {
+		return syscall.EINVAL
+	}
+	if size > maxFile {
+		return syscall.EFBIG
+	}
+	c, err := fs.beginWrite(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer fs.endWrite(n, c)
+	return fs.withSpace(ctx, n, func() error { return c.file.Truncate(size) })
+}
+
+// maxFile is the largest object that S3 stores, in bytes.
+const maxFile = 5 << 40

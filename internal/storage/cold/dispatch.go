@@ -1,0 +1,211 @@
+package cold
+
+import (
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+const (
+	// jobs is how many requests that write run at a time. Small objects are bound by the
+	// latency of each; large ones go in parts, several of them at a time by themselves.
+	jobs = 16
+
+	// openRest and openMost are when a file goes up that is kept open for writing: once it
+	// has been left alone for the first, and at the latest the second after its change.
+	openRest = 5 * time.Second
+	openMost = 30 * time.Second
+
+	// retryFirst and retryMost bound the pause after a failure; what will not pass by
+	// itself waits the longest at once.
+	retryFirst = time.Second
+	retryMost  = time.Minute
+)
+
+// wake has the dispatcher look again.
+func (fs *FS) wake() {
+	select {
+	case fs.awake <- struct{}{}:
+	default:
+	}
+}
+
+// progressed tells those who wait for slots to go.
+func (fs *FS) progressed() { // with mu
+	close(fs.progress)
+	fs.progress = make(chan struct{})
+}
+
+// dueAt is when a slot may be worked on.
+func (fs *FS) dueAt(s *slot, now time.Time) time.Time {
+	switch {
+	case s.failures > 0:
+		if s.final {
+			return now.Add(retryMost)
+		}
+		return now.Add(min(retryMost, retryFirst<<min(s.failures-1, 10)))
+	case s.deletion() || fs.hurry > 0:
+		return now
+	}
+	return fs.rested(s, now)
+}
+
+// rested is when a node has been left alone for long enough.
+func (fs *FS) rested(s *slot, now time.Time) time.Time {
+	n := s.node
+	last := time.Unix(0, n.ctime)
+	if last.After(now) {
+		last = now
+	}
+	if n.kind == pending.File && n.writers > 0 {
+		at := last.Add(openRest)
+		if most := s.since.Add(openMost); at.After(most) {
+			at = most
+		}
+		return at
+	}
+	return last.Add(fs.quiet)
+}
+
+// dispatch hands slots to workers until the FS is closed.
+func (fs *FS) dispatch() {
+	defer fs.wg.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		fs.mu.Lock()
+		next := fs.assign(time.Now())
+		fs.mu.Unlock()
+		timer.Reset(next)
+		select {
+		case <-fs.awake:
+		case <-timer.C:
+		case <-fs.ctx.Done():
+			return
+		}
+	}
+}
+
+// assign starts what may run and says how long nothing else will be due.
+func (fs *FS) assign(now time.Time) time.Duration {
+	for fs.working < jobs && fs.ctx.Err() == nil {
+		if s := fs.deletes.min(); s != nil && fs.changesBefore(s) == nil {
+			fs.deletes.remove(s)
+			fs.runUnlessBlocked(s)
+			continue
+		}
+		s := fs.ready.min()
+		if s == nil {
+			return time.Hour
+		}
+		if wait := s.due.Sub(now); wait > 0 {
+			return wait
+		}
+		fs.ready.remove(s)
+		if s.deletion() {
+			fs.deletes.set(s)
+			continue
+		}
+		if at := fs.rested(s, now); fs.hurry == 0 && s.failures == 0 && at.After(now) {
+			s.due = at // it was written to since it was queued
+			fs.ready.set(s)
+			continue
+		}
+		fs.runUnlessBlocked(s)
+	}
+	return time.Hour // a worker that ends wakes us
+}
+
+// changesBefore is the oldest change that is not in S3 and came before a deletion.
+func (fs *FS) changesBefore(s *slot) *slot {
+	if u := fs.uploads.min(); u != nil && u.seq < s.seq {
+		return u
+	}
+	return nil
+}
+
+func (fs *FS) runUnlessBlocked(s *slot) {
+	if fs.blocked(s) {
+		s.blocked = true
+		fs.waiting[s] = struct{}{}
+		fs.unblock(s)
+		return
+	}
+	s.running = true
+	fs.working++
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		fs.process(s)
+		fs.mu.Lock()
+		fs.working--
+		fs.recheck()
+		fs.progressed()
+		fs.mu.Unlock()
+		fs.wake()
+	}()
+}
+
+// recheck gives every slot that was blocked another chance.
+func (fs *FS) recheck() { // with mu
+	if len(fs.waiting) == 0 {
+		return
+	}
+	for s := range fs.waiting {
+		delete(fs.waiting, s)
+		if s.blocked && fs.slots[s.path] == s {
+			s.blocked = false
+			fs.ready.set(s)
+		}
+	}
+	fs.wake()
+}
+
+// blocked says that something else has to happen first.
+func (fs *FS) blocked(s *slot) bool {
+	for n := range fs.origins[s.path] {
+		if n != s.node {
+			return true // its content is only there
+		}
+	}
+	if s.deletion() || len(fs.deleting) == 0 && len(fs.slots) == 1 {
+		return false
+	}
+	// A store whose keys are files cannot have "a" and "a/b": what is in the way goes first.
+	p := strings.TrimSuffix(s.path, "/")
+	if p != s.path && fs.beingDeleted(p) {
+		return true
+	}
+	if p == s.path && (fs.beingDeleted(p+"/") || fs.deleting[p+"/"] > 0) {
+		return true
+	}
+	for i := strings.LastIndexByte(p, '/'); i > 0; i = strings.LastIndexByte(p[:i], '/') {
+		if fs.beingDeleted(p[:i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (fs *FS) beingDeleted(path string) bool {
+	s := fs.slots[path]
+	return s != nil && s.deletion()
+}
+
+// unblock brings here what keeps a slot from running when waiting for it would be waiting in a
+// circle (two files that swap their names), or for ever (a file that was removed and is open).
+func (fs *FS) unblock(s *slot) {
+	for n := range fs.origins[s.path] {
+		if n == s.node {
+			continue
+		}
+		if n.parent == nil {
+			fs.localize(n)
+			continue
+		}
+		if t := fs.slots[n.slotPath()]; t == nil || t != s && fs.blocked(t) {
+			fs.localize(n)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// finish takes an attempt's outcome into the tree. The slot goes when S3 has what the tree wants;
+// else it is queued again, with what is known now of S3.
+func (fs *FS) finish(j *job, o outcome) { // with mu
+	s := j.slot
+	s.running, s.cancel = false, nil
+	fs.ops++
+	var err error
+	switch {
+	case o.conflict:
+		err = fs.yield(j, o.object)
+	case o.vanished:
+		err = fs.vanished(j, o.err)
+	case o.rebase:
+		err = fs.rebase(j, versionOf(o.object, o.object.Size))
+	case o.err != nil:
+		fs.failed(j, o.err)
+	default:
+		err = fs.stored(j, versionOf(o.object, j.size))
+	}
+	if err != nil { // of the journal: S3 is right, and what we know of it is not on disk yet
+		fs.failed(j, err)
+	}
+}
+
+// stored: S3 has what the attempt sent.
+func (fs *FS) stored(j *job, v version) error {
+	s, n := j.slot, j.node
+	t := fs.begin()
+	s = t.touch(j.path)
+	s.base, s.writes, s.uploadID = v, nil, ""
+	fs.noteWritten(j)
+	if n == nil {
+		if s.gen == j.slotGen {
+			t.forget(j.path)
+		} else { // made again meanwhile
+			fs.seq++
+			s.seq = fs.seq
+		}
+		return t.commit()
+	}
+	n.touched = fs.ops
+	if s.node != n || s.gen != j.slotGen {
+		// It was renamed, removed or replaced: its new slot, if any, sends it again.
+		return t.commit()
+	}
+	// A write that is under way has marked neither yet; see FS.write.
+	sameData := n.dataGen == j.dataGen && n.writing == 0
+	same := n.gen == j.gen && sameData
+	data := n.data
+	if sameData {
+		n.data, n.live = "", false
+		n.remote = v
+		fs.setOrigin(n, "")
+	}
+	n.remote.Modified = v.Modified
+	n.checked = time.Now()
+	if same {
+		t.forget(j.path)
+		n.ctime = max(n.ctime, v.Modified*1e9)
+	} else {
+		fs.seq++
+		s.seq, s.since = fs.seq, t.now
+	}
+	if err := t.commit(); err != nil {
+		n.data = data
+		return err
+	}
+	// The journal speaks no longer of the dirty name when that goes.
+	if sameData && data != "" {
+		fs.markClean(n, j, v)
+	} else if sameData && n.content != nil {
+		n.content.moved(j.key, v)
+	}
+	if same {
+		fs.index.put(n)
+	}
+	return nil
+}
+
+// markClean gives content that S3 has to the cache, to keep or to drop.
+func (fs *FS) markClean(n *node, j *job, v version) {
+	c := n.content
+	c.moved(j.key, v)
+	if err := c.file.MarkClean(cache.VersionID(j.key, v.ETag, v.Size)); err != nil {
+		fs.log.Warn("cached content could not be kept", "event", "cold_cache_clean", "error", err)
+	}
+}
+
+// noteWritten keeps a listing that began before the write from undoing it.
+func (fs *FS) noteWritten(j *job) {
+	parent, name, missing := fs.lookupParent(j.path)
+	switch {
+	case j.node != nil:
+		if parent != nil {
+			delete(parent.dir.gone, name)
+		}
+	case parent == nil:
+		if fs.listings > 0 {
+			fs.goneDirs[missing] = fs.ops
+		}
+	default:
+		if parent.dir.gone == nil {
+			parent.dir.gone = map[string]uint64{}
+		}
+		parent.dir.gone[name] = fs.ops
+		if strings.HasSuffix(j.path, "/") && fs.listings > 0 {
+			fs.goneDirs[strings.TrimSuffix(j.path, "/")] = fs.ops
+		}
+	}
+}
+
+// lookupParent finds the directory and the name of a slot's path in the tree as it is. When
+// that directory is there no more, missing is the uppermost that is not.
+func (fs *FS) lookupParent(path string) (parent *node, name, missing string) {
+	n, rest := fs.root, strings.TrimSuffix(path, "/")
+	for {
+		name, below, more := strings.Cut(rest, "/")
+		if !more {
+			return n, name, ""
+		}
+		c := n.dir.child(name)
+		if c == nil || c.dir == nil {
+			return nil, "", join(n.path(), name)
+		}
+		n, rest = c, below
+	}
+}
+
+// rebase: S3 has another version than was believed, and it may be replaced.
+func (fs *FS) rebase(j *job, v version) error {
+	t := fs.begin()
+	s := t.touch(j.path)
+	s.base = v
+	if j.node != nil && j.node.isDir() && v.ETag != "" && s.node == j.node {
+		j.node.remote = v
+	}
+	return t.commit()
+}
+
+// failed: the attempt has to be made again.
+func (fs *FS) failed(j *job, err error) {
+	s := j.slot
+	if fs.slots[j.path] != s {
+		return
+	}
+	again := errors.Is(err, errChanged) || errors.Is(err, cache.ErrSnapshot) || errors.Is(err, objectstore.ErrChecksum) ||
+		errors.Is(err, context.Canceled) && fs.ctx.Err() == nil
+	if !again {
+		s.failures++
+		first := s.err == nil
+		s.err, s.final = err, lasting(err)
+		level := fs.log.Info
+		if s.final && first {
+			level = fs.log.Warn
+		}
+		level("a change of the cold path is not in S3 yet", "event", "cold_pending", "path", j.path, "error", err, "failures", s.failures)
+	}
+	if s.final {
+		fs.uploads.remove(s) // it does not hold deletions back
+	}
+	s.due = fs.dueAt(s, time.Now())
+	fs.ready.set(s)
+}
+
+// lasting says that an error does not pass by itself.
+func lasting(err error) bool {
+	for _, e := range []error{
+		objectstore.ErrAccessDenied, objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrBadCredentials,
+		objectstore.ErrExpiredCredentials, objectstore.ErrTooLarge, objectstore.ErrInvalid, objectstore.ErrUnsupported,
+		objectstore.ErrEndpoint, lease.ErrLost,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// yield: somebody else wrote the key. Theirs keeps it; ours gets another name beside it.
+func (fs *FS) yield(j *job, theirs objectstore.Object) error {
+	t := fs.begin()
+	s := t.touch(j.path)
+	n := j.node
+	if n == nil || s.node != n {
+		if s.node == nil { // a deletion: theirs stays
+			t.forget(j.path)
+			parent, _, _ := fs.lookupParent(j.path)
+			fs.expire(parent)
+			fs.log.Info("a file was changed in S3 while it was deleted here; theirs stays", "event", "cold_conflict", "path", j.path)
+		} else {
+			s.base = versionOf(theirs, theirs.Size)
+		}
+		return t.commit()
+	}
+	parent, name := n.parent, n.name
+	dirPath := strings.TrimSuffix(j.path, name)
+	ours, at := "", time.Now()
+	for {
+		ours = conflict.Name(name, fs.cfg.SandboxID, at)
+		if parent.dir.child(ours) == nil && fs.slots[dirPath+ours] == nil {
+			break
+		}
+		at = at.Add(time.Millisecond)
+	}
+	if !n.dirty() && n.origin == "" {
+		// Only its attributes were changed, and theirs has its own.
+		t.forget(j.path)
+		fs.detach(n)
+		t.undo(func() { fs.attach(parent, name, n) })
+	} else {
+		t.forget(j.path)
+		fs.detach(n)
+		fs.attach(parent, ours, n)
+		t.want(dirPath+ours, n, version{})
+		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
+		fs.log.Warn("somebody else changed a file in S3 that was changed here; ours is kept under another name",
+			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)
+	}
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.conflicts++
+	fs.expire(parent)
+	fs.notifyEntry(parent, name)
+	fs.notifyEntry(parent, ours)
+	return nil
+}
+
+// vanished: a renamed file's content was still to be copied, and somebody else changed or
+// removed it. What was read of it may be here.
+func (fs *FS) vanished(j *job, why error) error {
+	n := j.node
+	if n.content != nil && n.content.file.Whole() {
+		fs.localize(n)
+		fs.failed(j, errChanged)
+		return nil
+	}
+	fs.log.Warn("a file that was renamed or had its attributes changed here was replaced or removed in S3 before that could be done there; it is as it is in S3",
+		"event", "cold_conflict", "path", j.path, "error", why)
+	t := fs.begin()
+	t.forget(j.path)
+	parent, name := n.parent, n.name
+	if parent != nil && j.slot.node == n {
+		fs.detach(n)
+		t.undo(func() { fs.attach(parent, name, n) })
+	}
+	if err := t.commit(); err != nil {
+		return err
+	}
+	n.stale = true
+	fs.setOrigin(n, "")
+	fs.conflicts++
+	fs.expire(parent)
+	if parent != nil {
+		fs.notifyEntry(parent, name)
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+package cold
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// handle is an open file.
+type handle struct {
+	fs    *FS
+	node  *node
+	c     *content
+	write bool
+
+	mu  sync.Mutex
+	cur cursor
+}
+
+func newDataName() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// open opens a file. ESTALE when somebody replaced its object: the kernel looks the name up
+// again then, and opens what is there now.
+func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
+	fs.mu.Lock()
+	if n.kind != pending.File {
+		fs.mu.Unlock()
+		return nil, syscall.EINVAL
+	}
+	if n.stale {
+		fs.mu.Unlock()
+		return nil, syscall.ESTALE
+	}
+	c, err := fs.acquire(n)
+	if err != nil {
+		fs.mu.Unlock()
+		return nil, err
+	}
+	n.opens++
+	if write {
+		n.writers++
+	}
+	// What a listing calls a small file may be a link: its metadata comes with its content.
+	unknown := !n.modeKnown && !n.dirty() && n.size > 0 && n.size <= maxTarget
+	fs.mu.Unlock()
+	h := &handle{fs: fs, node: n, c: c, write: write}
+	if unknown {
+		err = c.fill(ctx, 0, n.size)
+		fs.mu.Lock()
+		stale := n.stale
+		fs.mu.Unlock()
+		if stale {
+			h.close()
+			return nil, syscall.ESTALE
+		}
+		if err != nil && !away(err) && !errors.Is(err, cache.ErrFull) {
+			h.close()
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+// close ends a handle.
+func (h *handle) close() {
+	fs, n := h.fs, h.node
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n.opens--
+	if h.write {
+		n.writers--
+		fs.requeue(n)
+	}
+	if n.opens == 0 && n.parent == nil {
+		fs.setOrigin(n, "")
+	}
+	h.c.release()
+}
+
+// requeue has a node's slot judged anew: it is open for writing no longer. With mu.
+func (fs *FS) requeue(n *node) {
+	if n.parent == nil {
+		return
+	}
+	if s := fs.slots[n.slotPath()]; s != nil && s.node == n && s.inReady > 0 && s.failures == 0 {
+		s.due = fs.dueAt(s, time.Now())
+		fs.ready.set(s)
+		fs.wake()
+	}
+}
+
+// read pins a range of a file's content, fetching what is missing and reading ahead. When the
+// cache has no room for it the bytes are in direct instead.
+func (h *handle) read(ctx context.Context, off int64, n int) (p cache.Pinned, direct []byte, err error) {
+	h.mu.Lock()
+	ahead := h.cur.advance(off, off+int64(n), h.fs.aheadLimit())
+	h.mu.Unlock()
+	if ahead > off+int64(n) {
+		h.c.expect(off, ahead)
+	}
+	for {
+		p, lack, ok := h.c.file.Pin(off, n)
+		if ok {
+			return p, nil, nil
+		}
+		err := h.c.await(ctx, lack.Off)
+		if errors.Is(err, cache.ErrFull) {
+			direct, err = h.readPast(ctx, off, n)
+			return p, direct, err
+		}
+		if err != nil {
+			return p, nil, err
+		}
+	}
+}
+
+// readPast reads a clean file past the cache, which is full of what is not in S3 yet.
+func (h *handle) readPast(ctx context.Context, off int64, n int) ([]byte, error) {
+	fs := h.fs
+	h.c.mu.Lock()
+	key, etag, size := h.c.key, h.c.etag, h.c.size
+	h.c.mu.Unlock()
+	if h.c.file.Dirty() {
+		return nil, cache.ErrFull
+	}
+	n = int(min(int64(n), size-off))
+	if n <= 0 {
+		return []byte{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, fs.patience)
+	defer cancel()
+	rd, err := fs.store.Get(ctx, key, objectstore.GetOptions{IfMatch: etag, Offset: off, Length: int64(n)})
+	if err != nil {
+		return nil, err
+	}
+	defer rd.Close()
+	b := make([]byte, n)
+	for got := 0; got < n; {
+		m, err := rd.Read(b[got:])
+		if got += m; err != nil && got < n {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// aheadLimit bounds read-ahead by what the cache can hold.
+func (fs *FS) aheadLimit() int64 {
+	_, dirty, limit := fs.cache.Used()
+	return max(0, min(maxAhead, (limit-dirty)/4))
+}
+
+// beginWrite makes a file's content its own, before the first byte of it changes, and keeps a job
+// that is under way from taking it for what it sent.
+func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
+	var c *content
+	err := fs.withSpace(ctx, n, func() error {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		if n.stale {
+			return syscall.ESTALE
+		}
+		var err error
+		if c, err = fs.acquire(n); err != nil {
+			return err
+		}
+		if err = fs.beginDirty(n); err != nil {
+			c.release()
+			return err
+		}
+		n.writing++
+		n.dataGen++
+		return nil
+	})
+	return c, err
+}
+
+// endWrite notes what a write has changed.
+func (fs *FS) endWrite(n *node, c *content) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	now := time.Now()
+	n.writing--
+	n.dataGen++
+	n.size = c.file.Size()
+	n.mtime, n.mtimeKnown = now.UnixNano(), true
+	n.changed(now)
+	c.release()
+}
+
+// beginDirty makes content dirty that is clean, and has the journal know that it changes. With mu
+// and with the content in use.
+func (fs *FS) beginDirty(n *node) error {
+	if n.dirty() && n.live && !n.synced {
+		return nil
+	}
+	was := *n
+	restore := func() { n.data, n.live, n.synced = was.data, was.live, was.synced }
+	if !n.dirty() {
+		n.data = newDataName()
+	}
+	n.live, n.synced = true, false
+	if n.parent != nil {
+		// The journal first: it may speak of a file that is not there (then nothing was
+		// written), but no content may be there of which it does not speak.
+		t := fs.begin()
+		t.undo(restore)
+		t.want(n.slotPath(), n, n.remote)
+		if err := t.commit(); err != nil {
+			return err
+		}
+	}
+	if was.dirty() {
+		return nil
+	}
+	if err := n.content.file.BeginDirty(n.data); err != nil {
+		restore()
+		return err
+	}
+	return nil
+}
+
+// write writes to a file.
+func (h *handle) writeAt(ctx context.Context, b []byte, off int64) (int, error) {
+	fs, n := h.fs, h.node
+	if off+int64(len(b)) > maxFile {
+		return 0, syscall.EFBIG
+	}
+	c, err := fs.beginWrite(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	defer fs.endWrite(n, c)
+	done := 0
+	err = fs.withSpace(ctx, n, func() error {
+		m, err := c.file.WriteAt(b[done:], off+int64(done))
+		for errors.Is(err, cache.ErrMissing) {
+			// A block that is changed in part has to be whole first.
+			if err = fs.fillEdges(ctx, c, off+int64(done), off+int64(len(b))); err == nil {
+				m, err = c.file.WriteAt(b[done:], off+int64(done))
+			}
+		}
+		done += m
+		if err == nil && done < len(b) {
+			err = cache.ErrFull
+		}
+		return err
+	})
+	if done > 0 {
+		return done, nil
+	}
+	return 0, err
+}
+
+// fillEdges brings the blocks in which a write begins and ends.
+func (fs *FS) fillEdges(ctx context.Context, c *content, off, end int64) error {
+	for _, at := range []int64{off, end - 1} {
+		if at < c.file.Size() {
+			if err := c.await(ctx, at-at%cache.BlockSize); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flush ends a series of writes: close(2) reports its error. All of the content is in the cache
+// when it returns without one.
+func (h *handle) flush(ctx context.Context) error {
+	fs, n := h.fs, h.node
+	fs.mu.Lock()
+	idle := !n.dirty() || !n.live
+	fs.mu.Unlock()
+	if idle || !h.write {
+		return nil
+	}
+	if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.settleData(n, n.synced)
+}
+
+// fsync returns when the content is on the local disk, and with it the journal's word of it. It
+// is on its way to S3 then.
+func (h *handle) fsync(ctx context.Context) error {
+	fs, n := h.fs, h.node
+	fs.mu.Lock()
+	dirty := n.dirty()
+	fs.mu.Unlock()
+	if dirty {
+		if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
+			return err
+		}
+		fs.mu.Lock()
+		gen := n.dataGen
+		fs.mu.Unlock()
+		if err := h.c.file.Sync(); err != nil {
+			return err
+		}
+		fs.mu.Lock()
+		var err error
+		if n.dataGen == gen {
+			err = fs.settleData(n, true)
+		}
+		fs.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return fs.journal.Sync()
+}
+
+// settleData has the journal know a file's mtime as it is now. With mu.
+func (fs *FS) settleData(n *node, synced bool) error {
+	if n.parent == nil || !n.dirty() || n.writing > 0 {
+		return nil
+	}
+	live, was := n.live, n.synced
+	t := fs.begin()
+	n.live, n.synced = false, synced
+	t.undo(func() { n.live, n.synced = live, was })
+	t.want(n.slotPath(), n, n.remote)
+	return t.commit()
+}

@@ -1,0 +1,425 @@
+package cold
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// job is one attempt to bring a slot's key to where the tree wants it: the slot and its node as
+// they were when it began.
+type job struct {
+	slot *slot
+	path string
+	key  string
+	base version
+
+	node    *node // nil: a deletion
+	slotGen uint64
+	gen     uint64
+	dataGen uint64
+
+	id   string   // of this write; sent with it
+	ids  []string // of this write and those before it
+	meta map[string]string
+
+	body     io.ReaderAt
+	size     int64
+	snapshot *cache.Snapshot
+	uploadID string
+
+	copyFrom string // the key to copy; empty: the body goes up
+	copyETag string
+}
+
+// outcome is what an attempt found.
+type outcome struct {
+	object objectstore.Object // what S3 has at the key now; no ETag: nothing
+	err    error
+
+	conflict bool // somebody else wrote the key: theirs stays
+	vanished bool // the content was only in S3, and is not there any more
+	rebase   bool // S3 has something else than was believed, and it may be replaced
+}
+
+// process makes one attempt.
+func (fs *FS) process(s *slot) {
+	ctx, cancel := context.WithCancel(fs.ctx)
+	defer cancel()
+	fs.mu.Lock()
+	j := &job{slot: s, path: s.path, base: s.base, node: s.node, slotGen: s.gen}
+	s.cancel = cancel
+	var o outcome
+	var c *content
+	if j.node != nil && j.node.kind == pending.File {
+		c, o.err = fs.acquire(j.node)
+	}
+	fs.mu.Unlock()
+	if o.err == nil {
+		j.key, o.err = keyOf(j.path)
+	}
+	if o.err == nil {
+		j.key = fs.prefix + j.key
+		if j.node == nil {
+			o = fs.delete(ctx, j)
+		} else if o.err = fs.prepare(ctx, j); o.err == nil {
+			o = fs.write(ctx, j)
+		}
+	}
+	if j.snapshot != nil {
+		j.snapshot.Close()
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.finish(j, o)
+	if c != nil {
+		c.release()
+	}
+}
+
+// errChanged ends an attempt that has been overtaken by a change of the tree.
+var errChanged = errors.New("it changed meanwhile")
+
+// prepare takes what is to be written as it is now, and notes in the journal that a write with
+// a new id is about to begin: whoever finds that id at the key knows it for ours.
+func (fs *FS) prepare(ctx context.Context, j *job) error {
+	if err := fs.know(ctx, j.node); err != nil {
+		return err
+	}
+	n := j.node
+	if n.kind == pending.File {
+		fs.mu.Lock()
+		dirty, size := n.dirty(), n.size
+		fs.mu.Unlock()
+		if !dirty && size > objectstore.MaxCopy {
+			if err := fs.bringHere(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	for {
+		done, err := fs.take(j)
+		if done || err != nil {
+			return err
+		}
+		// A part of the content is still only in S3.
+		if err := fs.fillAll(ctx, n); err != nil {
+			return err
+		}
+	}
+}
+
+// take copies what the attempt needs out of the node, at one moment.
+func (fs *FS) take(j *job) (bool, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	s, n := j.slot, j.node
+	if s.gen != j.slotGen {
+		return false, errChanged
+	}
+	j.gen, j.dataGen, j.base = n.gen, n.dataGen, s.base
+	switch {
+	case n.kind == pending.Dir:
+		j.body = strings.NewReader("")
+	case n.kind == pending.Symlink:
+		j.body, j.size = strings.NewReader(n.target), int64(len(n.target))
+	case n.dirty():
+		snap, err := n.content.file.Snapshot()
+		if errors.Is(err, cache.ErrMissing) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		j.snapshot, j.body, j.size = snap, snap, snap.Size()
+	default:
+		from, err := keyOf(n.source())
+		if err != nil {
+			return false, err
+		}
+		j.copyFrom, j.copyETag, j.size = fs.prefix+from, n.remote.ETag, n.remote.Size
+	}
+	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 {
+		j.uploadID, j.id = s.uploadID, s.writes[len(s.writes)-1]
+	} else {
+		var b [16]byte
+		rand.Read(b[:])
+		j.id = hex.EncodeToString(b[:])
+		s.writes = append(s.writes[max(0, len(s.writes)-maxWrites+1):], j.id)
+		fs.abandon(j.path, s.uploadID)
+		s.uploadID = ""
+	}
+	j.ids = s.writes
+	j.meta = posixattr.Encode(n.attr(), j.id)
+	for k, v := range n.foreign {
+		if _, ours := j.meta[k]; !ours {
+			j.meta[k] = v
+		}
+	}
+	return true, fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.slots))
+}
+
+// maxWrites is how many ids of attempts are remembered: the newest.
+const maxWrites = 16
+
+// write brings the content to the key.
+func (fs *FS) write(ctx context.Context, j *job) outcome {
+	ctx, release, err := fs.fence.Write(ctx)
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer release()
+	cond := objectstore.Condition{IfMatch: j.base.ETag, IfNoneMatch: j.base.ETag == ""}
+	var o objectstore.Object
+	if j.copyFrom != "" {
+		o, err = fs.store.Copy(ctx, objectstore.CopyRequest{SrcKey: j.copyFrom, SrcETag: j.copyETag, DstKey: j.key, Condition: cond, Metadata: j.meta})
+	} else {
+		o, err = fs.store.Put(ctx, j.key, j.body, j.size, objectstore.PutOptions{
+			Condition: cond, Metadata: j.meta, UploadID: j.uploadID,
+			OnUploadID: func(id string) { fs.noteUpload(j, id) },
+		})
+	}
+	if err == nil {
+		o.Size = j.size
+		return outcome{object: o}
+	}
+	if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
+		return outcome{err: err}
+	}
+	return fs.explain(ctx, j, err)
+}
+
+// noteUpload remembers a multipart upload, so that it is continued after a failure or a kill.
+func (fs *FS) noteUpload(j *job, id string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if j.slot.gen != j.slotGen || fs.slots[j.path] != j.slot {
+		return
+	}
+	j.slot.uploadID, j.slot.uploadGen = id, j.gen
+	if err := fs.journal.Apply(pending.Batch{Put: []pending.Entry{j.slot.entry()}}, len(fs.slots)); err != nil {
+		fs.log.Warn("a multipart upload would not be continued after a kill", "event", "cold_journal", "error", err)
+	}
+}
+
+// abandon gives up a multipart upload that will not be continued, so that its parts are not kept
+// and paid for. With mu.
+func (fs *FS) abandon(path, id string) {
+	key, err := keyOf(path)
+	if id == "" || err != nil {
+		return
+	}
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		ctx, cancel := context.WithTimeout(fs.ctx, fs.patience)
+		defer cancel()
+		ctx, release, err := fs.fence.Write(ctx)
+		if err == nil {
+			err = fs.store.Abort(ctx, fs.prefix+key, id)
+			release()
+		}
+		if err != nil {
+			fs.log.Info("a multipart upload was left behind in S3; a lifecycle rule removes such", "event", "cold_abort", "key", key, "error", err)
+		}
+	}()
+}
+
+// explain finds out why a conditional write failed.
+func (fs *FS) explain(ctx context.Context, j *job, why error) outcome {
+	there, err := fs.store.Head(ctx, j.key)
+	switch {
+	case errors.Is(err, objectstore.ErrNotFound):
+		there = objectstore.Object{}
+	case err != nil:
+		return outcome{err: err}
+	}
+	if there.ETag != "" && j.ours(there.Metadata[posixattr.WriteIDKey]) {
+		if there.Metadata[posixattr.WriteIDKey] == j.id {
+			return outcome{object: there} // it arrived, and its answer was lost
+		}
+		return outcome{object: there, rebase: true} // an earlier attempt of ours
+	}
+	if there.ETag == j.base.ETag && j.copyFrom != "" {
+		// The key is as it should be, so it is the source that is not.
+		return outcome{vanished: true, object: there, err: why}
+	}
+	if there.ETag == "" || strings.HasSuffix(j.path, "/") {
+		// Deleted by somebody, while it was changed here: the change stays. A marker has no
+		// content that could be lost.
+		return outcome{object: there, rebase: true}
+	}
+	if there.ETag == j.base.ETag {
+		return outcome{err: why} // a store that contradicts itself, or a race: try again
+	}
+	return outcome{object: there, conflict: true}
+}
+
+func (j *job) ours(id string) bool {
+	for _, w := range j.ids {
+		if id != "" && w == id {
+			return true
+		}
+	}
+	return false
+}
+
+// delete removes the object.
+func (fs *FS) delete(ctx context.Context, j *job) outcome {
+	ctx, release, err := fs.fence.Write(ctx)
+	if err != nil {
+		return outcome{err: err}
+	}
+	defer release()
+	fs.mu.Lock()
+	j.ids = j.slot.writes
+	fs.mu.Unlock()
+	etag := j.base.ETag
+	for range 2 {
+		if etag != "" {
+			err = fs.store.Delete(ctx, j.key, objectstore.Condition{IfMatch: etag})
+			if err == nil || !errors.Is(err, objectstore.ErrPrecondition) {
+				return outcome{err: err}
+			}
+		}
+		there, herr := fs.store.Head(ctx, j.key)
+		if errors.Is(herr, objectstore.ErrNotFound) {
+			return outcome{}
+		}
+		if herr != nil {
+			return outcome{err: herr}
+		}
+		if !j.ours(there.Metadata[posixattr.WriteIDKey]) {
+			return outcome{object: there, conflict: true}
+		}
+		etag = there.ETag // a write of ours that had arrived
+	}
+	return outcome{err: err}
+}
+
+// know fetches attributes that nobody has told yet, since a write replaces all metadata.
+func (fs *FS) know(ctx context.Context, n *node) error {
+	fs.mu.Lock()
+	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == ""
+	source := n.source()
+	fs.mu.Unlock()
+	if known {
+		return nil
+	}
+	key, err := keyOf(source)
+	if err != nil {
+		return err
+	}
+	o, err := fs.store.Head(ctx, fs.prefix+key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil // the write that follows finds out what that means
+	}
+	if err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	link := fs.learn(n, o, nil)
+	fs.mu.Unlock()
+	if link {
+		return fs.fillAll(ctx, n) // with its body it becomes one
+	}
+	return nil
+}
+
+// learn takes the attributes of an object that a response told; body is its content when that
+// came along. It says whether the node is a link whose target has to be read first. With mu.
+func (fs *FS) learn(n *node, o objectstore.Object, body []byte) (link bool) {
+	if o.ETag != n.remote.ETag || n.modeKnown && n.mtimeKnown || n.stale {
+		return false
+	}
+	a, err := posixattr.Decode(o.Metadata, o.LastModified, n.isDir())
+	if err != nil {
+		fs.log.Debug("attributes in an object's metadata cannot be read", "event", "cold_attributes", "key", o.Key, "error", err)
+	}
+	if a.Type() == posixattr.TypeSymlink && n.kind == pending.File && o.Size > 0 && o.Size <= maxTarget {
+		if body == nil {
+			return true
+		}
+		fs.becomeLink(n, a, string(body))
+		return false
+	}
+	if !n.modeKnown {
+		n.mode, n.modeKnown = a.Perm()&permMask, true
+	}
+	if !n.mtimeKnown {
+		n.mtime, n.mtimeKnown = a.Mtime, true
+	}
+	n.foreign = foreign(o.Metadata)
+	fs.index.put(n)
+	return false
+}
+
+// maxTarget is the longest target of a symbolic link (PATH_MAX, without the NUL).
+const maxTarget = 4095
+
+// becomeLink puts a link where a listing made believe that there was a file. Whoever opens
+// the file gets ESTALE, and the kernel looks the name up again.
+func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
+	n.stale = true
+	parent := n.parent
+	if parent == nil || fs.slots[n.path()] != nil {
+		return
+	}
+	fs.detach(n)
+	l := fs.newNode(pending.Symlink)
+	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = a.Perm()&permMask, a.Mtime, true, true
+	l.ctime, l.size, l.target = n.ctime, int64(len(target)), target
+	l.remote, l.pass, l.checked, l.touched = n.remote, n.pass, n.checked, n.touched
+	fs.attach(parent, n.name, l)
+	fs.index.put(l)
+	fs.notifyEntry(parent, n.name)
+}
+
+// permMask is what is kept of a mode: setuid and setgid never enter a sandbox.
+const permMask = 0o1777
+
+// foreign is the metadata that other tools laid down beside ours.
+func foreign(meta map[string]string) map[string]string {
+	ours := posixattr.Encode(posixattr.Attr{}, "-")
+	var f map[string]string
+	for k, v := range meta {
+		if _, is := ours[k]; !is && k != "mode" && k != "mtime" && k != "uid" && k != "gid" {
+			if f == nil {
+				f = map[string]string{}
+			}
+			f[k] = v
+		}
+	}
+	return maps.Clone(f)
+}
+
+// versionOf is what a response says S3 has.
+func versionOf(o objectstore.Object, size int64) version {
+	if o.ETag == "" {
+		return version{}
+	}
+	at := o.LastModified
+	if at.IsZero() {
+		at = o.Date
+	}
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return version{ETag: o.ETag, Size: size, Modified: at.Unix()}
+}
+
+// failure is the sentence that status shows.
+func failure(path string, err error) string {
+	return fmt.Sprintf("%q is not in S3: %v", path, err)
+}

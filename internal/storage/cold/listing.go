@@ -1,0 +1,279 @@
+package cold
+
+import (
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// listing turns the keys below one directory, as they come from LIST in their order, into
+// nodes. All of it is with FS.mu.
+//
+// What is under way here is newer than what LIST says: a key with a slot is left as it is, and so
+// is one that was written or deleted by us after the listing began (FS.ops).
+type listing struct {
+	fs     *FS
+	top    *node
+	prefix string // of the keys of what is in top
+	pass   uint32
+	ops    uint64
+	began  time.Time
+
+	stack  []frame // the directories between top and the newest key
+	moves  uint64  // FS.moves when the stack was right
+	last   string  // the newest key
+	direct int     // entries of top itself
+	nested int     // keys further down
+
+	deep bool // all of the tree is wanted
+	done chan struct{}
+	err  error
+}
+
+// frame is a directory whose keys are coming.
+type frame struct {
+	component string // of the key
+	node      *node
+	before    string // the newest key before it
+}
+
+// add takes one entry.
+func (l *listing) add(e *objectstore.Entry) {
+	before := l.last
+	if e.Prefix != "" {
+		l.last = e.Prefix
+		component := strings.TrimSuffix(e.Prefix[len(l.prefix):], "/")
+		if name, ok := nameOf(component); ok {
+			l.direct++
+			if !l.emptied(name) {
+				l.directory(l.top, name)
+			}
+		} else {
+			l.hide(l.top, e.Prefix)
+		}
+		return
+	}
+	l.last = e.Key
+	if l.moves != l.fs.moves { // directories were renamed or removed since
+		l.stack, l.moves = l.stack[:0], l.fs.moves
+	}
+	rest, parent, depth := e.Key[len(l.prefix):], l.top, 0
+	if l.deleted(rest) {
+		return
+	}
+	for {
+		component, below, more := strings.Cut(rest, "/")
+		if !more {
+			break
+		}
+		if depth < len(l.stack) && l.stack[depth].component != component {
+			l.leave(depth)
+		}
+		if depth == len(l.stack) {
+			name, ok := nameOf(component)
+			if !ok {
+				l.hide(parent, e.Key)
+				return
+			}
+			n := l.directory(parent, name)
+			if n == nil {
+				return
+			}
+			l.stack = append(l.stack, frame{strings.Clone(component), n, before})
+		}
+		parent, rest, depth = l.stack[depth].node, below, depth+1
+	}
+	l.leave(depth)
+	if depth > 0 {
+		l.nested++
+	} else {
+		l.direct++
+	}
+	if rest == "" {
+		l.marker(parent, e)
+		return
+	}
+	if name, ok := nameOf(rest); ok {
+		l.file(parent, name, e)
+	} else {
+		l.hide(parent, e.Key)
+	}
+}
+
+// deleted says that a deletion of the key is pending here: what it would make visible stays
+// invisible.
+func (l *listing) deleted(rest string) bool {
+	if len(l.fs.slots) == 0 {
+		return false
+	}
+	path, marker := l.top.path(), strings.HasSuffix(rest, "/")
+	for c := range strings.SplitSeq(strings.TrimSuffix(rest, "/"), "/") {
+		name, ok := nameOf(c)
+		if !ok {
+			return false
+		}
+		if path != "" {
+			path += "/"
+		}
+		path += name
+	}
+	if marker {
+		path += "/"
+	}
+	return l.fs.beingDeleted(path)
+}
+
+// emptied says that all that was known below a subdirectory is being deleted here: it is in S3
+// for a moment still.
+func (l *listing) emptied(name string) bool {
+	if len(l.fs.slots) == 0 || l.top.dir.child(name) != nil {
+		return false
+	}
+	path := join(l.top.path(), name) + "/"
+	return l.fs.beingDeleted(path) || l.fs.deleting[path] > 0
+}
+
+// hide counts a key that cannot be shown.
+func (l *listing) hide(parent *node, key string) {
+	if l.fs.hiddenSeen[parent.id] != l.pass {
+		l.fs.hiddenSeen[parent.id] = l.pass
+		parent.dir.hidden = 0
+	}
+	parent.dir.hidden++
+	if !l.fs.hiddenSaid {
+		l.fs.hiddenSaid = true
+		l.fs.log.Warn("a key in S3 cannot be a file here, and is not shown; sandbox-init cold ls --keys shows all",
+			"event", "cold_hidden", "key", key)
+	}
+}
+
+// directory finds or makes a subdirectory; nil when it is not to be shown.
+func (l *listing) directory(parent *node, name string) *node {
+	fs, n := l.fs, parent.dir.child(name)
+	if n != nil && !n.isDir() {
+		if fs.slots[n.path()] != nil {
+			return nil
+		}
+		// The name is both a file and a directory in S3. The directory is shown: it may hold many.
+		fs.detach(n)
+		n = nil
+	}
+	if n == nil {
+		if at, ok := fs.goneDirs[join(parent.path(), name)]; ok && at > l.ops {
+			return nil // it was removed after the listing began
+		}
+		n = fs.newNode(pending.Dir)
+		n.mode, n.modeKnown, n.mtimeKnown = 0o755, true, true
+		n.mtime = fs.started.UnixNano()
+		n.ctime = n.mtime
+		fs.attach(parent, name, n)
+	}
+	n.pass, n.checked = l.pass, l.began
+	return n
+}
+
+// marker takes the object that stands for a directory itself.
+func (l *listing) marker(n *node, e *objectstore.Entry) {
+	if n == l.fs.root || l.fs.slots[n.path()+"/"] != nil || n.touched > l.ops {
+		return
+	}
+	l.renew(n, e)
+}
+
+// renew takes what LIST says of an object that the node stands for already, or for the
+// first time.
+func (l *listing) renew(n *node, e *objectstore.Entry) {
+	v := version{ETag: e.ETag, Size: e.Size, Modified: e.LastModified.Unix()}
+	// Our own writes are known by the Date of their answers, which is a moment later.
+	diff := v.Modified - n.remote.Modified
+	same := n.remote.ETag == v.ETag && n.remote.Size == v.Size && diff <= 2 && diff >= -2
+	n.remote = v
+	if same {
+		return
+	}
+	n.modeKnown, n.mtimeKnown, n.foreign = false, false, nil
+	n.ctime = e.LastModified.UnixNano()
+	if !l.fs.index.find(n, e.Key[len(l.fs.prefix):]) {
+		n.mtime = n.ctime
+	}
+}
+
+// file takes an object that is a file or a link.
+func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
+	fs, n := l.fs, parent.dir.child(name)
+	if n != nil && n.isDir() {
+		parent.dir.hidden++ // the name is both; the directory came first, or is ours
+		return
+	}
+	if at, ok := parent.dir.gone[name]; ok && at > l.ops {
+		return
+	}
+	if n != nil {
+		n.pass = l.pass
+		if n.touched > l.ops || len(fs.slots) > 0 && fs.slots[n.path()] != nil {
+			return
+		}
+		if n.remote.ETag == e.ETag && n.remote.Size == e.Size && !n.stale {
+			l.renew(n, e)
+			n.checked = l.began
+			return
+		}
+		fs.detach(n) // another version is another node
+	}
+	n = fs.newNode(pending.File)
+	n.mode, n.size = 0o644, e.Size
+	fs.attach(parent, strings.Clone(name), n)
+	l.renew(n, e)
+	n.pass, n.checked = l.pass, l.began
+}
+
+// leave ends the directories below a depth: all their keys have come.
+func (l *listing) leave(depth int) {
+	for len(l.stack) > depth {
+		f := l.stack[len(l.stack)-1]
+		l.stack = l.stack[:len(l.stack)-1]
+		l.complete(f.node)
+	}
+}
+
+// complete ends a directory: what was there and did not come is gone.
+func (l *listing) complete(n *node) {
+	fs, d := l.fs, n.dir
+	for _, c := range d.children {
+		if c.pass == l.pass || c.touched > l.ops || fs.pendingIn(c) {
+			continue
+		}
+		fs.detach(c)
+	}
+	for name, at := range d.gone {
+		if at <= l.ops {
+			delete(d.gone, name)
+		}
+	}
+	if fs.hiddenSeen[n.id] != l.pass {
+		d.hidden = 0
+	}
+	delete(fs.hiddenSeen, n.id)
+	d.complete, d.lone, d.retry = true, 0, time.Time{}
+	d.listed = l.began
+}
+
+// pendingIn says that something of the node or below it is not in S3 yet.
+func (fs *FS) pendingIn(n *node) bool {
+	if len(fs.slots) == 0 {
+		return false
+	}
+	if fs.slots[n.slotPath()] != nil {
+		return true
+	}
+	if n.isDir() {
+		for _, c := range n.dir.children {
+			if fs.pendingIn(c) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,134 @@
+package cold
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// checkName says whether S3 can hold a name in a directory.
+func (fs *FS) checkName(parent *node, name string, isDir bool) error {
+	if len(name) > maxName {
+		return syscall.ENAMETOOLONG
+	}
+	if name == "" || name == "." || name == ".." || strings.IndexByte(name, 0) >= 0 || strings.IndexByte(name, '/') >= 0 {
+		return syscall.EINVAL
+	}
+	fs.mu.Lock()
+	path := join(parent.path(), name)
+	fs.mu.Unlock()
+	return fs.checkPath(path, isDir)
+}
+
+func (fs *FS) checkPath(path string, isDir bool) error {
+	key, err := keyOf(path)
+	if err != nil {
+		return syscall.EINVAL
+	}
+	if isDir {
+		key += "/"
+	}
+	if len(fs.prefix)+len(key) > posixattr.MaxKey {
+		return syscall.ENAMETOOLONG
+	}
+	return nil
+}
+
+// free finds out that a name is not taken.
+func (fs *FS) free(ctx context.Context, parent *node, name string, isDir bool) error {
+	if err := fs.checkName(parent, name, isDir); err != nil {
+		return err
+	}
+	switch _, err := fs.resolve(ctx, parent, name); err {
+	case nil:
+		return syscall.EEXIST
+	case syscall.ENOENT:
+		return nil
+	default:
+		return err
+	}
+}
+
+// add puts a new node into a directory and its slot into the journal. With mu.
+func (fs *FS) add(parent *node, name string, n *node) error {
+	if !fs.alive(parent) {
+		return syscall.ENOENT
+	}
+	if parent.dir.child(name) != nil {
+		return syscall.EEXIST
+	}
+	now := time.Now()
+	n.mtime, n.modeKnown, n.mtimeKnown = now.UnixNano(), true, true
+	n.changed(now)
+	n.checked = now
+	t := fs.begin()
+	fs.attach(parent, name, n)
+	t.undo(func() { fs.detach(n) })
+	t.want(n.slotPath(), n, version{})
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.touchDir(parent, now)
+	return nil
+}
+
+// touchDir gives a directory whose entries changed its time. It is not kept: S3 has no directories.
+func (fs *FS) touchDir(d *node, now time.Time) {
+	d.mtime, d.ctime = now.UnixNano(), now.UnixNano()
+}
+
+// create makes an empty file. It is the caller's to open.
+func (fs *FS) create(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
+	if err := fs.free(ctx, parent, name, false); err != nil {
+		return nil, err
+	}
+	data := newDataName()
+	f, err := fs.cache.Create(data)
+	if err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.newNode(pending.File)
+	n.mode, n.data, n.live = mode&permMask, data, true
+	n.gen, n.dataGen = 1, 1
+	if err := fs.add(parent, name, n); err != nil {
+		f.Discard()
+		return nil, err
+	}
+	f.Return()
+	return n, nil
+}
+
+func (fs *FS) mkdir(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
+	if err := fs.free(ctx, parent, name, true); err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.newNode(pending.Dir)
+	n.mode = mode & permMask
+	n.dir.complete, n.dir.listed = true, time.Now()
+	return n, fs.add(parent, name, n)
+}
+
+func (fs *FS) symlink(ctx context.Context, parent *node, name, target string) (*node, error) {
+	if len(target) > maxTarget {
+		return nil, syscall.ENAMETOOLONG
+	}
+	if target == "" {
+		return nil, syscall.ENOENT // symlink(2)
+	}
+	if err := fs.free(ctx, parent, name, false); err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.newNode(pending.Symlink)
+	n.mode, n.target, n.size = 0o777, target, int64(len(target))
+	return n, fs.add(parent, name, n)
+}

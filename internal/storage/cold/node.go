@@ -1,0 +1,204 @@
+package cold
+
+import (
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// version is what S3 holds at a key; no ETag: nothing.
+type version = pending.Version
+
+// node is a file, a directory or a symbolic link. Its fields are guarded by FS.mu.
+type node struct {
+	id     uint64
+	parent *node // nil: the root, or unlinked
+	name   string
+	kind   pending.Kind
+
+	mode         uint32 // permissions
+	mtime, ctime int64  // nanoseconds since the epoch
+	atime        int64  // 0: as mtime; never stored
+	size         int64  // of a file; of a link the length of its target
+
+	// A listing tells neither mode nor mtime: until the object's metadata was seen these are
+	// what an object without metadata has.
+	modeKnown, mtimeKnown bool
+
+	lookups uint64 // references of the kernel
+	opens   int    // handles
+	writers int    // of these, for writing
+	checked time.Time
+	pass    uint32 // the listing that saw it last
+	touched uint64 // FS.ops when we last changed its object
+
+	// remote is the version in S3 that has the content, or had it before it was changed here;
+	// origin is the path at which it is, when it is not the node's own.
+	remote version
+	origin string
+
+	gen     uint64 // of content and attributes
+	dataGen uint64 // of content
+	writing int    // writes under way
+	data    string // the dirty content's name in the cache; empty: the content is remote's
+	live    bool   // the journal's mtime is older than the content
+	synced  bool
+
+	foreign map[string]string // metadata of the object that is not ours and is kept
+
+	target     string // of a symbolic link
+	content    *content
+	dir        *dir
+	localizing bool // its content is being brought here for good
+	stale      bool // somebody changed the object: opening it again finds the new one
+}
+
+// dir is what a directory has beside a node. Its own object, the marker, is node.remote.
+type dir struct {
+	children map[string]*node
+	complete bool      // children is all there is
+	listed   time.Time // when the listing that says so began
+	large    bool      // it took more than a page
+	lone     int       // names looked up by themselves since then
+	listing  *listing  // under way
+	retry    time.Time // S3 did not answer: what is known stands until then
+	gone     map[string]uint64
+	hidden   int // keys directly in it that cannot be shown
+	walk     *walk
+}
+
+func (n *node) isDir() bool { return n.kind == pending.Dir }
+
+// dirty says that the content is not remote's.
+func (n *node) dirty() bool { return n.data != "" }
+
+// path is where the node is below the root; its caller knows that it is not unlinked.
+func (n *node) path() string {
+	if n.parent == nil {
+		return ""
+	}
+	size := len(n.name)
+	for p := n.parent; p.parent != nil; p = p.parent {
+		size += len(p.name) + 1
+	}
+	b := make([]byte, size)
+	for p := n; p.parent != nil; p = p.parent {
+		size -= len(p.name)
+		copy(b[size:], p.name)
+		if size > 0 {
+			size--
+			b[size] = '/'
+		}
+	}
+	return string(b)
+}
+
+// join appends a name to a path below the root.
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+// slotPath is the path of the slot for the node's own object.
+func (n *node) slotPath() string {
+	if n.isDir() {
+		return n.path() + "/"
+	}
+	return n.path()
+}
+
+// source is where the remote content is.
+func (n *node) source() string {
+	if n.origin != "" {
+		return n.origin
+	}
+	return n.slotPath()
+}
+
+// attr is what the object's metadata says.
+func (n *node) attr() posixattr.Attr {
+	return posixattr.Attr{Mode: n.mode | n.typeBits(), Mtime: n.mtime, UID: contract.AgentUID, GID: contract.AgentGID}
+}
+
+func (n *node) typeBits() uint32 {
+	switch n.kind {
+	case pending.Dir:
+		return posixattr.TypeDir
+	case pending.Symlink:
+		return posixattr.TypeSymlink
+	}
+	return posixattr.TypeFile
+}
+
+// changed marks a change of the node's content or attributes.
+func (n *node) changed(now time.Time) {
+	n.gen++
+	n.ctime = now.UnixNano()
+}
+
+func (d *dir) child(name string) *node { return d.children[name] }
+
+// within says that n is top or below it.
+func (n *node) within(top *node) bool {
+	for ; n != nil; n = n.parent {
+		if n == top {
+			return true
+		}
+	}
+	return false
+}
+
+// keyOf is the key below the prefix of a path; each component is escaped by itself, so that the
+// key of a directory begins the keys of all that is in it.
+func keyOf(path string) (string, error) {
+	if plain(path) {
+		return path, nil
+	}
+	var b strings.Builder
+	for i, c := range strings.Split(path, "/") {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		if c == "" { // the end of a marker's path
+			continue
+		}
+		k, err := posixattr.Key(c)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(k)
+	}
+	return b.String(), nil
+}
+
+// nameOf is the file name of one component of a key; ok is false for what cannot be one.
+func nameOf(component string) (name string, ok bool) {
+	if plain(component) {
+		name = component
+	} else {
+		p, _, err := posixattr.Path(component)
+		if err != nil {
+			return "", false
+		}
+		name = p
+	}
+	return name, name != "" && name != "." && name != ".." && len(name) <= maxName
+}
+
+// maxName is the longest name that programs expect (NAME_MAX), in bytes.
+const maxName = 255
+
+// plain says that a path is its own key: printable ASCII without "%".
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '%' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,115 @@
+package cold
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+func (fs *FS) unlink(ctx context.Context, parent *node, name string) error {
+	if _, err := fs.resolve(ctx, parent, name); err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := parent.dir.child(name)
+	switch {
+	case n == nil:
+		return syscall.ENOENT
+	case n.isDir():
+		return syscall.EISDIR
+	}
+	t := fs.begin()
+	path := n.slotPath()
+	fs.leaves(t, n, path)
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.touchDir(parent, time.Now())
+	fs.orphaned(n, path)
+	return nil
+}
+
+func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
+	n, err := fs.resolve(ctx, parent, name)
+	if err != nil {
+		return err
+	}
+	if !n.isDir() {
+		return syscall.ENOTDIR
+	}
+	if err := fs.load(ctx, n, fs.since()); err != nil {
+		fs.mu.Lock()
+		ok := fs.standBy(n, err)
+		fs.mu.Unlock()
+		if !ok {
+			return err
+		}
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if parent.dir.child(name) != n {
+		return syscall.ENOENT
+	}
+	// Keys that cannot be shown keep their directory: it would be there again at once.
+	if len(n.dir.children) > 0 || n.dir.hidden > 0 {
+		return syscall.ENOTEMPTY
+	}
+	t := fs.begin()
+	fs.leaves(t, n, n.slotPath())
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.touchDir(parent, time.Now())
+	fs.setOrigin(n, "")
+	return nil
+}
+
+// leaves takes a node out of the tree and its object out of S3, as part of t.
+func (fs *FS) leaves(t *tx, n *node, path string) {
+	parent, name := n.parent, n.name
+	if fs.slots[path] != nil || n.remote.ETag != "" {
+		t.want(path, nil, n.remote)
+	}
+	fs.detach(n)
+	t.undo(func() { fs.attach(parent, name, n) })
+	fs.keepDir(t, parent)
+}
+
+// keepDir gives a directory that has lost its last entry an object of its own: without one, it
+// would be gone with the entry.
+func (fs *FS) keepDir(t *tx, d *node) {
+	if d == fs.root || d.remote.ETag != "" || len(d.dir.children) > 0 {
+		return
+	}
+	if path := d.slotPath(); fs.slots[path] == nil || fs.slots[path].deletion() {
+		t.want(path, d, version{})
+	}
+}
+
+// orphaned sees to the content of a file that has lost its name. Whoever has it open goes on
+// reading it, so it is brought here before its object goes; else it is dropped. With mu.
+func (fs *FS) orphaned(n *node, path string) {
+	if n.kind != pending.File {
+		fs.setOrigin(n, "")
+		return
+	}
+	if n.opens > 0 {
+		if n.remote.ETag != "" && !(n.dirty() && n.content.file.Whole()) {
+			if n.origin == "" {
+				fs.setOrigin(n, path)
+			}
+			fs.localize(n)
+		}
+		return
+	}
+	fs.setOrigin(n, "")
+	if n.dirty() && n.content == nil {
+		if err := fs.cache.RemoveDirty(n.data); err != nil {
+			fs.log.Warn("cannot remove cached content of a file that was removed", "event", "cold_cache_remove", "error", err)
+		}
+		n.data = ""
+	}
+}

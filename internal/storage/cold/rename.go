@@ -1,0 +1,200 @@
+package cold
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// renameMost is how many files a directory may have that is renamed: each is an object, which has
+// to be copied and deleted. mv then copies file by file.
+const renameMost = 100_000
+
+// rename gives a node another name, replacing what has it. S3 cannot rename: each file below
+// gets a slot at its new path, whose job copies the object, and one at its old path, whose
+// job deletes it afterwards.
+func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, newName string, noReplace bool) error {
+	n, err := fs.resolve(ctx, from, name)
+	if err != nil {
+		return err
+	}
+	target, err := fs.resolve(ctx, to, newName)
+	if err != nil && err != syscall.ENOENT {
+		return err
+	}
+	if target != nil && noReplace {
+		return syscall.EEXIST
+	}
+	if target == n {
+		return nil
+	}
+	if err := fs.checkName(to, newName, n.isDir()); err != nil {
+		return err
+	}
+	if target != nil {
+		switch {
+		case target.isDir() && !n.isDir():
+			return syscall.EISDIR
+		case !target.isDir() && n.isDir():
+			return syscall.ENOTDIR
+		case target.isDir():
+			if err := fs.load(ctx, target, fs.since()); err != nil {
+				return err
+			}
+		}
+	}
+	if n.isDir() {
+		if err := fs.loadTree(ctx, n, fs.since()); err != nil {
+			return err
+		}
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if from.dir.child(name) != n || to.dir.child(newName) != target || !fs.alive(to) {
+		return syscall.ESTALE // the kernel looks again, and tries once more
+	}
+	if target != nil && target.isDir() && len(target.dir.children)+target.dir.hidden > 0 {
+		return syscall.ENOTEMPTY
+	}
+	if n.isDir() && to.within(n) {
+		return syscall.EINVAL
+	}
+	if n.isDir() && fs.hiddenIn(n) {
+		return syscall.EXDEV // what cannot be shown cannot be moved with it
+	}
+	return fs.move(n, to, newName, target)
+}
+
+func (fs *FS) hiddenIn(n *node) bool {
+	if n.dir.hidden > 0 {
+		return true
+	}
+	for _, c := range n.dir.children {
+		if c.isDir() && fs.hiddenIn(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// moving is a node on its way.
+type moving struct {
+	node     *node
+	from, to string // slot paths
+	source   string
+}
+
+// move does it, with mu.
+func (fs *FS) move(n *node, to *node, newName string, target *node) error {
+	oldTop, newTop := n.path(), join(to.path(), newName)
+	all := make([]moving, 0, 1)
+	if err := fs.collect(n, oldTop, newTop, &all); err != nil {
+		return err
+	}
+	t := fs.begin()
+	base, targetPath := version{}, ""
+	if target != nil {
+		base, targetPath = target.remote, target.slotPath()
+		if target.origin != "" {
+			base = version{} // its slot knows better
+		}
+		parent, name := target.parent, target.name
+		fs.detach(target)
+		t.undo(func() { fs.attach(parent, name, target) })
+	}
+	from, name := n.parent, n.name
+	fs.reattach(n, to, newName)
+	t.undo(func() { fs.reattach(n, from, name) })
+	for _, m := range all {
+		there := version{}
+		if m.node == n {
+			there = base
+		}
+		fs.moveSlot(t, m, there)
+	}
+	if from != to {
+		fs.keepDir(t, from)
+	}
+	now := time.Now()
+	was := n.ctime
+	n.ctime = now.UnixNano()
+	t.undo(func() { n.ctime = was })
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.touchDir(from, now)
+	fs.touchDir(to, now)
+	if target != nil {
+		fs.orphaned(target, targetPath)
+	}
+	return nil
+}
+
+// collect lists what moves: every file, and the directories that have objects of their own.
+func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
+	from := n.slotPath()
+	m := moving{node: n, from: from, to: newTop + from[len(oldTop):], source: n.source()}
+	if err := fs.checkPath(strings.TrimSuffix(m.to, "/"), n.isDir()); err != nil {
+		return err
+	}
+	if !n.isDir() || n.remote.ETag != "" || fs.slots[from] != nil || n.path() == oldTop {
+		*all = append(*all, m)
+	}
+	if len(*all) > renameMost {
+		return syscall.EXDEV
+	}
+	if n.isDir() {
+		for _, c := range n.dir.children {
+			if err := fs.collect(c, oldTop, newTop, all); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// moveSlot has a node's object follow it; there is what S3 has at the new path.
+func (fs *FS) moveSlot(t *tx, m moving, there version) {
+	n := m.node
+	remote, origin, gen := n.remote, n.origin, n.gen
+	t.undo(func() { n.remote, n.gen = remote, gen; fs.setOrigin(n, origin) })
+	if fs.slots[m.from] != nil || remote.ETag != "" {
+		base := remote
+		if origin != "" {
+			base = version{}
+		}
+		t.want(m.from, nil, base)
+	}
+	n.gen++
+	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && fs.wholeHere(n)) {
+		fs.setOrigin(n, m.source) // to be copied from there
+	} else {
+		n.remote = version{} // its content is here
+		fs.setOrigin(n, "")
+	}
+	t.want(m.to, n, there)
+}
+
+// wholeHere says that a dirty file needs nothing from S3 any more.
+func (fs *FS) wholeHere(n *node) bool {
+	if n.content != nil {
+		return n.content.file.Whole()
+	}
+	c, err := fs.acquire(n)
+	if err != nil {
+		return false
+	}
+	defer c.release()
+	return c.file.Whole()
+}
+
+// reattach moves a node, with what is below it.
+func (fs *FS) reattach(n, parent *node, name string) {
+	delete(n.parent.dir.children, n.name)
+	n.parent, n.name = parent, name
+	parent.dir.children[name] = n
+	fs.moves++
+}

@@ -1,0 +1,248 @@
+package cold
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// slot is a key whose object is not yet what the tree says. Its fields are guarded by FS.mu.
+type slot struct {
+	path  string // of the object below the root; a directory's marker ends in "/"
+	seq   uint64 // of the oldest change that S3 does not have
+	since time.Time
+	base  version // what S3 holds, as far as is known
+
+	writes    []string // ids of writes that may have arrived
+	uploadID  string   // of a multipart upload of the node's content of uploadGen
+	uploadGen uint64
+
+	node *node  // what is to be there; nil: nothing
+	gen  uint64 // of node
+
+	due      time.Time
+	running  bool
+	cancel   context.CancelFunc // of a running job that may be broken off
+	failures int
+	err      error // why it is not there yet
+	final    bool  // err will not pass by itself
+
+	inReady, inUploads, inDeletes int // places in the heaps
+	blocked                       bool
+}
+
+func (s *slot) deletion() bool { return s.node == nil }
+
+// nothingToDo says that S3 has nothing and is to have nothing.
+func (s *slot) nothingToDo() bool {
+	return s.node == nil && s.base.ETag == "" && len(s.writes) == 0 && !s.running
+}
+
+// entry is what the journal keeps of the slot.
+func (s *slot) entry() pending.Entry {
+	e := pending.Entry{
+		Path: s.path, Seq: s.seq, Since: s.since.UnixNano(), Base: s.base,
+		Writes: s.writes, UploadID: s.uploadID,
+	}
+	n := s.node
+	if n == nil {
+		return e
+	}
+	e.Kind, e.Mode, e.Mtime, e.Live, e.Synced = n.kind, n.mode, n.mtime, n.live, n.synced
+	e.ModeGuessed, e.MtimeGuessed = !n.modeKnown, !n.mtimeKnown
+	e.Data, e.Target = n.data, n.target
+	if n.remote.ETag != "" {
+		e.Source = pending.Source{Path: n.source(), Version: n.remote}
+	}
+	return e
+}
+
+// tx is a change of slots that is in the journal as a whole, or did not happen.
+type tx struct {
+	fs    *FS
+	now   time.Time
+	was   map[string]before
+	undos []func()
+}
+
+// before is a slot as it was.
+type before struct {
+	slot *slot // nil: there was none
+	copy slot
+}
+
+func (fs *FS) begin() *tx { // with mu
+	return &tx{fs: fs, now: time.Now(), was: map[string]before{}}
+}
+
+// undo registers what takes a change of the tree back when the journal refuses.
+func (t *tx) undo(f func()) { t.undos = append(t.undos, f) }
+
+func (t *tx) touch(path string) *slot {
+	s := t.fs.slots[path]
+	if _, ok := t.was[path]; !ok {
+		b := before{slot: s}
+		if s != nil {
+			b.copy = *s
+		}
+		t.was[path] = b
+	}
+	return s
+}
+
+// want says that node (nil: nothing) is to be at path, where S3 is believed to hold base unless a
+// slot knows better.
+func (t *tx) want(path string, n *node, base version) *slot {
+	s := t.touch(path)
+	switch {
+	case s == nil:
+		s = &slot{path: path, base: base}
+		t.fs.slots[path] = s
+		fallthrough
+	case (s.node == nil) != (n == nil):
+		t.fs.seq++
+		s.seq, s.since = t.fs.seq, t.now
+	}
+	if s.node != n {
+		t.fs.abandon(path, s.uploadID)
+		s.node, s.uploadID = n, ""
+		s.gen++
+	}
+	s.failures, s.err, s.final = 0, nil, false
+	return s
+}
+
+// forget drops a slot: what it wanted is there, or wanted no longer.
+func (t *tx) forget(path string) {
+	if t.touch(path) != nil {
+		delete(t.fs.slots, path)
+	}
+}
+
+// commit writes the journal. With an error nothing has changed.
+func (t *tx) commit() error {
+	fs := t.fs
+	var b pending.Batch
+	for _, path := range slices.Sorted(maps.Keys(t.was)) {
+		s := fs.slots[path]
+		if s != nil && s.nothingToDo() {
+			delete(fs.slots, path)
+			s = nil
+		}
+		if s != nil {
+			b.Put = append(b.Put, s.entry())
+		} else if t.was[path].slot != nil {
+			b.Remove = append(b.Remove, path)
+		}
+	}
+	if len(b.Put)+len(b.Remove) > 0 {
+		if err := fs.journal.Apply(b, len(fs.slots)); err != nil {
+			t.rollback()
+			return err
+		}
+	}
+	for path, was := range t.was {
+		t.settle(path, was)
+	}
+	fs.compact()
+	fs.wake()
+	return nil
+}
+
+func (t *tx) rollback() {
+	for path, was := range t.was {
+		if was.slot == nil {
+			delete(t.fs.slots, path)
+			continue
+		}
+		*was.slot = was.copy
+		t.fs.slots[path] = was.slot
+	}
+	for _, undo := range slices.Backward(t.undos) {
+		undo()
+	}
+}
+
+// settle puts a slot where the dispatcher finds it, and keeps the counts.
+func (t *tx) settle(path string, was before) {
+	fs, s := t.fs, t.fs.slots[path]
+	if was.slot != nil {
+		if was.copy.deletion() {
+			fs.countDeletion(path, -1)
+		}
+		if was.slot != s {
+			fs.ready.remove(was.slot)
+			fs.uploads.remove(was.slot)
+			fs.deletes.remove(was.slot)
+		}
+	}
+	if s == nil {
+		fs.progressed()
+		return
+	}
+	fs.deletes.remove(s)
+	if s.deletion() {
+		fs.countDeletion(path, 1)
+		fs.uploads.remove(s)
+	} else {
+		fs.uploads.set(s)
+	}
+	if !s.running {
+		s.due, s.blocked = fs.dueAt(s, t.now), false
+		fs.ready.set(s)
+	}
+}
+
+// countDeletion keeps, for each directory, how many deletions are pending below it.
+func (fs *FS) countDeletion(path string, by int) {
+	for i := strings.LastIndexByte(strings.TrimSuffix(path, "/"), '/'); i >= 0; i = strings.LastIndexByte(path[:i], '/') {
+		d := path[:i+1]
+		if fs.deleting[d] += by; fs.deleting[d] == 0 {
+			delete(fs.deleting, d)
+		}
+	}
+}
+
+// compact writes the journal anew when most of it is history.
+func (fs *FS) compact() {
+	if !fs.journal.Wasteful() {
+		return
+	}
+	err := fs.journal.Compact(func(yield func(pending.Entry) bool) {
+		for _, s := range fs.slots {
+			if !yield(s.entry()) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		fs.log.Warn("the cold path's journal goes on growing", "event", "cold_journal_compact", "error", err)
+	}
+}
+
+// setOrigin says where a node's remote content is; "" is its own path.
+func (fs *FS) setOrigin(n *node, path string) {
+	if n.origin == path {
+		return
+	}
+	if n.origin != "" {
+		if set := fs.origins[n.origin]; set != nil {
+			delete(set, n)
+			if len(set) == 0 {
+				delete(fs.origins, n.origin)
+			}
+		}
+		fs.recheck()
+	}
+	n.origin = path
+	if path != "" {
+		if fs.origins[path] == nil {
+			fs.origins[path] = map[*node]struct{}{}
+		}
+		fs.origins[path][n] = struct{}{}
+	}
+}

@@ -1,0 +1,128 @@
+package cold
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// failedMost is how many failures status lists.
+const failedMost = 100
+
+// Status counts what is not in S3 yet.
+func (fs *FS) Status() *contract.ColdStatus {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	st := &contract.ColdStatus{PendingFiles: int64(len(fs.slots))}
+	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
+	for _, s := range fs.slots {
+		if n := s.node; n != nil && n.kind == pending.File && n.dirty() {
+			st.PendingBytes += n.size
+		}
+		if s.final && len(st.Failed) < failedMost {
+			st.Failed = append(st.Failed, fs.unsaved(s))
+		}
+	}
+	slices.SortFunc(st.Failed, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
+	return st
+}
+
+// unsaved names a slot by its path in the sandbox, since the list of what is missing has the hot
+// path's files as well.
+func (fs *FS) unsaved(s *slot) contract.Unsaved {
+	u := contract.Unsaved{Path: filepath.Join(fs.cfg.ColdPath, s.path)}
+	if !utf8.ValidString(u.Path) {
+		if key, err := keyOf(s.path); err == nil {
+			u.Path = filepath.Join(fs.cfg.ColdPath, key)
+		}
+	}
+	switch {
+	case s.err != nil:
+		u.Reason = s.err.Error()
+	case s.deletion():
+		u.Reason = "it is still to be deleted in S3"
+	default:
+		u.Reason = "it is still to be written to S3"
+	}
+	return u
+}
+
+// Flush brings everything that is pending when it is called to S3, without letting files rest. It
+// returns what was not there when ctx ended, and what will not get there by trying again.
+func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
+	fs.mu.Lock()
+	fs.hurryUp(1)
+	fs.retryNow()
+	until := fs.seq
+	fs.mu.Unlock()
+	defer func() {
+		fs.mu.Lock()
+		fs.hurryUp(-1)
+		fs.mu.Unlock()
+	}()
+	left := fs.await(ctx, func(s *slot) bool { return s.seq <= until })
+	if len(left) == 0 {
+		fs.index.publish(ctx)
+	}
+	return left
+}
+
+// retryNow has slots that failed tried again at once. With mu.
+func (fs *FS) retryNow() {
+	for _, s := range fs.slots {
+		if s.failures > 0 {
+			s.failures, s.final = 0, false
+			if !s.deletion() {
+				fs.uploads.set(s)
+			}
+			if s.inReady > 0 {
+				s.due = fs.dueAt(s, s.since)
+				fs.ready.set(s)
+			}
+		}
+	}
+	fs.wake()
+}
+
+// await returns when none of the slots that match is left, or when the rest will not go by waiting.
+func (fs *FS) await(ctx context.Context, match func(*slot) bool) []contract.Unsaved {
+	var watched *slot // one of them, so that not all are looked at whenever one has gone
+	for {
+		fs.mu.Lock()
+		if watched == nil || fs.slots[watched.path] != watched || watched.final || !match(watched) {
+			watched = nil
+			for _, s := range fs.slots {
+				if match(s) && (!s.final || s.running) {
+					watched = s
+					break
+				}
+			}
+		}
+		if watched == nil || ctx.Err() != nil {
+			defer fs.mu.Unlock()
+			return fs.left(match)
+		}
+		progress := fs.progress
+		fs.mu.Unlock()
+		select {
+		case <-progress:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (fs *FS) left(match func(*slot) bool) []contract.Unsaved {
+	var left []contract.Unsaved
+	for _, path := range slices.Sorted(maps.Keys(fs.slots)) {
+		if s := fs.slots[path]; match(s) {
+			left = append(left, fs.unsaved(s))
+		}
+	}
+	return left
+}

@@ -1,0 +1,89 @@
+package cold
+
+import (
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// newNode makes a node that is in no directory yet. With mu.
+func (fs *FS) newNode(k pending.Kind) *node {
+	fs.nextID++
+	n := &node{id: fs.nextID, kind: k}
+	if k == pending.Dir {
+		n.dir = &dir{children: map[string]*node{}}
+	}
+	return n
+}
+
+// attach puts a node into a directory.
+func (fs *FS) attach(parent *node, name string, n *node) {
+	n.parent, n.name = parent, name
+	parent.dir.children[name] = n
+	fs.nodes++
+}
+
+// detach takes a node out of its directory, with all that is below it. Who has it open goes
+// on with it.
+func (fs *FS) detach(n *node) {
+	if n.parent == nil {
+		return
+	}
+	delete(n.parent.dir.children, n.name)
+	n.parent = nil
+	fs.nodes--
+	fs.moves++
+	if n.isDir() {
+		for _, c := range n.dir.children {
+			fs.detach(c)
+		}
+	}
+}
+
+// expire has a directory listed again before it is believed. With mu.
+func (fs *FS) expire(n *node) {
+	if n != nil && n.dir != nil {
+		n.dir.complete = false
+		n.dir.listed, n.dir.retry = time.Time{}, time.Time{}
+		for _, c := range n.dir.children {
+			if !c.isDir() {
+				c.checked = time.Time{}
+			}
+		}
+	}
+}
+
+// alive says that a directory is still in the tree.
+func (fs *FS) alive(n *node) bool { return n == fs.root || n.parent != nil }
+
+// since is the moment before which what is known of S3 is too old.
+func (fs *FS) since() time.Time { return time.Now().Add(-fs.ttl) }
+
+// fresh says that a directory's children are all there is.
+func (fs *FS) fresh(n *node, since time.Time) bool {
+	d := n.dir
+	return d.complete && (!d.listed.Before(since) || time.Now().Before(d.retry))
+}
+
+// valid is for how long a node may be believed without asking S3.
+func (fs *FS) valid(n *node, now time.Time) time.Duration {
+	at := n.checked
+	if p := n.parent; p != nil && p.dir.complete && p.dir.listed.After(at) {
+		at = p.dir.listed
+	}
+	left := at.Add(fs.ttl).Sub(now)
+	if left < 0 || n.stale {
+		left = 0
+	}
+	if fs.ttl > 0 && left < fs.ttl && len(fs.slots) > 0 && fs.slots[n.slotPathOrEmpty()] != nil {
+		left = fs.ttl
+	}
+	return left
+}
+
+func (n *node) slotPathOrEmpty() string {
+	if n.parent == nil {
+		return ""
+	}
+	return n.slotPath()
+}

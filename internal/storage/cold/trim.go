@@ -1,0 +1,4 @@
+package cold
+
+// trim is called when listings end. With mu.
+func (fs *FS) trim() {}
