@@ -127,3 +127,20 @@ func (c *Client) each(ctx context.Context, n int, f func(ctx context.Context, i 
 	})
 	return g.Wait()
 }
+
+// PutBytes puts one small object.
+func (c *Client) PutBytes(ctx context.Context, key string, body []byte) error {
+	_, err := c.drop(ctx, "PUT", key, "", bytes.NewReader(body), int64(len(body)))
+	return err
+}
+
+// GetTo gets one object.
+func (c *Client) GetTo(ctx context.Context, key string, w io.Writer) error {
+	resp, err := c.do(ctx, "GET", key, "", nil, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
