@@ -11,8 +11,9 @@ VERSION ?= 0.1.0
 ARCH := $(shell go env GOARCH)
 
 # The same source gives the same bytes, on whatever machine and in whatever folder:
-# no C compiler, no paths, no state of the checkout, no flags of the user's own.
-GO_BUILD := GOFLAGS= CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0 \
+# no C compiler, no paths, no state of the checkout, no flags of the user's own, and
+# this module's requirements alone, not those of the modules that are worked on beside it.
+GO_BUILD := GOFLAGS= GOWORK=off CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0 \
 	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 GOLANGCI_LINT := v2.15.0
