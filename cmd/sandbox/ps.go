@@ -10,6 +10,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/keeper"
 	"github.com/matrx/sandbox/internal/host/roster"
 )
 
@@ -27,6 +28,11 @@ func (c *psCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
+	release, err := keeper.Revive(ctx, d, nil)
+	if err != nil {
+		return err
+	}
+	defer release()
 	entries, err := roster.List(ctx, e, d, c.All)
 	switch {
 	case c.JSON:

@@ -77,7 +77,8 @@ func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error
 // Start starts it.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	_, err := e.c.ContainerStart(ctx, id, client.ContainerStartOptions{})
-	return wrap(err, ErrNoContainer, "cannot start the container %s", short(id))
+	// What is not found may be its network as well: the engine says which.
+	return wrap(err, nil, "cannot start the container %s", short(id))
 }
 
 // Stop sends SIGTERM, and SIGKILL when the timeout that the container was made with has

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -55,6 +56,23 @@ func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, erro
 		return nil, nil, err
 	}
 	return c, h, nil
+}
+
+// Revive makes sure that a keeper answers if a sandbox needs one: both it and its guard may
+// have been killed. The release that it returns lets go of it.
+func Revive(ctx context.Context, d datadir.Dir, p Program) (release func(), err error) {
+	records, _ := d.Records() // those that can be read
+	if !slices.ContainsFunc(records, func(r datadir.Record) bool { return r.Ended == nil }) {
+		return func() {}, nil
+	}
+	c, h, err := Ensure(ctx, d, p)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		h.Release()
+		c.Close()
+	}, nil
 }
 
 // Again is Ensure for a client whose hold was lost.

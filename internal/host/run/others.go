@@ -8,6 +8,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/keeper"
 	"github.com/matrx/sandbox/internal/host/roster"
 )
 
@@ -22,11 +23,16 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 		return err
 	}
 	if entry.Running {
+		release, err := keeper.Revive(ctx, entry.Dir, nil) // it is about to need its storage
+		if err != nil {
+			return err
+		}
+		defer release()
 		if err := entry.Place.MarkStop(); err != nil {
 			return err
 		}
 		p := watch(entry.Place, out)
-		err := e.Stop(ctx, entry.Container)
+		err = e.Stop(ctx, entry.Container)
 		p.close()
 		if err != nil {
 			return err
@@ -69,6 +75,11 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 		if !force {
 			return fmt.Errorf("cannot remove the sandbox %s: it runs; `sandbox stop %s` ends it", id, id)
 		}
+		release, err := keeper.Revive(ctx, entry.Dir, nil)
+		if err != nil {
+			return err
+		}
+		defer release()
 		if err := entry.Place.MarkStop(); err != nil {
 			return err
 		}
