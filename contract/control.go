@@ -56,6 +56,7 @@ type HotStatus struct {
 	Failed      []Unsaved     `json:"failed,omitempty"`      // up to 100, with the reasons
 	FailedCount int64         `json:"failed_count"`          // all of them
 	Held        string        `json:"held,omitempty"`        // why deletions are held back
+	Problem     string        `json:"problem,omitempty"`     // what keeps more than single files from being saved, in one sentence
 	Conflicts   int64         `json:"conflicts"`             // conflict copies made since this process started
 	Rescans     int64         `json:"rescans"`               // scans of the whole tree
 	WatchLimit  bool          `json:"watch_limit,omitempty"` // the inotify watch limit was reached: changes are found by scanning

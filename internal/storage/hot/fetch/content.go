@@ -10,6 +10,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 // Content writes an object whose content is at hand: a small one, or one out of the
@@ -26,8 +27,8 @@ func (f *Fetcher) Content(o *objectstore.Object, key string, attr posixattr.Attr
 			return journal.Entry{}, err
 		}
 	default:
-		f.disk <- struct{}{}
-		defer func() { <-f.disk }()
+		threads.Disk.Enter()
+		defer threads.Disk.Leave()
 		if p, err = t.Dir.Create(t.Name); err != nil {
 			return journal.Entry{}, err
 		}
@@ -49,8 +50,8 @@ func (f *Fetcher) symlink(t Target, key string, target []byte) (*tree.Pending, e
 }
 
 func (f *Fetcher) commit(p *tree.Pending, o *objectstore.Object, key string, attr posixattr.Attr, sum [32]byte, t Target) (journal.Entry, error) {
-	f.disk <- struct{}{}
-	defer func() { <-f.disk }()
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
 	return f.committed(p, o, key, attr, sum, t)
 }
 

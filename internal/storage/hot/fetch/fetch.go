@@ -30,12 +30,11 @@ type Fetcher struct {
 	store  *objectstore.Store
 	prefix string
 	log    *slog.Logger
-	disk   chan struct{}
 }
 
 // New makes a Fetcher of the objects below prefix, the hot prefix.
 func New(store *objectstore.Store, prefix string, log *slog.Logger) *Fetcher {
-	return &Fetcher{store: store, prefix: prefix, log: log, disk: make(chan struct{}, diskWriters)}
+	return &Fetcher{store: store, prefix: prefix, log: log}
 }
 
 // Source is an object as a listing or an earlier look showed it.
@@ -107,13 +106,13 @@ func (f *Fetcher) small(body *objectstore.Reader, key string, t Target) (journal
 
 // stream writes a file piece by piece as it comes.
 func (f *Fetcher) stream(body *objectstore.Reader, key string, attr posixattr.Attr, t Target) (journal.Entry, error) {
-	p, err := f.create(t)
+	p, err := create(t)
 	if err != nil {
 		return journal.Entry{}, err
 	}
 	defer p.Abort()
 	sum := sha256.New()
-	n, err := body.WriteTo(io.MultiWriter(sum, &slotWriter{f, p}))
+	n, err := body.WriteTo(io.MultiWriter(sum, gated{p}))
 	if err == nil && n != body.Size {
 		err = io.ErrUnexpectedEOF
 	}

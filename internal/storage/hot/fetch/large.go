@@ -22,7 +22,7 @@ const attempts = 5
 // fetching it.
 func (f *Fetcher) large(ctx context.Context, src Source, t Target) (journal.Entry, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := f.create(t)
+		p, err := create(t)
 		if err != nil {
 			return journal.Entry{}, err
 		}
@@ -43,7 +43,7 @@ func (f *Fetcher) download(ctx context.Context, src Source, p *tree.Pending, t T
 	if err := p.Truncate(src.Size); err != nil {
 		return journal.Entry{}, err
 	}
-	obj, err := f.store.Download(ctx, f.prefix+src.Key, &slotWriterAt{f, p}, objectstore.DownloadOptions{IfMatch: src.ETag, Size: src.Size})
+	obj, err := f.store.Download(ctx, f.prefix+src.Key, gated{p}, objectstore.DownloadOptions{IfMatch: src.ETag, Size: src.Size})
 	if err != nil {
 		return journal.Entry{}, err
 	}

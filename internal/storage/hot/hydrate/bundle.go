@@ -131,7 +131,7 @@ func (b *bundle) wait() []int {
 func (b *bundle) empty(i int, it *item, e *index.Entry) error {
 	o, attr := b.h.vouched(it, e)
 	if it.isMarker() {
-		return b.h.settled(it, b.h.dirs.mark(it.key, it.path(), o, attr))
+		return b.settled(it, b.h.dirs.mark(it.key, it.path(), o, attr))
 	}
 	w := &writer{b: b}
 	defer w.close()
@@ -248,7 +248,7 @@ func (w *writer) write(i int, it *item, e *index.Entry, content []byte) error {
 	parent, name := tree.Split(path)
 	if !w.opened || w.parent != parent {
 		w.close()
-		dir, err := h.dirs.open(parent)
+		dir, err := h.openDir(parent)
 		if err != nil {
 			return h.settled(it, err)
 		}
@@ -257,10 +257,15 @@ func (w *writer) write(i int, it *item, e *index.Entry, content []byte) error {
 	err := h.bring(i, path, fetch.Target{Dir: w.dir, Name: name}, func(t fetch.Target) (journal.Entry, error) {
 		return h.fetch.Content(&o, it.key, attr, content, sum, t)
 	})
+	return w.b.settled(it, err)
+}
+
+// settled is that of run for what took no request of its own.
+func (b *bundle) settled(it *item, err error) error {
 	if err == nil {
-		h.mu.Lock()
-		h.res.Bundled++
-		h.mu.Unlock()
+		b.h.mu.Lock()
+		b.h.res.Bundled++
+		b.h.mu.Unlock()
 	}
-	return h.settled(it, err)
+	return b.h.settled(it, err)
 }

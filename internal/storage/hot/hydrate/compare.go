@@ -16,6 +16,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 const (
@@ -82,7 +83,7 @@ func (h *run) compareOne(ctx context.Context, i int, entries *index.Item) error 
 		return nil
 	}
 	it.verdict = fetched
-	return h.moveAside(path)
+	return h.gatedMoveAside(path)
 }
 
 // verify says whether a file still has the content that the journal knows. Where the
@@ -188,9 +189,11 @@ type sums struct {
 	md5    string // in hexadecimal, as in an ETag
 }
 
-// sums reads a file or a link. One that may not be read has none, and is equal to
+// sums reads a file or a link, behind the gate. One that may not be read has none, and is equal to
 // nothing.
 func (h *run) sums(path string, info tree.Info) (s sums, err error) {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
 	if info.IsSymlink() {
 		target, err := h.Root.Readlink(path)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 // directories are those that S3 implies or marks. They are made when the first file
@@ -155,7 +156,10 @@ func (d *directories) widenLocked(path string, s *directoryState) error {
 
 // mark says what S3 has for a directory. It is applied by finish.
 func (d *directories) mark(key, path string, o objectstore.Object, attr posixattr.Attr) error {
-	if err := d.ensure(path, false); err != nil {
+	threads.Disk.Enter()
+	err := d.ensure(path, false)
+	threads.Disk.Leave()
+	if err != nil {
 		return err
 	}
 	s := d.state(path)

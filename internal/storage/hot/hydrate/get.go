@@ -14,6 +14,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 const (
@@ -112,7 +113,7 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 		return h.dirs.mark(it.key, path, o, attr)
 	}
 	parent, name := tree.Split(path)
-	dir, err := h.dirs.open(parent)
+	dir, err := h.openDir(parent)
 	if err != nil {
 		return err
 	}
@@ -120,6 +121,18 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 	return h.bring(i, path, fetch.Target{Dir: dir, Name: name}, func(t fetch.Target) (journal.Entry, error) {
 		return h.fetch.Fetch(ctx, it.source(), t)
 	})
+}
+
+func (h *run) openDir(path string) (*tree.Dir, error) {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	return h.dirs.open(path)
+}
+
+func (h *run) gatedMoveAside(path string) error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	return h.moveAside(path)
 }
 
 // bringAttempts bounds how often something new is moved out of the way at a path.
@@ -141,7 +154,7 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 		if attempt == bringAttempts || !errors.Is(err, fs.ErrExist) && !errors.Is(err, tree.ErrChanged) {
 			return err
 		}
-		if err := h.moveAside(path); err != nil {
+		if err := h.gatedMoveAside(path); err != nil {
 			return err
 		}
 		t.Seen = nil

@@ -143,16 +143,16 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return h.readRules(ctx) })
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.readRules(gctx) })
 	g.Go(func() (err error) {
-		if h.manifest, err = index.Load(ctx, h.Store, h.place, h.Dir, h.Log); err != nil {
+		if h.manifest, err = index.Load(gctx, h.Store, h.place, h.Dir, h.Log); err != nil {
 			return err
 		}
 		if empty {
 			b.begin(func(int) bool { return true })
 		}
-		h.items, err = h.list(ctx)
+		h.items, err = h.list(gctx)
 		return err
 	})
 	if err := g.Wait(); err != nil {

@@ -8,10 +8,13 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 // judge reaches a verdict on every item. It changes nothing.
 func (h *run) judge(ctx context.Context) error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
 	here := &cursor{root: h.Root}
 	defer here.close()
 	for i := range h.items {

@@ -4,6 +4,7 @@ package journal
 type Seen struct {
 	Name string
 	Stat Stat
+	Mode uint32 // st_mode; the caller's
 	Dir  bool
 }
 

@@ -22,8 +22,8 @@ func TestDiffer(t *testing.T) {
 		}
 	}
 	seen := []Seen{
-		{"same", st, false}, {"changed", other, false}, {"sub", other, true}, {"new", st, false},
-		{"nowdir", st, true}, {"nowfile", st, false}, {"odd\x01", other, true}, {"below", st, true}, {"newdir", st, true},
+		{Name: "same", Stat: st, Dir: false}, {Name: "changed", Stat: other, Dir: false}, {Name: "sub", Stat: other, Dir: true}, {Name: "new", Stat: st, Dir: false},
+		{Name: "nowdir", Stat: st, Dir: true}, {Name: "nowfile", Stat: st, Dir: false}, {Name: "odd\x01", Stat: other, Dir: true}, {Name: "below", Stat: st, Dir: true}, {Name: "newdir", Stat: st, Dir: true},
 	}
 	changed, absent := j.Differ("d", seen)
 	slices.Sort(absent)
@@ -36,7 +36,7 @@ func TestDiffer(t *testing.T) {
 	if got := j.Dirs("d"); !slices.Equal(got, []string{"below"}) {
 		t.Errorf("directories %q", got)
 	}
-	same := []Seen{{"x", st, false}}
+	same := []Seen{{Name: "x", Stat: st, Dir: false}}
 	if n := testing.AllocsPerRun(10, func() { j.Differ("d/below", same) }); n != 0 {
 		t.Errorf("%v allocations for a directory that is as it was", n)
 	}

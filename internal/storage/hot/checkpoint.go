@@ -1,0 +1,108 @@
+package hot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// Checkpoint returns when what was on the disk when it was called is in S3. What cannot be
+// stored is its error.
+func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
+	began := time.Now()
+	select {
+	case <-e.runs:
+	case <-ctx.Done():
+		return contract.Checkpoint{}, context.Cause(ctx)
+	}
+	e.mu.Lock()
+	before := e.counts
+	e.mu.Unlock()
+	if err := e.obs.catchUp(ctx, false); err != nil {
+		return contract.Checkpoint{}, fmt.Errorf("cannot find out what has changed: %w", err)
+	}
+	e.mu.Lock()
+	mark := e.line.Mark()
+	e.hurryLocked(1)
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.hurryLocked(-1)
+		e.mu.Unlock()
+	}()
+	if err := e.through(ctx, mark); err != nil {
+		return contract.Checkpoint{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return contract.Checkpoint{
+		Sequence: e.journal.Seq(), Took: time.Since(began),
+		Files: int(e.counts.uploaded - before.uploaded), Bytes: e.counts.bytes - before.bytes,
+	}, nil
+}
+
+// through waits until everything that was observed up to mark is in S3.
+func (e *Engine) through(ctx context.Context, mark uint64) error {
+	tried := map[string]int{}
+	e.mu.Lock()
+	for name, n := range e.restless {
+		tried[name] = n
+	}
+	e.mu.Unlock()
+	for {
+		e.mu.Lock()
+		done := e.line.Through(mark) && !e.stuckUntried()
+		err := e.hopeless(tried)
+		waiters := e.waiters
+		e.mu.Unlock()
+		if err != nil && (done || errors.Is(err, errHopeless)) {
+			return err
+		}
+		if done {
+			return nil
+		}
+		select {
+		case <-waiters:
+		case <-ctx.Done():
+			return fmt.Errorf("cannot save everything in time: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// errHopeless marks what waiting does not mend.
+var errHopeless = errors.New("waiting does not help")
+
+// hopeless is why a checkpoint cannot succeed, if so. With the lock held.
+func (e *Engine) hopeless(tried map[string]int) error {
+	switch {
+	case e.lost != nil:
+		return fmt.Errorf("cannot save: %w (%w)", e.lost, errHopeless)
+	case e.held != "" && e.heldDeletes() > 0:
+		return fmt.Errorf("cannot save deletions, they are held back: %s (%w)", e.held, errHopeless)
+	}
+	var names []string
+	for name := range e.failed {
+		names = append(names, name)
+	}
+	for name, n := range e.restless {
+		if n > tried[name] {
+			return fmt.Errorf("cannot save %q: it changes whenever it is read (%w)", strings.TrimSuffix(name, "/"), errHopeless)
+		}
+	}
+	for path := range e.odd {
+		names = append(names, path)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	first := strings.TrimSuffix(names[0], "/")
+	why := e.odd[names[0]]
+	if f, ok := e.failed[names[0]]; ok {
+		why = f.reason
+	}
+	return fmt.Errorf("%d files cannot be saved, %q among them: %s", len(names), first, why)
+}

@@ -1,0 +1,194 @@
+package hot
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/upload"
+	"github.com/matrx/sandbox/internal/storage/lease"
+)
+
+// dispatch gives what may go to uploads, until ctx ends.
+func (e *Engine) dispatch(ctx context.Context) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		started, at := e.start(ctx, &work)
+		if started {
+			continue
+		}
+		timer.Reset(at)
+		select {
+		case <-ctx.Done():
+		case <-e.kick:
+		case <-timer.C:
+		}
+	}
+}
+
+// start starts the next job, or says how long to wait for one at most.
+func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool, wait time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	wait = time.Hour
+	if e.lost != nil || e.line.InFlight()+e.verify.flying >= e.limit.now {
+		return false, wait
+	}
+	if at, closed := e.breaker.closed(now, e.line.InFlight()); closed {
+		return false, max(at-now, 0)
+	}
+	if j, ok := e.line.Next(now); ok {
+		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany}
+		work.Go(func() { e.finish(j, e.sender.Do(ctx, j.Kind, j.Name, how)) })
+		return true, 0
+	}
+	if path, ok := e.verify.next(now); ok {
+		alone := e.alone
+		work.Go(func() { e.verified(path, e.sender.Verify(ctx, path, alone)) })
+		return true, 0
+	}
+	if at, ok := e.line.Wake(); ok {
+		wait = min(wait, max(at-now, 0))
+	}
+	if at, ok := e.verify.wake(); ok {
+		wait = min(wait, max(at-now, 0))
+	}
+	return false, wait
+}
+
+const (
+	// restlessMany is after how many failures to find a file at rest it is copied, however
+	// large it is.
+	restlessMany = 3
+
+	stuckFirst, stuckMost       = 10 * time.Second, 5 * time.Minute
+	restlessFirst, restlessMost = 2 * time.Second, time.Minute
+	retryAfter                  = 100 * time.Millisecond
+)
+
+// finish takes note of what became of a job.
+func (e *Engine) finish(j line.Job, r upload.Result) {
+	e.obs.look(r.Look...)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	retry := now + retryAfter
+	path := strings.TrimSuffix(j.Name, "/")
+	if r.Sent {
+		e.counts.uploaded++
+		e.counts.bytes += r.Bytes
+	}
+	if r.Conflict != "" {
+		e.counts.conflicts++
+	}
+	e.limit.done(now, r.Everywhere)
+	switch {
+	case r.Everywhere:
+		retry = e.breaker.fail(now, r.Err)
+		e.troubled(r.Err)
+	case r.Outcome == line.Stored:
+		e.breaker.succeed()
+	}
+	switch {
+	case r.NotAtRest:
+		n := e.restless[j.Name]
+		e.restless[j.Name] = n + 1
+		retry = now + backoff(restlessFirst, restlessMost, n)
+	case r.Outcome == line.Stuck:
+		p := e.failed[j.Name]
+		retry = now + backoff(stuckFirst, stuckMost, p.tries)
+		if p.reason != r.Err.Error() {
+			e.Log.Error("a file cannot be saved", "event", "not_saved", "path", path, "error", r.Err)
+		}
+		e.failed[j.Name] = problem{r.Err.Error(), p.tries + 1}
+	case r.Outcome == line.Changed:
+		retry = now + e.Config.Hot.MaxStaleness
+	case r.Outcome == line.Stored:
+		delete(e.restless, j.Name)
+		delete(e.failed, j.Name)
+		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
+			e.odd[path] = r.Err.Error()
+		}
+		if r.Racy {
+			e.verify.add(path, now)
+		}
+		if j.Kind == line.Delete {
+			e.forgetMoved(path)
+		}
+	}
+	e.line.Done(j, r.Outcome, retry, now)
+	if _, pending := e.line.Has(j.Name); !pending {
+		delete(e.failed, j.Name)
+		delete(e.restless, j.Name)
+	}
+	if e.line.Len() == 0 {
+		e.counts.success = time.Now()
+	}
+	e.tell()
+	e.ended()
+}
+
+func backoff(first, most time.Duration, tries int) time.Duration {
+	return min(first<<min(tries, 10), most)
+}
+
+func (e *Engine) forgetMoved(path string) {
+	for ino, p := range e.moved {
+		if p == path {
+			delete(e.moved, ino)
+		}
+	}
+}
+
+// troubled notes what concerns every file. With the lock held.
+func (e *Engine) troubled(err error) {
+	if errors.Is(err, lease.ErrLost) && e.lost == nil {
+		e.lost = err
+		e.Log.Error("another sandbox has the workspace; nothing is written any more", "event", "lease_lost", "error", err)
+	}
+}
+
+// tell tells the session what an operator should know. With the lock held.
+func (e *Engine) tell() {
+	p := e.problem()
+	if p == e.last || e.Problem == nil {
+		return
+	}
+	e.last = p
+	e.Problem(p)
+}
+
+// problem is what concerns more than a file. With the lock held.
+func (e *Engine) problem() string {
+	switch {
+	case e.lost != nil:
+		return e.lost.Error()
+	case e.breaker.err != nil:
+		return e.breaker.err.Error()
+	case e.held != "":
+		return "deletions are held back: " + e.held
+	}
+	if err := e.journal.Err(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// verified takes note of a second comparison.
+func (e *Engine) verified(path string, r upload.Result) {
+	e.obs.look(r.Look...)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.verify.done(path)
+	if r.Racy {
+		e.verify.add(path, e.now())
+	}
+	e.ended()
+}

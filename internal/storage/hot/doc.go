@@ -1,0 +1,29 @@
+// Package hot keeps the home and S3 the same: it hydrates the home, watches it, uploads what
+// changes within seconds, and saves the rest when the sandbox stops.
+//
+// # Parts
+//
+//	tree      the only way to the home: no symbolic link is ever followed
+//	journal   what S3 holds of each path, what was deleted, what was sent and not answered
+//	ignore    what is left out
+//	hydrate   the home from S3, before the workload starts; fetch, conflict and index serve it
+//	watch     what happens in the home, in order
+//	line      what is pending, and what may go now (pure)
+//	stable    one version of a file that others write to
+//	upload    one name to S3: conditional, fenced, conflicts resolved
+//
+// This package joins them. One goroutine, the observer, looks at the disk: it takes the
+// kernel's events in their order, scans, and tells the line what it saw. Another, the
+// dispatcher, takes from the line what may go and gives it to uploads, many at a time.
+// Everything that they share is behind one lock, which is never held over a call that
+// blocks.
+//
+// # Order
+//
+// A deletion is sent only when all that was written before it is in S3. The line decides
+// that; the observer provides the order. Events have one queue for all directories; a
+// directory that is new is watched first and read then, before the next event is taken;
+// of a rename the new name is looked at before the old one is given up. When events are lost (an overflow, the
+// limit of watches), nothing is known to have been observed until a scan that began after
+// that is through.
+package hot

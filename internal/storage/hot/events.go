@@ -1,0 +1,233 @@
+package hot
+
+import (
+	"github.com/matrx/sandbox/internal/storage/hot/ignore"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/hot/watch"
+)
+
+// event is one change that the kernel told.
+func (o *observer) event(ev watch.Event) {
+	if ev.Is(watch.Overflow) {
+		o.overflow()
+		return
+	}
+	d := o.dirs.ByWD(ev.WD)
+	switch {
+	case d == nil:
+		return
+	case ev.Is(watch.Ignored):
+		o.dirs.Unwatch(ev.WD)
+		return
+	case ev.Is(watch.SelfGone):
+		o.checkRoot()
+		return
+	case d.Gone() || ev.Name == "":
+		return // it is read anew where it went
+	}
+	path, isDir := tree.Join(d.Path(), ev.Name), ev.Is(watch.IsDir)
+	if path == ignore.FileName {
+		o.newRules = true
+	}
+	excluded := tree.IsTemp(ev.Name) || o.e.rules.Load().MatchEntry(path, isDir)
+	switch {
+	case ev.Is(watch.MovedFrom):
+		o.movedFrom(d, path, ev, excluded)
+	case ev.Is(watch.MovedTo):
+		o.movedTo(d, path, ev, excluded)
+	case excluded:
+	case ev.Is(watch.Delete):
+		o.deleted = true
+		if kid := d.Child(ev.Name); isDir && kid != nil {
+			o.dirs.Cut(kid)
+			o.drop(kid)
+		}
+		o.deletion(path)
+	case isDir:
+		// New, or its attributes are: one that could not be read may be readable now.
+		if kid := d.Child(ev.Name); ev.Is(watch.Create) || kid == nil || !kid.Watched() {
+			o.adopt(path)
+		} else {
+			o.directory(path)
+		}
+	default:
+		o.written(path)
+	}
+}
+
+// written looks at what an event says was written. What is gone already counts as written:
+// its deletion has an event of its own, and what was written takes its place among the
+// changes until then.
+func (o *observer) written(path string) {
+	i, err := o.lstat(path)
+	switch {
+	case isMissing(err):
+		known, ok := o.e.journal.Get(path)
+		o.e.mu.Lock()
+		o.e.line.Write(path, 0, ok && !known.IsMarker(), o.e.now())
+		o.e.mu.Unlock()
+	case err != nil:
+		o.look(path)
+	case i.IsDir():
+		// A directory has taken its place; that has an event too.
+	default:
+		o.present(path, i)
+	}
+}
+
+// deletion looks at what an event says was deleted: something else may have its name by now.
+func (o *observer) deletion(path string) {
+	i, err := o.lstat(path)
+	switch {
+	case isMissing(err):
+		o.absent(path, true)
+		if dir, _ := tree.Split(path); dir != "" {
+			o.emptied[dir] = true
+		}
+	case err != nil:
+		o.look(path)
+	case i.IsDir():
+		o.adopt(path)
+	default:
+		o.present(path, i)
+	}
+}
+
+// lstat looks into the directory that the last event was in, too, without opening it again.
+func (o *observer) lstat(path string) (tree.Info, error) {
+	dir, name := tree.Split(path)
+	if o.at == nil || o.at.Path() != dir {
+		d, err := o.e.root.OpenDir(dir)
+		if err != nil {
+			return tree.Info{}, err
+		}
+		if o.at != nil {
+			o.at.Close()
+		}
+		o.at = d
+	}
+	i, err := o.at.Lstat(name)
+	if isMissing(err) {
+		// The directory may have been moved since it was opened: then its name tells nothing.
+		o.at.Close()
+		o.at = nil
+		return o.e.root.Lstat(path)
+	}
+	return i, err
+}
+
+// drop ends the watches of a directory that is no more.
+func (o *observer) drop(d *watch.Dir) {
+	for _, wd := range o.dirs.Drop(d) {
+		o.watcher.Remove(wd)
+	}
+}
+
+// overflow: the kernel has thrown events away. What they were is found by a scan.
+func (o *observer) overflow() {
+	o.e.Log.Warn("more changes than the kernel queues; the home is scanned", "event", "watch_overflow")
+	o.blind = true
+	o.nextScan = 0
+	if o.scan != nil {
+		o.scan.again = true
+	}
+}
+
+// move is the old name of a rename.
+type move struct {
+	path   string
+	isDir  bool
+	cookie uint32
+	dir    *watch.Dir
+	at     line.Time
+}
+
+// pairWithin is how long after the old name of a rename its new one may still come. The kernel
+// queues the second right after the first, but not in one step (inotify(7)).
+const pairWithin = 20e6
+
+// movedFrom keeps the old name until the new one was looked at: the deletion of the one comes
+// after the writing of the other.
+func (o *observer) movedFrom(d *watch.Dir, path string, ev watch.Event, excluded bool) {
+	kid := d.Child(ev.Name)
+	if kid != nil {
+		o.dirs.Cut(kid)
+	}
+	if excluded {
+		if kid != nil {
+			o.drop(kid)
+		}
+		return // what is left out was never there
+	}
+	o.deleted = true
+	o.moves = append(o.moves, &move{path: path, isDir: ev.Is(watch.IsDir), cookie: ev.Cookie, dir: kid, at: o.e.now()})
+}
+
+func (o *observer) movedTo(d *watch.Dir, path string, ev watch.Event, excluded bool) {
+	var from *move
+	for i, m := range o.moves {
+		if m.cookie == ev.Cookie {
+			from = m
+			o.moves = append(o.moves[:i], o.moves[i+1:]...)
+			break
+		}
+	}
+	if old := d.Child(ev.Name); old != nil { // it was replaced
+		o.dirs.Cut(old)
+		o.drop(old)
+	}
+	switch {
+	case excluded && from != nil:
+		o.keep(from.path)
+	case excluded:
+	case ev.Is(watch.IsDir):
+		o.adopt(path)
+	default:
+		o.written(path)
+	}
+	if from != nil {
+		o.movedAway(from)
+	}
+}
+
+// keep: a stored file that is renamed to an excluded name keeps its object.
+func (o *observer) keep(path string) {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if _, ok := o.e.journal.Get(path); ok {
+		o.kept[path] = true
+	}
+	for known := range o.e.journal.Below(path) {
+		o.kept[known.Path] = true
+	}
+}
+
+// settleMoves gives up the old names whose new ones have not come: they were moved out of the
+// home, or to where nothing is watched.
+func (o *observer) settleMoves(now line.Time) {
+	var lone []*move
+	for len(o.moves) > 0 && o.moves[0].at+pairWithin <= now {
+		lone = append(lone, o.moves[0])
+		o.moves = o.moves[1:]
+	}
+	if len(lone) == 0 {
+		return
+	}
+	paths := make([]string, len(lone))
+	for i, m := range lone {
+		paths[i] = m.path
+	}
+	o.keepMoved(paths)
+	for _, m := range lone {
+		o.movedAway(m)
+	}
+}
+
+// movedAway is the deletion of a rename's old name.
+func (o *observer) movedAway(m *move) {
+	if m.dir != nil {
+		o.drop(m.dir) // what of it was not taken over by the new name
+	}
+	o.deletion(m.path)
+}

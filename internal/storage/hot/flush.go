@@ -1,0 +1,245 @@
+package hot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// Drain says that the flush is near: everything that is pending goes up at once.
+func (e *Engine) Drain(time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hurryLocked(1)
+}
+
+func (e *Engine) hurryLocked(n int) {
+	e.hurry += n
+	e.line.Hurry(e.hurry > 0)
+	e.verify.hurry = e.alone
+	e.breaker.until = 0
+	e.wake()
+}
+
+// flushReserve is kept of a flush's time to say what was not saved.
+const flushReserve = 300 * time.Millisecond
+
+// errUnsaved is the reason of a flush that left something out.
+var errUnsaved = errors.New("not everything was saved in time")
+
+// Flush saves the rest. No process but this one is left that could write to the home. What is
+// not in S3 in the end is in the result and in contract.UnsavedFileName.
+func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
+	began := time.Now()
+	work, cancel := ctx, context.CancelFunc(func() {})
+	if deadline, ok := ctx.Deadline(); ok {
+		work, cancel = context.WithDeadlineCause(ctx, deadline.Add(-flushReserve), errUnsaved)
+	}
+	defer cancel()
+	e.mu.Lock()
+	before := e.counts
+	e.alone = true
+	e.hurryLocked(1)
+	e.mu.Unlock()
+	scanned := e.flushAll(work)
+	e.mu.Lock()
+	uploaded, bytes := e.counts.uploaded-before.uploaded, e.counts.bytes-before.bytes
+	e.mu.Unlock()
+	list := e.unsaved(scanned)
+	f := wire.Flushed{Files: uploaded, Bytes: bytes, UnsavedCount: int64(len(list)), Unsaved: list}
+	if len(list) > 0 {
+		f.Reason = e.flushReason(scanned)
+	}
+	err := e.writeUnsaved(list)
+	if len(list) == 0 && e.publisher.Changed() {
+		e.publish(work)
+	}
+	if serr := e.journal.Sync(); serr != nil {
+		e.Log.Error("the journal is behind", "event", "journal_failed", "error", serr)
+	}
+	f.Took = time.Since(began)
+	return f, err
+}
+
+// flushAll scans once more and waits until all that can be is in S3, or ctx ends.
+func (e *Engine) flushAll(ctx context.Context) (scanned error) {
+	select {
+	case <-e.runs:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := e.obs.catchUp(ctx, true); err != nil {
+		return err
+	}
+	for {
+		e.mu.Lock()
+		quiet := e.quietLocked()
+		waiters := e.waiters
+		e.mu.Unlock()
+		if quiet {
+			// What the jobs themselves changed (a conflict copy), and what they found changed, counts.
+			if err := e.obs.catchUp(ctx, false); err != nil {
+				return nil
+			}
+			e.mu.Lock()
+			quiet = e.quietLocked()
+			e.mu.Unlock()
+			if quiet {
+				return nil
+			}
+			continue
+		}
+		select {
+		case <-waiters:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// quietLocked tells whether nothing is left that waiting could save.
+func (e *Engine) quietLocked() bool {
+	if e.lost != nil {
+		return true
+	}
+	rest := e.line.Len() - e.line.StuckLen()
+	if e.line.InFlight() > 0 || e.verify.len() > 0 || e.stuckUntried() {
+		return false
+	}
+	return rest == 0 || e.held != "" && rest == e.heldDeletes()
+}
+
+// stuckUntried tells whether something that was stuck has not been tried since the flush began:
+// in a hurry its turn is now. With the lock held.
+func (e *Engine) stuckUntried() bool {
+	at, ok := e.line.Wake()
+	return ok && at <= e.now()
+}
+
+// heldDeletes is how many deletions are pending. With the lock held.
+func (e *Engine) heldDeletes() (n int) {
+	for p := range e.line.Pending {
+		if p.Kind == line.Delete {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *Engine) flushReason(scanned error) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := e.problem(); p != "" {
+		return p
+	}
+	if scanned != nil {
+		return "the home was not scanned to its end: " + scanned.Error()
+	}
+	if e.line.Len() > e.line.StuckLen() {
+		return errUnsaved.Error()
+	}
+	return "not every file could be saved"
+}
+
+// unsaved lists everything that is not in S3 as it is on the disk.
+func (e *Engine) unsaved(scanned error) []contract.Unsaved {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []contract.Unsaved
+	for p := range e.line.Pending {
+		list = append(list, contract.Unsaved{Path: shown(strings.TrimSuffix(p.Name, "/")), Reason: e.reason(p)})
+	}
+	for path, why := range e.odd {
+		list = append(list, contract.Unsaved{Path: shown(path), Reason: why})
+	}
+	if scanned != nil {
+		list = append(list, contract.Unsaved{Path: "", Reason: "the home was not scanned to its end, so that there may be more: " + scanned.Error()})
+	}
+	slices.SortFunc(list, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
+	return list
+}
+
+// reason is why a name is not in S3. With the lock held.
+func (e *Engine) reason(p line.Pending) string {
+	why := "it was not uploaded in time"
+	if f, ok := e.failed[p.Name]; ok {
+		why = f.reason
+	} else if p.Kind == line.Delete {
+		why = "its deletion was not sent in time"
+		if e.held != "" {
+			why = "its deletion is held back: " + e.held
+		}
+	} else if e.restless[p.Name] > 0 {
+		why = "not at rest: it changed whenever it was read"
+	}
+	if e.lost != nil {
+		why = e.lost.Error()
+	} else if e.breaker.err != nil {
+		why = e.breaker.err.Error()
+	}
+	return why
+}
+
+// shown is a path as lists show it: bytes that are not UTF-8 are percent-escaped as in keys.
+func shown(path string) string {
+	if path == "" {
+		return ""
+	}
+	if key, err := posixattr.Key(path); err == nil {
+		return key
+	}
+	return strings.ToValidUTF8(path, "\ufffd")
+}
+
+// writeUnsaved writes the list of what is missing, or removes an old one.
+func (e *Engine) writeUnsaved(files []contract.Unsaved) error {
+	path := e.unsavedPath()
+	if len(files) == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("cannot remove the old list of what was not saved: %w", err)
+		}
+		return nil
+	}
+	for i, f := range files {
+		if i == mostLogged {
+			e.Log.Error("and more", "event", "unsaved", "files", len(files)-i, "list", path)
+			break
+		}
+		e.Log.Error("not saved", "event", "unsaved", "path", f.Path, "reason", f.Reason)
+	}
+	b, err := json.MarshalIndent(contract.UnsavedList{SandboxID: e.Config.SandboxID, Time: time.Now().UTC(), Files: files}, "", "  ")
+	if err == nil {
+		err = writeWhole(path, append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the list of what was not saved: %w", err)
+	}
+	return nil
+}
+
+// mostLogged is how much of the list goes to the log.
+const mostLogged = 1000
+
+func writeWhole(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

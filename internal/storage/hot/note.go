@@ -1,0 +1,188 @@
+package hot
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/hot/upload"
+)
+
+// What the observer tells the line. Names are those of package line: a directory's
+// marker ends in a slash.
+
+// present notes what lstat says of a file, a link or something else that is no directory.
+func (o *observer) present(path string, i tree.Info) {
+	e := o.e
+	if !upload.Kept(i.Mode) {
+		o.oddity(path, i)
+		o.absent(path, true)
+		return
+	}
+	known, ok := e.journal.Get(path)
+	gone := e.journal.IsGone(path)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.odd, path)
+	delete(o.kept, path)
+	if ok && !known.IsMarker() && known.Local == i.Stat && !gone {
+		e.line.Same(path, true, true, e.now())
+		return
+	}
+	o.makeRoom(path, ok && known.IsMarker())
+	if gone {
+		o.remember(e.journal.Ungone(path))
+	}
+	e.line.Write(path, i.Size, ok && !known.IsMarker(), e.now())
+}
+
+// makeRoom notes that what stood where a file is now was deleted before: a directory with
+// all that was in it, or a file in the place of a directory above. With the lock held.
+func (o *observer) makeRoom(path string, marker bool) {
+	e := o.e
+	if marker {
+		o.goneLocked(path+"/", true)
+	}
+	for known := range e.journal.Below(path) {
+		o.goneLocked(nameOf(known), true)
+	}
+	o.makeRoomAbove(path)
+}
+
+// makeRoomAbove is makeRoom for what has to be a directory now.
+func (o *observer) makeRoomAbove(path string) {
+	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
+		if known, ok := o.e.journal.Get(dir); ok && !known.IsMarker() {
+			o.goneLocked(dir, true)
+		} else if kind, ok := o.e.line.Has(dir); ok && kind == line.Write {
+			o.goneLocked(dir, true)
+		}
+	}
+}
+
+// directory notes a directory that may need a marker; entries are in it, or not.
+func (o *observer) directory(path string) {
+	if path == "" {
+		return
+	}
+	e := o.e
+	known, ok := e.journal.Get(path)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	o.makeRoomAbove(path + "/")
+	if ok && !known.IsMarker() {
+		o.goneLocked(path, true)
+		ok = false
+	}
+	if e.journal.IsGone(path) && ok {
+		o.remember(e.journal.Ungone(path))
+	}
+	e.line.Write(path+"/", 0, ok, e.now())
+}
+
+// absent notes that nothing is kept at path any more, nor below it. ordered: a deletion was
+// observed, in its place among all changes.
+func (o *observer) absent(path string, ordered bool) {
+	e := o.e
+	_, isEntry := e.journal.Get(path)
+	below := false
+	for range e.journal.Below(path) {
+		below = true
+		break
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.odd, path)
+	if isEntry || below {
+		if known, ok := e.journal.Get(path); ok {
+			o.goneLocked(nameOf(known), ordered)
+		}
+		for known := range e.journal.Below(path) {
+			o.goneLocked(nameOf(known), ordered)
+		}
+	}
+	// What was pending and never reached S3.
+	for _, name := range []string{path, path + "/"} {
+		if kind, ok := e.line.Has(name); ok && kind == line.Write {
+			o.goneLocked(name, ordered)
+		}
+	}
+	if e.line.Len() <= searchPending {
+		for p := range e.line.Pending {
+			if p.Kind == line.Write && isBelow(p.Name, path) {
+				o.vanished = append(o.vanished, p.Name)
+			}
+		}
+		for _, name := range o.vanished {
+			o.goneLocked(name, ordered)
+		}
+		o.vanished = o.vanished[:0]
+	}
+}
+
+// searchPending bounds the search for what was pending below a directory that is gone. Beyond
+// it the job of each of them finds out by itself.
+const searchPending = 4096
+
+func isBelow(name, dir string) bool {
+	return len(name) > len(dir)+1 && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
+}
+
+func nameOf(e journal.Entry) string {
+	if e.IsMarker() {
+		return e.Path + "/"
+	}
+	return e.Path
+}
+
+// goneLocked notes that one name is gone. S3 may hold it: by an entry, or by a write that was
+// sent and not answered.
+func (o *observer) goneLocked(name string, ordered bool) {
+	e := o.e
+	path := strings.TrimSuffix(name, "/")
+	known, isEntry := e.journal.Get(path)
+	isEntry = isEntry && nameOf(known) == name
+	if isEntry && o.kept[path] {
+		return // it was moved to where nothing is kept: its object stays
+	}
+	if !isEntry {
+		if in, sent := e.journal.Intent(path); !sent || strings.HasSuffix(in.Key, "/") != strings.HasSuffix(name, "/") {
+			e.line.Same(name, false, ordered, e.now())
+			return
+		}
+	}
+	if isEntry {
+		o.remember(e.journal.Gone(path))
+		e.noteMoved(path)
+	}
+	e.line.Delete(name, ordered, e.now())
+}
+
+// oddity names what cannot be kept, once.
+func (o *observer) oddity(path string, i tree.Info) {
+	kind := map[uint32]string{unix.S_IFSOCK: "a socket", unix.S_IFIFO: "a FIFO", unix.S_IFCHR: "a device", unix.S_IFBLK: "a device"}[i.Mode&unix.S_IFMT]
+	if !o.named[path] {
+		if len(o.named) < mostNamed {
+			o.named[path] = true
+		}
+		o.e.Log.Info("left out: it has no content to keep", "event", "not_kept", "path", path, "type", kind)
+	}
+}
+
+// mostNamed bounds the memory for what was named already.
+const mostNamed = 10_000
+
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+func (o *observer) remember(err error) {
+	if err != nil {
+		o.e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
+	}
+}

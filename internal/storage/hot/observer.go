@@ -1,0 +1,315 @@
+package hot
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/ignore"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/hot/watch"
+)
+
+// observer is the one goroutine that looks at the disk. All its fields are its own, but for
+// the requests, and kept, which is under the engine's lock.
+type observer struct {
+	e       *Engine
+	watcher *watch.Watcher // nil: changes are found by scanning alone
+	dirs    *watch.Dirs
+
+	scan     *scan     // the one under way
+	nextScan line.Time // when the next one is due
+	blind    bool      // something may have happened that was not observed
+	limited  bool      // not all directories are watched
+	deleted  bool      // a deletion was observed since the root was last seen with something in it
+
+	moves    []*move             // old names of renames whose new name was not seen yet
+	emptied  map[string]bool     // directories in which something was deleted
+	excluded map[string]bool     // directories that are left out, and there
+	kept     map[string]bool     // paths whose file was moved to where nothing is kept
+	named    map[string]bool     // what was said to be left out
+	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
+	newRules bool                // .sandboxignore has changed
+	vanished []string            // scratch
+
+	at *tree.Dir // the directory that was looked into last, within one batch
+	requests
+}
+
+// requests are what other goroutines ask of the observer.
+type requests struct {
+	mu       sync.Mutex
+	looks    []string // paths that a job found different from what it was made for
+	barriers []barrier
+}
+
+// barrier is closed when all that had happened before it was asked for has been observed.
+type barrier struct {
+	done chan struct{}
+	scan bool // by a scan that began after it
+	full bool // whose scan is under way
+}
+
+// pause between two readings of the queue under load: the kernel joins equal events that
+// follow each other, and a file that is written all the time need not be looked at more often.
+const pause = 2 * time.Millisecond
+
+func newObserver(e *Engine) *observer {
+	return &observer{
+		e: e, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
+		kept: map[string]bool{}, named: map[string]bool{}, missing: map[string]struct{}{},
+	}
+}
+
+func (o *observer) run(ctx context.Context) error {
+	w, err := watch.New()
+	if err != nil {
+		o.e.Log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
+		o.limit()
+	}
+	o.watcher = w
+	if w != nil {
+		defer w.Close()
+	}
+	stop := context.AfterFunc(ctx, o.poke)
+	defer stop()
+	for ctx.Err() == nil {
+		if err := o.turn(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn is one round: events, requests, a piece of a scan, and a wait when there is nothing to do.
+func (o *observer) turn(ctx context.Context) error {
+	asked := o.takeBarriers()
+	began := o.e.now()
+	drained, err := o.read(false)
+	if err != nil {
+		return err
+	}
+	o.settleMoves(began)
+	o.answerLooks()
+	o.finishBatch()
+	o.step(ctx, began)
+	if drained {
+		o.caught(began)
+	}
+	o.release(asked, drained)
+	if !drained || o.scan != nil || ctx.Err() != nil {
+		return nil
+	}
+	return o.wait(ctx)
+}
+
+// read takes what is queued. Not more than a full queue in one turn, so that a load that
+// never ends does not keep everything else waiting.
+func (o *observer) read(wait bool) (drained bool, err error) {
+	if o.watcher == nil {
+		return true, nil
+	}
+	for range mostReads {
+		drained, err = o.watcher.Read(wait, o.event)
+		if errors.Is(err, os.ErrClosed) {
+			return true, nil
+		}
+		if drained || err != nil || wait {
+			return drained, err
+		}
+	}
+	return false, nil
+}
+
+const mostReads = 16
+
+// caught tells the line that everything that happened before began has been observed.
+func (o *observer) caught(began line.Time) {
+	if o.blind || o.limited || len(o.moves) > 0 || o.watcher == nil {
+		return // the end of a scan will
+	}
+	o.e.mu.Lock()
+	o.e.line.Caught(began)
+	o.e.ended()
+	o.e.mu.Unlock()
+}
+
+// finishBatch does what one batch of events has left to do.
+func (o *observer) finishBatch() {
+	if o.at != nil {
+		o.at.Close()
+		o.at = nil
+	}
+	for dir := range o.emptied {
+		if o.dirs.Find(dir) != nil {
+			o.directory(dir)
+		}
+		delete(o.emptied, dir)
+	}
+	if o.newRules {
+		o.newRules = false
+		if err := o.e.loadRules(); err != nil {
+			o.e.Log.Error("the rules of "+ignore.FileName+" stay as they were", "event", "ignore_failed", "error", err)
+		} else {
+			o.e.Log.Info("the rules have changed; the home is scanned", "event", "ignore_changed")
+			clear(o.excluded)
+			o.nextScan = 0
+		}
+	}
+	o.e.wake()
+}
+
+// wait waits for events, a request or the next scan. The pause comes first: see there.
+func (o *observer) wait(ctx context.Context) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil
+	}
+	until := o.nextScan
+	if len(o.moves) > 0 {
+		until = min(until, o.moves[0].at+pairWithin)
+	}
+	left := until - o.e.now()
+	if left <= 0 || o.asked() {
+		return nil
+	}
+	if o.watcher == nil {
+		return o.waitWithout(ctx, left)
+	}
+	stop := time.AfterFunc(left, o.watcher.Wake)
+	defer stop.Stop()
+	_, err := o.read(true)
+	return err
+}
+
+// waitWithout is wait without a watcher: requests end it by poke.
+func (o *observer) waitWithout(ctx context.Context, left time.Duration) error {
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pokeEvery):
+			if o.asked() {
+				return nil
+			}
+		}
+	}
+}
+
+// pokeEvery is how often requests are looked for where there is nothing to be woken by.
+const pokeEvery = 20 * time.Millisecond
+
+func (o *observer) poke() {
+	if o.watcher != nil {
+		o.watcher.Wake()
+	}
+}
+
+func (o *observer) asked() bool {
+	o.requests.mu.Lock()
+	defer o.requests.mu.Unlock()
+	return len(o.looks) > 0 || len(o.barriers) > 0
+}
+
+// look asks for paths to be looked at.
+func (o *observer) look(paths ...string) {
+	if len(paths) == 0 {
+		return
+	}
+	o.requests.mu.Lock()
+	o.looks = append(o.looks, paths...)
+	o.requests.mu.Unlock()
+	o.poke()
+}
+
+// catchUp returns when all that has happened up to now has been observed; with scan, the
+// whole tree was looked at as well.
+func (o *observer) catchUp(ctx context.Context, scan bool) error {
+	b := barrier{done: make(chan struct{}), scan: scan}
+	o.requests.mu.Lock()
+	o.barriers = append(o.barriers, b)
+	o.requests.mu.Unlock()
+	o.poke()
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// takeBarriers takes those that can be kept with what is done from now on.
+func (o *observer) takeBarriers() []barrier {
+	o.requests.mu.Lock()
+	defer o.requests.mu.Unlock()
+	asked := o.barriers
+	o.barriers = nil
+	return asked
+}
+
+// release ends the barriers that are kept, and puts the others back.
+func (o *observer) release(asked []barrier, drained bool) {
+	for _, b := range asked {
+		if b.scan || o.blind || o.limited || o.watcher == nil {
+			o.scanFor(b)
+			continue
+		}
+		if drained && len(o.moves) == 0 {
+			close(b.done)
+			continue
+		}
+		o.requests.mu.Lock()
+		o.barriers = append(o.barriers, b)
+		o.requests.mu.Unlock()
+	}
+}
+
+// answerLooks looks where jobs found something else than they were made for.
+func (o *observer) answerLooks() {
+	o.requests.mu.Lock()
+	looks := o.looks
+	o.looks = nil
+	o.requests.mu.Unlock()
+	for _, path := range looks {
+		o.lookAt(path)
+	}
+}
+
+// lookAt finds out what is at a path, without knowing what happened.
+func (o *observer) lookAt(path string) {
+	if path == "" {
+		return
+	}
+	i, err := o.e.root.Lstat(path)
+	switch {
+	case isMissing(err):
+		o.absent(path, false)
+	case err != nil:
+		o.e.Log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)
+	case o.e.rules.Load().Match(path, i.IsDir()):
+		o.dropExcluded(path)
+	case i.IsDir():
+		o.adopt(path)
+	default:
+		o.present(path, i)
+	}
+}
+
+// dropExcluded forgets what was pending of a path that is left out by now.
+func (o *observer) dropExcluded(path string) {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	now := o.e.now()
+	o.e.line.Same(path, true, true, now)
+	o.e.line.Same(path+"/", true, true, now)
+}

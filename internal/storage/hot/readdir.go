@@ -1,0 +1,235 @@
+package hot
+
+import (
+	"sync"
+
+	"github.com/matrx/sandbox/internal/storage/hot/ignore"
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/hot/upload"
+	"github.com/matrx/sandbox/internal/storage/hot/watch"
+	"github.com/matrx/sandbox/internal/threads"
+)
+
+// dirRead is what was found in one directory.
+type dirRead struct {
+	path     string
+	info     tree.Info
+	wd       watch.WD
+	watchErr error
+	err      error // it was not read to its end
+
+	seen     []journal.Seen // files, links and directories that are kept
+	odd      []oddEntry
+	excluded []string // names of directories that are left out
+	entries  int      // of any kind
+}
+
+type oddEntry struct {
+	path string
+	info tree.Info
+}
+
+// readers is how many directories are read at a time.
+const readers = 4
+
+// readDirs reads directories, tells the line what differs, and returns those that are in them.
+func (o *observer) readDirs(paths []string) (below []string) {
+	rules := o.e.rules.Load()
+	found := make([]dirRead, len(paths))
+	if len(paths) == 1 {
+		o.readDir(&found[0], paths[0], rules)
+	} else {
+		var all sync.WaitGroup
+		next := make(chan int)
+		for range min(readers, len(paths)) {
+			all.Go(func() {
+				for i := range next {
+					o.readDir(&found[i], paths[i], rules)
+				}
+			})
+		}
+		for i := range paths {
+			next <- i
+		}
+		close(next)
+		all.Wait()
+	}
+	for i := range found {
+		below = append(below, o.compare(&found[i])...)
+		found[i] = dirRead{}
+	}
+	return below
+}
+
+// readDir watches a directory and then reads it, so that nothing that is made in it is missed.
+// Several run at a time, while the observer waits and changes nothing.
+func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	r.path = path
+	d, err := o.e.root.OpenDir(path)
+	if err != nil {
+		r.err = err
+		return
+	}
+	defer d.Close()
+	if r.info, r.err = d.Stat(); r.err != nil {
+		return
+	}
+	if node := o.dirs.Find(path); o.watcher != nil && (o.blind || node == nil || !node.Watched()) {
+		r.wd, r.watchErr = o.watcher.Add(d.Fd(), path == "")
+	}
+	for e, err := range d.Entries() {
+		if err != nil {
+			r.err = err
+			return
+		}
+		if tree.IsTemp(e.Name) {
+			continue
+		}
+		r.entries++
+		r.err = r.add(d, e, rules)
+		if r.err != nil {
+			return
+		}
+	}
+}
+
+func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
+	path := tree.Join(r.path, e.Name)
+	var i tree.Info
+	isDir := e.IsDir()
+	if !isDir {
+		var err error
+		if i, err = d.Lstat(e.Name); isMissing(err) {
+			return nil // gone since it was listed
+		} else if err != nil {
+			return err
+		}
+		isDir = i.IsDir()
+	}
+	switch {
+	case rules.MatchEntry(path, isDir):
+		if isDir {
+			r.excluded = append(r.excluded, path)
+		}
+	case !isDir && !upload.Kept(i.Mode):
+		r.odd = append(r.odd, oddEntry{path, i})
+	default:
+		r.seen = append(r.seen, journal.Seen{Name: e.Name, Stat: i.Stat, Dir: isDir, Mode: i.Mode})
+	}
+	return nil
+}
+
+// compare tells the line in what a directory differs from the journal.
+func (o *observer) compare(r *dirRead) (below []string) {
+	if isMissing(r.err) {
+		return nil // whoever saw it go says so
+	}
+	if r.err != nil {
+		o.unreadable(r.path, r.err)
+		return nil
+	}
+	o.readable(r.path)
+	node := o.enter(r)
+	if node == nil {
+		return nil
+	}
+	for _, x := range r.odd {
+		o.present(x.path, x.info)
+	}
+	for _, x := range r.excluded {
+		o.excluded[x] = true
+	}
+	if r.path == "" {
+		o.checkEmpty(r.entries)
+	}
+	changed, absent := o.e.journal.Differ(r.path, r.seen)
+	for _, i := range changed {
+		s := r.seen[i]
+		o.present(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode})
+	}
+	dirs := map[string]bool{}
+	for _, s := range r.seen {
+		if s.Dir {
+			dirs[s.Name] = true
+			below = append(below, tree.Join(r.path, s.Name))
+		}
+	}
+	for name, kid := range node.Kids {
+		if !dirs[name] {
+			o.dirs.Cut(kid)
+			o.drop(kid)
+		}
+	}
+	o.infer(r, dirs, absent)
+	if r.path != "" {
+		o.marker(r)
+	}
+	return below
+}
+
+// infer notes what is missing. Only in a directory that was read to its end, on the root's
+// device: a mount that is gone, or one that came over it, deletes nothing.
+func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
+	if r.info.Dev != o.e.rootDev {
+		return
+	}
+	rules := o.e.rules.Load()
+	note := func(name string, isDir bool) {
+		path := tree.Join(r.path, name)
+		if !rules.MatchEntry(path, isDir) && !o.isKept(path) {
+			o.missing[path] = struct{}{}
+		}
+	}
+	for _, name := range absent {
+		known, _ := o.e.journal.Get(tree.Join(r.path, name))
+		note(name, known.IsMarker())
+	}
+	for _, name := range o.e.journal.Dirs(r.path) {
+		if !dirs[name] {
+			note(name, true)
+		}
+	}
+}
+
+func (o *observer) isKept(path string) bool {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	return o.kept[path]
+}
+
+// marker notes a directory whose marker is not what it should be, as far as a look tells.
+func (o *observer) marker(r *dirRead) {
+	known, ok := o.e.journal.Get(r.path)
+	ok = ok && known.IsMarker()
+	const perm = 0o1777
+	mode, empty := r.info.Mode&perm, len(r.seen) == 0
+	switch {
+	case ok && !o.e.journal.IsGone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
+	case !ok && !empty && mode == 0o755:
+	default:
+		o.directory(r.path)
+	}
+}
+
+// unreadable names a directory that cannot be read: nobody knows what of it is saved.
+func (o *observer) unreadable(path string, err error) {
+	o.e.mu.Lock()
+	_, known := o.e.odd[path]
+	o.e.odd[path] = err.Error()
+	o.e.mu.Unlock()
+	if !known {
+		o.e.Log.Warn("a directory cannot be read; nothing in it is saved", "event", "unreadable", "path", path, "error", err)
+	}
+	if path == "" {
+		o.hold(holdRoot, "the home cannot be read: "+err.Error())
+	}
+}
+
+func (o *observer) readable(path string) {
+	o.e.mu.Lock()
+	delete(o.e.odd, path)
+	o.e.mu.Unlock()
+}

@@ -1,0 +1,174 @@
+package hot
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/hot/watch"
+)
+
+// scan is one look at the whole tree, a piece of it a turn, so that events are taken meanwhile.
+type scan struct {
+	todo     []string
+	began    line.Time
+	again    bool      // events were lost since it began: another one has to follow
+	barriers []barrier // kept by this one
+	next     []barrier // asked for since it began
+	trouble  bool      // the root is not what it was: nothing is inferred from it
+}
+
+const (
+	// scanEvery is the time between scans while events tell what changes.
+	scanEvery = time.Minute
+
+	// Where they do not, a scan follows the one before after a multiple of the time that one
+	// took: a tenth of one processor at most.
+	scanLeast = time.Second
+	scanShare = 10
+
+	// scanPiece is how many directories are read in one turn.
+	scanPiece = 256
+)
+
+// step does a piece of the scan that is under way or due.
+func (o *observer) step(ctx context.Context, now line.Time) {
+	if o.scan == nil {
+		if now < o.nextScan {
+			return
+		}
+		o.beginScan(now, nil)
+	}
+	s := o.scan
+	n := min(scanPiece, len(s.todo))
+	piece := s.todo[len(s.todo)-n:]
+	s.todo = s.todo[:len(s.todo)-n]
+	s.todo = append(s.todo, o.readDirs(piece)...)
+	if len(s.todo) == 0 && ctx.Err() == nil {
+		o.endScan()
+	}
+}
+
+func (o *observer) beginScan(now line.Time, barriers []barrier) {
+	o.scan = &scan{todo: []string{""}, began: now, barriers: barriers}
+	if o.checkRoot() {
+		o.scan.trouble = true
+	}
+}
+
+// scanFor keeps a barrier by a scan that begins after it was asked for.
+func (o *observer) scanFor(b barrier) {
+	if o.scan != nil {
+		o.scan.next = append(o.scan.next, b)
+		return
+	}
+	o.beginScan(o.e.now(), []barrier{b})
+}
+
+func (o *observer) endScan() {
+	s := o.scan
+	o.scan = nil
+	s.trouble = o.checkRoot() || s.trouble
+	o.settleMissing(s.trouble)
+	now := o.e.now()
+	o.e.mu.Lock()
+	o.e.counts.rescans++
+	if (o.blind || o.limited || o.watcher == nil) && !s.again {
+		o.e.line.Caught(s.began)
+	}
+	o.e.mu.Unlock()
+	if !s.again {
+		o.blind = false
+	}
+	o.nextScan = now + scanEvery
+	if o.limited || o.watcher == nil {
+		o.nextScan = now + min(max(scanLeast, scanShare*(now-s.began)), scanEvery)
+	}
+	for _, b := range s.barriers {
+		close(b.done)
+	}
+	if s.again || len(s.next) > 0 {
+		o.beginScan(now, s.next)
+	}
+	o.e.wake()
+}
+
+// checkRoot holds deletions back while the configured path is not the directory that was
+// hydrated.
+func (o *observer) checkRoot() (trouble bool) {
+	replaced, err := o.e.root.Replaced()
+	reason := ""
+	switch {
+	case err != nil:
+		reason = "the home cannot be read: " + err.Error()
+	case replaced:
+		reason = o.e.Config.HotPath + " is not the directory that was hydrated any more: it was moved, mounted over or made anew"
+	}
+	o.hold(holdRoot, reason)
+	return reason != ""
+}
+
+// settleMissing takes what was not found for deleted, unless something says otherwise: the root
+// is not what it was, a file is where nothing is kept, or there by now.
+func (o *observer) settleMissing(trouble bool) {
+	if !trouble && len(o.missing) > 0 {
+		paths := make([]string, 0, len(o.missing))
+		for p := range o.missing {
+			paths = append(paths, p)
+		}
+		o.keepMoved(paths)
+		for _, p := range paths {
+			o.lookAt(p)
+		}
+	}
+	clear(o.missing)
+}
+
+// adopt reads a directory that is new, and all below it, before anything else is done: what
+// is in it comes before the changes that follow in the queue.
+func (o *observer) adopt(path string) {
+	o.directory(path)
+	for todo := []string{path}; len(todo) > 0; {
+		n := min(scanPiece, len(todo))
+		piece := todo[len(todo)-n:]
+		todo = append(todo[:len(todo)-n:len(todo)-n], o.readDirs(piece)...)
+	}
+	if o.scan == nil {
+		o.settleMissing(false)
+	}
+}
+
+// enter gives a directory its place among the watches.
+func (o *observer) enter(r *dirRead) *watch.Dir {
+	node := o.dirs.Root()
+	if r.path != "" {
+		parent, name := tree.Split(r.path)
+		above := o.dirs.Find(parent)
+		if above == nil {
+			return nil // it went away while it was read
+		}
+		node = o.dirs.Enter(above, name)
+	}
+	switch {
+	case r.wd != 0:
+		o.dirs.Watch(node, r.wd)
+	case errors.Is(r.watchErr, watch.ErrLimit):
+		o.limit()
+	}
+	return node
+}
+
+// limit says that not all directories are watched.
+func (o *observer) limit() {
+	if o.limited {
+		return
+	}
+	o.limited = true
+	o.e.mu.Lock()
+	o.e.counts.watchLimit = true
+	o.e.mu.Unlock()
+	o.e.Log.Warn("not all directories can be watched: changes are found by scanning; raise fs.inotify.max_user_watches on the host",
+		"event", "watch_limit", "watched", o.dirs.Len())
+}

@@ -1,0 +1,69 @@
+package hot
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// mostListed bounds the lists of a status.
+const mostListed = 100
+
+// Status is what is known of the home right now.
+func (e *Engine) Status() contract.HotStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := contract.HotStatus{State: "hydrating", ManifestAge: -1, Hydrated: e.progress.Files.Load()}
+	if e.hydrated == nil {
+		return st
+	}
+	h := e.hydrated
+	st.State = e.state()
+	st.Files, st.Bytes, st.Sequence = int64(e.journal.Len()), e.journal.Bytes(), e.journal.Seq()
+	st.DirtyFiles, st.DirtyBytes, st.InFlight = int64(e.line.Len()), e.line.Bytes(), int64(e.line.InFlight())
+	st.Uploaded, st.UploadBytes, st.Conflicts = e.counts.uploaded, e.counts.bytes, e.counts.conflicts
+	st.Rescans, st.WatchLimit, st.LastSuccess = e.counts.rescans, e.counts.watchLimit, e.counts.success
+	st.Hydrated, st.HydrateTook = h.Files, h.Took
+	st.Held = e.held
+	if !e.manifestAt.IsZero() {
+		st.ManifestAge = max(0, time.Since(e.manifestAt))
+	}
+	st.Kept = h.Kept[:min(len(h.Kept), mostListed)]
+	if since, ok := e.line.Oldest(); ok {
+		st.Staleness = max(e.now()-since, 0)
+	}
+	for name := range e.restless {
+		st.NotAtRest = append(st.NotAtRest, shown(strings.TrimSuffix(name, "/")))
+	}
+	for name, p := range e.failed {
+		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(strings.TrimSuffix(name, "/")), Reason: p.reason})
+	}
+	for path, why := range e.odd {
+		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(path), Reason: why})
+	}
+	st.FailedCount = int64(len(st.Failed))
+	slices.Sort(st.NotAtRest)
+	slices.SortFunc(st.Failed, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
+	st.NotAtRest = st.NotAtRest[:min(len(st.NotAtRest), mostListed)]
+	st.Failed = st.Failed[:min(len(st.Failed), mostListed)]
+	st.Problem = e.problem()
+	return st
+}
+
+// state is one word for it. With the lock held.
+func (e *Engine) state() string {
+	switch {
+	case e.lost != nil, e.breaker.err != nil && e.breaker.tries > failingAfter:
+		return "failed"
+	case e.held != "":
+		return "held"
+	case e.line.Len() > 0:
+		return "syncing"
+	}
+	return "synced"
+}
+
+// failingAfter is how many attempts in a row the store may refuse before the state says so.
+const failingAfter = 3
