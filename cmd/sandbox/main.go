@@ -11,6 +11,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/run"
 )
 
 // cli is the command line.
@@ -43,6 +46,9 @@ type failure struct {
 // any smaller one may be the code of what ran in a sandbox.
 const exitFailure = 125
 
+// exitInterrupted is 128 + SIGINT.
+const exitInterrupted = 130
+
 func main() { os.Exit(sandboxMain(os.Args[1:])) }
 
 func sandboxMain(args []string) int {
@@ -65,9 +71,16 @@ func sandboxMain(args []string) int {
 	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "sandbox: interrupted")
+		return exitInterrupted
+	}
 	fmt.Fprintln(os.Stderr, "sandbox:", err)
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.code
+	}
+	if errors.Is(err, run.ErrUnsaved) {
+		return contract.ExitUnsaved
 	}
 	return exitFailure
 }

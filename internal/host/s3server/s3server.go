@@ -79,6 +79,9 @@ type Info struct {
 // Serve serves until ctx is done, then lets the requests under way end (for ten
 // seconds at most) and returns nil. Any other end is an error.
 func Serve(ctx context.Context, o Options) error {
+	if ctx.Err() != nil {
+		return nil
+	}
 	o, err := o.complete()
 	if err != nil {
 		return err
