@@ -2,14 +2,13 @@ package objectstore
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -119,15 +118,24 @@ func (u *upload) create(ctx context.Context, meta map[string]string) error {
 	return err
 }
 
-// send uploads what is not there yet, several parts at a time.
+// send uploads what is not there yet, several parts at a time. After a failure no further part
+// is begun, but those under way are left to end: one that is cut off may arrive after
+// the upload has been given up, and would stay in the bucket for good.
 func (u *upload) send(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
+	var failed atomic.Bool
 	g.SetLimit(u.store.options.Parts)
 	for i := range u.parts {
-		if gctx.Err() != nil {
+		if failed.Load() || ctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { return u.sendPart(gctx, i) })
+		g.Go(func() error {
+			err := u.sendPart(ctx, i)
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
 	}
 	return join(g.Wait(), context.Cause(ctx))
 }
@@ -204,92 +212,4 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	obj := written(u.key, size, resp.Header, o.Metadata)
 	obj.ETag = etag
 	return obj, nil
-}
-
-// recall asks which parts of an upload the store has. What it says is only believed of
-// parts that lie where ours do and whose checksum it kept; sendPart then compares that
-// checksum with the body's.
-func (u *upload) recall(ctx context.Context) error {
-	for marker := ""; ; {
-		r := &request{verb: verbListParts, method: http.MethodGet, key: u.key}
-		if marker != "" {
-			r.query = "part-number-marker=" + marker + "&"
-		}
-		r.query += "uploadId=" + escapeQuery(u.id)
-		var next string
-		r.document = func(b []byte) (err error) {
-			next, err = u.parseParts(b)
-			return err
-		}
-		if _, err := u.store.do(ctx, r); err != nil {
-			return err
-		}
-		if next == "" || next == marker {
-			return nil
-		}
-		marker = next
-	}
-}
-
-// parseParts reads a ListPartsResult; next is empty at the end of the list.
-func (u *upload) parseParts(b []byte) (next string, err error) {
-	var cur part
-	number, truncated := 0, false
-	err = scanXML(b, func(parent, name, text []byte) (err error) {
-		v := unescapeXML(text)
-		switch string(parent) {
-		case "Part":
-			switch string(name) {
-			case "PartNumber":
-				number, err = strconv.Atoi(v)
-			case "ETag":
-				cur.etag = bare(v)
-			case "Size":
-				cur.size, err = strconv.ParseInt(v, 10, 64)
-			case "ChecksumCRC32C":
-				if sum, e := base64.StdEncoding.DecodeString(v); e == nil && len(sum) == 4 {
-					cur.crc, cur.done = uint32(bigEndian(sum)), true
-				}
-			}
-		case "ListPartsResult":
-			switch string(name) {
-			case "Part":
-				if i := number - 1; cur.done && i >= 0 && i < len(u.parts) && u.parts[i].size == cur.size {
-					p := &u.parts[i]
-					p.crc, p.etag, p.done = cur.crc, cur.etag, true
-				}
-				cur, number = part{}, 0
-			case "IsTruncated":
-				truncated, err = strconv.ParseBool(v)
-			case "NextPartNumberMarker":
-				next = v
-			}
-		}
-		return err
-	})
-	if !truncated {
-		next = ""
-	}
-	return next, err
-}
-
-// abandonTime bounds the abort of an upload whose Put has failed, and perhaps because its context ended.
-const abandonTime = 5 * time.Second
-
-func (u *upload) abandon(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTime)
-	defer cancel()
-	if err := u.store.Abort(ctx, u.key, u.id); err != nil {
-		u.store.log.Warn("an upload could not be given up; its parts stay in the bucket until a lifecycle rule removes them",
-			"event", "s3_abort_failed", "key", u.key, "error", err.Error())
-	}
-}
-
-// Abort gives up a multipart upload that will not be continued. One that is gone is given up.
-func (s *Store) Abort(ctx context.Context, key, uploadID string) error {
-	_, err := s.do(ctx, &request{verb: verbAbort, method: http.MethodDelete, key: key, query: "uploadId=" + escapeQuery(uploadID)})
-	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	return err
 }

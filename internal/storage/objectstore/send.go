@@ -73,6 +73,9 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 		}
 		return nil, e, final, 0
 	}
+	if ctx.Err() != nil { // asked of the caller's own context: see sendBody.Read
+		return nil, s.interrupted(ctx, r, nil), final, 0
+	}
 	w := newWatch(ctx, s.options.Stall, r.verb.slow())
 	var body *sendBody
 	var sent io.ReadCloser

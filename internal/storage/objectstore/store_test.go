@@ -289,4 +289,24 @@ func TestAnEndedContext(t *testing.T) {
 	b.bucket.Want("k", "x")
 }
 
+// paused is a context that is over by its own clock, though nothing has fired yet: that of a
+// lease in a process that wakes from a pause.
+type paused struct{ context.Context }
+
+func (paused) Err() error { return context.Canceled }
+
+func TestAPausedContext(t *testing.T) {
+	b := newBench(t)
+	b.mustPut("k", "x")
+	b.proxy.Forget()
+	ctx := paused{t.Context()}
+	b.want(b.store.Delete(ctx, "k", Condition{}), context.Canceled)
+	b.want(second(b.store.Put(ctx, "k", strings.NewReader("y"), 1, PutOptions{})), context.Canceled)
+	b.want(second(b.store.Copy(ctx, CopyRequest{SrcKey: "k", DstKey: "l"})), context.Canceled)
+	if n := b.proxy.Count(""); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	b.bucket.Want("k", "x")
+}
+
 func second[T any](_ T, err error) error { return err }
