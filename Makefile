@@ -85,6 +85,13 @@ test-unit: test-packages ## what needs no container, under the race detector
 test-e2e: programs core test-packages ## what runs in containers; RUN=PATTERN narrows it
 	@scripts/test.sh e2e
 
+VARIANT ?= core
+.PHONY: conformance
+conformance: programs core ## proves that an image keeps the contract: VARIANT=base, core (the default)
+	@mkdir -p bin
+	GOFLAGS= CGO_ENABLED=0 go build -trimpath -o bin/ ./conformance/cmd/...
+	bin/sandbox-conformance $(if $(filter core,$(VARIANT)),matrx-sandbox:latest,matrx-sandbox-$(VARIANT):latest)
+
 .PHONY: test-packages
 test-packages: ## installs the Debian packages that the tests use
 	@scripts/ensure-packages.sh scripts/test.apt

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # test.sh unit|e2e|all: runs the tests and ends with one summary of all of them.
 #
-# unit   every package but internal/e2e, under the race detector
-# e2e    internal/e2e: real containers, which need the images
+# unit   what needs no container, under the race detector
+# e2e    what runs in containers, which need the images: one package after the other,
+#        since each of them fills the machine
 #
 # RUN narrows by go test's -run; FLAGS are more flags for go test.
 set -euo pipefail
@@ -20,18 +21,18 @@ events() {
   fi
   # Outside the loop's condition, so that a tree that does not load is a failure.
   local packages
-  packages=$(go list ./...)
+  packages=$(go list ./... ./conformance/...)
   for package in $packages; do
     case $package in
-    */internal/e2e | */internal/e2e/*) e2e+=("$package") ;;
+    */internal/e2e | */conformance/mutants | */conformance/outsider) e2e+=("$package") ;;
     *) unit+=("$package") ;;
     esac
   done
   if [ "$1" != e2e ]; then
     CGO_ENABLED=1 go test -json -race -timeout 15m "${flags[@]}" "${unit[@]}" || failed=1
   fi
-  if [ "$1" != unit ] && [ "${#e2e[@]}" -gt 0 ]; then
-    go test -json -timeout 30m "${flags[@]}" "${e2e[@]}" || failed=1
+  if [ "$1" != unit ]; then
+    go test -json -p 1 -timeout 30m "${flags[@]}" "${e2e[@]}" || failed=1
   fi
   return "$failed"
 }
