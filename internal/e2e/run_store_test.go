@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// elsewhere is an S3 of the operator's own: not the keeper's, on a network address.
+type elsewhere struct {
+	data                        string
+	Endpoint, Access, SecretKey string
+}
+
+func startElsewhere(t *testing.T, o *operator) *elsewhere {
+	t.Helper()
+	e := &elsewhere{data: filepath.Join(t.TempDir(), "s3")}
+	cmd := o.command(t.Context(), "s3", "--json", "--data", e.data, "--listen", "127.0.0.1:0", "--bucket", "the-bucket")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ready struct {
+		Endpoint  string `json:"endpoint"`
+		AccessKey string `json:"access_key"`
+		SecretKey string `json:"secret_key"`
+	}
+	if err := json.Unmarshal(line, &ready); err != nil {
+		t.Fatal(err)
+	}
+	e.Endpoint, e.Access, e.SecretKey = ready.Endpoint, ready.AccessKey, ready.SecretKey
+	return e
+}
+
+func (e *elsewhere) flags(more ...string) []string {
+	return append([]string{"--s3-bucket", "the-bucket", "--s3-endpoint", e.Endpoint}, more...)
+}
+
+// The host signs for a bucket of the operator's own: credentials never enter the sandbox, and
+// remain with the operator no longer than they are needed.
+func TestRunSignsForABucketElsewhere(t *testing.T) {
+	o := newOperator(t)
+	e := startElsewhere(t, o)
+	o.env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + e.SecretKey, "AWS_SESSION_TOKEN="}
+	if r := o.run(nil, "u", e.flags("--sandbox-id", "one", "--", "write", "kept elsewhere")...); r.code != 0 {
+		t.Fatal(r)
+	}
+	b, err := os.ReadFile(filepath.Join(e.data, "the-bucket/users/u/hot/file"))
+	if err != nil || string(b) != "kept elsewhere" {
+		t.Errorf("the bucket has %q, %v", b, err)
+	}
+	if r := o.run(nil, "u", e.flags("-q", "--", "env")...); r.code != 0 || strings.Contains(r.stdout, e.SecretKey) || strings.Contains(r.stdout, e.Access) {
+		t.Errorf("its environment: %v", r)
+	}
+	for _, key := range []string{"/the-bucket/users/v/hot/file", "/other/users/u/hot/file"} {
+		if r := o.run(nil, "u", e.flags("-q", "--", "ask", "GET", key)...); !strings.HasPrefix(r.stdout, "403 ") {
+			t.Errorf("%s: %v", key, r)
+		}
+	}
+	err = filepath.WalkDir(o.dataDir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if strings.Contains(string(b), e.SecretKey) {
+			t.Errorf("the secret is still in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A profile is found again by a keeper that follows a killed one.
+func TestRunSignsWithAProfile(t *testing.T) {
+	o := newOperator(t)
+	e := startElsewhere(t, o)
+	file := filepath.Join(t.TempDir(), "credentials")
+	content := "[default]\naws_access_key_id=no\naws_secret_access_key=no\n[work]\naws_access_key_id=" + e.Access + "\naws_secret_access_key=" + e.SecretKey + "\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.env = []string{"AWS_PROFILE=work", "AWS_SHARED_CREDENTIALS_FILE=" + file, "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="}
+	id := o.ok(append([]string{"run", "--image", standinImage, "--user-id", "u", "--detach"}, e.flags()...)...)
+	o.env = nil
+	if err := syscall.Kill(o.keeperPID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if r := o.do(nil, "stop", id); r.code != 0 {
+		t.Error(r)
+	}
+}
+
+// What is wrong with the store is said before there is a container.
+func TestRunStoreErrors(t *testing.T) {
+	o := newOperator(t)
+	e := startElsewhere(t, o)
+	for name, tc := range map[string]struct {
+		secret string
+		bucket string
+		want   string
+	}{
+		"wrong secret": {"wrong", "the-bucket", "check this program's AWS credentials"},
+		"no bucket":    {e.SecretKey, "no-such-bucket", "there is no such bucket; make it"},
+	} {
+		o.env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + tc.secret, "AWS_SESSION_TOKEN="}
+		r := o.run(nil, "u", "--s3-bucket", tc.bucket, "--s3-endpoint", e.Endpoint)
+		if r.code != 75 || !strings.Contains(r.stderr, tc.want) {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+	if l := o.list("-a"); len(l) != 0 {
+		t.Errorf("left %v", l)
+	}
+}
