@@ -1,7 +1,9 @@
 package objectstore
 
 import (
+	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"hash"
@@ -21,17 +23,35 @@ var buffers = sync.Pool{New: func() any { return new([smallBody]byte) }}
 // sums are the checksums of a body that is about to be sent.
 type sums struct {
 	crc    uint32
-	sha256 string // only where it is signed
+	md5    string // base64; only for a store that knows no other
+	sha256 string // hex; only where it is signed
+}
+
+// set puts the checksum into the request that the server verifies the body by.
+func (s sums) set(r *request) {
+	r.sha256 = s.sha256
+	if s.md5 != "" {
+		r.set("Content-Md5", s.md5)
+		return
+	}
+	r.set("X-Amz-Checksum-Crc32c", crcValue(s.crc))
 }
 
 // sumsOf reads [offset, offset+size) of r. A body that is shorter is io.ErrUnexpectedEOF: it
 // changes while it is read.
-func sumsOf(r io.ReaderAt, offset, size int64, signed bool) (s sums, err error) {
+func (s *Store) sumsOf(r io.ReaderAt, offset, size int64, withMD5 bool) (sums, error) {
+	return sumsOf(r, offset, size, !s.endpoint.private, withMD5)
+}
+
+func sumsOf(r io.ReaderAt, offset, size int64, signed, withMD5 bool) (s sums, err error) {
 	buf := buffers.Get().(*[smallBody]byte)
 	defer buffers.Put(buf)
-	var sha hash.Hash
+	var sha, md hash.Hash
 	if signed {
 		sha = sha256.New()
+	}
+	if withMD5 {
+		md = md5.New()
 	}
 	table := castagnoli()
 	for done := int64(0); done < size; {
@@ -47,10 +67,16 @@ func sumsOf(r io.ReaderAt, offset, size int64, signed bool) (s sums, err error) 
 		if sha != nil {
 			sha.Write(b)
 		}
+		if md != nil {
+			md.Write(b)
+		}
 		done += int64(n)
 	}
 	if sha != nil {
 		s.sha256 = hex.EncodeToString(sha.Sum(nil))
+	}
+	if md != nil {
+		s.md5 = base64.StdEncoding.EncodeToString(md.Sum(nil))
 	}
 	return s, nil
 }

@@ -152,13 +152,53 @@ func TestChecksumsOfOthers(t *testing.T) {
 	}
 }
 
+// TestStoreWithoutChecksums: some stores refuse the headers that they do not know.
+func TestStoreWithoutChecksums(t *testing.T) {
+	for name, refuse := range map[string]testbed.Action{
+		"501":           testbed.Refuse(501, "NotImplemented"),
+		"400 of a kind": testbed.Answer(400, nil, "<Error><Code>InvalidArgument</Code><Message>Unsupported header 'x-amz-checksum-crc32c' received for this API call.</Message></Error>"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, smallParts)
+			for _, h := range []string{"X-Amz-Checksum-Crc32c", "X-Amz-Checksum-Algorithm"} {
+				b.proxy.Add(testbed.Fault{When: testbed.Match{Header: h}, Do: refuse})
+			}
+			large := content(2*minPart + 1)
+			for _, key := range []string{"a", "b"} {
+				if _, err := b.store.Put(t.Context(), key, bytes.NewReader(large), int64(len(large)), PutOptions{OnUploadID: func(string) {}}); err != nil {
+					t.Fatal(err)
+				}
+				b.bucket.Want(key, string(large))
+				b.mustPut("small"+key, key)
+				b.bucket.Want("small"+key, key)
+			}
+			b.proxy.Forget()
+			b.mustPut("once", "x")
+			if n := b.proxy.Count(""); n != 1 {
+				t.Errorf("%d requests: it does not remember", n)
+			}
+			b.fault("PUT", 1, testbed.CorruptRequest(50_000))
+			if _, err := b.store.Put(t.Context(), "c", bytes.NewReader(large), 100_000, PutOptions{}); err != nil || b.proxy.Count("PUT") != 3 {
+				t.Errorf("%v, %d requests: Content-MD5 is not verified", err, b.proxy.Count("PUT"))
+			}
+			b.bucket.Want("c", string(large[:100_000]))
+			if u := b.bucket.Uploads(); len(u) != 0 {
+				t.Errorf("uploads left over: %v", u)
+			}
+			if got := b.probe().Verbs(); len(got) != 3 {
+				t.Errorf("conditions: %q", got)
+			}
+		})
+	}
+}
+
 func BenchmarkSums(b *testing.B) {
 	body := bytes.NewReader(content(16 << 20))
 	for _, signed := range []bool{false, true} {
 		b.Run(fmt.Sprint("sha256 ", signed), func(b *testing.B) {
 			b.SetBytes(body.Size())
 			for b.Loop() {
-				if _, err := sumsOf(body, 0, body.Size(), signed); err != nil {
+				if _, err := sumsOf(body, 0, body.Size(), signed, false); err != nil {
 					b.Fatal(err)
 				}
 			}

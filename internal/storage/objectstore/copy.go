@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 )
 
@@ -41,15 +42,7 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 		return Object{}, err
 	}
 	var etag string
-	r.document = func(b []byte) error {
-		etag = ""
-		return scanXML(b, func(parent, name, text []byte) error {
-			if string(name) == "ETag" {
-				etag = bare(unescapeXML(text))
-			}
-			return nil
-		})
-	}
+	r.document = etagOf(&etag)
 	resp, err := s.do(ctx, r)
 	if err != nil {
 		return s.own(ctx, r, c.Metadata, err)
@@ -57,4 +50,21 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 	o := written(c.DstKey, -1, resp.Header, c.Metadata)
 	o.ETag = etag
 	return o, nil
+}
+
+// etagOf reads the answer to a Copy or a Complete.
+func etagOf(etag *string) func([]byte) error {
+	return func(b []byte) error {
+		*etag = ""
+		err := scanXML(b, func(parent, name, text []byte) error {
+			if string(name) == "ETag" && len(parent) > 0 {
+				*etag = bare(unescapeXML(text))
+			}
+			return nil
+		})
+		if err == nil && *etag == "" {
+			err = fmt.Errorf("%w with an ETag", errXML)
+		}
+		return err
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -35,6 +36,7 @@ type upload struct {
 	id    string
 	body  io.ReaderAt
 	parts []part
+	md5   bool // checksums are those of Content-MD5
 }
 
 // putParts writes an object in parts. They are read from body while they are sent, and
@@ -44,18 +46,21 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 	if err != nil {
 		return Object{}, s.fail(&request{verb: verbPut, key: key}, ErrTooLarge, err)
 	}
-	u := &upload{store: s, key: key, id: o.UploadID, body: body, parts: parts}
-	obj, err := u.run(ctx, size, o)
-	if errors.Is(err, ErrNoUpload) && o.UploadID != "" {
-		s.log.Info("a multipart upload that was broken off is gone; beginning anew", "event", "s3_upload_gone", "key", key)
-		o.UploadID = ""
-		u = &upload{store: s, key: key, body: body, parts: cutMust(size, s.options.PartSize)}
-		obj, err = u.run(ctx, size, o)
-	}
-	if err != nil && u.id != "" && (o.OnUploadID == nil || errors.Is(err, ErrPrecondition)) {
-		u.abandon(ctx)
-	}
-	return obj, err
+	return s.withChecksum(ctx, func(md5 bool) (Object, error) {
+		u := &upload{store: s, key: key, id: o.UploadID, body: body, parts: slices.Clone(parts), md5: md5}
+		obj, err := u.run(ctx, size, o)
+		if errors.Is(err, ErrNoUpload) && o.UploadID != "" {
+			s.log.Info("a multipart upload that was broken off is gone; beginning anew", "event", "s3_upload_gone", "key", key)
+			o.UploadID = ""
+			u = &upload{store: s, key: key, body: body, parts: slices.Clone(parts), md5: md5}
+			obj, err = u.run(ctx, size, o)
+		}
+		if err != nil && u.id != "" && (o.OnUploadID == nil || errors.Is(err, ErrPrecondition) || refusesChecksum(err)) {
+			o.UploadID = ""
+			u.abandon(ctx)
+		}
+		return obj, err
+	})
 }
 
 // cut divides a body into parts of equal size, the last one aside.
@@ -98,8 +103,10 @@ func (u *upload) run(ctx context.Context, size int64, o PutOptions) (Object, err
 // create begins an upload whose checksum will be that of the whole content.
 func (u *upload) create(ctx context.Context, meta map[string]string) error {
 	r := &request{verb: verbCreate, method: http.MethodPost, key: u.key, query: "uploads="}
-	r.set("X-Amz-Checksum-Algorithm", "CRC32C")
-	r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	if !u.md5 {
+		r.set("X-Amz-Checksum-Algorithm", "CRC32C")
+		r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
+	}
 	setMetadata(r, meta)
 	r.document = func(b []byte) error {
 		u.id = ""
@@ -142,7 +149,7 @@ func (u *upload) send(ctx context.Context) error {
 
 func (u *upload) sendPart(ctx context.Context, i int) error {
 	p := &u.parts[i]
-	sum, err := sumsOf(u.body, p.offset, p.size, !u.store.endpoint.private)
+	sum, err := u.store.sumsOf(u.body, p.offset, p.size, u.md5)
 	if err != nil {
 		return u.store.fail(&request{verb: verbPart, key: u.key}, nil, err)
 	}
@@ -153,9 +160,9 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 	r := &request{
 		verb: verbPart, method: http.MethodPut, key: u.key,
 		query: "partNumber=" + strconv.Itoa(i+1) + "&uploadId=" + escapeQuery(u.id),
-		body:  io.NewSectionReader(u.body, p.offset, p.size), size: p.size, sha256: sum.sha256,
+		body:  io.NewSectionReader(u.body, p.offset, p.size), size: p.size,
 	}
-	r.set("X-Amz-Checksum-Crc32c", crcValue(p.crc))
+	sum.set(r)
 	resp, err := u.store.do(ctx, r)
 	if err != nil {
 		return err
@@ -167,28 +174,20 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 // complete makes the object of its parts.
 func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object, error) {
 	s := u.store
-	var doc strings.Builder
-	doc.WriteString(`<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`)
-	whole := uint32(0)
-	for i, p := range u.parts {
-		fmt.Fprintf(&doc, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag><ChecksumCRC32C>%s</ChecksumCRC32C></Part>", i+1, escapeXML(p.etag), crcValue(p.crc))
-		if i == 0 {
-			whole = p.crc
-		} else {
-			whole = combineCRC32C(whole, p.crc, p.size)
-		}
-	}
-	doc.WriteString("</CompleteMultipartUpload>")
-	body := strings.NewReader(doc.String())
-	sum, err := sumsOf(body, 0, body.Size(), !s.endpoint.private)
+	doc, whole := u.document()
+	body := strings.NewReader(doc)
+	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + escapeQuery(u.id), body: body, size: body.Size()}
+	sum, err := s.sumsOf(body, 0, body.Size(), false)
 	if err != nil {
 		return Object{}, err
 	}
-	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + escapeQuery(u.id), body: body, size: body.Size(), sha256: sum.sha256}
+	r.sha256 = sum.sha256
 	r.set("Content-Type", "application/xml")
-	r.set("X-Amz-Checksum-Crc32c", crcValue(whole))
-	r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
-	r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
+	if !u.md5 {
+		r.set("X-Amz-Checksum-Crc32c", crcValue(whole))
+		r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
+		r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
+	}
 	if err := o.verify(s, r); err != nil {
 		return Object{}, err
 	}
@@ -196,15 +195,7 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 		return Object{}, err
 	}
 	var etag string
-	r.document = func(b []byte) error {
-		etag = ""
-		return scanXML(b, func(parent, name, text []byte) error {
-			if string(name) == "ETag" {
-				etag = bare(unescapeXML(text))
-			}
-			return nil
-		})
-	}
+	r.document = etagOf(&etag)
 	resp, err := s.do(ctx, r)
 	if err != nil {
 		return s.own(ctx, r, o.Metadata, err)
@@ -212,4 +203,20 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	obj := written(u.key, size, resp.Header, o.Metadata)
 	obj.ETag = etag
 	return obj, nil
+}
+
+// document is the list of the parts, and the CRC32C of the whole.
+func (u *upload) document() (doc string, whole uint32) {
+	var b strings.Builder
+	b.WriteString(`<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`)
+	for i, p := range u.parts {
+		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag>", i+1, escapeXML(p.etag))
+		if !u.md5 {
+			fmt.Fprintf(&b, "<ChecksumCRC32C>%s</ChecksumCRC32C>", crcValue(p.crc))
+		}
+		b.WriteString("</Part>")
+		whole = combineCRC32C(whole, p.crc, p.size)
+	}
+	b.WriteString("</CompleteMultipartUpload>")
+	return b.String(), whole
 }

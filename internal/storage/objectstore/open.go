@@ -65,6 +65,7 @@ type Store struct {
 	signer      signer
 	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
+	md5         atomic.Bool // the store takes no x-amz-checksum: see withChecksum
 	counts      [verbs]atomic.Int64
 }
 

@@ -163,7 +163,7 @@ func (p prober) complete(ctx context.Context, key string) (bool, error) {
 	}
 	try := func(c Condition) error {
 		size := int64(len(probeBody))
-		u := &upload{store: p.Store, key: key, body: bytes.NewReader(probeBody), parts: cutMust(size, size)}
+		u := &upload{store: p.Store, key: key, body: bytes.NewReader(probeBody), parts: cutMust(size, size), md5: p.md5.Load()}
 		_, err := u.run(ctx, size, PutOptions{Condition: c})
 		if err != nil && u.id != "" {
 			u.abandon(ctx)

@@ -56,24 +56,59 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int6
 		}
 		r.body = bytes.NewReader(buf[:size])
 	}
-	sum, err := sumsOf(r.body, 0, size, !s.endpoint.private)
+	return s.withChecksum(ctx, func(md5 bool) (Object, error) { return s.putOnce(ctx, *r, o, md5) })
+}
+
+func (s *Store) putOnce(ctx context.Context, r request, o PutOptions, md5 bool) (Object, error) {
+	sum, err := s.sumsOf(r.body, 0, r.size, md5)
 	if err != nil {
-		return Object{}, s.fail(r, nil, err)
+		return Object{}, s.fail(&r, nil, err)
 	}
-	if err := o.verify(s, r); err != nil {
+	sum.set(&r)
+	setMetadata(&r, o.Metadata)
+	if err := o.verify(s, &r); err != nil {
 		return Object{}, err
 	}
-	r.sha256 = sum.sha256
-	r.set("X-Amz-Checksum-Crc32c", crcValue(sum.crc))
-	setMetadata(r, o.Metadata)
-	if err := s.condition(ctx, r, o.Condition, s.conditional.Load().Put); err != nil {
+	if err := s.condition(ctx, &r, o.Condition, s.conditional.Load().Put); err != nil {
 		return Object{}, err
 	}
-	resp, err := s.do(ctx, r)
+	resp, err := s.do(ctx, &r)
 	if err != nil {
-		return s.own(ctx, r, o.Metadata, err)
+		return s.own(ctx, &r, o.Metadata, err)
 	}
-	return written(key, size, resp.Header, o.Metadata), nil
+	return written(r.key, r.size, resp.Header, o.Metadata), nil
+}
+
+// withChecksum writes with a CRC32C; where the store refuses the header of one, as some that are
+// not AWS do, with Content-MD5, and from then on with that.
+func (s *Store) withChecksum(ctx context.Context, write func(md5 bool) (Object, error)) (Object, error) {
+	if s.md5.Load() {
+		return write(true)
+	}
+	o, err := write(false)
+	if !refusesChecksum(err) || ctx.Err() != nil {
+		return o, err
+	}
+	o, with := write(true)
+	if with != nil {
+		if refusesChecksum(with) {
+			return o, err // it was something else
+		}
+		return o, with
+	}
+	if !s.md5.Swap(true) {
+		s.log.Warn("the store refuses x-amz-checksum-crc32c; uploads carry Content-MD5, and downloads cannot be checked", "event", "s3_no_checksums")
+	}
+	return o, nil
+}
+
+// refusesChecksum says that a refusal may be one of the checksum's header.
+func refusesChecksum(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.kind == ErrUnsupported || e.kind == ErrInvalid && strings.Contains(strings.ToLower(e.Code+e.Message), "checksum")
 }
 
 func (o *PutOptions) verify(s *Store, r *request) error {

@@ -78,6 +78,7 @@ func TestDiagnosis(t *testing.T) {
 		"access denied":           {403, "AccessDenied", "", ErrAccessDenied, "s3:ListBucket"},
 		"expired":                 {400, "ExpiredToken", "", ErrExpiredCredentials, "renew AWS_ACCESS_KEY_ID of the environment"},
 		"a bad token":             {400, "InvalidToken", "", ErrBadCredentials, "check"},
+		"a bucket not found":      {404, "NotFound", "", ErrNoBucket, "create it"},
 		"not implemented":         {501, "NotImplemented", "", ErrUnsupported, ""},
 		"an invalid request":      {400, "InvalidRequest", "", ErrInvalid, ""},
 	} {
@@ -136,6 +137,31 @@ func TestDiagnosis(t *testing.T) {
 		c.Endpoint = strings.Replace(c.Endpoint, "http://", "https://", 1)
 		wantKind(t, check(c, b.bucket.Credentials()), ErrEndpoint, "TLS")
 	})
+}
+
+// TestNotFoundIsSaidInS3: what is gone is deleted here, too. So a 404 of anything but S3, or
+// for a reason that is not known, says nothing of the object.
+func TestNotFoundIsSaidInS3(t *testing.T) {
+	b := newBench(t)
+	for name, c := range map[string]struct {
+		do   testbed.Action
+		kind error
+	}{
+		"S3":             {testbed.Refuse(404, "NoSuchKey"), ErrNotFound},
+		"another reason": {testbed.Refuse(404, "NoSuchTenant"), ErrInvalid},
+		"no S3":          {testbed.Answer(404, nil, "404 page not found"), ErrEndpoint},
+		"nothing":        {testbed.Answer(404, nil, ""), ErrEndpoint},
+	} {
+		f := b.fault("", 0, c.do)
+		_, err := b.get("k", GetOptions{})
+		if !errors.Is(err, c.kind) || errors.Is(err, ErrNotFound) != (c.kind == ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := b.store.Delete(t.Context(), "k", Condition{}); (err == nil) != (c.kind == ErrNotFound) {
+			t.Errorf("%s: Delete: %v", name, err)
+		}
+		f.Remove()
+	}
 }
 
 // TestHeadSaysWhy: a HEAD has no body that would say it.
