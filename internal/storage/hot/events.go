@@ -9,6 +9,7 @@ import (
 
 // event is one change that the kernel told.
 func (o *observer) event(ev watch.Event) {
+	o.worked = true
 	if ev.Is(watch.Overflow) {
 		o.overflow()
 		return
@@ -218,6 +219,7 @@ func (o *observer) settleMoves(now line.Time) {
 	for i, m := range lone {
 		paths[i] = m.path
 	}
+	o.worked = true
 	o.keepMoved(paths)
 	for _, m := range lone {
 		o.movedAway(m)

@@ -33,6 +33,7 @@ type observer struct {
 	named    map[string]bool     // what was said to be left out
 	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
 	newRules bool                // .sandboxignore has changed
+	worked   bool                // something was seen in this turn
 	vanished []string            // scratch
 
 	at *tree.Dir // the directory that was looked into last, within one batch
@@ -58,21 +59,21 @@ type barrier struct {
 const pause = 2 * time.Millisecond
 
 func newObserver(e *Engine) *observer {
-	return &observer{
+	o := &observer{
 		e: e, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
 		kept: map[string]bool{}, named: map[string]bool{}, missing: map[string]struct{}{},
 	}
+	var err error
+	if o.watcher, err = watch.New(); err != nil {
+		e.Log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
+		o.limit()
+	}
+	return o
 }
 
 func (o *observer) run(ctx context.Context) error {
-	w, err := watch.New()
-	if err != nil {
-		o.e.Log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
-		o.limit()
-	}
-	o.watcher = w
-	if w != nil {
-		defer w.Close()
+	if o.watcher != nil {
+		defer o.watcher.Close()
 	}
 	stop := context.AfterFunc(ctx, o.poke)
 	defer stop()
@@ -103,7 +104,9 @@ func (o *observer) turn(ctx context.Context) error {
 	if !drained || o.scan != nil || ctx.Err() != nil {
 		return nil
 	}
-	return o.wait(ctx)
+	worked := o.worked
+	o.worked = false
+	return o.wait(ctx, worked)
 }
 
 // read takes what is queued. Not more than a full queue in one turn, so that a load that
@@ -162,8 +165,10 @@ func (o *observer) finishBatch() {
 	o.e.wake()
 }
 
-// wait waits for events, a request or the next scan. The pause comes first: see there.
-func (o *observer) wait(ctx context.Context) error {
+// wait waits for events, a request or the next scan. The pause comes first: see there. When
+// something was seen in this turn, it only pauses: the next turn, which finds the queue
+// empty after that, has caught up with it.
+func (o *observer) wait(ctx context.Context, worked bool) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
@@ -176,7 +181,7 @@ func (o *observer) wait(ctx context.Context) error {
 		until = min(until, o.moves[0].at+pairWithin)
 	}
 	left := until - o.e.now()
-	if left <= 0 || o.asked() {
+	if left <= 0 || worked || o.asked() {
 		return nil
 	}
 	if o.watcher == nil {
@@ -281,6 +286,7 @@ func (o *observer) answerLooks() {
 	o.looks = nil
 	o.requests.mu.Unlock()
 	for _, path := range looks {
+		o.worked = true
 		o.lookAt(path)
 	}
 }

@@ -41,6 +41,7 @@ func (o *observer) step(ctx context.Context, now line.Time) {
 		}
 		o.beginScan(now, nil)
 	}
+	o.worked = true
 	s := o.scan
 	n := min(scanPiece, len(s.todo))
 	piece := s.todo[len(s.todo)-n:]
