@@ -38,10 +38,10 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	defer e.mu.Unlock()
 	now := e.now()
 	wait = time.Hour
-	if e.lost != nil || e.line.InFlight()+e.verify.flying >= e.limit.now {
+	if e.lost != nil || e.line.InFlight()+e.verify.flying-e.yielding >= e.limit.now {
 		return false, wait
 	}
-	if at, closed := e.breaker.closed(now, e.line.InFlight()); closed {
+	if at, closed := e.breaker.closed(now, e.line.InFlight()-e.yielding); closed {
 		return false, max(at-now, 0)
 	}
 	if j, ok := e.line.Next(now); ok {

@@ -71,6 +71,7 @@ type Engine struct {
 	lost     error  // another sandbox has the lease
 	breaker  breaker
 	hurry    int // how many wait for everything to go at once
+	yielding int // jobs that wait for others
 	alone    bool
 	limit    limiter
 	counts   counts
@@ -139,7 +140,7 @@ func (e *Engine) open() error {
 	e.sender, err = upload.New(upload.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Fetch: fetch.New(e.Store, cfg.HotPrefix(), e.Log),
 		Prefix: cfg.HotPrefix(), SandboxID: cfg.SandboxID, TempDir: e.stateDir, Log: e.Log,
-		Rules: e.rules.Load, Moved: e.movedEntry,
+		Rules: e.rules.Load, Moved: e.movedEntry, Before: e.before,
 	})
 	return err
 }

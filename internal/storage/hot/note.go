@@ -38,7 +38,7 @@ func (o *observer) present(path string, i tree.Info) {
 	if gone {
 		o.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path, i.Size, ok && !known.IsMarker(), e.now())
+	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path)}, e.now())
 }
 
 // makeRoom notes that what stood where a file is now was deleted before: a directory with
@@ -82,7 +82,7 @@ func (o *observer) directory(path string) {
 	if e.journal.IsGone(path) && ok {
 		o.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path+"/", 0, ok, e.now())
+	e.line.Write(path+"/", 0, line.Order{Exists: ok}, e.now())
 }
 
 // absent notes that nothing is kept at path any more, nor below it. ordered: a deletion was

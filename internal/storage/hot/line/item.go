@@ -33,6 +33,7 @@ type item struct {
 	notBefore Time   // after a failure
 	due       Time   // the key in the waiting heap
 	size      int64
+	group     string // of a write
 
 	// What was observed while the job was under way.
 	again      Kind

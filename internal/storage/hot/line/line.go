@@ -31,9 +31,10 @@ type Line struct {
 	stuck   heap // all that is not
 	since   heap // both
 
-	fencing []*item        // deletes that have no fence yet
-	spans   []span         // ascending, apart from each other
-	below   map[string]int // directory -> number of pending deletes below it
+	fencing []*item          // deletes that have no fence yet
+	groups  map[string]*heap // the pending members of each group, by first
+	spans   []span           // ascending, apart from each other
+	below   map[string]int   // directory -> number of pending deletes below it
 }
 
 // New returns an empty line.
@@ -42,6 +43,7 @@ func New(r Rules) *Line {
 		rules:   r,
 		items:   map[string]*item{},
 		below:   map[string]int{},
+		groups:  map[string]*heap{},
 		waiting: heap{slot: slotQueue, less: byDue},
 		adding:  heap{slot: slotQueue, less: byFirst},
 		over:    heap{slot: slotQueue, less: byFirst},
@@ -55,9 +57,14 @@ func New(r Rules) *Line {
 	}
 }
 
-// Write says that the disk holds something at name that S3 may not hold. exists
-// says that S3 holds an older object of that name.
-func (l *Line) Write(name string, size int64, exists bool, now Time) {
+// Order is what a write's place in the line depends on besides its time.
+type Order struct {
+	Exists bool   // S3 holds an older object of the name
+	Group  string // it belongs to these, see GroupThrough; "" for none
+}
+
+// Write says that the disk holds something at name that S3 may not hold.
+func (l *Line) Write(name string, size int64, order Order, now Time) {
 	l.seq++
 	it := l.items[name]
 	switch {
@@ -73,8 +80,9 @@ func (l *Line) Write(name string, size int64, exists bool, now Time) {
 	it.last = now
 	l.resize(it, size)
 	if !it.is(inFlight) {
-		it.set(replaces, exists)
+		it.set(replaces, order.Exists)
 	}
+	it.group = order.Group
 	l.place(it)
 }
 
@@ -165,6 +173,7 @@ func (l *Line) forget(it *item) {
 	l.dequeue(it)
 	l.hold.take(it)
 	l.newHold.take(it)
+	l.ungroup(it)
 	l.ageOf(it).take(it)
 	l.since.take(it)
 	delete(l.items, it.name)

@@ -46,9 +46,9 @@ func want(t *testing.T, what string, got []string, names ...string) {
 
 func TestQuietAndStaleness(t *testing.T) {
 	l := New(rules)
-	l.Write("quiet", 1, false, 0)
+	l.Write("quiet", 1, Order{}, 0)
 	for at := Time(0); at < 6000*ms; at += 100 * ms {
-		l.Write("busy", 1, false, at)
+		l.Write("busy", 1, Order{}, at)
 		got, _ := drain(l, at)
 		switch at {
 		case 500 * ms:
@@ -64,7 +64,7 @@ func TestQuietAndStaleness(t *testing.T) {
 func TestOldestFirst(t *testing.T) {
 	l := New(rules)
 	for i := range 100 {
-		l.Write(fmt.Sprintf("f%02d", (i*37)%100), 1, i%2 == 0, Time(i)*ms)
+		l.Write(fmt.Sprintf("f%02d", (i*37)%100), 1, Order{Exists: i%2 == 0}, Time(i)*ms)
 	}
 	got, _ := drain(l, 10_000*ms)
 	for i, name := range got {
@@ -77,10 +77,10 @@ func TestOldestFirst(t *testing.T) {
 // git repack: the objects may go from S3 only when the pack is there.
 func TestDeleteWaitsForWhatWasWrittenBefore(t *testing.T) {
 	l := New(rules)
-	l.Write("pack", 1, false, 0)
+	l.Write("pack", 1, Order{}, 0)
 	l.Delete("loose", true, 1*ms)
 	l.Caught(2 * ms)
-	l.Write("later", 1, false, 3*ms)
+	l.Write("later", 1, Order{}, 3*ms)
 	got, jobs := drain(l, 1000*ms)
 	want(t, "first", got, "pack", "later")
 	l.Done(jobs["later"], Stored, 0, 1001*ms)
@@ -94,10 +94,10 @@ func TestDeleteWaitsForWhatWasWrittenBefore(t *testing.T) {
 // A second repack removes the pack of the first one before that is in S3.
 func TestDeleteWaitsForWhatTookTheWritesPlace(t *testing.T) {
 	l := New(rules)
-	l.Write("pack1", 1, false, 0)
+	l.Write("pack1", 1, Order{}, 0)
 	l.Delete("loose", true, 1*ms)
 	l.Caught(2 * ms)
-	l.Write("pack2", 1, false, 3*ms)
+	l.Write("pack2", 1, Order{}, 3*ms)
 	l.Same("pack1", false, true, 4*ms)
 	l.Caught(5 * ms)
 	got, jobs := drain(l, 1000*ms)
@@ -120,7 +120,7 @@ func TestNoDeleteBeforeCaught(t *testing.T) {
 
 func TestStuckHoldsNothing(t *testing.T) {
 	l := New(rules)
-	l.Write("denied", 1, false, 0)
+	l.Write("denied", 1, Order{}, 0)
 	l.Delete("gone", true, 1*ms)
 	l.Caught(2 * ms)
 	_, jobs := drain(l, 1000*ms)
@@ -136,7 +136,7 @@ func TestStuckHoldsNothing(t *testing.T) {
 
 func TestRetryHolds(t *testing.T) {
 	l := New(rules)
-	l.Write("a", 1, false, 0)
+	l.Write("a", 1, Order{}, 0)
 	l.Delete("gone", true, 1*ms)
 	l.Caught(2 * ms)
 	_, jobs := drain(l, 1000*ms)
@@ -153,9 +153,9 @@ func TestRetryHolds(t *testing.T) {
 // A commit's objects go before the branch that names them, but not for ever.
 func TestReplacingGivesWay(t *testing.T) {
 	l := New(rules)
-	l.Write("objects/1", 1, false, 0)
-	l.Write("HEAD", 1, true, 1*ms)
-	l.Write("growing", 1, false, 400*ms)
+	l.Write("objects/1", 1, Order{}, 0)
+	l.Write("HEAD", 1, Order{Exists: true}, 1*ms)
+	l.Write("growing", 1, Order{}, 400*ms)
 	got, jobs := drain(l, 600*ms)
 	want(t, "first", got, "objects/1")
 	if at, ok := l.Wake(); !ok || at != 900*ms {
@@ -166,8 +166,8 @@ func TestReplacingGivesWay(t *testing.T) {
 	want(t, "then, beside what is not due", got, "HEAD")
 
 	l = New(rules)
-	l.Write("huge", 1, false, 0)
-	l.Write("HEAD", 1, true, 1*ms)
+	l.Write("huge", 1, Order{}, 0)
+	l.Write("HEAD", 1, Order{Exists: true}, 1*ms)
 	got, _ = drain(l, 5000*ms)
 	want(t, "beside a long upload", got, "huge")
 	if at, ok := l.Wake(); !ok || at != 5001*ms {
@@ -177,10 +177,38 @@ func TestReplacingGivesWay(t *testing.T) {
 	want(t, "after the longest staleness", got, "HEAD")
 }
 
+func TestGroup(t *testing.T) {
+	l := New(rules)
+	l.Write("objects/1", 1, Order{Group: "g"}, 0)
+	l.Write("other", 1, Order{}, 0)
+	mark := l.Mark()
+	l.Write("objects/2", 1, Order{Group: "g"}, 0)
+	if l.GroupThrough("g", mark) || !l.GroupThrough("h", mark) {
+		t.Error("before")
+	}
+	_, jobs := drain(l, 1000*ms)
+	l.Write("objects/1", 1, Order{Group: "g"}, 1001*ms)
+	l.Done(jobs["objects/1"], Stored, 0, 1002*ms)
+	if !l.GroupThrough("g", mark) || l.GroupThrough("g", l.Mark()) {
+		t.Error("with the first in S3, and written again since")
+	}
+	l.Done(jobs["objects/2"], Stuck, 9000*ms, 1003*ms)
+	_, jobs = drain(l, 7000*ms)
+	l.Done(jobs["objects/1"], Stored, 0, 7001*ms)
+	if !l.GroupThrough("g", l.Mark()) || len(l.groups) != 0 {
+		t.Error("with the second stuck")
+	}
+	l.Write("objects/3", 1, Order{Group: "g"}, 8000*ms)
+	l.Same("objects/3", false, true, 8001*ms)
+	if !l.GroupThrough("g", l.Mark()) {
+		t.Error("with the third gone")
+	}
+}
+
 func TestFileAndDirectoryChangePlaces(t *testing.T) {
 	l := New(rules)
 	l.Delete("p", true, 0)
-	l.Write("p/x", 1, false, 1*ms)
+	l.Write("p/x", 1, Order{}, 1*ms)
 	l.Caught(2 * ms)
 	got, jobs := drain(l, 1000*ms)
 	want(t, "a directory where a file was", got, "p")
@@ -191,7 +219,7 @@ func TestFileAndDirectoryChangePlaces(t *testing.T) {
 
 	l.Delete("p/x", true, 2000*ms)
 	l.Delete("p/", true, 2001*ms)
-	l.Write("p", 1, false, 2002*ms)
+	l.Write("p", 1, Order{}, 2002*ms)
 	l.Caught(2003 * ms)
 	got, jobs = drain(l, 3000*ms)
 	want(t, "a file where a directory was", got, "p/x", "p/")
@@ -205,7 +233,7 @@ func TestFileAndDirectoryChangePlaces(t *testing.T) {
 
 func TestHurryAndHold(t *testing.T) {
 	l := New(rules)
-	l.Write("a", 5, false, 0)
+	l.Write("a", 5, Order{}, 0)
 	l.Delete("b", true, 0)
 	l.Caught(1)
 	mark := l.Mark()
@@ -237,7 +265,7 @@ func BenchmarkWriteAndStore(b *testing.B) {
 	}
 	for b.Loop() {
 		for i, n := range names {
-			l.Write(n, 1, false, Time(i))
+			l.Write(n, 1, Order{}, Time(i))
 		}
 		for {
 			j, ok := l.Next(time.Hour)

@@ -143,7 +143,7 @@ func (w *world) look(name string, ordered bool) {
 				w.line.Delete(other, ordered, w.now)
 			}
 		}
-		w.line.Write(name, 1, known != 0, w.now)
+		w.line.Write(name, 1, Order{Exists: known != 0}, w.now)
 	case known != 0 || pending:
 		w.line.Delete(name, ordered, w.now)
 	default:
@@ -174,7 +174,7 @@ func (w *world) readEvents() {
 // written: its deletion has an event of its own coming.
 func (w *world) react(e event) {
 	if e.write && w.disk[e.name] == 0 {
-		w.line.Write(e.name, 0, w.journal[e.name] != 0, w.now)
+		w.line.Write(e.name, 0, Order{Exists: w.journal[e.name] != 0}, w.now)
 		return
 	}
 	w.look(e.name, true)

@@ -14,6 +14,7 @@ func (l *Line) place(it *item) {
 	}
 	age.put(it)
 	l.count(it, (it.kind == Delete || it.again == Delete) && !it.is(stuck))
+	l.regroup(it)
 	if it.is(inFlight) {
 		if it.again == Write && !it.is(stuck) {
 			l.hold.put(it) // a delete under way whose name is there again
@@ -65,6 +66,28 @@ func (l *Line) dueAt(it *item) Time {
 		quiet = min(quiet, it.since+l.rules.MaxStaleness)
 	}
 	return max(quiet, it.notBefore)
+}
+
+// regroup makes an item a member of its group while its write is pending, and expected.
+func (l *Line) regroup(it *item) {
+	if it.group == "" || it.is(stuck) || it.kind == Delete && it.again != Write {
+		l.ungroup(it)
+		return
+	}
+	g := l.groups[it.group]
+	if g == nil {
+		g = &heap{slot: slotGroup, less: byFirst}
+		l.groups[it.group] = g
+	}
+	g.put(it)
+}
+
+func (l *Line) ungroup(it *item) {
+	if g := l.groups[it.group]; g != nil {
+		if g.take(it); g.min() == nil {
+			delete(l.groups, it.group)
+		}
+	}
 }
 
 // undelete takes an item out of what belongs to deletes.

@@ -9,6 +9,12 @@ func (l *Line) Through(mark uint64) bool {
 	return it == nil || it.first > mark
 }
 
+// GroupThrough is Through for the members of one group.
+func (l *Line) GroupThrough(group string, mark uint64) bool {
+	g := l.groups[group]
+	return g == nil || g.min().first > mark
+}
+
 // Wake is when Next may return a job although nothing else was called meanwhile.
 func (l *Line) Wake() (at Time, ok bool) {
 	if it := l.waiting.min(); it != nil {

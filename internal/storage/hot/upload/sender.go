@@ -56,6 +56,9 @@ type Options struct {
 	Rules func() *ignore.Rules
 	// Moved finds an object that is about to be deleted whose file had this inode.
 	Moved func(ino uint64) (journal.Entry, bool)
+	// Before returns when what has to be in S3 before a file is. The file's version is fixed
+	// by then.
+	Before func(ctx context.Context, path string) error
 }
 
 // Sender is safe for concurrent use, for different names.

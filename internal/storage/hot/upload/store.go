@@ -35,6 +35,11 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 				return Result{Outcome: line.Stored, Racy: v.racy}
 			}
 		}
+		if !v.isMarker() {
+			if err := s.Before(ctx, v.path); err != nil {
+				return s.unsent(ctx, v, err)
+			}
+		}
 		o, bytes, err := s.send(ctx, v, known, ok)
 		if err == nil {
 			s.remember(s.Journal.Put(v.entry(o.ETag, o.Date.Unix())))
