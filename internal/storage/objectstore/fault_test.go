@@ -71,6 +71,36 @@ func TestPassing(t *testing.T) {
 	}
 }
 
+// TestErrorIn200: Copy and Complete answer 200 before they know how it ends.
+func TestErrorIn200(t *testing.T) {
+	b := newBench(t, smallParts)
+	failed := func(code string) testbed.Action {
+		return testbed.Answer(200, nil, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n<Error><Code>"+code+"</Code><Message>m</Message></Error>")
+	}
+	large := content(2 * minPart)
+	put := func(key string) error {
+		return second(b.store.Put(t.Context(), key, bytes.NewReader(large), int64(len(large)), PutOptions{}))
+	}
+	cp := func(key string) error {
+		return second(b.store.Copy(t.Context(), CopyRequest{SrcKey: "src", DstKey: key}))
+	}
+	b.mustPut("src", "source")
+	for verb, write := range map[string]func(key string) error{"COMPLETE": put, "COPY": cp} {
+		f := b.fault(verb, 1, failed("InternalError"))
+		if err := write("k"); err != nil || f.Hits() != 1 {
+			t.Errorf("%s: %v", verb, err)
+		}
+		if _, ok := b.bucket.Get("k"); !ok {
+			t.Errorf("%s: it is not there", verb)
+		}
+		b.bucket.Delete("k")
+		f = b.fault(verb, 0, failed("AccessDenied"))
+		b.want(write("k"), ErrAccessDenied)
+		b.bucket.WantNone("k")
+		f.Remove()
+	}
+}
+
 // TestBrokenBody: a body that breaks off is continued, of the same version, and checked as a whole.
 func TestBrokenBody(t *testing.T) {
 	b := newBench(t)
