@@ -99,7 +99,8 @@ test-packages: ## installs the Debian packages that the tests use
 .PHONY: lint
 lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, gofmt
 	@. scripts/apt.sh; need shellcheck shellcheck
-	golangci-lint-$(GOLANGCI_LINT) run
+	golangci-lint-$(GOLANGCI_LINT) run ./...
+	cd conformance && golangci-lint-$(GOLANGCI_LINT) run ./...
 	shellcheck --external-sources --source-path . $$(git ls-files 'scripts/*.sh' .ci/run 'images/*/build/*' 'images/*/files/*.sh') images/core/files/chromium
 
 .cache/bin/golangci-lint-$(GOLANGCI_LINT):
