@@ -10,6 +10,9 @@
 // What a test wants to know of S3 it asks Bucket, which uses the AWS SDK: an opinion of
 // its own beside the code that is tested.
 //
+// The server is built by the go tool when it has to be. TESTBED_BIN=DIR names a directory in
+// which it is built already.
+//
 // # What the embedded server cannot show
 //
 // It keeps objects as files. So it cannot hold a key and another one below it ("a" and

@@ -200,6 +200,65 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
+// TestNobodyWaits for a source that is asked early: what is in use is still good. Those who have
+// nothing wait for the one request.
+func TestNobodyWaits(t *testing.T) {
+	now := time.Now()
+	src := &slowSource{asked: make(chan struct{}), answer: make(chan Credentials)}
+	k := &keyring{source: src, now: func() time.Time { return now }}
+	got := make(chan *Credentials, 3)
+	ask := func() {
+		c, err := k.get(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		got <- c
+	}
+	for range 3 {
+		go ask()
+	}
+	<-src.asked
+	src.answer <- Credentials{AccessKey: "1", Expires: now.Add(2 * time.Minute), Renew: now.Add(-time.Minute)}
+	for range 3 {
+		if c := <-got; c.AccessKey != "1" {
+			t.Errorf("%+v", c)
+		}
+	}
+	k.mu.Lock()
+	k.current.Renew = now
+	k.mu.Unlock()
+	go ask()
+	<-src.asked
+	if c, err := k.get(t.Context()); err != nil || c.AccessKey != "1" { // would wait for ever
+		t.Errorf("%+v, %v", c, err)
+	}
+	src.answer <- Credentials{AccessKey: "2"}
+	if c := <-got; c.AccessKey != "2" {
+		t.Errorf("%+v", c)
+	}
+	k.current = nil
+	go ask()
+	<-src.asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := k.get(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("waited with a context that has ended: %v", err)
+	}
+	src.answer <- Credentials{AccessKey: "3"}
+	<-got
+}
+
+type slowSource struct {
+	asked  chan struct{}
+	answer chan Credentials
+}
+
+func (s *slowSource) String() string { return "slow" }
+func (s *slowSource) read(context.Context) (Credentials, error) {
+	s.asked <- struct{}{}
+	return <-s.answer, nil
+}
+
 type fakeSource struct {
 	next  Credentials
 	err   error

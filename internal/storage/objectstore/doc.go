@@ -26,6 +26,12 @@
 //   - A conditional write whose answer was lost is recognised as our own when its
 //     metadata carries posixattr.WriteIDKey: it succeeds, and is not taken for somebody
 //     else's.
+//   - Of a body that changes while it is sent nothing is stored, as far as Put can see it;
+//     PutOptions.Verify lets the caller look once more before the object is made.
+//   - An upload in parts that fails is given up, unless the caller wants to continue it. One whose
+//     first answer was lost stays: a lifecycle rule (AbortIncompleteMultipartUpload) is
+//     what removes those.
+//   - A 404 counts as "not there" only when S3 says so: what is not there is deleted here too.
 //   - Rotated credentials are read again, early and when the server refuses the old
 //     ones. A clock that is wrong is corrected by the server's Date.
 //
