@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type Server struct {
 	http *http.Server
 	gw   *Gateway
 	done chan error
+	once sync.Once
+	err  error
 }
 
 // Serve begins to serve; Close ends it.
@@ -30,8 +33,13 @@ func Serve(l net.Listener, g *Gateway) *Server {
 }
 
 // Close stops listening, lets the requests under way end until ctx is done, and
-// cuts off the rest.
+// cuts off the rest. Called again, it returns when the first call does, and the same.
 func (s *Server) Close(ctx context.Context) error {
+	s.once.Do(func() { s.err = s.close(ctx) })
+	return s.err
+}
+
+func (s *Server) close(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()

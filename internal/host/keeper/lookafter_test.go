@@ -96,6 +96,23 @@ func TestADetachedSandboxIsEnded(t *testing.T) {
 	})
 }
 
+// A keeper that is told to end does, whatever it serves; the sandbox is the next one's.
+func TestAKeeperEndsWhileASandboxRuns(t *testing.T) {
+	d, e := newDir(t), running()
+	s := newSandbox(t, d, "one", "u1")
+	t.Run("first", func(t *testing.T) {
+		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
+	})
+	if r, err := s.Load(); err != nil || r.Ended != nil {
+		t.Errorf("it was ended: %+v, %v", r.Ended, err)
+	}
+	t.Run("second", func(t *testing.T) {
+		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		mustAsk(t, s, "GET", "users/u1/hot/a", "")
+	})
+}
+
 // One that was killed keeps its volumes.
 func TestAKilledSandboxKeepsItsVolumes(t *testing.T) {
 	d, e := newDir(t), running()

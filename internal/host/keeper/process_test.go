@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -21,12 +22,12 @@ func ensure(t *testing.T, d datadir.Dir) (*Client, *Hold) {
 	}
 	t.Cleanup(func() {
 		h.Release()
-		if st, err := c.Status(t.Context()); err == nil {
+		if st, err := c.Status(context.Background()); err == nil { // the test's own context is done
 			stop(t, st.PID)
 		}
 		c.Close()
 	})
-	t.Cleanup(func() { // before the other: the context of the test is done then
+	t.Cleanup(func() {
 		if t.Failed() {
 			b, _ := os.ReadFile(filepath.Join(d.Keeper(), logName))
 			t.Logf("the keeper's log:\n%s", b)
@@ -168,7 +169,8 @@ func guardPID(t *testing.T, d datadir.Dir) int {
 func TestAHolderStartsTheNextKeeper(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)
-	killed := pidOf(t, c)
+	awaitLog(t, d, "guard_started", 1)
+	killed, guard := pidOf(t, c), guardPID(t, d)
 	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +180,7 @@ func TestAHolderStartsTheNextKeeper(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Release()
+	defer awaitDeath(t, guard) // it finds that there is one
 	if pid := pidOf(t, c); pid == killed {
 		t.Error("the same process answers")
 	}
