@@ -133,12 +133,19 @@ func (fs *FS) runUnlessBlocked(s *slot) {
 		return
 	}
 	s.running = true
+	if s.node != nil {
+		s.node.jobs++
+	}
 	fs.working++
+	n := s.node
 	fs.wg.Add(1)
 	go func() {
 		defer fs.wg.Done()
-		fs.process(s)
+		fs.process(s, n)
 		fs.mu.Lock()
+		if n != nil {
+			n.jobs--
+		}
 		fs.working--
 		fs.recheck()
 		fs.progressed()
@@ -169,8 +176,11 @@ func (fs *FS) blocked(s *slot) bool {
 			return true // its content is only there
 		}
 	}
-	if s.deletion() || len(fs.deleting) == 0 && len(fs.slots) == 1 {
+	if s.deletion() {
 		return false
+	}
+	if s.node.jobs > 0 {
+		return true // it was renamed while it went up: one job at a time
 	}
 	// A store whose keys are files cannot have "a" and "a/b": what is in the way goes first.
 	p := strings.TrimSuffix(s.path, "/")

@@ -44,6 +44,7 @@ func (fs *FS) stored(j *job, v version) error {
 	s.base, s.writes, s.uploadID = v, nil, ""
 	fs.noteWritten(j)
 	if n == nil {
+		fs.index.drop(j.path)
 		if s.gen == j.slotGen {
 			t.forget(j.path)
 		} else { // made again meanwhile

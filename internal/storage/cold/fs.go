@@ -130,14 +130,20 @@ func New(o Options) (*FS, error) {
 	if err != nil {
 		return nil, errors.Join(err, fs.cache.Close())
 	}
-	fs.index = openIndex(fs, dir)
+	if fs.index, err = openIndex(fs, dir); err != nil {
+		return nil, errors.Join(err, fs.journal.Close(), fs.cache.Close())
+	}
 	fs.ctx, fs.stop = context.WithCancel(context.Background())
 	if err := fs.recover(entries); err != nil {
 		fs.stop()
-		return nil, errors.Join(err, fs.journal.Close(), fs.cache.Close())
+		return nil, errors.Join(err, fs.index.close(), fs.journal.Close(), fs.cache.Close())
 	}
-	fs.wg.Add(1)
+	fs.wg.Add(2)
 	go fs.dispatch()
+	go func() {
+		defer fs.wg.Done()
+		fs.index.load()
+	}()
 	return fs, nil
 }
 

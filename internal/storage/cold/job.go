@@ -54,15 +54,17 @@ type outcome struct {
 }
 
 // process makes one attempt.
-func (fs *FS) process(s *slot) {
+func (fs *FS) process(s *slot, n *node) {
 	ctx, cancel := context.WithCancel(fs.ctx)
 	defer cancel()
 	fs.mu.Lock()
-	j := &job{slot: s, path: s.path, base: s.base, node: s.node, slotGen: s.gen}
+	j := &job{slot: s, path: s.path, base: s.base, node: n, slotGen: s.gen}
 	s.cancel = cancel
 	var o outcome
 	var c *content
-	if j.node != nil && j.node.kind == pending.File {
+	if s.node != n {
+		o.err = errChanged
+	} else if j.node != nil && j.node.kind == pending.File {
 		c, o.err = fs.acquire(j.node)
 	}
 	fs.mu.Unlock()

@@ -245,6 +245,7 @@ func (l *listing) complete(n *node) {
 		if c.pass == l.pass || c.touched > l.ops || fs.pendingIn(c) {
 			continue
 		}
+		fs.index.drop(c.slotPath())
 		fs.detach(c)
 	}
 	for name, at := range d.gone {

@@ -267,6 +267,10 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 func (l *listing) run() {
 	fs := l.fs
 	defer fs.wg.Done()
+	select {
+	case <-fs.index.loaded: // else a listing would show links as files
+	case <-fs.ctx.Done():
+	}
 	_, err := l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
 	if err == errEnough {
 		fs.mu.Lock()

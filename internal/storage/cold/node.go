@@ -31,6 +31,7 @@ type node struct {
 	lookups uint64 // references of the kernel
 	opens   int    // handles
 	writers int    // of these, for writing
+	jobs    int    // under way
 	checked time.Time
 	pass    uint32 // the listing that saw it last
 	touched uint64 // FS.ops when we last changed its object

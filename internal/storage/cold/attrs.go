@@ -1,0 +1,226 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/index"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+const (
+	// indexKey is where the index is shared with the next sandbox, below the meta prefix.
+	indexKey = "cold/attrs"
+
+	// publishAfter is how long after a change the index is shared. What a crash keeps from
+	// being shared is in the objects' metadata all the same.
+	publishAfter = time.Minute
+
+	// indexWait is the longest that the first listing waits for the shared index.
+	indexWait = 10 * time.Second
+)
+
+// attrIndex is the index of attributes, and its copy in S3.
+type attrIndex struct {
+	fs     *FS
+	x      *index.Index
+	dir    string
+	loaded chan struct{} // closed when the shared index is in, or cannot be had
+
+	mu      sync.Mutex
+	timer   *time.Timer // of the next publish
+	sharing sync.Mutex  // one at a time
+	etag    string      // of the shared index, as this one knows it
+}
+
+func openIndex(fs *FS, dir string) (*attrIndex, error) {
+	x, err := index.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	a := &attrIndex{fs: fs, x: x, dir: dir, loaded: make(chan struct{})}
+	if b, err := os.ReadFile(a.file("etag")); err == nil {
+		a.etag = string(b)
+	}
+	return a, nil
+}
+
+func (a *attrIndex) file(suffix string) string { return filepath.Join(a.dir, "attrs."+suffix) }
+
+func (a *attrIndex) key() string { return a.fs.cfg.MetaPrefix() + indexKey }
+
+// put remembers what is known of a node's object. With FS.mu.
+func (a *attrIndex) put(n *node) {
+	if n.parent == nil || n.origin != "" || n.remote.ETag == "" || !n.modeKnown || !n.mtimeKnown {
+		return
+	}
+	if n.kind == pending.File && n.mode == 0o644 && n.mtime == n.remote.Modified*1e9 {
+		return // a listing tells as much
+	}
+	key, err := keyOf(n.slotPath())
+	if err != nil {
+		return
+	}
+	a.note(index.Entry{
+		Key: key, ETag: n.remote.ETag, Size: n.remote.Size, Modified: n.remote.Modified,
+		Mode: n.mode | n.typeBits(), Mtime: n.mtime, Target: n.target,
+	})
+}
+
+// drop forgets an object that is gone.
+func (a *attrIndex) drop(path string) {
+	if key, err := keyOf(path); err == nil {
+		a.note(index.Entry{Key: key})
+	}
+}
+
+func (a *attrIndex) note(e index.Entry) {
+	if err := a.x.Put(e); err != nil {
+		a.fs.log.Warn("attributes will have to be asked for again", "event", "cold_index", "error", err)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.timer == nil {
+		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.fs.ctx) })
+	} else if _, recent := a.x.Counts(); recent == index.FoldAt {
+		a.timer.Reset(0)
+	}
+}
+
+// find gives a node that a listing shows the attributes that are known of that very version. With
+// FS.mu.
+func (a *attrIndex) find(n *node, key string) bool {
+	e, ok := a.x.Find(key)
+	if !ok || !e.Is(n.remote.ETag, n.remote.Size, n.remote.Modified) {
+		return false
+	}
+	if t := e.Mode & posixattr.TypeMask; t != n.typeBits() {
+		if t != posixattr.TypeSymlink || n.kind != pending.File || n.lookups > 0 || n.content != nil {
+			return false
+		}
+		n.kind, n.target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
+	}
+	n.mode, n.mtime = e.Mode&permMask, e.Mtime
+	n.modeKnown, n.mtimeKnown = true, true
+	return true
+}
+
+// load takes in the index that an earlier sandbox shared.
+func (a *attrIndex) load() {
+	defer close(a.loaded)
+	ctx, cancel := context.WithTimeout(a.fs.ctx, indexWait)
+	defer cancel()
+	if err := a.adopt(ctx); err != nil && a.fs.ctx.Err() == nil {
+		a.fs.log.Info("the shared index of attributes is not there; modes and links show when files are opened",
+			"event", "cold_index", "error", err)
+	}
+}
+
+// adopt reads the shared index when it is not the one that is known.
+func (a *attrIndex) adopt(ctx context.Context) error {
+	rd, err := a.fs.store.Get(ctx, a.key(), objectstore.GetOptions{})
+	if errors.Is(err, objectstore.ErrNotFound) {
+		a.setETag("")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer rd.Close()
+	if rd.ETag == a.etag {
+		return nil
+	}
+	name := a.file("theirs")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(name)
+	_, err = io.Copy(f, rd)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := a.x.Adopt(name); err != nil {
+		// Damaged, or of a newer form: the next publish replaces it.
+		a.fs.log.Warn("the shared index of attributes cannot be read", "event", "cold_index", "error", err)
+	}
+	a.setETag(rd.ETag)
+	return nil
+}
+
+func (a *attrIndex) setETag(etag string) {
+	a.etag = etag
+	if err := os.WriteFile(a.file("etag"), []byte(etag), 0o600); err != nil {
+		a.fs.log.Debug("the shared index will be read again", "event", "cold_index", "error", err)
+	}
+}
+
+// publish shares what is new.
+func (a *attrIndex) publish(ctx context.Context) {
+	a.mu.Lock()
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
+	}
+	a.mu.Unlock()
+	a.sharing.Lock()
+	defer a.sharing.Unlock()
+	<-a.loaded
+	if _, recent := a.x.Counts(); recent == 0 || ctx.Err() != nil {
+		return
+	}
+	err := a.share(ctx)
+	if errors.Is(err, objectstore.ErrPrecondition) {
+		if err = a.adopt(ctx); err == nil {
+			err = a.share(ctx)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		a.fs.log.Info("the index of attributes could not be shared", "event", "cold_index", "error", err)
+	}
+}
+
+func (a *attrIndex) share(ctx context.Context) error {
+	if err := a.x.Fold(); err != nil {
+		return err
+	}
+	f, size, err := a.x.Table()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ctx, release, err := a.fs.fence.Write(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	o, err := a.fs.store.Put(ctx, a.key(), f, size, objectstore.PutOptions{
+		Condition: objectstore.Condition{IfMatch: a.etag, IfNoneMatch: a.etag == ""},
+		Metadata:  map[string]string{posixattr.WriteIDKey: newDataName()},
+	})
+	if err != nil {
+		return fmt.Errorf("cannot write the index: %w", err)
+	}
+	a.setETag(o.ETag)
+	return nil
+}
+
+func (a *attrIndex) close() error {
+	a.mu.Lock()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.mu.Unlock()
+	a.sharing.Lock()
+	defer a.sharing.Unlock()
+	return a.x.Close()
+}

@@ -1,0 +1,346 @@
+package index
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Index is the files in one directory. It may be used by many goroutines.
+type Index struct {
+	dir string
+
+	folding sync.Mutex // one new table at a time
+
+	mu     sync.Mutex
+	table  *table // nil: none yet; replaced with folding as well
+	count  int    // entries in it
+	recent map[string]Entry
+	log    *os.File
+	size   int64 // of log
+	buf    []byte
+}
+
+const (
+	tableName = "attrs"
+	logName   = "attrs.log"
+
+	// FoldAt is from how many new entries on Fold is worth its while: they are in memory.
+	FoldAt = 10_000
+)
+
+// Open reads what there is. What is damaged is dropped; the error is one of the disk.
+func Open(dir string) (*Index, error) {
+	x := &Index{dir: dir, recent: map[string]Entry{}}
+	var err error
+	if x.table, err = openTable(filepath.Join(dir, tableName)); err == nil {
+		for _, err := range x.table.all() {
+			if err != nil {
+				x.table.close()
+				x.table = nil
+				break
+			}
+			x.count++
+		}
+	}
+	x.log, err = os.OpenFile(filepath.Join(dir, logName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the index of attributes: %w", err)
+	}
+	if err := x.replay(); err != nil {
+		x.log.Close()
+		return nil, fmt.Errorf("cannot read the index of attributes: %w", err)
+	}
+	return x, nil
+}
+
+// replay reads the log and cuts off its torn end.
+func (x *Index) replay() error {
+	r := bufio.NewReader(x.log)
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			break
+		}
+		n := binary.BigEndian.Uint32(head[:])
+		if n == 0 || n > maxBlock {
+			break
+		}
+		b := make([]byte, n)
+		if _, err := io.ReadFull(r, b); err != nil || castagnoli(b) != binary.BigEndian.Uint32(head[4:]) {
+			break
+		}
+		d := &reader{b: b}
+		e := d.entry("")
+		if d.err != nil {
+			break
+		}
+		x.recent[e.Key] = e
+		x.size += int64(len(head) + len(b))
+	}
+	return x.log.Truncate(x.size)
+}
+
+// Put remembers an entry; one without ETag says that the object is gone.
+func (x *Index) Put(e Entry) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old, ok := x.get(e.Key); ok && old == e || !ok && e.ETag == "" {
+		return nil
+	}
+	x.buf = frame(x.buf, e)
+	x.recent[strings.Clone(e.Key)] = e
+	return x.append(x.buf)
+}
+
+// append writes a frame; what an error leaves of it is overwritten by the next, or cut off.
+func (x *Index) append(frame []byte) error {
+	n, err := x.log.WriteAt(frame, x.size)
+	if err != nil {
+		return fmt.Errorf("cannot write the index of attributes: %w", err)
+	}
+	x.size += int64(n)
+	return nil
+}
+
+func frame(b []byte, e Entry) []byte {
+	b = e.encode(append(b[:0], make([]byte, 8)...), "")
+	binary.BigEndian.PutUint32(b, uint32(len(b)-8))
+	binary.BigEndian.PutUint32(b[4:], castagnoli(b[8:]))
+	return b
+}
+
+func (x *Index) get(key string) (Entry, bool) {
+	if e, ok := x.recent[key]; ok {
+		return e, true
+	}
+	if x.table != nil {
+		if e, ok, err := x.table.find(key); ok && err == nil {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Find gives what is known of a key.
+func (x *Index) Find(key string) (Entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, ok := x.get(key)
+	return e, ok && e.ETag != ""
+}
+
+// Counts says how many entries there are, and how many of them are new since the last fold.
+func (x *Index) Counts() (all, recent int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count, len(x.recent)
+}
+
+// Fold writes the table anew, with what was new when it was called.
+func (x *Index) Fold() error {
+	if all, recent := x.Counts(); recent == 0 && all > 0 {
+		return nil
+	}
+	return x.replace(merge)
+}
+
+func tableEntries(t *table) iter.Seq2[Entry, error] {
+	if t == nil {
+		return func(func(Entry, error) bool) {}
+	}
+	return t.all()
+}
+
+func sorted(m map[string]Entry) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(m[k], nil) {
+				return
+			}
+		}
+	}
+}
+
+// replace writes a new table, made of the old one and of what is new, while both go on being used,
+// and then puts it in their place.
+func (x *Index) replace(build func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error]) (err error) {
+	x.folding.Lock()
+	defer x.folding.Unlock()
+	x.mu.Lock()
+	old, taken := x.table, maps.Clone(x.recent)
+	x.mu.Unlock()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("cannot write the index of attributes: %w", err)
+		}
+	}()
+	name := filepath.Join(x.dir, tableName)
+	f, err := os.OpenFile(name+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	count, err := writeTable(f, build(tableEntries(old), sorted(taken)))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		os.Remove(name + ".new")
+		return err
+	}
+	fresh, err := openTable(name)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if old != nil {
+		old.close()
+	}
+	x.table, x.count = fresh, count
+	return x.rewriteLog(taken)
+}
+
+// rewriteLog keeps what came after the new table was begun. A kill in the middle loses entries,
+// which the objects still tell.
+func (x *Index) rewriteLog(taken map[string]Entry) error {
+	for k, e := range taken {
+		if x.recent[k] == e {
+			delete(x.recent, k)
+		}
+	}
+	if err := x.log.Truncate(0); err != nil {
+		return err
+	}
+	x.size = 0
+	for _, e := range x.recent {
+		x.buf = frame(x.buf, e)
+		if err := x.append(x.buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge gives the entries of two sorted rows in order; of two with one key, the second row's.
+// What is gone is left out.
+func merge(a, b iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	return mergeBy(a, b, func(_, b Entry) Entry { return b })
+}
+
+func mergeBy(a, b iter.Seq2[Entry, error], choose func(a, b Entry) Entry) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		nextA, stopA := iter.Pull2(a)
+		defer stopA()
+		nextB, stopB := iter.Pull2(b)
+		defer stopB()
+		ea, erra, okA := nextA()
+		eb, errb, okB := nextB()
+		for okA || okB {
+			if err := errors.Join(erra, errb); err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			var e Entry
+			takeA := okA && (!okB || ea.Key <= eb.Key)
+			takeB := okB && (!okA || eb.Key <= ea.Key)
+			switch {
+			case takeA && takeB:
+				e = choose(ea, eb)
+			case takeA:
+				e = ea
+			default:
+				e = eb
+			}
+			if e.ETag != "" && !yield(e, nil) {
+				return
+			}
+			if takeA {
+				ea, erra, okA = nextA()
+			}
+			if takeB {
+				eb, errb, okB = nextB()
+			}
+		}
+	}
+}
+
+// Adopt takes the entries of another table, a file, into this one: of two with one key, the one
+// about the newer version. Own entries win where both are as new.
+func (x *Index) Adopt(name string) error {
+	other, err := openTable(name)
+	if err != nil {
+		return fmt.Errorf("cannot read an index of attributes: %w", err)
+	}
+	defer other.close()
+	return x.replace(func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+		return mergeBy(other.all(), mergeKeepingGone(table, recent), func(theirs, ours Entry) Entry {
+			if ours.ETag != "" && theirs.Modified > ours.Modified {
+				return theirs
+			}
+			return ours
+		})
+	})
+}
+
+// mergeKeepingGone is merge for a row that is merged again: that an object is gone has to be known
+// there.
+func mergeKeepingGone(a, b iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	const mark = "\x00gone"
+	masked := func(row iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+		return func(yield func(Entry, error) bool) {
+			for e, err := range row {
+				if e.ETag == "" {
+					e.ETag = mark
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
+	return func(yield func(Entry, error) bool) {
+		for e, err := range merge(masked(a), masked(b)) {
+			if e.ETag == mark {
+				e.ETag = ""
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// Table opens the table for reading, with its size. There is one after Fold.
+func (x *Index) Table() (*os.File, int64, error) {
+	f, err := os.Open(filepath.Join(x.dir, tableName))
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+// Close closes the files.
+func (x *Index) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.log.Close()
+	if x.table != nil {
+		err = errors.Join(err, x.table.close())
+	}
+	return err
+}

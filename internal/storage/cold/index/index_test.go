@@ -1,0 +1,174 @@
+package index
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func entry(r *rand.Rand, key string) Entry {
+	e := Entry{Key: key, Size: r.Int64N(1 << 40), Modified: r.Int64N(1 << 33), Mode: r.Uint32() & 0o177777, Mtime: r.Int64() - r.Int64()}
+	switch r.IntN(4) {
+	case 0:
+		e.ETag = fmt.Sprintf("%x-%d", r.Uint64(), r.IntN(100))
+	case 1:
+		e.ETag, e.Target = fmt.Sprintf("%016X%016X", r.Uint64(), r.Uint64()), "../some/target"
+	default:
+		e.ETag = fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64())
+	}
+	return e
+}
+
+func open(t *testing.T, dir string) *Index {
+	t.Helper()
+	x, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func check(t *testing.T, x *Index, want map[string]Entry, known []string) {
+	t.Helper()
+	for _, k := range known {
+		got, ok := x.Find(k)
+		w, wok := want[k]
+		if ok != wok || ok && got != w {
+			t.Fatalf("%q: %v, %v\n%s", k, ok, wok, cmp.Diff(w, got))
+		}
+	}
+}
+
+// TestRandom compares an index with a map through puts, removals, folds and restarts.
+func TestRandom(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	dir := t.TempDir()
+	x := open(t, dir)
+	want := map[string]Entry{}
+	var known []string
+	for step := range 4000 {
+		key := fmt.Sprintf("dir-%d/name %d", r.IntN(20), r.IntN(80))
+		known = append(known, key)
+		e := entry(r, key)
+		if r.IntN(5) == 0 {
+			e = Entry{Key: key}
+			delete(want, key)
+		} else {
+			want[key] = e
+		}
+		if err := x.Put(e); err != nil {
+			t.Fatal(err)
+		}
+		switch r.IntN(200) {
+		case 0:
+			if err := x.Fold(); err != nil {
+				t.Fatal(err)
+			}
+		case 1:
+			x.Close()
+			x = open(t, dir)
+		}
+		if step%500 == 0 {
+			check(t, x, want, known)
+		}
+	}
+	if err := x.Fold(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, x, want, known)
+	if all, recent := x.Counts(); all != len(want) || recent != 0 {
+		t.Errorf("%d entries and %d new ones, not %d", all, recent, len(want))
+	}
+	x.Close()
+	x = open(t, dir)
+	check(t, x, want, known)
+	x.Close()
+}
+
+func TestAdopt(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	a, b := open(t, t.TempDir()), open(t, t.TempDir())
+	defer a.Close()
+	defer b.Close()
+	older, newer := entry(r, "both"), entry(r, "both")
+	older.Modified, newer.Modified = 100, 200
+	onlyA, onlyB, gone := entry(r, "a"), entry(r, "b"), entry(r, "gone")
+	for _, e := range []Entry{older, onlyA, gone} {
+		a.Put(e)
+	}
+	a.Fold()
+	a.Put(Entry{Key: "gone"})
+	for _, e := range []Entry{newer, onlyB, gone} {
+		b.Put(e)
+	}
+	b.Fold()
+	if err := a.Adopt(filepath.Join(b.dir, tableName)); err != nil {
+		t.Fatal(err)
+	}
+	check(t, a, map[string]Entry{"both": newer, "a": onlyA, "b": onlyB}, []string{"both", "a", "b", "gone", "c"})
+}
+
+// TestDamage flips and cuts bytes everywhere: the index opens, and tells nothing wrong.
+func TestDamage(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	dir := t.TempDir()
+	x := open(t, dir)
+	want := map[string]Entry{}
+	for i := range 300 {
+		e := entry(r, fmt.Sprintf("k%03d", i))
+		want[e.Key] = e
+		x.Put(e)
+		if i == 200 {
+			x.Fold()
+		}
+	}
+	x.Close()
+	for _, name := range []string{tableName, logName} {
+		whole, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			bad := append([]byte{}, whole...)
+			if r.IntN(2) == 0 {
+				bad = bad[:r.IntN(len(bad))]
+			} else {
+				bad[r.IntN(len(bad))] ^= byte(1 + r.IntN(255))
+			}
+			other := t.TempDir()
+			os.CopyFS(other, os.DirFS(dir))
+			os.WriteFile(filepath.Join(other, name), bad, 0o600)
+			x := open(t, other)
+			for k := range maps.Keys(want) {
+				if got, ok := x.Find(k); ok && got != want[k] {
+					t.Fatalf("%s: %q is %+v, not %+v", name, k, got, want[k])
+				}
+			}
+			x.Close()
+		}
+	}
+}
+
+func FuzzEntry(f *testing.F) {
+	r := rand.New(rand.NewPCG(4, 4))
+	for i := range 8 {
+		e := entry(r, fmt.Sprint("key", i))
+		f.Add(e.encode(nil, "keyring"), "keyring")
+	}
+	f.Fuzz(func(t *testing.T, b []byte, before string) {
+		d := &reader{b: b}
+		e := d.entry(before)
+		if d.err != nil {
+			return
+		}
+		again := &reader{b: e.encode(nil, before)}
+		if got := again.entry(before); again.err != nil || got != e {
+			t.Errorf("%v\n%s", again.err, cmp.Diff(e, got))
+		}
+	})
+}
