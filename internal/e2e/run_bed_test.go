@@ -62,9 +62,10 @@ var standin = sync.OnceValue(func() error {
 	}
 	var rootfs bytes.Buffer
 	w := tar.NewWriter(&rootfs)
-	for _, dir := range []string{"home/", "home/agent/", "var/", "var/lib/", "var/lib/sandbox/", "run/", "tmp/"} {
+	for _, dir := range []string{"home/", "home/agent/", "var/", "var/lib/", "var/lib/sandbox/", "run/", "tmp/", "usr/", "usr/bin/"} {
 		w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755})
 	}
+	w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "usr/bin/find", Linkname: "/standin"})
 	w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "standin", Mode: 0o755, Size: int64(len(program))})
 	w.Write(program)
 	if err := w.Close(); err != nil {
@@ -86,6 +87,7 @@ type operator struct {
 	dataDir string
 	env     []string
 	cred    *syscall.Credential // nil: root
+	own     string              // a directory to remove when all is over
 }
 
 func newOperator(t *testing.T) *operator {
@@ -104,6 +106,9 @@ func newOperator(t *testing.T) *operator {
 
 // leaveNothing removes what a failed test has left, and ends the keeper.
 func (o *operator) leaveNothing() {
+	if o.own != "" {
+		defer os.RemoveAll(o.own)
+	}
 	d, err := datadir.Open(o.dataDir)
 	if err != nil {
 		o.t.Error(err)

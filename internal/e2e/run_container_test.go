@@ -106,7 +106,7 @@ func (o *operator) as(uid int) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.t.Cleanup(func() { os.RemoveAll(dir) })
+	o.own = dir
 	if err := os.Chown(dir, uid, uid); err != nil {
 		o.t.Fatal(err)
 	}

@@ -19,11 +19,13 @@ package main
 
 import (
 	"bufio"
+	"errors"
 
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,6 +36,9 @@ import (
 
 func main() {
 	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == "find" { // find DIR -mindepth 1 -delete
+		os.Exit(failed(empty(args[0])))
+	}
 	if len(args) > 0 && args[0] == "do" { // exec'd into a running one
 		os.Exit(perform(args[1:], nil))
 	}
@@ -101,6 +106,14 @@ func perform(args []string, stopped <-chan struct{}) int {
 		return 127
 	}
 	return 0
+}
+
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
 }
 
 func failed(err error) int {
