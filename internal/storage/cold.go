@@ -3,26 +3,54 @@ package storage
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// coldPath is the cold path as the session needs it.
-type coldPath struct{}
-
-// flushedCold is what the flush of the cold path did.
-type flushedCold struct{ unsaved []contract.Unsaved }
-
-func newColdPath(*session) *coldPath { return &coldPath{} }
-
-func (*coldPath) serve(context.Context, int) error {
-	return errors.New("the cold path is not built in")
+// coldPath is the cold path as the session needs it. It works without a mount too: what an
+// earlier process left pending goes up, and the control socket reaches it.
+type coldPath interface {
+	// Serve serves a mount until it is unmounted or ctx ends.
+	Serve(ctx context.Context, fd int, started func()) error
+	// Flush brings what is pending to S3 and returns what it could not.
+	Flush(ctx context.Context) []contract.Unsaved
+	Status() *contract.ColdStatus
+	Handler() http.Handler
+	Close() error
 }
-func (*coldPath) flush(context.Context) flushedCold { return flushedCold{} }
-func (*coldPath) status() *contract.ColdStatus      { return nil }
 
-func (s *session) addCold(f *wire.Flushed, c flushedCold) {
-	f.UnsavedCount += int64(len(c.unsaved))
-	f.Unsaved = append(f.Unsaved, c.unsaved...)
+var _ coldPath = (*cold.FS)(nil)
+
+func newCold(s *session) (coldPath, error) {
+	return cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.later, Log: s.log})
+}
+
+// serveCold serves the mount behind the descriptor and tells PID 1 whether that works.
+func (s *session) serveCold(ctx context.Context, fds []int) {
+	if len(fds) != 1 {
+		closeAll(fds)
+		s.coldFailed(errors.New("no descriptor came with the message"))
+		return
+	}
+	go func() {
+		served := false
+		err := s.cold.Serve(ctx, fds[0], func() {
+			served = true
+			_ = s.conn.Send(wire.Message{ColdReady: &wire.ColdReady{}}) // a failure is PID 1's end, which ends us
+		})
+		switch {
+		case !served:
+			s.coldFailed(err)
+		case err != nil && ctx.Err() == nil:
+			s.log.Error("the cold path is not served any more", "event", "cold_ended", "error", err)
+		}
+	}()
+}
+
+func (s *session) coldFailed(err error) {
+	s.log.Warn("the cold path cannot be served", "event", "cold_failed", "error", err)
+	_ = s.conn.Send(wire.Message{ColdFailed: &wire.ColdFailed{Reason: err.Error()}})
 }

@@ -23,8 +23,9 @@ const (
 	// disk faster, and each is a thread.
 	diskCalls = 12
 
-	// otherCalls block outside the gate: the log's writer, and those who read /dev/fuse.
-	otherCalls = 5
+	// otherCalls block outside the gate: the log's writer, those who read /dev/fuse (as many as
+	// GOMAXPROCS), and who tells the kernel of changes.
+	otherCalls = 1 + mostProcs + 1
 )
 
 // limitThreads makes all threads there will ever be.

@@ -17,24 +17,6 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// hotPath is the home: *hot.Engine.
-type hotPath interface {
-	// Hydrate brings the home to what S3 holds.
-	Hydrate(ctx context.Context) (wire.Hydrated, error)
-	// Resume goes on from the journal of a process that was killed. It asks nothing of S3.
-	Resume(ctx context.Context) error
-	// Run watches the home and saves changes until ctx ends.
-	Run(ctx context.Context) error
-	// Drain says that the flush is near, so that its bulk may begin.
-	Drain(deadline time.Time)
-	// Flush saves the rest before ctx's deadline and says what it could not save. Run goes on
-	// meanwhile.
-	Flush(ctx context.Context) (wire.Flushed, error)
-	Checkpoint(ctx context.Context) (contract.Checkpoint, error)
-	Status() contract.HotStatus
-	Close() error
-}
-
 // sender is PID 1's ear: *wire.Conn.
 type sender interface {
 	Send(m wire.Message, fds ...int) error
@@ -49,7 +31,7 @@ type session struct {
 	log      *slog.Logger
 
 	hot   hotPath
-	cold  *coldPath
+	cold  coldPath
 	later *lease.Later // who may write, once that is known
 
 	// claim makes the workspace ours, reclaim does so again.
@@ -59,8 +41,7 @@ type session struct {
 	store   *objectstore.Store
 
 	open     atomic.Bool // a checkpoint makes sense
-	problems sync.Mutex
-	problem  string // the last that PID 1 was told
+	problems problems
 }
 
 // newSession puts the parts together; it sends nothing to S3.
@@ -78,7 +59,9 @@ func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog
 	if s.hot, err = newHot(s); err != nil {
 		return nil, err
 	}
-	s.cold = newColdPath(s)
+	if s.cold, err = newCold(s); err != nil {
+		return nil, err
+	}
 	c := &claimant{cfg: cfg, store: store, instance: instance.ID, log: log, onChange: s.leaseChanged}
 	s.claim = func(ctx context.Context) (lease.Holder, error) {
 		return c.claim(ctx, cfg.HydrateTimeout, cfg.LeaseWait)
@@ -89,7 +72,7 @@ func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog
 
 // run is the whole life. Its end is the process's.
 func (s *session) run(ctx context.Context) int {
-	server, err := control.Serve(s.cfg.RunDir, s, s.log)
+	server, err := control.Serve(s.cfg.RunDir, s, s.cold.Handler(), s.log)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -214,7 +197,7 @@ func (s *session) resume(ctx context.Context) error {
 		return err
 	}
 	go func() {
-		holder, err := s.reclaim(ctx, s.tell)
+		holder, err := s.reclaim(ctx, func(p string) { s.tell(fromReclaim, p) })
 		if err != nil {
 			return // the process ends
 		}
@@ -230,17 +213,14 @@ func (s *session) resume(ctx context.Context) error {
 
 // work serves the workspace until PID 1 has it flushed.
 func (s *session) work(ctx context.Context) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	go s.sweep(ctx)
-	running := make(chan error, 1)
-	go func() { running <- s.hot.Run(ctx) }()
+	watching := s.watch(ctx)
 	s.open.Store(true)
 	for {
 		select {
-		case err := <-running:
-			if err == nil {
-				err = errors.New("it ended by itself")
-			}
-			s.log.Error("the home is not watched any more", "event", "run_failed", "error", err)
+		case <-watching.ended:
 			return exitFailed // the next process goes on from the journal
 		case p := <-s.messages:
 			switch {
@@ -250,9 +230,10 @@ func (s *session) work(ctx context.Context) int {
 			case p.Drain != nil:
 				s.hot.Drain(time.Now().Add(p.Drain.Left()))
 			case p.Flush != nil:
-				return s.flush(*p.Flush)
+				return s.flush(*p.Flush, watching)
 			case p.Stop != nil:
 				// PID 1 was told to stop while Hydrated was on its way: nothing has run yet.
+				watching.stop()
 				return s.stop(*p.Stop)
 			}
 			closeAll(p.fds)
@@ -260,33 +241,57 @@ func (s *session) work(ctx context.Context) int {
 	}
 }
 
-// serveCold serves the mount behind the descriptor and says whether that works.
-func (s *session) serveCold(ctx context.Context, fds []int) {
-	err := errors.New("no descriptor came with the message")
-	if len(fds) == 1 {
-		err = s.cold.serve(ctx, fds[0])
-	} else {
-		closeAll(fds)
+// watching is hot.Run.
+type watching struct {
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when it has ended, by stop or because it failed
+}
+
+func (s *session) watch(ctx context.Context) *watching {
+	ctx, cancel := context.WithCancel(ctx)
+	w := &watching{cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		err := s.hot.Run(ctx)
+		if ctx.Err() == nil {
+			s.log.Error("the home is not watched any more", "event", "run_failed", "error", err)
+		}
+	}()
+	return w
+}
+
+// stop ends it, and what it has under way, before the lease goes. One call that does not
+// come back, on a dead disk, is no reason to wait.
+func (w *watching) stop() {
+	w.cancel()
+	select {
+	case <-w.ended:
+	case <-time.After(leastForRelease):
 	}
-	answer := wire.Message{ColdReady: &wire.ColdReady{}}
-	if err != nil {
-		s.log.Warn("the cold path cannot be served", "event", "cold_failed", "error", err)
-		answer = wire.Message{ColdFailed: &wire.ColdFailed{Reason: err.Error()}}
-	}
-	_ = s.conn.Send(answer) // a failure is PID 1's end, which ends us
 }
 
 // flush saves what is left of both paths, gives the lease back and reports.
-func (s *session) flush(by wire.Deadline) int {
+func (s *session) flush(by wire.Deadline, w *watching) int {
 	s.open.Store(false)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), by.Left())
 	defer cancel()
-	var cold flushedCold
-	var wait sync.WaitGroup
-	wait.Go(func() { cold = s.cold.flush(ctx) })
-	f, err := s.hot.Flush(ctx)
-	wait.Wait()
+	var f wire.Flushed
+	var err error
+	var cold []contract.Unsaved
+	saved := make(chan struct{})
+	go func() {
+		defer close(saved)
+		var both sync.WaitGroup
+		both.Go(func() { cold = s.cold.Flush(ctx) })
+		f, err = s.hot.Flush(ctx)
+		both.Wait()
+	}()
+	select {
+	case <-saved:
+	case <-w.ended:
+		return exitFailed // the next process goes on from the journal, and flushes
+	}
 	if err != nil {
 		s.log.Error("the flush has failed", "event", "flush_failed", "error", err)
 		if f.Reason == "" {
@@ -295,24 +300,8 @@ func (s *session) flush(by wire.Deadline) int {
 	}
 	s.addCold(&f, cold)
 	f.Took = time.Since(began)
-	s.log.Info("the flush is over", "event", "flushed", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String(), "unsaved", f.UnsavedCount)
+	s.log.Info("the flush is over", "event", "flush_done", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String(), "unsaved", f.UnsavedCount)
+	w.stop()
 	s.giveBack(by)
 	return s.flushed(f)
-}
-
-// leaseChanged tells PID 1 what an operator should know of the lease.
-func (s *session) leaseChanged(st contract.LeaseStatus) { s.tell(st.Warning) }
-
-// tell is State.Problem; "" when it is over.
-func (s *session) tell(problem string) {
-	s.problems.Lock()
-	defer s.problems.Unlock()
-	if problem == s.problem {
-		return
-	}
-	s.problem = problem
-	if len(problem) > 4<<10 {
-		problem = problem[:4<<10]
-	}
-	_ = s.conn.Send(wire.Message{Problem: &wire.Problem{Message: problem}})
 }

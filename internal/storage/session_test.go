@@ -2,12 +2,17 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +93,25 @@ func (h *fakeHot) Checkpoint(context.Context) (contract.Checkpoint, error) {
 func (h *fakeHot) Status() contract.HotStatus { return contract.HotStatus{State: "synced", Files: 9} }
 func (h *fakeHot) Close() error               { return nil }
 
+// fakeCold is a cold path without a mount.
+type fakeCold struct {
+	left  []contract.Unsaved
+	serve error
+}
+
+func (c *fakeCold) Serve(ctx context.Context, _ int, started func()) error {
+	if c.serve != nil {
+		return c.serve
+	}
+	started()
+	<-ctx.Done()
+	return ctx.Err()
+}
+func (c *fakeCold) Flush(context.Context) []contract.Unsaved { return c.left }
+func (*fakeCold) Status() *contract.ColdStatus               { return nil }
+func (*fakeCold) Handler() http.Handler                      { return http.NotFoundHandler() }
+func (*fakeCold) Close() error                               { return nil }
+
 // fakeHolder is a lease.
 type fakeHolder struct {
 	lease.None
@@ -124,7 +148,7 @@ func newBed(t *testing.T) *bed {
 		hot: &fakeHot{journalOf: j, run: make(chan error, 1), drained: make(chan time.Time, 1)}}
 	cfg := &config.Config{SandboxID: "s", UserID: "u", RunDir: t.TempDir(), HydrateTimeout: time.Minute, S3: config.S3{Bucket: "bkt", Prefix: "users/"}}
 	b.session = &session{conn: b, cfg: cfg, messages: b.to, log: slog.New(slog.DiscardHandler), later: lease.NewLater(), hot: b.hot, store: store}
-	b.cold = newColdPath(b.session)
+	b.cold = &fakeCold{}
 	b.sweep = func(context.Context) {}
 	b.claim = func(context.Context) (lease.Holder, error) {
 		j.add("claim")
@@ -410,6 +434,102 @@ func TestAFlushThatFails(t *testing.T) {
 	b.ends()
 }
 
+// The next process resumes and flushes; nothing was lost and nothing is claimed.
+func TestRunEndsInTheFlush(t *testing.T) {
+	b := newBed(t)
+	b.hot.flush = func(ctx context.Context) (wire.Flushed, error) {
+		b.hot.run <- errors.New("the journal's disk is full")
+		<-ctx.Done()
+		return wire.Flushed{}, ctx.Err()
+	}
+	b.start()
+	<-b.from
+	now := wire.In(time.Minute)
+	b.to <- packet{Message: wire.Message{Flush: &now}}
+	if code := <-b.code; code != exitFailed {
+		t.Errorf("it ended with %d", code)
+	}
+	if len(b.from) != 0 {
+		t.Errorf("PID 1 was told %+v", <-b.from)
+	}
+	b.want(t, "claim, hydrate, flush")
+}
+
+func TestTheColdPathIsServedAndFlushed(t *testing.T) {
+	b := newBed(t)
+	b.cfg.StateDir = t.TempDir()
+	cold := b.cold.(*fakeCold)
+	cold.left = []contract.Unsaved{{Path: "/data/cold/x", Reason: "S3 is away"}}
+	list := filepath.Join(b.cfg.StateDir, contract.UnsavedFileName)
+	b.hot.flush = func(context.Context) (wire.Flushed, error) {
+		old := contract.UnsavedList{SandboxID: "s", Files: []contract.Unsaved{{Path: "a", Reason: "denied"}}}
+		content, err := json.Marshal(old)
+		if err == nil {
+			err = os.WriteFile(list, content, 0o600)
+		}
+		return wire.Flushed{UnsavedCount: 1, Unsaved: old.Files, Reason: "denied"}, err
+	}
+	b.start()
+	<-b.from
+	b.to <- packet{Message: wire.Message{Cold: &wire.Cold{}}, fds: []int{devNull(t)}}
+	if m := <-b.from; m.ColdReady == nil {
+		t.Errorf("PID 1 was told %+v", m)
+	}
+	b.to <- packet{Message: wire.Message{Flush: &soon}}
+	f := (<-b.from).Flushed
+	if f == nil || f.UnsavedCount != 2 || len(f.Unsaved) != 2 || f.Reason != "denied" {
+		t.Errorf("Flushed = %+v", f)
+	}
+	var got contract.UnsavedList
+	content, err := os.ReadFile(list)
+	if err == nil {
+		err = json.Unmarshal(content, &got)
+	}
+	if err != nil || len(got.Files) != 2 || got.Files[0].Path != "a" || got.Files[1].Path != "/data/cold/x" {
+		t.Errorf("the list is %s, %v", content, err)
+	}
+	b.ends()
+}
+
+func TestAMountThatCannotBeServed(t *testing.T) {
+	b := newBed(t)
+	b.cold.(*fakeCold).serve = errors.New("protocol 6 is too old")
+	b.start()
+	<-b.from
+	b.to <- packet{Message: wire.Message{Cold: &wire.Cold{}}, fds: []int{devNull(t)}}
+	if f := (<-b.from).ColdFailed; f == nil || f.Reason != "protocol 6 is too old" {
+		t.Errorf("ColdFailed = %+v", f)
+	}
+	b.to <- packet{Message: wire.Message{Stop: &soon}}
+	<-b.from
+	b.ends()
+}
+
+func devNull(t *testing.T) int {
+	t.Helper()
+	fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) }) // the fake does not take it over
+	return fd
+}
+
+// The lease's problem comes first, and what it hid is said when it is over.
+func TestTheFirstProblemIsTold(t *testing.T) {
+	b := newBed(t)
+	b.tell(fromHot, "a file is denied")
+	b.tell(fromLease, "in doubt")
+	b.tell(fromHot, "two files are denied")
+	b.tell(fromLease, "")
+	b.tell(fromHot, "")
+	for _, want := range []string{"a file is denied", "in doubt", "two files are denied", ""} {
+		if p := (<-b.from).Problem; p == nil || p.Message != want {
+			t.Errorf("Problem = %+v, want %q", p, want)
+		}
+	}
+}
+
 // A home that is not watched any more is a reason to start anew, never to go on.
 func TestRunEnds(t *testing.T) {
 	for _, err := range []error{errors.New("the home is gone"), nil} {
@@ -425,9 +545,9 @@ func TestRunEnds(t *testing.T) {
 func TestALongProblemFitsAPacketAndIsSaidOnce(t *testing.T) {
 	b := newBed(t)
 	long := strings.Repeat("x", 1<<20)
-	b.tell(long)
-	b.tell(long)
-	b.tell("")
+	b.tell(fromHot, long)
+	b.tell(fromHot, long)
+	b.tell(fromHot, "")
 	if p := (<-b.from).Problem; len(p.Message) > wire.MaxPacket/2 {
 		t.Errorf("%d bytes", len(p.Message))
 	}

@@ -14,7 +14,7 @@ var _ control.Backend = (*session)(nil)
 func (s *session) Status() contract.StorageStatus {
 	return contract.StorageStatus{
 		Hot:   s.hot.Status(),
-		Cold:  s.cold.status(),
+		Cold:  s.cold.Status(),
 		Lease: s.later.Status(),
 		Store: contract.StoreStatus{
 			Bucket: s.cfg.S3.Bucket, Prefix: s.cfg.UserPrefix(), Endpoint: s.cfg.S3.Endpoint,

@@ -39,6 +39,7 @@ func writeMetrics(w io.Writer, s contract.StorageStatus) {
 	m.gauge("sandbox_hot_last_success_timestamp_seconds", "When all that was known to be dirty was in S3; 0: never.", timestamp(hot.LastSuccess))
 	m.gauge("sandbox_hot_staleness_seconds", "Age of the oldest change that is not in S3.", hot.Staleness.Seconds())
 	m.gauge("sandbox_hot_failed_files", "Files that cannot be stored.", float64(hot.FailedCount))
+	m.gauge("sandbox_hot_problem", "1 while more than single files cannot be saved.", boolean(hot.Problem != ""))
 	m.gauge("sandbox_hot_not_at_rest_files", "Files that never rest, up to 100.", float64(len(hot.NotAtRest)))
 	m.gauge("sandbox_hot_deletes_held", "1 while deletions are held back.", boolean(hot.Held != ""))
 	m.counter("sandbox_hot_conflicts_total", "Conflict copies made.", float64(hot.Conflicts))

@@ -98,6 +98,9 @@ func (p *page) storage(s contract.StorageStatus) {
 	if h.WatchLimit {
 		p.line("  watching", p.paint(yellow, "by scanning")+": the inotify watch limit was reached (fs.inotify.max_user_watches)")
 	}
+	if h.Problem != "" {
+		p.line("  problem", p.paint(red, printable(h.Problem)))
+	}
 	if h.Held != "" {
 		p.line("  held", p.paint(yellow, "deletions are held back: ")+printable(h.Held))
 	}

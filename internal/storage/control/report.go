@@ -95,7 +95,10 @@ func because(problem string) string {
 }
 
 func failure(h contract.HotStatus) string {
-	if len(h.Failed) == 0 {
+	switch {
+	case h.Problem != "":
+		return h.Problem
+	case len(h.Failed) == 0:
 		return "see the log"
 	}
 	more := ""

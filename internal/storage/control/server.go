@@ -35,15 +35,16 @@ type Server struct {
 	done chan struct{}
 }
 
-// Serve makes the socket in runDir and serves it until Close.
-func Serve(runDir string, backend Backend, log *slog.Logger) (*Server, error) {
+// Serve makes the socket in runDir and serves it until Close. cold answers what is below
+// contract.ControlColdPrefix; it may be nil.
+func Serve(runDir string, backend Backend, cold http.Handler, log *slog.Logger) (*Server, error) {
 	l, err := listen(runDir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		http: &http.Server{
-			Handler: handler(backend),
+			Handler: handler(backend, cold),
 			// No ReadTimeout: it would end the context of a checkpoint that takes longer.
 			ReadHeaderTimeout: 5 * time.Second,
 			IdleTimeout:       5 * time.Second,
@@ -76,8 +77,11 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-func handler(b Backend) http.Handler {
+func handler(b Backend, cold http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	if cold != nil {
+		mux.Handle(contract.ControlColdPrefix, cold)
+	}
 	mux.HandleFunc("GET "+contract.ControlStatusPath, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, b.Status())
 	})

@@ -38,7 +38,7 @@ func (b *backend) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 func serve(t *testing.T, b Backend) (runDir string) {
 	t.Helper()
 	runDir = t.TempDir()
-	s, err := Serve(runDir, b, discard)
+	s, err := Serve(runDir, b, nil, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+func TestTheColdPathHasItsOwnHandler(t *testing.T) {
+	cold := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Method+" "+r.URL.Path) })
+	dir := t.TempDir()
+	s, err := Serve(dir, &backend{}, cold, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	resp, err := NewClient(dir).http.Get("http://sandbox" + contract.ControlColdListPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); string(body) != "GET "+contract.ControlColdListPath {
+		t.Errorf("the answer is %q", body)
+	}
+}
+
 // A client that goes ends its checkpoint, however long it has been waiting.
 func TestACheckpointEndsWithItsClient(t *testing.T) {
 	ended, began := make(chan struct{}), make(chan struct{})
@@ -145,7 +163,7 @@ func TestASocketLeftByAKilledProcessIsReplaced(t *testing.T) {
 		l.SetUnlinkOnClose(false)
 		l.Close()
 	}
-	s, err := Serve(dir, &backend{}, discard)
+	s, err := Serve(dir, &backend{}, nil, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +171,7 @@ func TestASocketLeftByAKilledProcessIsReplaced(t *testing.T) {
 	if _, err := NewClient(dir).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := Serve(dir, &backend{}, discard); !errors.Is(err, ErrInUse) {
+	if _, err := Serve(dir, &backend{}, nil, discard); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second server: %v, want ErrInUse", err)
 	}
 	if _, err := NewClient(dir).Status(t.Context()); err != nil {
