@@ -14,6 +14,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/catalog"
 )
@@ -44,14 +45,22 @@ func (r result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", r.code, r.stdout, r.stderr)
 }
 
+// patience bounds one docker command: what takes longer hangs.
+const patience = 5 * time.Minute
+
 // engine runs the docker program. An exit code is a result; that docker itself cannot
-// be run is fatal.
+// be run, or does not come to an end, is fatal.
 func engine(t *testing.T, stdin io.Reader, args ...string) result {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	var out, errOut bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "docker", args...)
+	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &errOut
 	err := cmd.Run()
+	if ctx.Err() != nil {
+		t.Fatalf("docker %s hangs: %v\n%s%s", strings.Join(args, " "), ctx.Err(), out.String(), errOut.String())
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("cannot run docker: %v; run make engine", err)
@@ -88,7 +97,7 @@ func idle(t *testing.T, ref string, options ...string) string {
 // ready returns when the sandbox has said that it is.
 func ready(t *testing.T, id string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	logs := exec.CommandContext(ctx, "docker", "logs", "--follow", id)
 	out, err := logs.StderrPipe()
@@ -106,7 +115,7 @@ func ready(t *testing.T, id string) {
 			return
 		}
 	}
-	t.Fatalf("the sandbox ended before it was ready:\n%s", strings.Join(seen, "\n"))
+	t.Fatalf("the sandbox ended, or hangs, before it was ready:\n%s", strings.Join(seen, "\n"))
 }
 
 // afterwards runs the docker program in a cleanup, when the test's context has ended.

@@ -189,7 +189,7 @@ func TestImageDoors(t *testing.T) {
 			}
 		}
 		if r := engine(t, nil, "exec", box, door("shutdown.sh")); r.code != 0 {
-			t.Errorf("shutdown.sh: %v", r)
+			t.Fatalf("shutdown.sh: %v", r)
 		}
 		if code := engineOK(t, "wait", box); code != "0" {
 			t.Errorf("after shutdown.sh the sandbox ended with %s, want 0", code)
