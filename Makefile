@@ -30,6 +30,7 @@ demo: programs core ## a sandbox is killed in the middle of its work; the next o
 
 .PHONY: test
 test: programs core test-packages ## everything: unit, script and container tests
+	@$(MAKE) --no-print-directory bin/linux-arm64 PROGRAMS=./cmd/sandbox-init
 	@scripts/test.sh all
 
 ##@ Programs
