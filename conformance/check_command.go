@@ -75,11 +75,7 @@ func moduleIsThere(ctx context.Context, e *Env, r spec.Requirement) error {
 // toolsNeedNoLoginShell runs every tool of the manifest with nothing but the image's own
 // environment: no shell, no home, no profile.
 func toolsNeedNoLoginShell(ctx context.Context, e *Env) error {
-	im, err := e.Image()
-	if err != nil {
-		return err
-	}
-	m, err := manifestOf(im)
+	m, err := e.shared.manifest()
 	if err != nil {
 		return Unsupported("there is no manifest to name tools: %v", err)
 	}

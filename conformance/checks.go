@@ -8,3 +8,14 @@ var checks = slices.Concat(
 	pathChecks, commandChecks, pythonChecks, entryChecks, environmentChecks, userChecks,
 	lifecycleChecks, hotChecks, coldChecks, hardeningChecks, manifestChecks, variantChecks,
 )
+
+// StaticIDs are the requirements that are judged without starting a container.
+func StaticIDs() []string {
+	var out []string
+	for _, c := range checks {
+		if c.Static {
+			out = append(out, c.ID)
+		}
+	}
+	return out
+}

@@ -35,7 +35,8 @@ type shared struct {
 	programs string // the directory of the suite's own programs
 	dir      string // of sockets and data
 	server   *s3.Server
-	image    func() (*image.Image, error) // read once
+	image    func() (*image.Image, error) // read once, by the first static check
+	manifest func() (*manifest, error)    // read once
 	vocab    *spec.Vocabulary
 
 	mu      sync.Mutex

@@ -169,7 +169,8 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 		return nil, err
 	}
 	sh.image = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), o.Image) })
-	if err := s.fromManifest(&sh.options); err != nil {
+	sh.manifest = sync.OnceValues(func() (*manifest, error) { return readManifest(context.WithoutCancel(ctx), sh.engine, o.Image) })
+	if err := s.fromManifest(ctx, &sh.options); err != nil {
 		return nil, err
 	}
 	s.profile = sh.options.Profile
@@ -178,12 +179,8 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 
 // fromManifest fills in what the caller left to the image. A manifest that cannot be read
 // leaves the defaults: MAN-001 says what is wrong with it.
-func (s *suite) fromManifest(o *Options) error {
-	im, err := s.shared.image()
-	if err != nil {
-		return err
-	}
-	m, err := manifestOf(im)
+func (s *suite) fromManifest(ctx context.Context, o *Options) error {
+	m, err := s.shared.manifest()
 	if o.Profile == "" {
 		o.Profile = "lifecycle"
 		if err == nil && m.Contract.Profile != "" {
@@ -200,7 +197,7 @@ func (s *suite) fromManifest(o *Options) error {
 	if o.Parent == "" {
 		return nil
 	}
-	if _, err := s.shared.engine.ImageID(context.Background(), o.Parent); err != nil {
+	if _, err := s.shared.engine.ImageID(ctx, o.Parent); err != nil {
 		return fmt.Errorf("the parent cannot be had, and without it nothing can be said of what the image kept: %w; "+
 			"name it in Options.Parent, or set NoParent", err)
 	}

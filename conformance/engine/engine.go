@@ -4,14 +4,17 @@
 package engine
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	pathpkg "path"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -257,13 +260,41 @@ func (c *Container) Health(ctx context.Context) (string, error) {
 	return string(s.Health.Status), nil
 }
 
-// CopyOut is a tar stream of a path in the container.
-func (c *Container) CopyOut(ctx context.Context, path string) (io.ReadCloser, error) {
-	r, err := c.engine.cli.CopyFromContainer(ctx, c.ID, client.CopyFromContainerOptions{SourcePath: path})
-	if err != nil {
-		return nil, fmt.Errorf("cannot copy %s out of the container: %w", path, err)
+// ReadFile reads a file of the container, which need not run; nil when there is none.
+// Symbolic links are followed.
+func (c *Container) ReadFile(ctx context.Context, path string) ([]byte, error) {
+	for range 8 {
+		content, link, err := c.readFile(ctx, path)
+		if err != nil || link == "" {
+			return content, err
+		}
+		if !pathpkg.IsAbs(link) {
+			link = pathpkg.Join(pathpkg.Dir(path), link)
+		}
+		path = link
 	}
-	return r.Content, nil
+	return nil, fmt.Errorf("cannot read %s of the container: too many symbolic links", path)
+}
+
+func (c *Container) readFile(ctx context.Context, path string) (content []byte, link string, err error) {
+	r, err := c.engine.cli.CopyFromContainer(ctx, c.ID, client.CopyFromContainerOptions{SourcePath: path})
+	if cerrdefs.IsNotFound(err) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot read %s of the container: %w", path, err)
+	}
+	defer r.Content.Close()
+	tr := tar.NewReader(r.Content)
+	h, err := tr.Next()
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot read %s of the container: %w", path, err)
+	}
+	if h.Typeflag == tar.TypeSymlink {
+		return nil, h.Linkname, nil
+	}
+	content, err = io.ReadAll(tr)
+	return content, "", err
 }
 
 // Remove kills and removes the container with its volumes.

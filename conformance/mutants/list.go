@@ -1,0 +1,100 @@
+package mutants
+
+// remove deletes a tool as a careless cleanup does.
+func remove(path string) string { return "RUN rm " + path }
+
+// shadow puts a script in front of a tool that says it is an older one.
+func shadow(tool, version string) string {
+	return "RUN printf '#!/bin/sh\\necho \"" + version + "\"\\n' > /usr/local/sbin/" + tool + " && chmod 755 /usr/local/sbin/" + tool
+}
+
+// withoutModule takes a Python module away wherever it lies.
+func withoutModule(name string) string {
+	return "RUN rm -r \"$(python3 -c 'import os, " + name + "; print(os.path.dirname(" + name + ".__file__))')\""
+}
+
+// All are the mutants, one or more for every MUST.
+var All = []Mutant{
+	{Breaks: "PATH-001", Is: "a door was removed", Dockerfile: remove("/opt/sandbox/scripts/hot-sync.sh")},
+	{Breaks: "PATH-001", Is: "a door has logic of its own", Dockerfile: `RUN printf '#!/bin/sh\naws s3 sync /home/agent s3://b\nexec sandbox-init checkpoint\n' > /opt/sandbox/scripts/hot-sync.sh`},
+	{Breaks: "PATH-002", Also: []string{"SEC-003"}, Is: "everybody may write the configuration", Dockerfile: "RUN chmod 666 /opt/sandbox/config/sandbox.conf"},
+	{Breaks: "PATH-003", Is: "files are baked into the home", Dockerfile: "RUN echo 'export A=1' > /home/agent/.bashrc"},
+	{Breaks: "PATH-004", Is: "a directory below the mount", Dockerfile: "RUN mkdir /data/cold/models"},
+	{Breaks: "PATH-005", Also: []string{"SEC-003"}, Is: "the agent may add hooks", Dockerfile: "RUN chmod 777 /opt/sandbox/hooks/pre-start.d"},
+
+	{Breaks: "CMD-001", Is: "python3 is shadowed by 3.9", From: "core", Dockerfile: shadow("python3", "Python 3.9.2")},
+	{Breaks: "CMD-002", Also: []string{"CMD-009"}, Is: "node is shadowed by 18, and npm is not found to work with it", From: "core", Dockerfile: shadow("node", "v18.20.4")},
+	{Breaks: "CMD-003", Is: "aws is version 1", From: "core", Dockerfile: shadow("aws", "aws-cli/1.32.0 Python/3.11")},
+	{Breaks: "CMD-004", Also: []string{"CMD-009"}, Is: "git was removed", From: "core", Dockerfile: "RUN rm \"$(command -v git)\""},
+	{Breaks: "CMD-005", Also: []string{"CMD-009"}, Is: "curl was removed", Dockerfile: "RUN rm \"$(command -v curl)\""},
+	{Breaks: "CMD-006", Also: []string{"CMD-009"}, Is: "core's jq was removed", From: "core", Dockerfile: "RUN rm \"$(command -v jq)\""},
+	{Breaks: "CMD-007", Also: []string{"CMD-009"}, Is: "rg was removed", From: "core", Dockerfile: "RUN rm \"$(command -v rg)\""},
+	{Breaks: "CMD-008", Also: []string{"CMD-009"}, Is: "fd has Debian's name only", From: "core", Dockerfile: "RUN rm \"$(command -v fd)\""},
+	{Breaks: "CMD-009", Is: "a tool is found by login shells only", Dockerfile: `RUN mkdir -p /opt/extra && mv "$(command -v gawk)" /opt/extra/gawk && echo 'PATH=$PATH:/opt/extra' > /etc/profile.d/extra.sh`},
+
+	{Breaks: "PY-001", Is: "matrx_agent is gone", From: "core", Dockerfile: withoutModule("matrx_agent")},
+	{Breaks: "PY-002", Is: "httpx is gone", From: "core", Dockerfile: withoutModule("httpx")},
+	{Breaks: "PY-003", Is: "pydantic is gone", From: "core", Dockerfile: withoutModule("pydantic")},
+	{Breaks: "PY-004", Is: "rich is gone", From: "core", Dockerfile: withoutModule("rich")},
+	{Breaks: "PY-005", Is: "yaml is gone", From: "core", Dockerfile: withoutModule("yaml")},
+
+	{Breaks: "ENTRY-001", Is: "the entrypoint was replaced by bash", Dockerfile: `ENTRYPOINT ["/bin/bash", "-c"]`},
+	{Breaks: "ENTRY-002", Is: "entrypoint.sh stays in front of sandbox-init", Dockerfile: `RUN printf '#!/bin/sh\n/usr/local/bin/sandbox-init -- "$@" || exit\n' > /opt/sandbox/scripts/entrypoint.sh`},
+	{Breaks: "ENTRY-003", Is: "the stop signal is another one", Dockerfile: "STOPSIGNAL SIGUSR1"},
+	{Breaks: "ENTRY-004", Is: "the health check was switched off", Dockerfile: "HEALTHCHECK NONE"},
+	{Breaks: "ENTRY-004", Is: "the health check says yes to everything", Standin: "always-healthy"},
+	{Breaks: "ENTRY-005", Is: "the image ends as root", Dockerfile: "USER root"},
+
+	{Breaks: "ENV-001", Is: "the image moves the home", Dockerfile: "ENV HOT_PATH=/srv/home"},
+	{Breaks: "ENV-002", Is: "mistakes in the configuration are passed over", Standin: "forget-mistakes"},
+	{Breaks: "USER-001", Is: "the drop to the agent is defeated", Standin: "no-drop"},
+	{Breaks: "USER-002", Is: "the second name is gone", Dockerfile: "RUN sed -i /^sandbox:/d /etc/passwd"},
+
+	{Breaks: "LIFE-001", Is: "ready from the start", Standin: "ready-early"},
+	{Breaks: "LIFE-002", Is: "the exit code is lost", Standin: "exit-zero"},
+	{Breaks: "LIFE-003", Is: "the shutdown takes its own time", Standin: "slow-stop"},
+	{Breaks: "LIFE-004", Is: "sandbox-init is not PID 1 and does not see other sessions", Standin: "not-pid1"},
+	{Breaks: "LIFE-004", Is: "a wrapper swallows SIGTERM", Also: []string{"LIFE-003"}, Standin: "swallow-term"},
+	{Breaks: "LIFE-005", Also: []string{"LIFE-004"}, Is: "PID 1 does not reap; nor does it see other sessions", Standin: "no-reap"},
+	{Breaks: "LIFE-006", Also: []string{"LIFE-004"}, Is: "PID 1 passes on no signals but SIGTERM; nor does it see other sessions", Standin: "no-signals"},
+	{Breaks: "LIFE-007", Is: "pre-start hooks are looked for elsewhere", Dockerfile: patch("hooks/pre-start.d", "hooks/pre-start.x")},
+	{Breaks: "LIFE-008", Is: "pre-stop hooks are looked for elsewhere", Dockerfile: patch("hooks/pre-stop.d", "hooks/pre-stop.x")},
+	{Breaks: "LIFE-009", Is: "status says that everything is kept", Standin: "status-lies"},
+	{Breaks: "LIFE-010", Also: []string{"LIFE-005", "LIFE-009"}, Is: "a default command that ends at once, where an idle sandbox was asked for", Dockerfile: `CMD ["/bin/true"]`},
+
+	{Breaks: "HOT-001", Is: "a part of the home is left out", Standin: "half-hydrate"},
+	{Breaks: "HOT-002", Is: "changes go up at the end only", Standin: "sync-late"},
+	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007"}, Is: "a stop is a kill: no flush, and the lease is not given back", Standin: "no-flush"},
+	{Breaks: "HOT-004", Also: []string{"HOT-002"}, Is: "deletions do not arrive; a rename leaves its old name", Standin: "drop-deletes"},
+	{Breaks: "HOT-005", Is: "without S3 the sandbox starts all the same", Standin: "start-anyway"},
+	{Breaks: "HOT-006", Is: "a failed save exits 0", Standin: "hide-74"},
+	{Breaks: "HOT-007", Is: "the lease is not looked at", Standin: "no-lease"},
+	{Breaks: "HOT-008", Is: "a conflict is not noticed, and the local version is lost", Standin: "no-conflicts"},
+	{Breaks: "HOT-009", Is: "a key is followed out of the home", Standin: "follow-keys"},
+	{Breaks: "HOT-010", Is: "the exclusion rules are forgotten", Standin: "no-exclusions"},
+
+	{Breaks: "COLD-001", Is: "the cold path is never mounted", Standin: "no-fuse"},
+	{Breaks: "COLD-002", Is: "status says mounted where nothing is", Standin: "cold-lies"},
+
+	{Breaks: "SEC-001", Is: "a setuid binary was added", Dockerfile: "RUN cp /bin/true /usr/local/bin/helper && chmod 4755 /usr/local/bin/helper"},
+	{Breaks: "SEC-002", Is: "a key was copied in and removed again", Dockerfile: `RUN printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\n%s\n' "$(head -c 60 /dev/zero | base64 -w0)" > /opt/deploy_key
+RUN rm /opt/deploy_key`},
+	{Breaks: "SEC-003", Is: "a system directory is everybody's", Dockerfile: "RUN chmod 777 /usr/local/lib"},
+	{Breaks: "SEC-004", Is: "the user is dropped, the capabilities are not", Standin: "keep-caps"},
+	{Breaks: "SEC-005", Is: "the credentials are copied for convenience", Standin: "copy-credentials"},
+
+	{Breaks: "MAN-001", Is: "the manifest is gone", Also: []string{}, Dockerfile: remove("/etc/llmcore/capabilities.json")},
+	{Breaks: "MAN-002", Is: "the manifest names a tool that is not there", Dockerfile: `RUN sed -i 's/"curl"/"curl", "psql"/' /etc/sandbox/capabilities.json`},
+	{Breaks: "MAN-004", Is: "a label says another name", Dockerfile: "LABEL variant=other"},
+
+	{Breaks: "VAR-001", Is: "built from something that is not the parent", Dockerfile: "RUN echo a > /opt/a", Parent: "own", ParentDockerfile: "RUN echo b > /opt/b"},
+	{Breaks: "VAR-002", Is: "another sandbox-init was copied in", Dockerfile: "RUN printf x >> /usr/local/bin/sandbox-init", Parent: "base"},
+	{Breaks: "VAR-003", Is: "a tool of the parent was removed", Dockerfile: `RUN rm "$(command -v less)"`, Parent: "base"},
+	{Breaks: "VAR-003", Is: "a tool of the parent is shadowed", Dockerfile: shadow("curl", "curl 1.0"), Parent: "base"},
+	{Breaks: "VAR-004", Is: "a variable of the parent has another value", Dockerfile: "ENV LANG=de_DE.UTF-8", Parent: "base"},
+}
+
+// patch edits a path in sandbox-init itself; the same length, so that it stays a program.
+func patch(from, to string) string {
+	return "RUN LC_ALL=C sed -i 's|" + from + "|" + to + "|g' /usr/local/bin/sandbox-init"
+}
