@@ -55,7 +55,7 @@ type Entry struct {
 	Mode     uint32   // st_mode with type bits
 	Mtime    int64    // nanoseconds since the epoch, as stored in the object's metadata
 	SHA256   [32]byte // of the body; all zero when not known
-	Modified int64    // S3's Last-Modified in seconds since the epoch
+	Modified int64    // S3's Last-Modified in seconds since the epoch, or a bound of it; 0 when not known
 	Local    Stat
 }
 

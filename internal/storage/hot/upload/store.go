@@ -42,7 +42,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 		}
 		o, bytes, err := s.send(ctx, v, known, ok)
 		if err == nil {
-			s.remember(s.Journal.Put(v.entry(o.ETag, o.Date.Unix())))
+			s.remember(s.Journal.Put(v.entry(o.ETag, writtenAt(o))))
 			return Result{Outcome: line.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
 		}
 		if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
@@ -53,6 +53,15 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 		}
 	}
 	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+}
+
+// writtenAt is a bound of the Last-Modified that S3 gave to a write: it is not in the answer,
+// and the answer's Date is some servers' idea of the time, a second old.
+func writtenAt(o objectstore.Object) int64 {
+	if o.Date.IsZero() {
+		return 0
+	}
+	return o.Date.Unix() + 2
 }
 
 // unsent is the result of an error on the way.
