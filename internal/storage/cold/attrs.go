@@ -114,6 +114,18 @@ func (a *attrIndex) find(n *node, key string) bool {
 	return true
 }
 
+// findDir gives a directory whose marker no listing has shown yet the attributes that it had. With
+// FS.mu.
+func (a *attrIndex) findDir(n *node) {
+	key, err := keyOf(n.slotPath())
+	if err != nil {
+		return
+	}
+	if e, ok := a.x.Find(key); ok && e.Mode&posixattr.TypeMask == posixattr.TypeDir {
+		n.mode, n.mtime = e.Mode&permMask, e.Mtime
+	}
+}
+
 // load takes in the index that an earlier sandbox shared.
 func (a *attrIndex) load() {
 	defer close(a.loaded)

@@ -41,6 +41,10 @@ func (b *bridge) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 				return status(err)
 			}
 		}
+		// A marker that other tools made: one request, once. Without an answer it goes as well.
+		if err := b.fs.know(r, n); err != nil {
+			b.fs.log.Debug("a directory's attributes are not known", "event", "cold_attributes", "error", err)
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -101,6 +101,10 @@ func (c *content) moved(key string, v version) {
 // fillAll brings what is missing of a file.
 func (fs *FS) fillAll(ctx context.Context, n *node) error {
 	fs.mu.Lock()
+	if n.parent == nil && n.opens == 0 {
+		fs.mu.Unlock()
+		return nil // nobody reads it any more
+	}
 	c, err := fs.acquire(n)
 	fs.mu.Unlock()
 	if err != nil {
@@ -118,7 +122,7 @@ func (fs *FS) fillAll(ctx context.Context, n *node) error {
 // nothing evicts it: S3 may lose it then.
 func (fs *FS) bringHere(ctx context.Context, n *node) error {
 	fs.mu.Lock()
-	if n.dirty() || n.kind != pending.File {
+	if n.dirty() || n.kind != pending.File || n.parent == nil && n.opens == 0 {
 		fs.mu.Unlock()
 		return nil
 	}

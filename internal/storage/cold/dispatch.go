@@ -177,7 +177,8 @@ func (fs *FS) blocked(s *slot) bool {
 		}
 	}
 	if s.deletion() {
-		return false
+		// A marker goes after what is in its directory, also where a directory is one.
+		return strings.HasSuffix(s.path, "/") && fs.deleting[s.path] > 0
 	}
 	if s.node.jobs > 0 {
 		return true // it was renamed while it went up: one job at a time

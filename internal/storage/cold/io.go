@@ -210,6 +210,7 @@ func (fs *FS) beginDirty(n *node) error {
 	restore := func() { n.data, n.live, n.synced = was.data, was.live, was.synced }
 	if !n.dirty() {
 		n.data = newDataName()
+		n.dataGen++ // a copy that is under way must not make it clean
 	}
 	n.live, n.synced = true, false
 	if n.parent != nil {

@@ -313,8 +313,11 @@ func (fs *FS) delete(ctx context.Context, j *job) outcome {
 // know fetches attributes that nobody has told yet, since a write replaces all metadata.
 func (fs *FS) know(ctx context.Context, n *node) error {
 	fs.mu.Lock()
-	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == ""
-	source := n.source()
+	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
+	source := ""
+	if !known {
+		source = n.source()
+	}
 	fs.mu.Unlock()
 	if known {
 		return nil

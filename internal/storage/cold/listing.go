@@ -169,6 +169,7 @@ func (l *listing) directory(parent *node, name string) *node {
 		n.mtime = fs.started.UnixNano()
 		n.ctime = n.mtime
 		fs.attach(parent, name, n)
+		fs.index.findDir(n)
 	}
 	n.pass, n.checked = l.pass, l.began
 	return n
