@@ -138,12 +138,22 @@ var errHydrateTimeout = errors.New("HYDRATE_TIMEOUT_SECONDS is over")
 func (s *session) hydrate(ctx context.Context) (stopped *wire.Deadline, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	var h wire.Hydrated
 	result := make(chan error, 1)
-	go func() { result <- s.takeAndHydrate(ctx) }()
+	go func() {
+		var err error
+		h, err = s.takeAndHydrate(ctx)
+		result <- err
+	}()
 	for {
 		select {
 		case err := <-result:
-			return nil, err
+			if err != nil {
+				return nil, err
+			}
+			// Said only now: PID 1 answers with the FUSE descriptor at once, and a message that
+			// is read here is thrown away.
+			return nil, s.conn.Send(wire.Message{Hydrated: &h})
 		case p := <-s.messages:
 			closeAll(p.fds)
 			by := p.Stop
@@ -165,20 +175,19 @@ func (s *session) hydrate(ctx context.Context) (stopped *wire.Deadline, err erro
 	}
 }
 
-func (s *session) takeAndHydrate(ctx context.Context) error {
+func (s *session) takeAndHydrate(ctx context.Context) (wire.Hydrated, error) {
 	holder, err := s.claim(ctx)
 	if err != nil {
-		return s.tooLong(ctx, err)
+		return wire.Hydrated{}, s.tooLong(ctx, err)
 	}
 	s.later.Is(holder)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.HydrateTimeout, errHydrateTimeout)
 	defer cancel()
 	h, err := s.hot.Hydrate(ctx)
 	if err != nil {
-		return s.tooLong(ctx, err)
+		return h, s.tooLong(ctx, err)
 	}
-	s.log.Info("the home is what S3 holds", "event", "hydrated", "files", h.Files, "bytes", h.Bytes, "took", h.Took.String())
-	return s.conn.Send(wire.Message{Hydrated: &h})
+	return h, nil
 }
 
 // tooLong names the variable when time was all that was missing.
