@@ -9,8 +9,9 @@ import (
 
 // Signals is every signal that this process is sent.
 type Signals struct {
-	// C has them in the order in which they came, real-time signals as often as they
-	// were queued. SIGCHLD is not among them.
+	// C has them in the order in which the kernel delivered them, real-time signals as
+	// often as they were queued; of those that were pending at the same time, two threads
+	// may take two at once. SIGCHLD is not among them.
 	C <-chan syscall.Signal
 
 	// Children gets a value when a child has ended.

@@ -108,8 +108,9 @@ func (s *Stop) signal(living []Proc) (fresh bool, waiting int, unwatched bool) {
 			t = &target{pidfd: -1}
 			s.known[id] = t
 			s.send(p, t, s.first(p))
-			if p.State == 'T' && !s.killed {
-				// A stopped process acts on nothing but SIGKILL until it is continued.
+			if !s.killed {
+				// A stopped process acts on nothing but SIGKILL until it is continued,
+				// and one that runs may have been stopped since it was scanned.
 				s.send(p, t, unix.SIGCONT)
 			}
 		} else if s.killed && !t.exempt {
