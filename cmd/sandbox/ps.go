@@ -28,11 +28,12 @@ func (c *psCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	release, err := keeper.Revive(ctx, d, nil)
-	if err != nil {
-		return err
+	// A list is no reason to fail, but whatever needs a keeper may have one.
+	if release, err := keeper.Revive(ctx, d, nil); err == nil {
+		defer release()
+	} else {
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
 	}
-	defer release()
 	entries, err := roster.List(ctx, e, d, c.All)
 	switch {
 	case c.JSON:

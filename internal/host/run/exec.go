@@ -9,7 +9,6 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
 	"github.com/matrx/sandbox/internal/host/roster"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
@@ -36,11 +35,7 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	if o.TTY && o.Interactive && !terminal.Is(s.In) {
 		return 0, errors.New("cannot give the command a terminal: the input is none; leave out -t")
 	}
-	release, err := keeper.Revive(ctx, entry.Dir, nil)
-	if err != nil {
-		return 0, err
-	}
-	release()
+	revive(ctx, entry, func(string, ...any) {})()
 	if err := awaitReady(ctx, e, entry); err != nil {
 		return 0, err
 	}

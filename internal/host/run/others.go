@@ -23,16 +23,12 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 		return err
 	}
 	if entry.Running {
-		release, err := keeper.Revive(ctx, entry.Dir, nil) // it is about to need its storage
-		if err != nil {
-			return err
-		}
-		defer release()
+		defer revive(ctx, entry, out.say)()
 		if err := entry.Place.MarkStop(); err != nil {
 			return err
 		}
 		p := watch(entry.Place, out)
-		err = e.Stop(ctx, entry.Container)
+		err := e.Stop(ctx, entry.Container)
 		p.close()
 		if err != nil {
 			return err
@@ -47,6 +43,17 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 		return fmt.Errorf("the sandbox %s has ended: %w", id, ErrUnsaved)
 	}
 	return nil
+}
+
+// revive sees to it that a sandbox which is about to need its storage has it. One that cannot
+// be had is said, and stops nobody: what cannot be saved then is kept.
+func revive(ctx context.Context, entry roster.Entry, say func(string, ...any)) (release func()) {
+	release, err := keeper.Revive(ctx, entry.Dir, nil)
+	if err != nil {
+		say("the sandbox %s is without its storage: %v", entry.SandboxID, err)
+		return func() {}
+	}
+	return release
 }
 
 // ended waits until a sandbox has been ended, by its program, by the keeper, or by this one
@@ -75,11 +82,7 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 		if !force {
 			return fmt.Errorf("cannot remove the sandbox %s: it runs; `sandbox stop %s` ends it", id, id)
 		}
-		release, err := keeper.Revive(ctx, entry.Dir, nil)
-		if err != nil {
-			return err
-		}
-		defer release()
+		defer revive(ctx, entry, func(string, ...any) {})()
 		if err := entry.Place.MarkStop(); err != nil {
 			return err
 		}
