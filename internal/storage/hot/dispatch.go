@@ -124,6 +124,9 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 		}
 	}
 	e.line.Done(j, r.Outcome, retry, now)
+	if e.line.Unobserved() {
+		e.obs.poke() // it may be waiting for an event that never comes
+	}
 	if _, pending := e.line.Has(j.Name); !pending {
 		delete(e.failed, j.Name)
 		delete(e.restless, j.Name)

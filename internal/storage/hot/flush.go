@@ -85,9 +85,10 @@ func (e *Engine) flushAll(ctx context.Context) (scanned error) {
 	for {
 		e.mu.Lock()
 		quiet := e.quietLocked()
+		unobserved := e.line.InFlight() == 0 && e.line.Unobserved()
 		waiters := e.waiters
 		e.mu.Unlock()
-		if quiet {
+		if quiet || unobserved {
 			// What the jobs themselves changed (a conflict copy), and what they found changed, counts.
 			if err := e.obs.catchUp(ctx, false); err != nil {
 				return nil

@@ -166,6 +166,20 @@ func (l *Line) Caught(at Time) {
 	l.closeSpans(at)
 }
 
+// Unobserved tells whether something waits for Caught: a deletion without a fence, or a span
+// whose end is open. Done can leave one behind: a deletion that was seen again while it was
+// on its way. Nothing happens on the disk then, so somebody has to see to it that the
+// next Caught comes.
+func (l *Line) Unobserved() bool {
+	for _, it := range l.fencing {
+		if it.is(unfenced) {
+			return true
+		}
+	}
+	n := len(l.spans)
+	return n > 0 && l.spans[n-1].open
+}
+
 // forget ends an item: S3 agrees with the disk.
 func (l *Line) forget(it *item) {
 	l.undelete(it)
