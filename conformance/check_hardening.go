@@ -111,7 +111,7 @@ func credentialsAreOutOfReach(ctx context.Context, e *Env) error {
 		return err
 	}
 	// The command searches from its first instant on; a session that is exec'd later too.
-	s, err := e.ready(ctx, Start{Workspace: w, Cmd: []string{Probe, "search", probe.Mask(e.Secret())}})
+	s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "search", probe.Mask(e.Secret())}})
 	if err != nil {
 		return err
 	}
