@@ -35,7 +35,7 @@ test: programs core test-packages ## everything: unit, script and container test
 
 ##@ Programs
 .PHONY: build
-build: programs cross ## bin/sandbox-init and bin/sandbox, and both for amd64 and arm64
+build: programs cross suite ## bin/sandbox-init and bin/sandbox, both for amd64 and arm64, and the conformance suite
 
 .PHONY: programs
 programs: ## bin/sandbox-init and bin/sandbox for this machine alone
@@ -87,11 +87,24 @@ test-e2e: programs core test-packages ## what runs in containers; RUN=PATTERN na
 	@scripts/test.sh e2e
 
 VARIANT ?= core
+# What exists; VARIANT=all judges them one after the other.
+VARIANTS := base core
 .PHONY: conformance
-conformance: programs core ## proves that an image keeps the contract: VARIANT=base, core (the default)
+conformance: programs core suite ## proves that an image keeps the contract: VARIANT=base, core (the default), all
+	@for v in $(if $(filter all,$(VARIANT)),$(VARIANTS),$(VARIANT)); do \
+	  image=matrx-sandbox-$$v; [ "$$v" != core ] || image=matrx-sandbox; \
+	  checks=; [ ! -d images/$$v/checks ] || checks="--checks images/$$v/checks"; \
+	  bin/sandbox conformance $$image:latest $$checks $(if $(REPORT),--report $(REPORT)/$$v); \
+	done
+
+.PHONY: suite
+suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 	@mkdir -p bin
-	GOFLAGS= CGO_ENABLED=0 go build -trimpath -o bin/ ./conformance/cmd/...
-	bin/sandbox-conformance $(if $(filter core,$(VARIANT)),matrx-sandbox:latest,matrx-sandbox-$(VARIANT):latest)
+	GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
+
+.PHONY: mutants
+mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
+	go test -count=1 -parallel 4 -timeout 30m ./conformance/mutants
 
 .PHONY: test-packages
 test-packages: ## installs the Debian packages that the tests use

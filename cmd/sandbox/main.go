@@ -26,6 +26,8 @@ type cli struct {
 	Save saveCommand `cmd:"" help:"Save what a sandbox that was killed has kept."`
 	Rm   rmCommand   `cmd:"" help:"Forget sandboxes that have ended."`
 
+	Conformance conformanceCommand `cmd:"" passthrough:"" help:"Prove that an image keeps the contract."`
+
 	S3      s3Command      `cmd:"" name:"s3" help:"Serve the embedded S3, for development and tests."`
 	Keeper  keeperCommand  `cmd:"" hidden:"" help:"Keep the sandboxes of a data directory in reach of their storage."`
 	Version versionCommand `cmd:"" help:"Print the version."`
