@@ -70,6 +70,7 @@ func (fs *FS) stored(j *job, v version) error {
 	n.remote.Modified = v.Modified
 	n.checked = time.Now()
 	if same {
+		fs.index.put(n) // before the journal forgets the attributes
 		t.forget(j.path)
 		n.ctime = max(n.ctime, v.Modified*1e9)
 	} else {
@@ -86,9 +87,6 @@ func (fs *FS) stored(j *job, v version) error {
 	} else if sameData && n.content != nil {
 		n.content.moved(j.key, v)
 	}
-	if same {
-		fs.index.put(n)
-	}
 	return nil
 }
 
@@ -103,41 +101,26 @@ func (fs *FS) markClean(n *node, j *job, v version) {
 
 // noteWritten keeps a listing that began before the write from undoing it.
 func (fs *FS) noteWritten(j *job) {
-	parent, name, missing := fs.lookupParent(j.path)
-	switch {
-	case j.node != nil:
-		if parent != nil {
-			delete(parent.dir.gone, name)
-		}
-	case parent == nil:
-		if fs.listings > 0 {
-			fs.goneDirs[missing] = fs.ops
-		}
-	default:
-		if parent.dir.gone == nil {
-			parent.dir.gone = map[string]uint64{}
-		}
-		parent.dir.gone[name] = fs.ops
-		if strings.HasSuffix(j.path, "/") && fs.listings > 0 {
-			fs.goneDirs[strings.TrimSuffix(j.path, "/")] = fs.ops
-		}
+	if j.node != nil {
+		delete(fs.gone, j.path)
+	} else if fs.listings > 0 {
+		fs.gone[j.path] = fs.ops
 	}
 }
 
-// lookupParent finds the directory and the name of a slot's path in the tree as it is. When
-// that directory is there no more, missing is the uppermost that is not.
-func (fs *FS) lookupParent(path string) (parent *node, name, missing string) {
+// parentOf finds the directory of a slot's path, when it is in the tree.
+func (fs *FS) parentOf(path string) *node {
 	n, rest := fs.root, strings.TrimSuffix(path, "/")
 	for {
 		name, below, more := strings.Cut(rest, "/")
 		if !more {
-			return n, name, ""
+			return n
 		}
-		c := n.dir.child(name)
-		if c == nil || c.dir == nil {
-			return nil, "", join(n.path(), name)
+		n = n.dir.child(name)
+		if n == nil || n.dir == nil {
+			return nil
 		}
-		n, rest = c, below
+		rest = below
 	}
 }
 
@@ -199,8 +182,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	if n == nil || s.node != n {
 		if s.node == nil { // a deletion: theirs stays
 			t.forget(j.path)
-			parent, _, _ := fs.lookupParent(j.path)
-			fs.expire(parent)
+			fs.expire(fs.parentOf(j.path))
 			fs.log.Info("a file was changed in S3 while it was deleted here; theirs stays", "event", "cold_conflict", "path", j.path)
 		} else {
 			s.base = versionOf(theirs, theirs.Size)

@@ -79,10 +79,10 @@ type FS struct {
 	awake     chan struct{}
 	conflicts int64
 
-	pass       uint32 // of listings
-	listings   int    // under way
-	moves      uint64 // directories renamed or removed
-	goneDirs   map[string]uint64
+	pass       uint32            // of listings
+	listings   int               // under way
+	moves      uint64            // directories renamed or removed
+	gone       map[string]uint64 // what was deleted in S3 while listings are under way, and when by ops
 	hiddenSeen map[uint64]uint32
 	hiddenSaid bool
 }
@@ -100,7 +100,7 @@ func New(o Options) (*FS, error) {
 		ids:      map[uint64]*node{}, slots: map[string]*slot{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
 		ready: byDue(), uploads: bySeq(func(s *slot) *int { return &s.inUploads }), deletes: bySeq(func(s *slot) *int { return &s.inDeletes }),
 		waiting: map[*slot]struct{}{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
-		goneDirs: map[string]uint64{}, hiddenSeen: map[uint64]uint32{},
+		gone: map[string]uint64{}, hiddenSeen: map[uint64]uint32{},
 	}
 	if fs.patience == 0 {
 		fs.patience = 20 * time.Second

@@ -272,8 +272,7 @@ func (fs *FS) deleteKey(w http.ResponseWriter, r *http.Request, key string) {
 		return
 	}
 	fs.mu.Lock()
-	parent, _, _ := fs.lookupParent(key)
-	fs.expire(parent)
+	fs.expire(fs.parentOf(key))
 	fs.mu.Unlock()
 	fs.answerStored(w, key, nil, func() any { return contract.ColdProgress{Done: true} })
 }

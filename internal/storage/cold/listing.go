@@ -27,6 +27,8 @@ type listing struct {
 	direct int     // entries of top itself
 	nested int     // keys further down
 
+	doubts []string // prefixes of subdirectories that may have been removed
+
 	deep bool // all of the tree is wanted
 	done chan struct{}
 	err  error
@@ -47,7 +49,9 @@ func (l *listing) add(e *objectstore.Entry) {
 		component := strings.TrimSuffix(e.Prefix[len(l.prefix):], "/")
 		if name, ok := nameOf(component); ok {
 			l.direct++
-			if !l.emptied(name) {
+			if l.doubtful(name) {
+				l.doubts = append(l.doubts, strings.Clone(e.Prefix))
+			} else {
 				l.directory(l.top, name)
 			}
 		} else {
@@ -102,10 +106,10 @@ func (l *listing) add(e *objectstore.Entry) {
 	}
 }
 
-// deleted says that a deletion of the key is pending here: what it would make visible stays
-// invisible.
+// deleted says that a deletion of the key is pending here, or was done after the listing began: what
+// it would make visible stays invisible.
 func (l *listing) deleted(rest string) bool {
-	if len(l.fs.slots) == 0 {
+	if len(l.fs.slots)+len(l.fs.gone) == 0 {
 		return false
 	}
 	path, marker := l.top.path(), strings.HasSuffix(rest, "/")
@@ -122,17 +126,25 @@ func (l *listing) deleted(rest string) bool {
 	if marker {
 		path += "/"
 	}
-	return l.fs.beingDeleted(path)
+	return l.fs.beingDeleted(path) || l.fs.gone[path] > l.ops
 }
 
-// emptied says that all that was known below a subdirectory is being deleted here: it is in S3
-// for a moment still.
-func (l *listing) emptied(name string) bool {
-	if len(l.fs.slots) == 0 || l.top.dir.child(name) != nil {
+// doubtful says that a subdirectory is not known here and something below it is being deleted: if
+// that is all there is below it, it has been removed, and is in S3 for a moment still.
+func (l *listing) doubtful(name string) bool {
+	if len(l.fs.slots)+len(l.fs.gone) == 0 || l.top.dir.child(name) != nil {
 		return false
 	}
 	path := join(l.top.path(), name) + "/"
-	return l.fs.beingDeleted(path) || l.fs.deleting[path] > 0
+	if l.fs.beingDeleted(path) || l.fs.deleting[path] > 0 {
+		return true
+	}
+	for p, at := range l.fs.gone {
+		if at > l.ops && strings.HasPrefix(p, path) {
+			return true
+		}
+	}
+	return false
 }
 
 // hide counts a key that cannot be shown.
@@ -149,7 +161,7 @@ func (l *listing) hide(parent *node, key string) {
 	}
 }
 
-// directory finds or makes a subdirectory; nil when it is not to be shown.
+// directory finds or makes a subdirectory; nil when a pending file of ours has its name.
 func (l *listing) directory(parent *node, name string) *node {
 	fs, n := l.fs, parent.dir.child(name)
 	if n != nil && !n.isDir() {
@@ -161,14 +173,13 @@ func (l *listing) directory(parent *node, name string) *node {
 		n = nil
 	}
 	if n == nil {
-		if at, ok := fs.goneDirs[join(parent.path(), name)]; ok && at > l.ops {
-			return nil // it was removed after the listing began
-		}
 		n = fs.newNode(pending.Dir)
 		n.mode, n.modeKnown, n.mtimeKnown = 0o755, true, true
 		n.mtime = fs.started.UnixNano()
 		n.ctime = n.mtime
 		fs.attach(parent, name, n)
+	}
+	if n.pass == 0 && n.remote.ETag == "" && fs.slots[n.slotPath()] == nil {
 		fs.index.findDir(n)
 	}
 	n.pass, n.checked = l.pass, l.began
@@ -187,13 +198,12 @@ func (l *listing) marker(n *node, e *objectstore.Entry) {
 // first time.
 func (l *listing) renew(n *node, e *objectstore.Entry) {
 	v := version{ETag: e.ETag, Size: e.Size, Modified: e.LastModified.Unix()}
-	// Our own writes are known by the Date of their answers, which is a moment later.
-	diff := v.Modified - n.remote.Modified
-	same := n.remote.ETag == v.ETag && n.remote.Size == v.Size && diff <= 2 && diff >= -2
-	n.remote = v
-	if same {
+	// Our own writes are known by the Date of their answers, which is a moment later; and there
+	// are stores whose copies onto themselves keep Last-Modified.
+	if n.remote.ETag == v.ETag && n.remote.Size == v.Size && v.Modified <= n.remote.Modified+2 {
 		return
 	}
+	n.remote = v
 	n.modeKnown, n.mtimeKnown, n.foreign = false, false, nil
 	n.ctime = e.LastModified.UnixNano()
 	if !l.fs.index.find(n, e.Key[len(l.fs.prefix):]) {
@@ -206,9 +216,6 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 	fs, n := l.fs, parent.dir.child(name)
 	if n != nil && n.isDir() {
 		parent.dir.hidden++ // the name is both; the directory came first, or is ours
-		return
-	}
-	if at, ok := parent.dir.gone[name]; ok && at > l.ops {
 		return
 	}
 	if n != nil {
@@ -248,11 +255,6 @@ func (l *listing) complete(n *node) {
 		}
 		fs.index.drop(c.slotPath())
 		fs.detach(c)
-	}
-	for name, at := range d.gone {
-		if at <= l.ops {
-			delete(d.gone, name)
-		}
 	}
 	if fs.hiddenSeen[n.id] != l.pass {
 		d.hidden = 0

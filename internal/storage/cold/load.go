@@ -108,7 +108,13 @@ func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 	path := join(parent.path(), name)
 	fs.pass++
 	l := &listing{fs: fs, top: parent, pass: fs.pass, ops: fs.ops, began: time.Now(), moves: fs.moves}
+	fs.listings++
 	fs.mu.Unlock()
+	defer func() {
+		fs.mu.Lock()
+		fs.listingEnded()
+		fs.mu.Unlock()
+	}()
 	key, err := keyOf(path)
 	if err != nil {
 		return syscall.ENOENT
@@ -122,7 +128,7 @@ func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if !fs.alive(parent) || fs.removedHere(parent, name) {
+	if !fs.alive(parent) || fs.removedHere(parent, name) || fs.gone[path] > l.ops || fs.gone[path+"/"] > l.ops {
 		return nil
 	}
 	old := parent.dir.child(name)
@@ -279,6 +285,9 @@ func (l *listing) run() {
 		fs.mu.Unlock()
 		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix, StartAfter: l.last, Delimiter: "/"}, nil)
 		if err == nil {
+			err = l.resolveDoubts()
+		}
+		if err == nil {
 			fs.mu.Lock()
 			fs.offerWalk(l, rest)
 			fs.mu.Unlock()
@@ -298,6 +307,19 @@ func (l *listing) run() {
 	fs.listingEnded()
 }
 
+// resolveDoubts looks into subdirectories until a key is found that is not being deleted.
+func (l *listing) resolveDoubts() error {
+	for _, prefix := range l.doubts {
+		found := l.nested
+		_, err := l.read(objectstore.ListOptions{Prefix: prefix}, func() bool { return l.nested == found })
+		l.stack = l.stack[:0]
+		if err != nil && err != errEnough {
+			return err
+		}
+	}
+	return nil
+}
+
 // rest is the key after which the directories are that are not complete yet.
 func (l *listing) rest() string {
 	if len(l.stack) > 0 {
@@ -309,7 +331,7 @@ func (l *listing) rest() string {
 // listingEnded forgets what only listings under way have to know. With mu.
 func (fs *FS) listingEnded() {
 	if fs.listings--; fs.listings == 0 {
-		clear(fs.goneDirs)
+		clear(fs.gone)
 	}
 	fs.trim()
 }

@@ -66,8 +66,7 @@ type dir struct {
 	lone     int       // names looked up by themselves since then
 	listing  *listing  // under way
 	retry    time.Time // S3 did not answer: what is known stands until then
-	gone     map[string]uint64
-	hidden   int // keys directly in it that cannot be shown
+	hidden   int       // keys directly in it that cannot be shown
 	walk     *walk
 }
 

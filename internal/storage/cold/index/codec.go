@@ -17,10 +17,10 @@ type Entry struct {
 	Target   string // of a symbolic link
 }
 
-// Is says that the entry is about a version that a listing shows.
+// Is says that the entry is about a version that a listing shows: the same content, and not
+// written since. A store whose copies onto themselves keep Last-Modified shows an earlier one.
 func (e *Entry) Is(etag string, size, modified int64) bool {
-	d := e.Modified - modified
-	return e.ETag == etag && e.Size == size && d <= 2 && d >= -2
+	return e.ETag == etag && e.Size == size && modified <= e.Modified+2
 }
 
 // An entry is its key, of which the first shared bytes are those of the entry before it, then the
