@@ -3,7 +3,9 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold"
@@ -35,20 +37,30 @@ func (s *session) serveCold(ctx context.Context, fds []int) {
 		s.coldFailed(errors.New("no descriptor came with the message"))
 		return
 	}
+	started, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- s.cold.Serve(ctx, fds[0], func() { close(started) }) }()
 	go func() {
-		served := false
-		err := s.cold.Serve(ctx, fds[0], func() {
-			served = true
+		late := time.NewTimer(coldStart)
+		defer late.Stop()
+		select {
+		case <-started:
 			_ = s.conn.Send(wire.Message{ColdReady: &wire.ColdReady{}}) // a failure is PID 1's end, which ends us
-		})
-		switch {
-		case !served:
+			if err := <-ended; err != nil && ctx.Err() == nil {
+				s.log.Error("the cold path is not served any more", "event", "cold_ended", "error", err)
+			}
+		case err := <-ended:
+			if err == nil {
+				err = errors.New("the mount ended at once")
+			}
 			s.coldFailed(err)
-		case err != nil && ctx.Err() == nil:
-			s.log.Error("the cold path is not served any more", "event", "cold_ended", "error", err)
+		case <-late.C:
+			s.coldFailed(fmt.Errorf("the kernel was not answered within %s", coldStart))
 		}
 	}()
 }
+
+// coldStart bounds how long PID 1, and with it the workload, waits for the mount.
+const coldStart = 15 * time.Second
 
 func (s *session) coldFailed(err error) {
 	s.log.Warn("the cold path cannot be served", "event", "cold_failed", "error", err)
