@@ -1,7 +1,7 @@
 // Command sandbox-init is PID 1 of a sandbox, and the storage process beside it.
 //
 //	sandbox-init [--] [COMMAND ARG...]   supervise COMMAND; without one, an idle sandbox
-//	sandbox-init status|healthcheck|checkpoint|stop|version
+//	sandbox-init status|healthcheck|checkpoint|cold|stop|version
 //
 // The image's ENTRYPOINT ends in "--", so that a command may have any name.
 package main
@@ -13,6 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
 	"github.com/matrx/sandbox/internal/storage"
+	"github.com/matrx/sandbox/internal/storage/cold/client"
 	"github.com/matrx/sandbox/internal/storage/control"
 )
 
@@ -42,6 +43,8 @@ func run(args []string) int {
 		return control.HealthcheckCommand(args[1:])
 	case "checkpoint":
 		return control.CheckpointCommand(args[1:])
+	case "cold":
+		return client.Command(args[1:])
 	case "stop":
 		return control.StopCommand(args[1:])
 	case "storage":
@@ -62,6 +65,7 @@ const usage = `Usage:
   sandbox-init status [--json]         what the sandbox and its storage are doing
   sandbox-init healthcheck             exit 0 while the sandbox is ready and can save
   sandbox-init checkpoint              save what is on disk now, and wait for it
+  sandbox-init cold ls|get|put|rm|sync reach the cold path, mounted or not
   sandbox-init stop                    begin the graceful stop
   sandbox-init version                 print the version
 

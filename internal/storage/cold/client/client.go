@@ -1,0 +1,161 @@
+// Package client asks the storage process for the cold path over the control socket: what
+// `sandbox-init cold` does. It needs no mount and no credentials, so the agent may use it
+// wherever it runs; contract/cold.go has the API.
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// Client talks to the storage process of one sandbox.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+// New is for the sandbox whose run directory is runDir.
+func New(runDir string) *Client {
+	socket := filepath.Join(runDir, contract.ControlSocketName)
+	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
+		DisableKeepAlives:  true,
+		DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}}
+}
+
+// errBroken is an answer that ended before its end.
+var errBroken = errors.New("the answer broke off; try again, and see sandbox-init status")
+
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, body io.Reader, size int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://sandbox"+path+"?"+query.Encode(), body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.ContentLength = size
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("the storage process does not answer on %s: %w; is this a sandbox with storage? see sandbox-init status", c.socket, err)
+	}
+	if resp.StatusCode < 400 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var refused contract.ControlError
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&refused); err != nil || refused.Error == "" {
+		return nil, fmt.Errorf("%s answered %s", c.socket, resp.Status)
+	}
+	return nil, errors.New(refused.Error)
+}
+
+// List calls each with what is at or in path, in the order of names; recursive goes down.
+func (c *Client) List(ctx context.Context, path string, recursive bool, each func(contract.ColdEntry) error) error {
+	q := url.Values{"path": {path}}
+	if recursive {
+		q.Set("recursive", "1")
+	}
+	resp, err := c.do(ctx, http.MethodGet, contract.ControlColdListPath, q, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	dec := json.NewDecoder(bufio.NewReader(resp.Body))
+	for {
+		var e contract.ColdEntry
+		if err := dec.Decode(&e); err != nil {
+			return errBroken
+		}
+		if e.End {
+			return nil
+		}
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+}
+
+// Get opens a file's content. Reading it to its end without an error means that it is whole.
+func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, contract.ColdEntry, error) {
+	var e contract.ColdEntry
+	resp, err := c.do(ctx, http.MethodGet, contract.ControlColdFilePath, url.Values{"path": {path}}, nil, 0)
+	if err != nil {
+		return nil, e, err
+	}
+	header, err := strconv.Unquote(resp.Header.Get(contract.ColdEntryHeader))
+	if err == nil {
+		err = json.Unmarshal([]byte(header), &e)
+	}
+	if err != nil {
+		resp.Body.Close()
+		return nil, e, fmt.Errorf("the storage process gave no description of %q: %w", path, err)
+	}
+	return resp.Body, e, nil
+}
+
+// Put stores size bytes under path and returns when they are in S3.
+func (c *Client) Put(ctx context.Context, path string, body io.Reader, size int64, mode uint32, mtime int64) (contract.ColdEntry, error) {
+	var e contract.ColdEntry
+	q := url.Values{"path": {path}, "mode": {strconv.FormatUint(uint64(mode), 8)}, "mtime": {strconv.FormatInt(mtime, 10)}}
+	resp, err := c.do(ctx, http.MethodPut, contract.ControlColdFilePath, q, body, size)
+	if err != nil {
+		return e, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&e); err != nil {
+		return e, errBroken
+	}
+	return e, nil
+}
+
+// Remove removes a file, or with recursive a directory and all in it, and returns when they
+// are gone from S3.
+func (c *Client) Remove(ctx context.Context, path string, recursive bool) error {
+	q := url.Values{"path": {path}}
+	if recursive {
+		q.Set("recursive", "1")
+	}
+	resp, err := c.do(ctx, http.MethodDelete, contract.ControlColdFilePath, q, nil, 0)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Sync waits until what was written before the call, at or below path, is in S3. It calls
+// progress about twice a second, and at last with Done.
+func (c *Client) Sync(ctx context.Context, path string, progress func(contract.ColdProgress)) error {
+	resp, err := c.do(ctx, http.MethodPost, contract.ControlColdSyncPath, url.Values{"path": {path}}, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	dec := json.NewDecoder(resp.Body)
+	for {
+		var p contract.ColdProgress
+		if err := dec.Decode(&p); err != nil {
+			return errBroken
+		}
+		progress(p)
+		if p.Done {
+			return nil
+		}
+	}
+}
