@@ -51,7 +51,7 @@ func Variables() []Variable {
 			set:     func(c *Config, v string) error { c.S3.Prefix = v; return prefix(v) }},
 		boolVariable(contract.EnvS3ForcePathStyle, "1 with a unix endpoint, else 0", "bucket in the path instead of the host name, for stores that need it", func(c *Config) *bool { return &c.S3.ForcePathStyle }),
 		{Name: contract.EnvS3CredentialsFile, Range: "an absolute path", emptyOK: true,
-			Meaning: "an AWS shared-credentials file, read by PID 1 alone; empty: the SDK's default chain",
+			Meaning: "an AWS shared-credentials file, read by PID 1 alone; empty: web identity, the ECS or EKS endpoint, the instance's role, in AWS's order",
 			set: func(c *Config, v string) (err error) {
 				if v != "" {
 					c.S3.CredentialsFile, err = absolute(v)
