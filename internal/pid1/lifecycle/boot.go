@@ -16,7 +16,11 @@ import (
 func (s *sandbox) boot() int {
 	var withheld []string
 	s.env, withheld = privilege.WorkloadEnviron(s.Environ, s.Config.HotPath)
-	if err := s.directories(); err != nil {
+	err := s.directories()
+	if err == nil {
+		err = s.checkExposure()
+	}
+	if err != nil {
 		s.log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())
 		return contract.ExitConfig
 	}

@@ -8,7 +8,7 @@ import (
 // flush lets the storage process save the rest, and returns the exit code: the
 // workload's, unless something is not safe in S3.
 func (s *sandbox) flush(code int) int {
-	s.state.update(func(st *contract.State) { st.Phase, st.WorkloadPID = contract.PhaseFlush, 0 })
+	s.state.publish(func(st *contract.State) { st.Phase, st.WorkloadPID = contract.PhaseFlush, 0 })
 	s.storage.flush(wire.Deadline{Boottime: s.budget.flush})
 	for s.storage.flushed == nil {
 		if s.next(s.budget.end) == evDeadline {

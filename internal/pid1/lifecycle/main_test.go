@@ -1,0 +1,74 @@
+package lifecycle
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/pid1/privilege"
+	"github.com/matrx/sandbox/internal/pid1/process"
+)
+
+// An init takes a process over. The tests therefore start the test binary again as
+// init, which starts it again as the storage process, a stand-in that follows a plan.
+const (
+	initVariable  = "LIFECYCLE_TEST_INIT"  // 1: be init
+	hooksVariable = "LIFECYCLE_TEST_HOOKS" // Options.HooksDir
+	planVariable  = "LIFECYCLE_TEST_PLAN"  // what each storage process does, see standin_test.go
+	dirVariable   = "LIFECYCLE_TEST_DIR"   // where the stand-in keeps its things
+
+	privateVariable = "LIFECYCLE_TEST_PRIVATE" // 1: the mount namespace is private already
+
+	standinRole = "storage-stand-in"
+)
+
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == process.ForegroundRole:
+		os.Exit(process.ExecInForeground(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == standinRole:
+		os.Exit(standin(os.Args[2], os.Args[3]))
+	case os.Getenv(initVariable) != "":
+		os.Exit(beInit())
+	}
+	if os.Geteuid() != 0 {
+		fmt.Println("these tests must be run as root: they become other users and mount")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// beInit is Main with the parts that a test replaces.
+func beInit() int {
+	signals, err := process.CatchSignals()
+	if err == nil && os.Getenv(privateVariable) == "" {
+		// Mounts of a test stay in its own namespace.
+		err = unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	mode, modeErr := privilege.Detect()
+	cfg, configErr := config.Load(os.Environ(), "/nonexistent")
+	if err = join(err, modeErr, configErr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return contract.ExitConfig
+	}
+	var environ []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "LIFECYCLE_TEST_") {
+			environ = append(environ, kv)
+		}
+	}
+	return Run(Options{
+		Command:     os.Args[1:],
+		Config:      cfg,
+		Mode:        mode,
+		Environ:     environ,
+		Version:     "test",
+		HooksDir:    os.Getenv(hooksVariable),
+		StorageArgv: []string{"sandbox-init", standinRole, os.Getenv(dirVariable), os.Getenv(planVariable)},
+	}, signals)
+}

@@ -1,0 +1,58 @@
+package privilege
+
+import (
+	"errors"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+// AgentReads says whether the agent could read a file, and AgentReaches whether it could
+// get at a name at all, by trying: modes, owners, access control lists and mounts are
+// the kernel's business. As the agent itself, the answer is about this process.
+func AgentReads(path string) bool {
+	return asAgent(func() error { return tryOpen(path, unix.O_RDONLY|unix.O_NONBLOCK) }) == nil
+}
+
+// AgentReaches counts a name that does not exist yet in a directory that the agent may
+// search.
+func AgentReaches(path string) bool {
+	err := asAgent(func() error { return tryOpen(path, unix.O_PATH) })
+	return !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM)
+}
+
+func tryOpen(path string, flags int) error {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
+}
+
+// asAgent calls f on a thread with the agent's file-system identity and no groups
+// (setfsuid(2)), which takes the capabilities over files away too. The thread ends with the
+// goroutine: nothing else may ever run on it.
+func asAgent(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Geteuid() == 0 {
+			// Package unix, not syscall: there these are for all threads.
+			err := unix.Setgroups(nil)
+			if err == nil {
+				_, err = unix.SetfsgidRetGid(contract.AgentGID)
+			}
+			if err == nil {
+				_, err = unix.SetfsuidRetUid(contract.AgentUID)
+			}
+			if err != nil {
+				result <- nil // not known: assume that it can
+				return
+			}
+		}
+		result <- f()
+	}()
+	return <-result
+}
