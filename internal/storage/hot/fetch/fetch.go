@@ -71,6 +71,17 @@ func (f *Fetcher) fetch(ctx context.Context, src Source, t Target) (journal.Entr
 	if src.Size > largeObject {
 		return f.large(ctx, src, t)
 	}
+	for attempt := 1; ; attempt++ {
+		e, err := f.whole(ctx, src, t)
+		if !errors.Is(err, objectstore.ErrChecksum) || attempt == attempts {
+			return e, err
+		}
+		f.log.Warn("what came is not what is stored; fetching it again", "event", "fetch_checksum", "key", src.Key, "error", err)
+	}
+}
+
+// whole fetches an object with one request.
+func (f *Fetcher) whole(ctx context.Context, src Source, t Target) (journal.Entry, error) {
 	body, err := f.store.Get(ctx, f.prefix+src.Key, objectstore.GetOptions{})
 	if err != nil {
 		return journal.Entry{}, err

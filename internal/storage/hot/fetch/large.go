@@ -14,7 +14,8 @@ import (
 // largeObject is the size from which an object comes in ranges.
 const largeObject = 16 << 20
 
-// attempts bounds how often an object that is overwritten while it comes is begun anew.
+// attempts bounds how often an object that is overwritten or damaged while it comes is
+// begun anew.
 const attempts = 5
 
 // large writes a file from ranges of one version. Its hash is not taken: the store

@@ -97,7 +97,7 @@ func (d *directories) make(path string, s *directoryState) error {
 	parent, name := tree.Split(path)
 	if i, err := d.h.Root.Lstat(path); err == nil && i.IsDir() {
 		s.before = &i
-		return nil
+		return d.h.Root.Own(path) // a kill may have come before it was given to the agent
 	}
 	dir, err := d.open(parent)
 	if err != nil {

@@ -55,6 +55,13 @@ func (m *mainTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...))
 func (m *mainTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(childEnv); spec != "" {
+		if err := child(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if server.tb != nil {
 		for _, f := range server.tb.cleanup {

@@ -113,6 +113,15 @@ func (d *Dir) own(name string) error {
 	return pathError("chown", Join(d.path, name), unix.Fchownat(d.fd, name, o.uid, o.gid, unix.AT_SYMLINK_NOFOLLOW))
 }
 
+// Own gives an entry to the agent, when it is not its already.
+func (d *Dir) Own(name string) error {
+	i, err := d.Lstat(name)
+	if err != nil || d.root.owner == nil || int(i.UID) == d.root.owner.uid && int(i.GID) == d.root.owner.gid {
+		return err
+	}
+	return d.own(name)
+}
+
 // Remove unlinks what is not a directory.
 func (d *Dir) Remove(name string) error {
 	if err := checkName("unlink", d.path, name); err != nil {

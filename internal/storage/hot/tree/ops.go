@@ -56,6 +56,11 @@ func (r *Root) Mkdir(path string) error {
 	return r.in(path, func(d *Dir, name string) error { return d.Mkdir(name) })
 }
 
+// Own gives an entry to the agent, when it is not its already.
+func (r *Root) Own(path string) error {
+	return r.in(path, func(d *Dir, name string) error { return d.Own(name) })
+}
+
 // Remove unlinks what is not a directory.
 func (r *Root) Remove(path string) error {
 	return r.in(path, func(d *Dir, name string) error { return d.Remove(name) })

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +18,7 @@ type Pending struct {
 	temp     string
 	fd       int // -1 for a symbolic link
 	at       int64
+	marks    marks
 }
 
 var (
@@ -68,32 +68,45 @@ func (p *Pending) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// WriteAt writes b at off; several may run at once. Blocks of zeros in a large write
-// are left out, so that a sparse file arrives sparse: call Truncate to the final size.
+// WriteAt writes b at off; several may run at once. Long runs of zeros are left out where
+// nothing was written before, so that a sparse file arrives sparse: call Truncate with the
+// final size.
 func (p *Pending) WriteAt(b []byte, off int64) (int, error) {
 	for done := 0; done < len(b); {
-		skip, take := run(b[done:], off+int64(done))
-		if take == 0 {
-			done += skip
-			continue
-		}
-		done += skip
-		n, err := pwrite(p.fd, b[done:done+take], off+int64(done))
-		done += n
-		if err != nil {
+		at := off + int64(done)
+		piece := b[done:min(int64(len(b)), int64(done)+slot-at%slot)]
+		if err := p.writePiece(piece, at, p.marks.fresh(at, int64(len(piece)))); err != nil {
 			return done, p.wrap("write", err)
 		}
+		done += len(piece)
 	}
 	return len(b), nil
 }
 
-// WriteAll writes the whole content.
-func (p *Pending) WriteAll(b []byte) error {
-	_, err := p.WriteAt(b, 0)
-	if err == nil && len(b) >= holeMin {
-		err = p.Truncate(int64(len(b))) // the end may be a hole
+// writePiece writes b; where nothing was written before (fresh), zeros are left out.
+func (p *Pending) writePiece(b []byte, off int64, fresh bool) error {
+	for len(b) > 0 {
+		skip, take := 0, len(b)
+		if fresh {
+			skip, take = run(b)
+		}
+		if err := pwrite(p.fd, b[skip:skip+take], off+int64(skip)); err != nil {
+			return err
+		}
+		b, off = b[skip+take:], off+int64(skip+take)
 	}
-	return err
+	return nil
+}
+
+// WriteAll writes the whole content of a file that has none.
+func (p *Pending) WriteAll(b []byte) error {
+	if err := p.writePiece(b, 0, true); err != nil {
+		return p.wrap("write", err)
+	}
+	if len(b) < holeMin {
+		return nil
+	}
+	return p.Truncate(int64(len(b))) // the end may be a hole
 }
 
 // ReadAt reads back what was written.
@@ -222,22 +235,20 @@ func (p *Pending) wrap(op string, err error) error {
 	return &fs.PathError{Op: op, Path: Join(p.dir.path, p.name), Err: err}
 }
 
-func pwrite(fd int, b []byte, off int64) (int, error) {
-	for n := 0; ; {
-		m, err := unix.Pwrite(fd, b[n:], off+int64(n))
-		if m > 0 {
-			n += m
-		}
+func pwrite(fd int, b []byte, off int64) error {
+	for len(b) > 0 {
+		n, err := unix.Pwrite(fd, b, off)
 		switch {
-		case err == syscall.EINTR:
+		case err == unix.EINTR:
+			continue
 		case err != nil:
-			return n, err
-		case n == len(b):
-			return n, nil
-		case m == 0:
-			return n, io.ErrShortWrite
+			return err
+		case n == 0:
+			return io.ErrShortWrite
 		}
+		b, off = b[n:], off+int64(n)
 	}
+	return nil
 }
 
 func ignoringEINTR(f func() error) error {
