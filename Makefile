@@ -125,7 +125,7 @@ lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, go
 ##@ The rest
 .PHONY: bench
 bench: programs core test-packages ## benchmarks, each against a named peer in the same run
-	go run ./bench
+	go run ./bench/pid1
 
 .PHONY: clean
 clean: ## removes bin, .cache and the images that no container uses
