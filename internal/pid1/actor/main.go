@@ -23,7 +23,7 @@ func roles() []role {
 	return []role{
 		{"exit", exit},           // CODE
 		{"die", die},             // SIGNAL: ends by it
-		{"pause", pause},         // [CODE]: says ready; a SIGTERM ends it with CODE
+		{"pause", pause},         // [CODE]: says ready; SIGTERM and SIGINT end it with CODE
 		{"ignore", ignore},       // says ready and each signal, and stays
 		{"signals", signals},     // says each signal that it gets, until USR2
 		{"inherited", inherited}, // says what a process inherits
@@ -35,7 +35,6 @@ func roles() []role {
 		{"hog", hog},             // takes memory until it is killed
 		{"pidns", pidns},         // COMMAND...: becomes it as PID 1 of a namespace
 		{"waiters", waiters},     // N: for orphans' own use
-		{"sees", sees},           // PATTERN...: looks for them wherever it may read
 	}
 }
 

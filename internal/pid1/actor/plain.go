@@ -51,8 +51,8 @@ func pause(args []string) error {
 	}
 	fmt.Println("ready", os.Getpid())
 	for sig := range caught.C {
-		if sig == unix.SIGTERM {
-			fmt.Println("TERM")
+		if sig == unix.SIGTERM || sig == unix.SIGINT {
+			fmt.Println(unix.SignalName(sig))
 			os.Exit(number(args, 0, 0))
 		}
 	}
@@ -114,9 +114,16 @@ func inherited([]string) error {
 	}
 	fmt.Println("own-group", syscall.Getpgrp() == os.Getpid())
 	fmt.Println("parents-session", session == parent)
-	var limit unix.Rlimit
-	if err := unix.Prlimit(os.Getppid(), unix.RLIMIT_CORE, nil, &limit); err == nil {
-		fmt.Println("core", limit.Cur, limit.Max)
+	limits, err := os.ReadFile("/proc/self/limits")
+	if err != nil {
+		return err
+	}
+	// The runtime raises its own number of open files; execve has kept the lower one,
+	// which a shell would see.
+	for line := range strings.Lines(string(limits)) {
+		if !strings.HasPrefix(line, "Max open files") && !strings.HasPrefix(line, "Limit") {
+			fmt.Println("limit", strings.Join(strings.Fields(line), " "))
+		}
 	}
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
