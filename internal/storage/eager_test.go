@@ -33,7 +33,7 @@ func TestTheColdPathIsAskedForAtOnce(t *testing.T) {
 	if m := <-b.from; m.ColdReady == nil {
 		t.Errorf("PID 1 was told %+v", m)
 	}
-	b.to <- packet{Message: wire.Message{Stop: &soon}}
+	b.to <- packet{Message: wire.Message{Stop: soon()}}
 	<-b.from
 	b.ends()
 }

@@ -179,7 +179,11 @@ func (b *bed) want(t *testing.T, events string) {
 	}
 }
 
-var soon = wire.In(time.Minute)
+// soon is a deadline far enough away, counted from the call.
+func soon() *wire.Deadline {
+	d := wire.In(time.Minute)
+	return &d
+}
 
 func TestALife(t *testing.T) {
 	b := newBed(t).start()
@@ -206,11 +210,11 @@ func TestALife(t *testing.T) {
 	if f := (<-b.from).ColdFailed; f == nil || !strings.Contains(f.Reason, "no descriptor") {
 		t.Errorf("Cold without a descriptor: %+v", f)
 	}
-	b.to <- packet{Message: wire.Message{Drain: &soon}}
+	b.to <- packet{Message: wire.Message{Drain: soon()}}
 	if d := <-b.hot.drained; time.Until(d) > time.Minute || time.Until(d) < 30*time.Second {
 		t.Errorf("Drain's deadline is in %s", time.Until(d))
 	}
-	b.to <- packet{Message: wire.Message{Flush: &soon}}
+	b.to <- packet{Message: wire.Message{Flush: soon()}}
 	f := (<-b.from).Flushed
 	if f == nil || f.Files != 2 || f.UnsavedCount != 0 || f.Took == 0 {
 		t.Fatalf("Flushed = %+v", f)
@@ -275,20 +279,20 @@ func TestStopBeforeHydrated(t *testing.T) {
 	}{
 		{"while the lease is waited for", func(b *bed, waiting chan<- struct{}) {
 			b.claim = func(ctx context.Context) (lease.Holder, error) { close(waiting); return nil, wait(ctx) }
-		}, wire.Message{Stop: &soon}, ""},
+		}, wire.Message{Stop: soon()}, ""},
 		{"while hydrating", func(b *bed, waiting chan<- struct{}) {
 			b.hot.hydrate = func(ctx context.Context) error { close(waiting); return wait(ctx) }
-		}, wire.Message{Stop: &soon}, "claim, hydrate, release"},
+		}, wire.Message{Stop: soon()}, "claim, hydrate, release"},
 		{"a Flush that PID 1 should not have sent", func(b *bed, waiting chan<- struct{}) {
 			b.hot.hydrate = func(ctx context.Context) error { close(waiting); return wait(ctx) }
-		}, wire.Message{Flush: &soon}, "claim, hydrate, release"},
+		}, wire.Message{Flush: soon()}, "claim, hydrate, release"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b, waiting := newBed(t), make(chan struct{})
 			test.arrange(b, waiting)
 			b.start()
 			<-waiting
-			b.to <- packet{Message: wire.Message{Drain: &soon}} // means nothing yet
+			b.to <- packet{Message: wire.Message{Drain: soon()}} // means nothing yet
 			b.to <- packet{Message: test.message}
 			if f := (<-b.from).Flushed; f == nil || f.UnsavedCount != 0 || f.Reason != "" {
 				t.Errorf("Flushed = %+v", f)
@@ -318,7 +322,7 @@ func TestStopDoesNotWaitForever(t *testing.T) {
 func TestStopAfterHydratedFlushesNothing(t *testing.T) {
 	b := newBed(t).start()
 	<-b.from
-	b.to <- packet{Message: wire.Message{Stop: &soon}}
+	b.to <- packet{Message: wire.Message{Stop: soon()}}
 	if f := (<-b.from).Flushed; f == nil {
 		t.Error("no Flushed")
 	}
@@ -365,7 +369,7 @@ func TestResumeDoesNotWaitForS3(t *testing.T) {
 	} else {
 		end()
 	}
-	b.to <- packet{Message: wire.Message{Flush: &soon}}
+	b.to <- packet{Message: wire.Message{Flush: soon()}}
 	<-b.from
 	b.ends()
 	b.want(t, "resume, flush, release")
@@ -415,7 +419,7 @@ func TestResumeFindsTheWorkspaceTaken(t *testing.T) {
 	if st := b.Status(); st.Lease.State != "lost" {
 		t.Errorf("the lease is %+v", st.Lease)
 	}
-	b.to <- packet{Message: wire.Message{Stop: &soon}}
+	b.to <- packet{Message: wire.Message{Stop: soon()}}
 	<-b.from
 	b.ends()
 }
@@ -427,7 +431,7 @@ func TestAFlushThatFails(t *testing.T) {
 	}
 	b.start()
 	<-b.from
-	b.to <- packet{Message: wire.Message{Flush: &soon}}
+	b.to <- packet{Message: wire.Message{Flush: soon()}}
 	if f := (<-b.from).Flushed; f == nil || f.Reason != "the journal's disk is full" {
 		t.Errorf("Flushed = %+v", f)
 	}
@@ -475,7 +479,7 @@ func TestTheColdPathIsServedAndFlushed(t *testing.T) {
 	if m := <-b.from; m.ColdReady == nil {
 		t.Errorf("PID 1 was told %+v", m)
 	}
-	b.to <- packet{Message: wire.Message{Flush: &soon}}
+	b.to <- packet{Message: wire.Message{Flush: soon()}}
 	f := (<-b.from).Flushed
 	if f == nil || f.UnsavedCount != 2 || len(f.Unsaved) != 2 || f.Reason != "denied" {
 		t.Errorf("Flushed = %+v", f)
@@ -500,7 +504,7 @@ func TestAMountThatCannotBeServed(t *testing.T) {
 	if f := (<-b.from).ColdFailed; f == nil || f.Reason != "protocol 6 is too old" {
 		t.Errorf("ColdFailed = %+v", f)
 	}
-	b.to <- packet{Message: wire.Message{Stop: &soon}}
+	b.to <- packet{Message: wire.Message{Stop: soon()}}
 	<-b.from
 	b.ends()
 }
