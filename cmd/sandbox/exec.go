@@ -15,7 +15,7 @@ type execCommand struct {
 	Env         []string `short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Set a variable. Repeatable."`
 	Dir         string   `short:"w" name:"workdir" placeholder:"DIR" help:"Directory to start in; the home when not given."`
 	ID          string   `arg:"" help:"The sandbox."`
-	Command     []string `arg:"" passthrough:"" help:"Command to run as the agent, once the sandbox is ready."`
+	Command     []string `arg:"" passthrough:"partial" help:"Command to run as the agent, once the sandbox is ready."`
 }
 
 func (c *execCommand) Run(ctx context.Context) error {

@@ -48,6 +48,9 @@ type failure struct {
 // any smaller one may be the code of what ran in a sandbox.
 const exitFailure = 125
 
+// exitUsage is the code of a command line that says nothing sensible.
+const exitUsage = 2
+
 // exitInterrupted is 128 + SIGINT.
 const exitInterrupted = 130
 
@@ -57,7 +60,13 @@ func sandboxMain(args []string) int {
 	parser := kong.Must(&cli{},
 		kong.Name("sandbox"),
 		kong.Description("Runs AI agents in containers that keep their files."),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
+		kong.Exit(func(code int) {
+			if code != 0 {
+				code = exitUsage // kong's own is 80
+			}
+			os.Exit(code)
+		}),
 	)
 	parsed, err := parser.Parse(args)
 	if err != nil {

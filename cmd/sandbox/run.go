@@ -40,7 +40,7 @@ type runCommand struct {
 
 	telling
 
-	Command []string `arg:"" optional:"" passthrough:"" placeholder:"COMMAND" help:"Command to run as the agent, after --; without one the sandbox is idle until it is stopped."`
+	Command []string `arg:"" optional:"" passthrough:"partial" placeholder:"COMMAND" help:"Command to run as the agent, after --; without one the sandbox is idle until it is stopped."`
 }
 
 // common are the flags that every command on sandboxes has.

@@ -51,7 +51,7 @@ func live(args []string) int {
 	stopped := make(chan struct{})
 	done := make(chan int, 1)
 	go func() { done <- perform(args, stopped) }()
-	code := 0
+	var code int
 	select {
 	case code = <-done:
 	case <-signals:

@@ -48,17 +48,23 @@ func LockFile(ctx context.Context, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	got := make(chan error, 1)
-	go func() { got <- flock(f, unix.LOCK_EX) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = flock(f, unix.LOCK_EX)
+	}()
 	select {
-	case err := <-got:
+	case <-done:
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 		return f, nil
 	case <-ctx.Done():
-		go func() { <-got; f.Close() }()
+		go func() {
+			<-done
+			f.Close()
+		}()
 		return nil, fmt.Errorf("cannot lock %s: %w", path, context.Cause(ctx))
 	}
 }

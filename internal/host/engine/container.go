@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -134,9 +135,10 @@ func (e *Engine) Wait(ctx context.Context, id string, next bool) <-chan Exit {
 			// The client hands over the result on a channel without room.
 			select {
 			case <-res.Result:
-			case <-res.Error:
+				out <- Exit{Err: context.Cause(ctx)}
+			case err := <-res.Error:
+				out <- Exit{Err: errors.Join(context.Cause(ctx), err)}
 			}
-			out <- Exit{Err: context.Cause(ctx)}
 		}
 	}()
 	return out

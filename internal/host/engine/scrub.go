@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/moby/moby/api/types/container"
@@ -11,7 +12,7 @@ import (
 
 // Scrub empties a directory of the host's as a container's root: what another
 // container's root has written there, the operator may not remove.
-func (e *Engine) Scrub(ctx context.Context, image, dir string) error {
+func (e *Engine) Scrub(ctx context.Context, image, dir string) (err error) {
 	const at = "/run/scrub"
 	res, err := e.c.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{
@@ -30,13 +31,14 @@ func (e *Engine) Scrub(ctx context.Context, image, dir string) error {
 	if err != nil {
 		return wrap(err, ErrNoImage, "cannot empty %s", dir)
 	}
-	defer e.Remove(context.WithoutCancel(ctx), res.ID, true)
+	defer func() { err = errors.Join(err, e.Remove(context.WithoutCancel(ctx), res.ID, true)) }()
 	ended := e.Wait(ctx, res.ID, true)
 	if err := e.Start(ctx, res.ID); err != nil {
 		return err
 	}
-	if exit := <-ended; exit.Err != nil || exit.Code != 0 {
-		return fmt.Errorf("cannot empty %s: exit code %d, %v", dir, exit.Code, exit.Err)
+	exit := <-ended
+	if exit.Err == nil && exit.Code != 0 {
+		return fmt.Errorf("cannot empty %s: exit code %d", dir, exit.Code)
 	}
-	return nil
+	return exit.Err
 }

@@ -45,8 +45,8 @@ func join(res client.HijackedResponse, s Streams) *Attached {
 		// Ends with its reader: nothing calls off a read of a terminal. When the
 		// connection goes first, the next byte typed finds it closed.
 		go func() {
-			io.Copy(res.Conn, s.In)
-			res.CloseWrite()
+			_, _ = io.Copy(res.Conn, s.In)
+			_ = res.CloseWrite()
 		}()
 	}
 	go func() { a.done <- demux(s.TTY, s.Out, s.Err, res.Reader) }()

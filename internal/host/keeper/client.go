@@ -118,7 +118,7 @@ func (c *Client) Hold(ctx context.Context) (*Hold, error) {
 	h := &Hold{body: res.Body, stop: stop, lost: make(chan struct{})}
 	go func() {
 		defer close(h.lost)
-		io.Copy(io.Discard, res.Body) // ends with the keeper, or with Release
+		_, _ = io.Copy(io.Discard, res.Body) // ends with the keeper, or with Release
 	}()
 	return h, nil
 }

@@ -58,7 +58,7 @@ func (k *Keeper) listen() (*control, error) {
 	}}, nil
 }
 
-func (c *control) serve() { c.http.Serve(c.listener) }
+func (c *control) serve() { _ = c.http.Serve(c.listener) } // until close
 
 func (c *control) close() {
 	c.http.Close()
@@ -103,5 +103,5 @@ func (k *Keeper) answerServe(w http.ResponseWriter, r *http.Request) {
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(body)
+	_ = json.NewEncoder(w).Encode(body)
 }

@@ -152,7 +152,7 @@ func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
 	err = cmd.Start()
 	theirs.Close()
 	if err == nil {
-		go cmd.Wait() // so that it leaves no zombie when it ends before this program
+		go func() { _ = cmd.Wait() }() // so that it leaves no zombie when it ends before this program
 		err = awaitReady(ctx, ours)
 	}
 	if err != nil {
@@ -163,8 +163,8 @@ func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
 }
 
 func awaitReady(ctx context.Context, c net.Conn) error {
-	c.SetDeadline(time.Now().Add(readyWithin))
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	_ = c.SetDeadline(time.Now().Add(readyWithin))
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var said readiness
 	err := json.NewDecoder(io.LimitReader(c, 64<<10)).Decode(&said)

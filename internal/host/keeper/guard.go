@@ -119,7 +119,7 @@ func guard(d datadir.Dir, p Program, log *slog.Logger) (*guarded, error) {
 // goodbye ends the guard.
 func (g *guarded) goodbye() {
 	close(g.over)
-	g.pipe.Write([]byte{0})
+	_, _ = g.pipe.Write([]byte{0}) // it may be between two guards
 	g.pipe.Close()
 	<-g.done
 }

@@ -21,7 +21,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 	starter := inherited(readyFD, unix.S_IFSOCK)
 	tell := func(r readiness) {
 		if starter != nil {
-			json.NewEncoder(starter).Encode(r)
+			_ = json.NewEncoder(starter).Encode(r) // it may have given up
 		}
 	}
 	var g *guarded
@@ -37,7 +37,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 		gone := make(chan struct{})
 		o.First = gone
 		go func() {
-			io.Copy(io.Discard, starter)
+			_, _ = io.Copy(io.Discard, starter)
 			close(gone)
 		}()
 	}

@@ -63,7 +63,6 @@ type fakeEngine struct {
 	volumes    map[string]bool
 	output     string
 	ended      map[string]chan engine.Exit
-	closed     int
 }
 
 var _ Engine = (*fakeEngine)(nil)

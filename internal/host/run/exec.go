@@ -67,7 +67,7 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 		}
 		sizes, stop := context.WithCancel(ctx)
 		defer stop()
-		go terminal.Sizes(sizes, s.In, func(w, h int) { x.Resize(sizes, w, h) })
+		go terminal.Sizes(sizes, s.In, func(w, h int) { _ = x.Resize(sizes, w, h) })
 	}
 	if err := <-x.Done(); err != nil {
 		return 0, fmt.Errorf("lost sight of the command: %w", err)

@@ -77,7 +77,7 @@ func (f *flight) takeTerminal(ctx context.Context, e *engine.Engine, id string, 
 	}
 	ctx, stop := context.WithCancel(ctx)
 	go terminal.Sizes(ctx, in, func(w, h int) {
-		e.Resize(ctx, id, w, h) // one that has ended has no size
+		_ = e.Resize(ctx, id, w, h) // one that has ended has no size
 	})
 	f.land = func() {
 		stop()
@@ -106,6 +106,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 				// engine reads on.
 				stopper.signal(ctx, syscall.SIGPIPE)
 			}
+			x.cut(err)
 		case <-lost:
 			lost = nil
 			go x.regain(ctx, regained)
@@ -121,12 +122,20 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 				return 0, fmt.Errorf("lost sight of the sandbox %s, which may still run: %w; `sandbox ps` shows it, `sandbox stop %s` ends it", x.record.SandboxID, exit.Err, x.record.SandboxID)
 			}
 			if output != nil {
-				<-output // the engine closes the stream when all has been sent
+				x.cut(<-output) // the engine closes the stream when all has been sent
 			}
 			f.land()
 			stopper.close()
 			return x.end(ctx, exit.Code)
 		}
+	}
+}
+
+// cut says that the sandbox's output could not be passed on; that its reader went away is
+// the reader's business.
+func (x *session) cut(err error) {
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		x.out.say("not all of the sandbox's output came through: %v; `sandbox logs %s` has it", err, x.record.SandboxID)
 	}
 }
 

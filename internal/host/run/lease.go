@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"time"
@@ -59,7 +60,7 @@ func readLease(ctx context.Context, place datadir.Sandbox, r datadir.Record) (h 
 		return h, nil
 	}
 	var e struct{ Code, Message, Region string }
-	xml.Unmarshal(body, &e)
+	_ = xml.Unmarshal(body, &e) // a proxy may answer in another language
 	switch {
 	case e.Code == "NoSuchKey":
 		return h, nil
@@ -96,8 +97,11 @@ func takeover(ctx context.Context, e *engine.Engine, d datadir.Dir, h contract.L
 			continue
 		}
 		r, err := p.Load()
-		if err != nil || r.Container == "" || r.Engine != e.ID() {
+		if errors.Is(err, fs.ErrNotExist) || r.Container == "" || r.Engine != e.ID() {
 			return "", nil
+		}
+		if err != nil {
+			return "", err
 		}
 		c, err := e.Inspect(ctx, r.Container)
 		if errors.Is(err, engine.ErrNoContainer) || err == nil && !c.Running {

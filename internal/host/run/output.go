@@ -42,7 +42,7 @@ func event(name string, r datadir.Record) Event {
 func (o Output) line(w io.Writer, e Event) {
 	b, err := json.Marshal(e)
 	if err == nil {
-		w.Write(append(b, '\n'))
+		_, _ = w.Write(append(b, '\n'))
 	}
 }
 

@@ -22,7 +22,7 @@ func Raw(f *os.File) (restore func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() { term.Restore(int(f.Fd()), old) }, nil
+	return func() { _ = term.Restore(int(f.Fd()), old) }, nil
 }
 
 // Sizes calls set with the size of f, once now and then whenever it changes, until
