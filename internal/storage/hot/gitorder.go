@@ -8,42 +8,63 @@ import (
 
 // Git writes objects first and the names that lead to them afterwards: branches, HEAD, the
 // index. Were a branch in S3 before its objects, a sandbox that dies in that moment would
-// leave a repository that is broken. So what lies in a git directory outside of objects/ is
-// sent when the objects that were written before it are in S3; the objects among
-// themselves go in any order.
+// leave a repository that is broken. So what lies in a git directory has an order: objects, in
+// any order among themselves; then everything else, when the objects that were written
+// before it are in S3; HEAD last, when the branches that were written before it are, too.
 
-// gitPlace says in which git directory a path lies, "" for none, and whether it is one of its
-// objects.
-func gitPlace(path string) (dir string, isObject bool) {
-	at := 0
-	for part := range strings.SplitSeq(path, "/") {
-		end := at + len(part)
-		switch {
-		case dir != "":
-			if part == "objects" && end < len(path) {
-				return dir, true
-			}
-		case strings.HasSuffix(part, ".git") && end < len(path):
-			dir = path[:end]
-		}
-		at = end + 1
-	}
-	return dir, false
-}
-
-// gitGroup is a path's line.Order.Group.
+// gitGroup is a path's line.Order.Group: which of its git directory's files it belongs to, if
+// others have to wait for those.
 func gitGroup(path string) string {
-	if dir, isObject := gitPlace(path); isObject {
-		return dir
+	dir, rest := gitPlace(path)
+	switch {
+	case dir == "":
+	case strings.Contains(rest, "/objects/"):
+		return dir + gitObjects
+	case strings.Contains(rest, "/refs/"), strings.HasSuffix(rest, "/packed-refs"):
+		return dir + gitRefs
 	}
 	return ""
 }
 
+// Names that no path has.
+const (
+	gitObjects = "\x00objects"
+	gitRefs    = "\x00refs"
+)
+
+// gitBefore are the groups that have to be in S3 before a path.
+func gitBefore(path string) []string {
+	dir, rest := gitPlace(path)
+	switch {
+	case dir == "", strings.Contains(rest, "/objects/"):
+		return nil
+	case strings.HasSuffix(rest, "/HEAD") && !strings.Contains(rest, "/logs/"):
+		return []string{dir + gitObjects, dir + gitRefs}
+	}
+	return []string{dir + gitObjects}
+}
+
+// gitPlace cuts a path behind its outermost git directory: a worktree's or a submodule's lies
+// within, and shares its objects or has its own; "" when it lies in none.
+func gitPlace(path string) (dir, rest string) {
+	for at := 0; ; {
+		end := strings.IndexByte(path[at:], '/')
+		if end < 0 {
+			return "", ""
+		}
+		end += at
+		if strings.HasSuffix(path[at:end], ".git") {
+			return path[:end], path[end:]
+		}
+		at = end + 1
+	}
+}
+
 // before is upload.Options.Before: the version that is about to be sent is fixed, and is sent
-// when the objects that it may name are in S3. Its upload is not counted while it waits.
+// when what it may name is in S3. Its upload is not counted while it waits.
 func (e *Engine) before(ctx context.Context, path string) error {
-	dir, isObject := gitPlace(path)
-	if dir == "" || isObject {
+	groups := gitBefore(path)
+	if len(groups) == 0 {
 		return nil
 	}
 	e.mu.Lock()
@@ -68,7 +89,10 @@ func (e *Engine) before(ctx context.Context, path string) error {
 	began := time.Now()
 	for {
 		e.mu.Lock()
-		through, waiters := e.line.GroupThrough(dir, mark), e.waiters
+		through, waiters := true, e.waiters
+		for _, g := range groups {
+			through = through && e.line.GroupThrough(g, mark)
+		}
 		e.mu.Unlock()
 		if through {
 			return nil

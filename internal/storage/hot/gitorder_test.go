@@ -1,28 +1,39 @@
 package hot
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
-func TestGitPlace(t *testing.T) {
+func TestGitOrder(t *testing.T) {
+	const o, r = gitObjects, gitRefs
 	for path, want := range map[string]struct {
-		dir    string
-		object bool
+		group  string
+		before []string
 	}{
-		"a.txt":                     {"", false},
-		".git/HEAD":                 {".git", false},
-		".git/objects/ab/cd":        {".git", true},
-		"p/.git/refs/heads/main":    {"p/.git", false},
-		"p/.git/objects/pack/x.idx": {"p/.git", true},
-		"p/.git/objects":            {"p/.git", false},
-		"p/.git":                    {"", false}, // a submodule's file
-		"bare.git/packed-refs":      {"bare.git", false},
-		"bare.git/objects/info/x":   {"bare.git", true},
-		".git/modules/m/objects/1":  {".git", true},
-		".git/worktrees/w/HEAD":     {".git", false},
-		"objects/1":                 {"", false},
-		"p/objects/x.git/HEAD":      {"p/objects/x.git", false},
+		"a.txt":                     {"", nil},
+		".git":                      {"", nil},
+		"p/.git":                    {"", nil}, // a submodule's file
+		"objects/1":                 {"", nil},
+		".git/HEAD":                 {"", []string{".git" + o, ".git" + r}},
+		".git/index":                {"", []string{".git" + o}},
+		".git/objects":              {"", []string{".git" + o}},
+		".git/objects/ab/cd":        {".git" + o, nil},
+		"p/.git/refs/heads/main":    {"p/.git" + r, []string{"p/.git" + o}},
+		"p/.git/packed-refs":        {"p/.git" + r, []string{"p/.git" + o}},
+		"p/.git/logs/HEAD":          {"", []string{"p/.git" + o}},
+		"p/.git/objects/pack/x.idx": {"p/.git" + o, nil},
+		"bare.git/objects/info/x":   {"bare.git" + o, nil},
+		".git/modules/m/objects/1":  {".git" + o, nil},
+		".git/modules/m/refs/x":     {".git" + r, []string{".git" + o}},
+		".git/worktrees/w/HEAD":     {"", []string{".git" + o, ".git" + r}},
+		"p/objects/x.git/HEAD":      {"", []string{"p/objects/x.git" + o, "p/objects/x.git" + r}},
 	} {
-		if dir, object := gitPlace(path); dir != want.dir || object != want.object {
-			t.Errorf("%s: %q, %v", path, dir, object)
+		if got := gitGroup(path); got != want.group {
+			t.Errorf("%s belongs to %q, want %q", path, got, want.group)
+		}
+		if got := gitBefore(path); !slices.Equal(got, want.before) {
+			t.Errorf("%s waits for %q, want %q", path, got, want.before)
 		}
 	}
 }

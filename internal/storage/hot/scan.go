@@ -3,6 +3,8 @@ package hot
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/line"
@@ -114,17 +116,16 @@ func (o *observer) checkRoot() (trouble bool) {
 // settleMissing takes what was not found for deleted, unless something says otherwise: the root
 // is not what it was, a file is where nothing is kept, or there by now.
 func (o *observer) settleMissing(trouble bool) {
-	if !trouble && len(o.missing) > 0 {
-		paths := make([]string, 0, len(o.missing))
-		for p := range o.missing {
-			paths = append(paths, p)
-		}
-		o.keepMoved(paths)
-		for _, p := range paths {
-			o.lookAt(p)
-		}
+	missing := o.missing
+	o.missing = map[string]struct{}{} // a directory that is there after all is read, and may miss others
+	if trouble || len(missing) == 0 {
+		return
 	}
-	clear(o.missing)
+	paths := slices.Sorted(maps.Keys(missing))
+	o.keepMoved(paths)
+	for _, p := range paths {
+		o.lookAt(p)
+	}
 }
 
 // adopt reads a directory that is new, and all below it, before anything else is done: what
