@@ -70,7 +70,7 @@ func search(args []string) (int, error) {
 		switch {
 		case err != nil:
 			return nil // out of reach
-		case path == "/proc" || path == "/sys" || path == "/usr" || path == "/lib" || path == "/bin" || path == "/sbin":
+		case d.IsDir() && (path == "/proc" || path == "/sys" || path == "/usr"):
 			return fs.SkipDir // pseudo files were looked at; the others are the image's own, see SEC-002
 		}
 		if info, err := d.Info(); err == nil && info.Mode().IsRegular() && info.Size() <= maxSearched {
