@@ -29,8 +29,9 @@ demo: programs core ## a sandbox is killed in the middle of its work; the next o
 	@scripts/demo.sh
 
 .PHONY: test
-test: programs core test-packages ## everything: unit, script and container tests
+test: programs core suite test-packages ## unit, script and container tests, and the contract on core
 	@$(MAKE) --no-print-directory bin/linux-arm64 PROGRAMS=./cmd/sandbox-init
+	@bin/sandbox conformance matrx-sandbox:latest
 	@scripts/test.sh all
 
 ##@ Programs
@@ -104,7 +105,11 @@ suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
-	go test -count=1 -parallel 4 -timeout 30m ./conformance/mutants
+	go test -count=1 -parallel 3 -timeout 30m ./conformance/mutants
+
+.PHONY: outsider
+outsider: programs core ## builds and judges examples/variant-repo as somebody else's repository would
+	go test -count=1 -timeout 30m ./conformance/outsider
 
 .PHONY: test-packages
 test-packages: ## installs the Debian packages that the tests use
