@@ -62,9 +62,6 @@ func (a *attrIndex) put(n *node) {
 	if n.parent == nil || n.origin != "" || n.remote.ETag == "" || !n.modeKnown || !n.mtimeKnown {
 		return
 	}
-	if n.kind == pending.File && n.mode == 0o644 && n.mtime == n.remote.Modified*1e9 {
-		return // a listing tells as much
-	}
 	key, err := keyOf(n.slotPath())
 	if err != nil {
 		return

@@ -128,7 +128,7 @@ func (fs *FS) bringHere(ctx context.Context, n *node) error {
 	}
 	c, err := fs.acquire(n)
 	if err == nil {
-		if err = fs.beginDirty(n); err != nil {
+		if err = fs.beginDirty(n, false); err != nil {
 			c.release()
 		}
 	}

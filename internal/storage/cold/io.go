@@ -176,7 +176,7 @@ func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
 		if c, err = fs.acquire(n); err != nil {
 			return err
 		}
-		if err = fs.beginDirty(n); err != nil {
+		if err = fs.beginDirty(n, true); err != nil {
 			c.release()
 			return err
 		}
@@ -200,10 +200,10 @@ func (fs *FS) endWrite(n *node, c *content) {
 	c.release()
 }
 
-// beginDirty makes content dirty that is clean, and has the journal know that it changes. With mu
-// and with the content in use.
-func (fs *FS) beginDirty(n *node) error {
-	if n.dirty() && n.live && !n.synced {
+// beginDirty makes content dirty that is clean, and has the journal know when it is about to be
+// changed by a write. With mu and with the content in use.
+func (fs *FS) beginDirty(n *node, write bool) error {
+	if n.dirty() && (!write || n.live && !n.synced) {
 		return nil
 	}
 	was := *n
@@ -212,7 +212,7 @@ func (fs *FS) beginDirty(n *node) error {
 		n.data = newDataName()
 		n.dataGen++ // a copy that is under way must not make it clean
 	}
-	n.live, n.synced = true, false
+	n.live, n.synced = write, false
 	if n.parent != nil {
 		// The journal first: it may speak of a file that is not there (then nothing was
 		// written), but no content may be there of which it does not speak.

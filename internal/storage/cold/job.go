@@ -366,7 +366,9 @@ func (fs *FS) learn(n *node, o objectstore.Object, body []byte) (link bool) {
 		n.mtime, n.mtimeKnown = a.Mtime, true
 	}
 	n.foreign = foreign(o.Metadata)
-	fs.index.put(n)
+	if n.mode != 0o644 || n.mtime != o.LastModified.UnixNano() { // else a listing tells as much
+		fs.index.put(n)
+	}
 	return false
 }
 

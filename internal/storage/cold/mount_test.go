@@ -246,6 +246,14 @@ func (b *bed) stop() {
 	b.cmd = nil
 }
 
+// forget removes what a sandbox has on its disk: the next start is another sandbox's.
+func (b *bed) forget() {
+	b.t.Helper()
+	if err := os.RemoveAll(filepath.Join(b.state, "cold-cache")); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // kill is SIGKILL, and the unmounting that follows it.
 func (b *bed) kill() {
 	b.t.Helper()
@@ -294,6 +302,16 @@ func (b *bed) sync() {
 	if !p.Done || p.UnsavedCount > 0 || p.PendingFiles > 0 {
 		b.t.Fatalf("not everything is in S3: %+v", p)
 	}
+}
+
+// flush is what a sandbox that ends does.
+func (b *bed) flush() []contract.Unsaved {
+	b.t.Helper()
+	var u []contract.Unsaved
+	if err := b.do("POST", "/flush?for=60s", nil, &u); err != nil {
+		b.t.Fatal(err)
+	}
+	return u
 }
 
 func (b *bed) status() contract.ColdStatus {
