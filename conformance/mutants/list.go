@@ -64,7 +64,7 @@ var All = []Mutant{
 
 	{Breaks: "HOT-001", Is: "a part of the home is left out", Standin: "half-hydrate"},
 	{Breaks: "HOT-002", Is: "changes go up at the end only", Standin: "sync-late"},
-	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007"}, Is: "a stop is a kill: no flush, and the lease is not given back", Standin: "no-flush"},
+	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007", "HOT-008", "HOT-009"}, Is: "a stop is a kill: no flush, and the lease is not given back; whatever stops a sandbox to look at S3 sees it", Standin: "no-flush"},
 	{Breaks: "HOT-004", Also: []string{"HOT-002"}, Is: "deletions do not arrive; a rename leaves its old name", Standin: "drop-deletes"},
 	{Breaks: "HOT-005", Also: []string{"HOT-007"}, Is: "without its workspace the sandbox starts all the same, also when another one holds it", Standin: "start-anyway"},
 	{Breaks: "HOT-006", Is: "a failed save exits 0", Standin: "hide-74"},

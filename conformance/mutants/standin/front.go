@@ -89,8 +89,6 @@ func wait(o options, pid int) int {
 		case err != nil:
 			fatal(err)
 		case got != pid:
-		case ws.Signaled() && o.killOnTerm:
-			return 0 // "stopped"
 		case ws.Signaled():
 			return 128 + int(ws.Signal())
 		case ws.Exited():
