@@ -46,12 +46,12 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	}
 	if j, ok := e.line.Next(now); ok {
 		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany}
-		work.Go(func() { e.finish(j, e.sender.Do(ctx, j.Kind, j.Name, how)) })
+		work.Go(func() { e.finish(j, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Alone)) })
 		return true, 0
 	}
 	if path, ok := e.verify.next(now); ok {
 		alone := e.alone
-		work.Go(func() { e.verified(path, e.sender.Verify(ctx, path, alone)) })
+		work.Go(func() { e.verified(path, final(e.sender.Verify(ctx, path, alone), alone)) })
 		return true, 0
 	}
 	if at, ok := e.line.Wake(); ok {
@@ -127,15 +127,30 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 	if e.line.Unobserved() {
 		e.obs.poke() // it may be waiting for an event that never comes
 	}
-	if _, pending := e.line.Has(j.Name); !pending {
+	switch kind, pending := e.line.Has(j.Name); {
+	case !pending:
 		delete(e.failed, j.Name)
 		delete(e.restless, j.Name)
+	case kind == line.Delete && j.Kind == line.Write:
+		// It was deleted while it was written, and the journal knows only of the writing.
+		if err := e.journal.Gone(path); err != nil {
+			e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
+		}
+		e.noteMoved(path)
 	}
 	if e.line.Len() == 0 {
 		e.counts.success = time.Now()
 	}
 	e.tell()
 	e.ended()
+}
+
+// final is a result of a job that began when no process was left that could write: what was
+// read then is the last version, however young its times are, and comparing it until they
+// are old would only hold the flush up. (The journal still has it as one to look at again.)
+func final(r upload.Result, alone bool) upload.Result {
+	r.Racy = r.Racy && !alone
+	return r
 }
 
 func backoff(first, most time.Duration, tries int) time.Duration {
