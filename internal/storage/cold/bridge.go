@@ -2,6 +2,7 @@ package cold
 
 import (
 	"context"
+	"math"
 	"sync"
 	"syscall"
 	"time"
@@ -156,7 +157,12 @@ func split(ns int64) (uint64, uint32) {
 	return uint64(s), uint32(rest)
 }
 
-func nanoseconds(s uint64, ns uint32) int64 { return int64(s)*1e9 + int64(ns) }
+// nanoseconds is a time of FUSE's. Those that nanoseconds cannot count (before 1677, after 2262)
+// become the nearest.
+func nanoseconds(s uint64, ns uint32) int64 {
+	const most = math.MaxInt64/1e9 - 1
+	return min(max(int64(s), -most), most)*1e9 + int64(ns)
+}
 
 // Lookup implements fuse.RawFileSystem.
 func (b *bridge) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
