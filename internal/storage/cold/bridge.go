@@ -160,8 +160,8 @@ func split(ns int64) (uint64, uint32) {
 // nanoseconds is a time of FUSE's. Those that nanoseconds cannot count (before 1677, after 2262)
 // become the nearest.
 func nanoseconds(s uint64, ns uint32) int64 {
-	const most = math.MaxInt64/1e9 - 1
-	return min(max(int64(s), -most), most)*1e9 + int64(ns)
+	const most = math.MaxInt64/1_000_000_000 - 1
+	return min(max(int64(s), -most), most)*1_000_000_000 + int64(ns)
 }
 
 // Lookup implements fuse.RawFileSystem.
