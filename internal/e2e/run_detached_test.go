@@ -148,3 +148,27 @@ func childrenOf(t *testing.T, pid int) []int {
 	}
 	return out
 }
+
+// A sandbox whose data directory somebody has removed can still be got rid of, and looking
+// for it does not make the directory again.
+func TestRunOrphan(t *testing.T) {
+	o := newOperator(t)
+	id := o.ok("run", "--image", standinImage, "--user-id", "u", "--detach")
+	pid := o.keeperPID()
+	if err := os.RemoveAll(o.dataDir); err != nil {
+		t.Fatal(err)
+	}
+	other := newOperator(t)
+	if got := other.ok("ps", "-q"); !strings.Contains(got, id) {
+		t.Errorf("ps says %q", got)
+	}
+	if r := other.do(nil, "rm", id); r.code == 0 || !strings.Contains(r.stderr, "--force removes its container and volumes") {
+		t.Errorf("rm: %v", r)
+	}
+	if _, err := os.Stat(o.dataDir); err == nil {
+		t.Error("the directory was made again")
+	}
+	other.ok("rm", "--force", id)
+	nothingLeft(t, id)
+	awaitDeath(t, pid) // nobody needs it any more
+}

@@ -67,6 +67,10 @@ func Open(path string) (Dir, error) {
 	return d, nil
 }
 
+// At is the data directory at path, there or not: for one that somebody else may have
+// removed, and that is not to be made again.
+func At(path string) Dir { return Dir{path} }
+
 // Path is the directory's absolute path.
 func (d Dir) Path() string { return d.path }
 

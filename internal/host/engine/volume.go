@@ -13,6 +13,19 @@ func (e *Engine) MakeVolume(ctx context.Context, name string, labels map[string]
 	return wrap(err, nil, "cannot make the volume %s", name)
 }
 
+// Volumes gives the names of the volumes that have all of the labels.
+func (e *Engine) Volumes(ctx context.Context, labels ...string) ([]string, error) {
+	res, err := e.c.VolumeList(ctx, client.VolumeListOptions{Filters: make(client.Filters).Add("label", labels...)})
+	if err != nil {
+		return nil, wrap(err, nil, "cannot list the volumes")
+	}
+	var out []string
+	for _, v := range res.Items {
+		out = append(out, v.Name)
+	}
+	return out, nil
+}
+
 // RemoveVolume removes a volume; one that is not there is no error.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	_, err := e.c.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})

@@ -151,11 +151,34 @@ func (k *Keeper) begin() {
 	}
 	for _, r := range records {
 		if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
+			k.outdate(r)
 			continue
 		}
 		if err := k.serve(r.SandboxID); err != nil {
 			k.Log.Error("a sandbox is without its storage", "event", "gateway_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 		}
+	}
+}
+
+// remembered is how long a sandbox that has left nothing is remembered, with its output.
+const remembered = 7 * 24 * time.Hour
+
+// outdate forgets a sandbox that has left nothing, a long time ago.
+func (k *Keeper) outdate(r datadir.Record) {
+	if !r.Ended.Removed || time.Since(r.Ended.At) < remembered {
+		return
+	}
+	place, err := k.Dir.Sandbox(r.SandboxID)
+	if err != nil {
+		return
+	}
+	lock, err := place.TryLock()
+	if err != nil {
+		return // somebody does something with it
+	}
+	defer lock.Unlock()
+	if err := place.Remove(); err != nil {
+		k.Log.Warn("an old sandbox cannot be forgotten", "event", "forget_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -200,6 +201,32 @@ func TestAnEngineThatIsAwayIsWaitedFor(t *testing.T) {
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })
 	if calls < 2 {
 		t.Errorf("the engine was asked %d times", calls)
+	}
+}
+
+// What has left nothing is remembered for a week; what has kept something, until it is saved.
+func TestOldSandboxesAreForgotten(t *testing.T) {
+	d, e := newDir(t), running()
+	long, recent := time.Now().Add(-8*24*time.Hour), time.Now().Add(-6*24*time.Hour)
+	for id, ended := range map[string]datadir.Ended{
+		"old": {At: long, Removed: true}, "recent": {At: recent, Removed: true}, "kept": {At: long, Kept: true},
+	} {
+		s := newSandbox(t, d, id, "u1")
+		r, _ := s.Load()
+		r.Ended = &ended
+		if err := s.Save(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	records, err := d.Records()
+	var left []string
+	for _, r := range records {
+		left = append(left, r.SandboxID)
+	}
+	slices.Sort(left)
+	if err != nil || !slices.Equal(left, []string{"kept", "recent"}) {
+		t.Errorf("remembered %q, %v", left, err)
 	}
 }
 

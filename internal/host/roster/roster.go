@@ -105,12 +105,9 @@ func ofContainer(c engine.Container) (Entry, error) {
 		SandboxID: c.Labels[contract.LabelSandboxID], UserID: c.Labels[contract.LabelUserID], DataDir: c.Labels[contract.LabelDataDir],
 		Image: c.Image, Created: c.Created, Running: c.Running, Container: c.ID, State: c.Status,
 	}
-	d, err := datadir.Open(e.DataDir)
-	if err != nil {
-		return e, err
-	}
-	e.Dir = d
-	if e.Place, err = d.Sandbox(e.SandboxID); err != nil {
+	e.Dir = datadir.At(e.DataDir)
+	var err error
+	if e.Place, err = e.Dir.Sandbox(e.SandboxID); err != nil {
 		return e, err
 	}
 	if r, err := e.Place.Load(); err == nil {

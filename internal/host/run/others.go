@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
@@ -45,6 +46,22 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 	return nil
 }
 
+// removeOrphan removes a container and volumes that no data directory knows any more.
+func removeOrphan(ctx context.Context, e *engine.Engine, entry roster.Entry, force bool) error {
+	id := entry.SandboxID
+	if !force {
+		return fmt.Errorf("cannot remove the sandbox %s: its data directory %s does not know it any more; --force removes its container and volumes, saved or not", id, entry.DataDir)
+	}
+	if err := e.Remove(ctx, entry.Container, true); err != nil {
+		return err
+	}
+	names, err := e.Volumes(ctx, contract.LabelSandboxID+"="+id, contract.LabelDataDir+"="+entry.DataDir)
+	for _, v := range names {
+		err = errors.Join(err, e.RemoveVolume(ctx, v))
+	}
+	return err
+}
+
 // revive sees to it that a sandbox which is about to need its storage has it. One that cannot
 // be had is said, and stops nobody: what cannot be saved then is kept.
 func revive(ctx context.Context, entry roster.Entry, say func(string, ...any)) (release func()) {
@@ -77,6 +94,9 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	entry, err := roster.Find(ctx, e, d, id)
 	if err != nil {
 		return err
+	}
+	if entry.Record.SandboxID == "" {
+		return removeOrphan(ctx, e, entry, force)
 	}
 	if entry.Running {
 		if !force {
