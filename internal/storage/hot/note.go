@@ -140,8 +140,8 @@ func nameOf(e journal.Entry) string {
 	return e.Path
 }
 
-// goneLocked notes that one name is gone. S3 may hold it: by an entry, or by a write that was
-// sent and not answered.
+// goneLocked notes that one name is gone. S3 may hold it: by an entry, by a write that was sent
+// and not answered, or by one that is being sent.
 func (o *observer) goneLocked(name string, ordered bool) {
 	e := o.e
 	path := strings.TrimSuffix(name, "/")
@@ -150,14 +150,14 @@ func (o *observer) goneLocked(name string, ordered bool) {
 	if isEntry && o.kept[path] {
 		return // it was moved to where nothing is kept: its object stays
 	}
-	if !isEntry {
-		if in, sent := e.journal.Intent(path); !sent || strings.HasSuffix(in.Key, "/") != strings.HasSuffix(name, "/") {
-			e.line.Same(name, false, ordered, e.now())
-			return
-		}
+	in, sent := e.journal.Intent(path)
+	sent = sent && strings.HasSuffix(in.Key, "/") == strings.HasSuffix(name, "/")
+	if !isEntry && !sent && !e.line.Flying(name) {
+		e.line.Same(name, false, ordered, e.now())
+		return
 	}
+	o.remember(e.journal.Gone(path))
 	if isEntry {
-		o.remember(e.journal.Gone(path))
 		e.noteMoved(path)
 	}
 	e.line.Delete(name, ordered, e.now())

@@ -92,3 +92,9 @@ func (l *Line) Has(name string) (Kind, bool) {
 	}
 	return it.kind, true
 }
+
+// Flying tells whether a job of name is under way.
+func (l *Line) Flying(name string) bool {
+	it := l.items[name]
+	return it != nil && it.is(inFlight)
+}

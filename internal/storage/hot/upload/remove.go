@@ -25,13 +25,15 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 	path, isDir := strings.CutSuffix(name, "/")
 	known, ok := s.Journal.Get(path)
 	in, sent := s.Journal.Intent(path)
-	if ok && known.IsMarker() != isDir {
-		ok = false
-	}
+	other := ok && known.IsMarker() != isDir // the entry is of the file that was a directory, or the reverse
+	ok = ok && !other
 	if sent && strings.HasSuffix(in.Key, "/") != isDir {
 		sent = false
 	}
 	if !ok && !sent {
+		if !other {
+			s.remember(s.Journal.Ungone(path))
+		}
 		return Result{Outcome: line.Stored} // S3 holds nothing of ours
 	}
 	if r, gone := s.isGone(path, isDir); !gone {
