@@ -22,11 +22,7 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 	e.mu.Lock()
 	before := e.counts
 	e.mu.Unlock()
-	if err := e.obs.catchUp(ctx, false); err != nil {
-		return contract.Checkpoint{}, fmt.Errorf("cannot find out what has changed: %w", err)
-	}
 	e.mu.Lock()
-	mark := e.line.Mark()
 	e.hurryLocked(1)
 	e.mu.Unlock()
 	defer func() {
@@ -34,8 +30,24 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 		e.hurryLocked(-1)
 		e.mu.Unlock()
 	}()
-	if err := e.through(ctx, mark); err != nil {
-		return contract.Checkpoint{}, err
+	for conflicts := before.conflicts; ; {
+		if err := e.obs.catchUp(ctx, false); err != nil {
+			return contract.Checkpoint{}, fmt.Errorf("cannot find out what has changed: %w", err)
+		}
+		e.mu.Lock()
+		mark := e.line.Mark()
+		e.mu.Unlock()
+		if err := e.through(ctx, mark); err != nil {
+			return contract.Checkpoint{}, err
+		}
+		e.mu.Lock()
+		made := e.counts.conflicts - conflicts
+		conflicts += made
+		e.mu.Unlock()
+		if made == 0 {
+			break
+		}
+		// A conflict copy that was made on the way has what was on the disk at the call.
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

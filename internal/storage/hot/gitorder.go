@@ -18,7 +18,7 @@ func gitGroup(path string) string {
 	dir, rest := gitPlace(path)
 	switch {
 	case dir == "":
-	case strings.Contains(rest, "/objects/"):
+	case isGitObject(rest):
 		return dir + gitObjects
 	case strings.Contains(rest, "/refs/"), strings.HasSuffix(rest, "/packed-refs"):
 		return dir + gitRefs
@@ -36,12 +36,19 @@ const (
 func gitBefore(path string) []string {
 	dir, rest := gitPlace(path)
 	switch {
-	case dir == "", strings.Contains(rest, "/objects/"):
+	case dir == "", isGitObject(rest):
 		return nil
 	case strings.HasSuffix(rest, "/HEAD") && !strings.Contains(rest, "/logs/"):
 		return []string{dir + gitObjects, dir + gitRefs}
 	}
 	return []string{dir + gitObjects}
+}
+
+// isGitObject: what lies beside the objects and lists commits or packs is not one of them. A
+// commit-graph that came before its commits makes git fsck fail.
+func isGitObject(rest string) bool {
+	return strings.Contains(rest, "/objects/") &&
+		!strings.Contains(rest, "/objects/info/commit-graph") && !strings.Contains(rest, "/objects/pack/multi-pack-index")
 }
 
 // gitPlace cuts a path behind its outermost git directory: a worktree's or a submodule's lies

@@ -24,6 +24,11 @@ func TestGitOrder(t *testing.T) {
 		"p/.git/logs/HEAD":          {"", []string{"p/.git" + o}},
 		"p/.git/objects/pack/x.idx": {"p/.git" + o, nil},
 		"bare.git/objects/info/x":   {"bare.git" + o, nil},
+
+		".git/objects/info/commit-graph":          {"", []string{".git" + o}},
+		".git/objects/info/commit-graphs/x.graph": {"", []string{".git" + o}},
+		".git/objects/pack/multi-pack-index":      {"", []string{".git" + o}},
+
 		".git/modules/m/objects/1":  {".git" + o, nil},
 		".git/modules/m/refs/x":     {".git" + r, []string{".git" + o}},
 		".git/worktrees/w/HEAD":     {"", []string{".git" + o, ".git" + r}},

@@ -44,7 +44,7 @@ func (o *observer) checkEmpty(entries int) {
 		if o.scan != nil {
 			o.deleted = false
 		}
-	case !o.deleted && o.e.journal.Len() > 0:
+	case !o.deleted && o.e.journal.Kept():
 		reason = "the home is empty, and nothing was seen to be deleted"
 	}
 	o.hold(holdEmpty, reason)

@@ -272,6 +272,19 @@ func (j *Journal) AllGone() []string {
 	return paths
 }
 
+// Kept tells whether there is an entry whose deletion was not seen.
+func (j *Journal) Kept() bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	gone := 0
+	for p := range j.gone {
+		if j.files.get(p) != nil {
+			gone++
+		}
+	}
+	return j.files.count > gone
+}
+
 // Begin records a write before it is sent. It replaces the path's earlier intent, so
 // keep that one's BASE as long as its write may still arrive.
 func (j *Journal) Begin(path string, in Intent) error {
