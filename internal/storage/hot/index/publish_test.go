@@ -1,0 +1,409 @@
+package index
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// desk is a home, its journal and a bucket, without any sync between them: a manifest
+// says what the journal says.
+type desk struct {
+	t       *testing.T
+	bucket  *testbed.Bucket
+	s3      config.S3
+	home    string
+	root    *tree.Root
+	journal *journal.Journal
+	place   Place
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	b := testbed.S3(t).Bucket(t)
+	d := &desk{t: t, bucket: b, s3: b.Config(), home: filepath.Join(t.TempDir(), "home"), place: Place{MetaPrefix: "users/u/.sandbox/", HotPrefix: "users/u/hot/"}}
+	must(t, os.Mkdir(d.home, 0o755))
+	var err error
+	d.root, err = tree.Open(d.home)
+	must(t, err)
+	d.journal, err = journal.Open(t.TempDir(), journal.Identity{})
+	must(t, err)
+	t.Cleanup(func() { must(t, errors.Join(d.journal.Close(), d.root.Close())) })
+	return d
+}
+
+func (d *desk) publisher() *Publisher {
+	d.t.Helper()
+	store, err := objectstore.Open(d.t.Context(), objectstore.Options{S3: d.s3, Credentials: d.bucket.Credentials(), Patience: 5 * time.Second})
+	must(d.t, err)
+	p := NewPublisher(Options{Store: store, Fence: lease.None{}, Root: d.root, Journal: d.journal, Place: d.place, Dir: d.t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	d.t.Cleanup(func() { must(d.t, p.Close()); store.Close() })
+	return p
+}
+
+// stored writes a file and lets the journal say that S3 has it.
+func (d *desk) stored(path, content string) {
+	d.t.Helper()
+	must(d.t, os.MkdirAll(filepath.Dir(filepath.Join(d.home, path)), 0o755))
+	must(d.t, os.WriteFile(filepath.Join(d.home, path), []byte(content), 0o644))
+	i, err := d.root.Lstat(path)
+	must(d.t, err)
+	must(d.t, d.journal.Put(journal.Entry{Path: path, Key: path, ETag: fmt.Sprintf("%x", sha256.Sum256([]byte(content)))[:32],
+		Size: int64(len(content)), Mode: i.Mode, Mtime: i.Mtime, SHA256: sha256.Sum256([]byte(content)), Local: i.Stat}))
+}
+
+func (d *desk) files(from, to int, version string) {
+	d.t.Helper()
+	for i := from; i < to; i++ {
+		d.stored(fmt.Sprintf("dir%d/f%04d", i%7, i), fmt.Sprintf("content %s of %d", version, i))
+	}
+}
+
+func (d *desk) publish(p *Publisher) Published {
+	d.t.Helper()
+	pub, err := p.Publish(d.t.Context())
+	must(d.t, err)
+	d.check()
+	return pub
+}
+
+// check reads both objects as hydrate does, and compares them with the journal.
+func (d *desk) check() *Manifest {
+	d.t.Helper()
+	store, err := objectstore.Open(d.t.Context(), objectstore.Options{S3: d.bucket.Config(), Credentials: d.bucket.Credentials()})
+	must(d.t, err)
+	defer store.Close()
+	m, err := Load(d.t.Context(), store, d.place, d.t.TempDir(), slog.New(slog.DiscardHandler))
+	must(d.t, err)
+	if m == nil {
+		d.t.Fatal("there is no manifest that can be used")
+	}
+	defer m.Close()
+	if m.Count != d.journal.Len() {
+		d.t.Errorf("the manifest has %d entries, the journal %d", m.Count, d.journal.Len())
+	}
+	var content []byte
+	bundles := d.bucket.Keys(d.place.MetaPrefix + "hot/bundle-")
+	if m.Bundle == nil {
+		if len(bundles) > 0 {
+			d.t.Errorf("the manifest names no bundle, and there are %q", bundles)
+		}
+	} else {
+		key := d.place.BundleKey(m.Bundle)
+		if len(bundles) != 1 || bundles[0] != key {
+			d.t.Errorf("the bundles are %q, want %q alone", bundles, key)
+		}
+		o, _ := d.bucket.Get(key)
+		content = o.Body
+		if sha256.Sum256(content) != m.Bundle.SHA256 || int64(len(content)) != m.Bundle.Size || o.ETag != m.Bundle.ETag {
+			d.t.Errorf("the bundle is not what its manifest says: %+v", m.Bundle)
+		}
+	}
+	for b := range m.Blocks() {
+		es, err := m.Block(b)
+		must(d.t, err)
+		for _, e := range es {
+			j, ok := d.journal.Get(strings.TrimSuffix(e.Key, "/"))
+			if !ok || j.ETag != e.ETag || j.Size != e.Size || j.Mode != e.Mode || j.Mtime != e.Mtime || j.SHA256 != e.SHA256 {
+				d.t.Errorf("%q: %+v, and the journal has %+v", e.Key, e, j)
+			}
+			if e.Bundled && sha256.Sum256(content[e.Offset:e.Offset+e.Size]) != e.SHA256 {
+				d.t.Errorf("%q is not in the bundle where the manifest says", e.Key)
+			}
+		}
+	}
+	return m
+}
+
+func TestPublish(t *testing.T) {
+	ignore := goleak.IgnoreCurrent()
+	d := newDesk(t)
+	p := d.publisher()
+	if p.Changed() || p.Due() || p.Age() != -1 {
+		t.Errorf("changed %v, age %v of nothing", p.Changed(), p.Age())
+	}
+	d.files(0, 300, "1")
+	d.stored("large", strings.Repeat("x", contentMax+1))
+	if err := os.Symlink("target", filepath.Join(d.home, "link")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, d.journal.Put(journal.Entry{Path: "link", Key: "link", ETag: "e", Size: 6, Mode: 0o120777, SHA256: sha256.Sum256([]byte("target"))}))
+	must(t, d.journal.Put(journal.Entry{Path: "dir0", Key: "dir0/", ETag: "e", Mode: 0o040755}))
+	if !p.Changed() || !p.Due() {
+		t.Errorf("changed %v, due %v, with no manifest", p.Changed(), p.Due())
+	}
+	pub := d.publish(p)
+	if !pub.NewBundle || pub.Entries != 303 || pub.Bundled != 301 {
+		t.Errorf("%+v", pub)
+	}
+	if p.Changed() || p.Due() || p.Age() < 0 {
+		t.Errorf("changed %v, due %v, age %v of what was just written", p.Changed(), p.Due(), p.Age())
+	}
+
+	// A few changes: a new manifest, the same bundle.
+	d.files(0, 10, "2")
+	must(t, d.journal.Forget("dir6/f0013"))
+	if !p.Changed() || p.Due() {
+		t.Errorf("changed %v, due %v after few changes", p.Changed(), p.Due())
+	}
+	if pub = d.publish(p); pub.NewBundle || pub.Bundled != 290 {
+		t.Errorf("%+v", pub)
+	}
+	// More than a tenth: a new bundle, and the one before is gone (check).
+	d.files(10, 110, "3")
+	if pub = d.publish(p); !pub.NewBundle || pub.Bundled != 301 {
+		t.Errorf("%+v", pub)
+	}
+	// Most of it is gone: half of the bundle would be read for nothing.
+	for i := 100; i < 300; i++ {
+		must(t, d.journal.Forget(fmt.Sprintf("dir%d/f%04d", i%7, i)))
+	}
+	if pub = d.publish(p); !pub.NewBundle || pub.Bundled != 101 {
+		t.Errorf("%+v", pub)
+	}
+	// Nearly nothing is left: no bundle any more.
+	for i := range 100 {
+		must(t, d.journal.Forget(fmt.Sprintf("dir%d/f%04d", i%7, i)))
+	}
+	if pub = d.publish(p); pub.Bundled != 1 && pub.Bundled != 0 {
+		t.Errorf("%+v", pub)
+	}
+	t.Cleanup(func() {
+		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+			goleak.IgnoreAnyFunction("github.com/matrx/sandbox/internal/testbed.(*Server).start.func1"), goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
+	})
+}
+
+// Only what still is what S3 holds goes into the bundle.
+func TestBundleLeavesOutWhatChanged(t *testing.T) {
+	d := newDesk(t)
+	d.files(0, 100, "1")
+	must(t, os.WriteFile(filepath.Join(d.home, "dir0/f0000"), []byte("changed, not in S3"), 0o644))
+	must(t, os.WriteFile(filepath.Join(d.home, "dir1/f0001"), []byte("content X of 1"), 0o644)) // as long as it was
+	must(t, os.Remove(filepath.Join(d.home, "dir2/f0002")))
+	must(t, os.Remove(filepath.Join(d.home, "dir3/f0003")))
+	must(t, os.Mkdir(filepath.Join(d.home, "dir3/f0003"), 0o755))
+	must(t, os.Remove(filepath.Join(d.home, "dir4/f0004")))
+	must(t, os.Symlink("/etc/passwd", filepath.Join(d.home, "dir4/f0004")))
+	if pub := d.publish(d.publisher()); !pub.NewBundle || pub.Bundled != 95 || pub.Entries != 100 {
+		t.Errorf("%+v", pub)
+	}
+}
+
+// Another process's publisher goes on from what is in S3, and keeps its bundle.
+func TestPublishGoesOn(t *testing.T) {
+	d := newDesk(t)
+	d.files(0, 200, "1")
+	d.publish(d.publisher())
+	d.files(0, 5, "2")
+	p := d.publisher()
+	if pub := d.publish(p); pub.NewBundle || pub.Bundled != 195 {
+		t.Errorf("%+v", pub)
+	}
+	// One that hydrate read is taken over, with what it did not vouch for.
+	store, err := objectstore.Open(t.Context(), objectstore.Options{S3: d.s3, Credentials: d.bucket.Credentials()})
+	must(t, err)
+	defer store.Close()
+	read, err := Load(t.Context(), store, d.place, t.TempDir(), slog.New(slog.DiscardHandler))
+	must(t, err)
+	p = d.publisher()
+	p.Adopt(read, 0)
+	if p.Changed() {
+		t.Error("changed, and hydrate found it all as it was")
+	}
+	p.Adopt(read, 3)
+	if !p.Changed() {
+		t.Error("not changed, and three objects were not what the manifest said")
+	}
+	if pub := d.publish(p); pub.NewBundle {
+		t.Errorf("%+v", pub)
+	}
+}
+
+// Whatever manifest is there, whoever wrote it, is replaced under the lease, and every
+// other bundle goes.
+func TestForeignManifest(t *testing.T) {
+	d := newDesk(t)
+	d.files(0, 100, "1")
+	key := d.place.ManifestKey()
+	d.bucket.Put(key, "no manifest", nil)
+	d.bucket.Put(d.place.MetaPrefix+"hot/bundle-orphan", "of a writer that died", nil)
+	p := d.publisher()
+	d.publish(p)
+	// And one that appears behind the publisher's back.
+	d.bucket.Put(key, "another's", nil)
+	d.files(0, 3, "2")
+	d.publish(p)
+	d.bucket.Delete(key)
+	d.files(0, 3, "3")
+	d.publish(p)
+}
+
+// The answer to the manifest's PUT is lost: it is recognised as ours, and the next one
+// is written over it.
+func TestLostAnswers(t *testing.T) {
+	d := newDesk(t)
+	proxy := testbed.Proxy(t, d.bucket.Server)
+	d.s3 = proxy.Config(d.bucket)
+	d.files(0, 100, "1")
+	for _, m := range []testbed.Match{{Verb: "PUT", Suffix: "manifest"}, {Verb: "PUT", Regexp: "bundle-"}} {
+		proxy.Add(testbed.Fault{When: m, Times: 1, Do: testbed.LoseAnswer()})
+	}
+	p := d.publisher()
+	d.publish(p)
+	d.files(0, 3, "2")
+	d.publish(p)
+}
+
+// A bundle that cannot be written costs the next start time; the manifest is written
+// without it. A manifest that cannot be written is an error, and the old one stays.
+func TestPublishFaults(t *testing.T) {
+	d := newDesk(t)
+	proxy := testbed.Proxy(t, d.bucket.Server)
+	d.s3 = proxy.Config(d.bucket)
+	d.files(0, 100, "1")
+	f := proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Regexp: "bundle-"}, Do: testbed.Refuse(403, "AccessDenied")})
+	p := d.publisher()
+	if pub := d.publish(p); pub.NewBundle || pub.Bundled != 0 || pub.Entries != 100 {
+		t.Errorf("%+v", pub)
+	}
+	f.Remove()
+	d.files(0, 1, "2")
+	if pub := d.publish(p); !pub.NewBundle {
+		t.Errorf("%+v", pub)
+	}
+	before, _ := d.bucket.Get(d.place.ManifestKey())
+	f = proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "manifest"}, Do: testbed.Refuse(403, "AccessDenied")})
+	d.files(0, 1, "3")
+	if _, err := p.Publish(t.Context()); !errors.Is(err, objectstore.ErrAccessDenied) {
+		t.Errorf("Publish: %v", err)
+	}
+	if !p.Changed() {
+		t.Error("what was not written counts as written")
+	}
+	if after, _ := d.bucket.Get(d.place.ManifestKey()); after.ETag != before.ETag {
+		t.Error("the manifest changed")
+	}
+	f.Remove()
+	d.publish(p)
+}
+
+// With little time left there is no new bundle, and with none nothing is begun.
+func TestPublishDeadline(t *testing.T) {
+	d := newDesk(t)
+	d.files(0, 100, "1")
+	p := d.publisher()
+	ctx, cancel := context.WithTimeout(t.Context(), assumedStart-100*time.Millisecond)
+	defer cancel()
+	if pub, err := p.Publish(ctx); err != nil || pub.NewBundle || pub.Entries != 100 {
+		t.Errorf("%+v, %v", pub, err)
+	}
+	d.check()
+	cancel()
+	if _, err := p.Publish(ctx); err == nil {
+		t.Error("no error after the deadline")
+	}
+}
+
+// A writer whose lease is lost writes neither.
+func TestPublishIsFenced(t *testing.T) {
+	d := newDesk(t)
+	d.files(0, 100, "1")
+	p := d.publisher()
+	p.o.Fence = closedFence{}
+	if _, err := p.Publish(t.Context()); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("Publish: %v", err)
+	}
+	if keys := d.bucket.Keys(""); len(keys) > 0 {
+		t.Errorf("it wrote %q", keys)
+	}
+}
+
+type closedFence struct{}
+
+func (closedFence) Write(context.Context) (context.Context, context.CancelFunc, error) {
+	return nil, nil, lease.ErrLost
+}
+
+// The bundle stays within bounds: where all small contents are too much, smaller ones
+// are taken.
+func TestPays(t *testing.T) {
+	full := func(c int, files int, bytes int64) tally {
+		var t tally
+		for i := range contentClasses {
+			t.files[i], t.bytes[i] = files>>i, bytes>>i
+		}
+		return t
+	}
+	for _, c := range []struct {
+		what  string
+		t     tally
+		limit int64
+		pays  bool
+	}{
+		{"few files", full(0, bundleMin-1, 1000), 0, false},
+		{"enough", full(0, bundleMin, 1000), contentMax, true},
+		{"too much", full(0, 100_000, 3*bundleMax), contentMax / 4, true},
+		{"all there", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 1000, bundledBytes: 1 << 20}, contentMax, false},
+		{"nearly a tenth missing", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 901, bundledBytes: 1 << 20}, contentMax, false},
+		{"a tenth missing", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 900, bundledBytes: 1 << 20}, contentMax, true},
+		{"half dead", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 1000, bundledBytes: 1 << 20, deadBytes: 1<<20 + 1}, contentMax, true},
+	} {
+		if limit, pays := c.t.pays(); limit != c.limit || pays != c.pays {
+			t.Errorf("%s: %d, %v", c.what, limit, pays)
+		}
+	}
+}
+
+func TestWalkAndItems(t *testing.T) {
+	entries, bundle := sample(2500)
+	m, err := decode(encode(t, entries, bundle))
+	must(t, err)
+	for _, from := range []int{0, 1, 2} {
+		w := m.From(from)
+		for i := from * blockEntries; i < len(entries); i += 3 {
+			if w2, n := w.Find(entries[i].Key + "0"); w2 != nil {
+				t.Fatalf("found %q as %d", entries[i].Key+"0", n)
+			}
+			if i+1 < len(entries) {
+				if e, n := w.Find(entries[i+1].Key); e == nil || n != i+1 || e.Key != entries[i+1].Key {
+					t.Fatalf("entry %d: %v, %d", i+1, e, n)
+				}
+			}
+		}
+		if e, _ := w.Find("\xff\xff"); e != nil || w.Err() != nil {
+			t.Errorf("%v, %v", e, w.Err())
+		}
+	}
+	items := m.Items()
+	for _, n := range []int{0, 1, 2499, 989, 990, 1979, 1980, 5, 2000} {
+		if e, err := items.Get(n); err != nil || e.Key != entries[n].Key {
+			t.Errorf("item %d: %v, %v", n, e, err)
+		}
+	}
+	for _, n := range []int{-1, 2500} {
+		if _, err := m.Items().Get(n); !errors.Is(err, ErrMalformed) {
+			t.Errorf("item %d: %v", n, err)
+		}
+	}
+	var none *Manifest
+	if e, _ := none.From(0).Find("k"); e != nil || none.Close() != nil {
+		t.Error("no manifest has something")
+	}
+}
