@@ -39,6 +39,7 @@ type session struct {
 	reclaim func(ctx context.Context, problem func(string)) (lease.Holder, error)
 	sweep   func(ctx context.Context) // removes what earlier starts have left
 	store   *objectstore.Store
+	server  *control.Server
 
 	open     atomic.Bool // a checkpoint makes sense
 	problems problems
@@ -72,11 +73,11 @@ func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog
 
 // run is the whole life. Its end is the process's.
 func (s *session) run(ctx context.Context) int {
-	server, err := control.Serve(s.cfg.RunDir, s, s.cold.Handler(), s.log)
-	if err != nil {
+	var err error
+	if s.server, err = control.Serve(s.cfg.RunDir, s, s.cold.Handler(), s.log); err != nil {
 		return s.fail(err)
 	}
-	defer server.Close()
+	defer s.server.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if s.resumes {
@@ -120,6 +121,7 @@ const leastForRelease = 300 * time.Millisecond
 // flushed is the last word. The process then waits for its end, which PID 1 brings: until
 // then it serves the cold path, so that PID 1 can unmount it properly.
 func (s *session) flushed(f wire.Flushed) int {
+	_ = s.server.Close() // what comes now is a SIGKILL, and would leave the socket
 	f.Cut()
 	if err := s.conn.Send(wire.Message{Flushed: &f}); err != nil {
 		s.log.Error("PID 1 cannot be told what was saved", "event", "wire_failed", "error", err)

@@ -63,7 +63,7 @@ func Serve(runDir string, backend Backend, cold http.Handler, log *slog.Logger) 
 	return s, nil
 }
 
-// Close ends all connections and removes the socket.
+// Close ends all connections and removes the socket. It may be called again.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done

@@ -29,10 +29,10 @@ func TestGitOrder(t *testing.T) {
 		".git/objects/info/commit-graphs/x.graph": {"", []string{".git" + o}},
 		".git/objects/pack/multi-pack-index":      {"", []string{".git" + o}},
 
-		".git/modules/m/objects/1":  {".git" + o, nil},
-		".git/modules/m/refs/x":     {".git" + r, []string{".git" + o}},
-		".git/worktrees/w/HEAD":     {"", []string{".git" + o, ".git" + r}},
-		"p/objects/x.git/HEAD":      {"", []string{"p/objects/x.git" + o, "p/objects/x.git" + r}},
+		".git/modules/m/objects/1": {".git" + o, nil},
+		".git/modules/m/refs/x":    {".git" + r, []string{".git" + o}},
+		".git/worktrees/w/HEAD":    {"", []string{".git" + o, ".git" + r}},
+		"p/objects/x.git/HEAD":     {"", []string{"p/objects/x.git" + o, "p/objects/x.git" + r}},
 	} {
 		if got := gitGroup(path); got != want.group {
 			t.Errorf("%s belongs to %q, want %q", path, got, want.group)
