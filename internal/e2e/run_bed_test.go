@@ -120,10 +120,14 @@ func (o *operator) leaveNothing() {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer stop()
-	out, _ := o.command(ctx, "ps", "-aq").Output()
-	for id := range strings.FieldsSeq(string(out)) {
-		if out, err := o.command(ctx, "rm", "--force", id).CombinedOutput(); err != nil {
-			o.t.Errorf("cannot remove %s: %v\n%s", id, err, out)
+	// Not what `sandbox ps` lists: that has the sandboxes of everybody who uses this engine.
+	records, err := d.Records()
+	if err != nil {
+		o.t.Error(err)
+	}
+	for _, r := range records {
+		if out, err := o.command(ctx, "rm", "--force", r.SandboxID).CombinedOutput(); err != nil {
+			o.t.Errorf("cannot remove %s: %v\n%s", r.SandboxID, err, out)
 		}
 	}
 	c, err := keeper.Dial(d)
