@@ -26,7 +26,7 @@ type anInit struct {
 
 // ours and tini are what is compared. tini -s is a child subreaper where it is not PID 1.
 func ours(t *testing.T) anInit {
-	return anInit{"sandbox-init", []string{testbed.Binary(t, "cmd/sandbox-init"), "--"}}
+	return anInit{"sandbox-init", []string{forTheAgent(t, "cmd/sandbox-init"), "--"}}
 }
 
 func tini(t *testing.T) anInit {
@@ -37,14 +37,17 @@ func tini(t *testing.T) anInit {
 	return anInit{"tini", []string{path, "-s", "--"}}
 }
 
-// theActor is the program that plays workloads, where the agent may execute it.
-func theActor(t *testing.T) string {
+// theActor is the program that plays workloads.
+func theActor(t *testing.T) string { return forTheAgent(t, "internal/pid1/actor") }
+
+// forTheAgent builds a command that everybody may execute, as an image has it.
+func forTheAgent(t *testing.T, command string) string {
 	t.Helper()
-	body, err := os.ReadFile(testbed.Binary(t, "internal/pid1/actor"))
+	body, err := os.ReadFile(testbed.Binary(t, command))
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(agentsDir(t), "actor")
+	path := filepath.Join(agentsDir(t), filepath.Base(command))
 	if err := os.WriteFile(path, body, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -72,6 +75,7 @@ type staging struct {
 	env      []string // beside those that every init gets
 	alone    bool     // not as PID 1 but as somebody's child
 	under    string   // a shell script that ends by becoming "$@"
+	logs     string   // SANDBOX_LOG_LEVEL on a terminal
 	stdin    io.Reader
 	stdout   *os.File // in place of what says reads
 	stderr   *os.File

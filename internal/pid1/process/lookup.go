@@ -62,8 +62,8 @@ func forkExec(argv []string, attr *syscall.ProcAttr) (int, error) {
 	return 0, &StartError{argv[0], syscall.ENOENT}
 }
 
-// candidates are the paths that name may mean. Those that do not exist are left
-// out, so that no process is forked in vain for each of them.
+// candidates are the paths that name may mean. Those that do not exist, or lie where
+// nothing can be found, are left out, so that no process is forked in vain for each.
 func candidates(name string, env []string) []string {
 	if name == "" {
 		return nil
@@ -85,7 +85,7 @@ func candidates(name string, env []string) []string {
 		} else {
 			file = "./" + name
 		}
-		if _, err := os.Stat(file); err == nil || !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(file); err == nil {
 			found = append(found, file)
 		}
 	}

@@ -104,7 +104,11 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 			defer s.expendable()()
 		}
 		if spec.Terminal >= 0 {
-			return syscall.ForkExec(SelfExe, foregroundArgv(spec), attr)
+			pid, err := syscall.ForkExec(SelfExe, foregroundArgv(spec), attr)
+			if errors.Is(err, syscall.EACCES) {
+				err = fmt.Errorf("cannot execute sandbox-init as the agent, which puts the command in the terminal's foreground: %w; the file must be executable for everybody (mode 0755)", err)
+			}
+			return pid, err
 		}
 		if spec.Path != "" {
 			return syscall.ForkExec(spec.Path, spec.Argv, attr)
