@@ -132,6 +132,11 @@ lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, go
 bench: programs core test-packages ## benchmarks, each against a named peer in the same run
 	go run ./bench/pid1
 
+.PHONY: bench-hot
+bench-hot: ## the hot path beside aws s3 sync, rclone, s5cmd, a raw client and cp -a
+	@scripts/ensure-packages.sh scripts/bench.apt
+	go run ./bench/hot
+
 .PHONY: clean
 clean: ## removes bin, .cache and the images that no container uses
 	rm -rf bin .cache

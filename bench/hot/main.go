@@ -1,0 +1,163 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleFlag {
+		if err := role(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench/hot:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var o options
+	flag.StringVar(&o.only, "only", "small,home,large", "the trees to measure")
+	flag.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what is added to each request in the second half; 0: no second half")
+	flag.BoolVar(&o.own, "own", false, "leave out aws, rclone and s5cmd")
+	flag.StringVar(&o.dir, "dir", "", "where trees and objects go; a temporary directory")
+	flag.Parse()
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/hot:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only    string
+	latency time.Duration
+	own     bool
+	dir     string
+}
+
+// lab is what the measurements share.
+type lab struct {
+	options
+	dir    string
+	server *server
+	line   *delayLine // nil: directly
+	raw    string     // the raw client's program
+	aws    string     // peers; empty: left out
+	rclone string
+	s5cmd  string
+	bucket int
+}
+
+func run(o options) error {
+	base, err := os.MkdirTemp(o.dir, "bench-hot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(base)
+	l := &lab{options: o, dir: base, raw: filepath.Join(base, "raw")}
+	for target, pkg := range map[string]string{l.raw: "./bench/raw", filepath.Join(base, "sandbox"): "./cmd/sandbox"} {
+		if out, err := exec.Command("go", "build", "-o", target, pkg).CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	if err := l.findPeers(); err != nil {
+		return err
+	}
+	if l.server, err = startServer(filepath.Join(base, "sandbox"), filepath.Join(base, "s3")); err != nil {
+		return err
+	}
+	defer l.server.stop()
+
+	trees := map[string]func() error{"small": l.small, "home": l.home, "large": l.large}
+	for name := range strings.SplitSeq(o.only, ",") {
+		if trees[name] == nil {
+			return fmt.Errorf("-only %s: the trees are small, home and large", name)
+		}
+		for _, latency := range latencies(o.latency) {
+			if err := l.at(latency, trees[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func latencies(d time.Duration) []time.Duration {
+	if d == 0 {
+		return []time.Duration{0}
+	}
+	return []time.Duration{0, d}
+}
+
+// at runs f with a latency between the peers and the server.
+func (l *lab) at(latency time.Duration, f func() error) error {
+	line, err := newDelayLine(l.server.address, latency)
+	if err != nil {
+		return err
+	}
+	defer line.close()
+	l.line = line
+	return f()
+}
+
+func (l *lab) endpoint() string { return "http://" + l.line.address() }
+
+func (l *lab) where() string {
+	if l.line.delay == 0 {
+		return "directly"
+	}
+	return fmt.Sprintf("with %v added to each request", l.line.delay)
+}
+
+// findPeers looks for the peers. The real aws of the distribution is meant, not a newer
+// one that happens to come first in PATH.
+func (l *lab) findPeers() error {
+	if l.own {
+		return nil
+	}
+	for _, p := range []struct {
+		to   *string
+		name string
+	}{{&l.aws, "aws"}, {&l.rclone, "rclone"}} {
+		path := "/usr/bin/" + p.name
+		if _, err := os.Stat(path); err != nil {
+			if path, err = exec.LookPath(p.name); err != nil {
+				return fmt.Errorf("%s is not installed: make bench-hot installs it, or leave the peers out with -own", p.name)
+			}
+		}
+		*p.to = path
+	}
+	var err error
+	if l.s5cmd, err = exec.LookPath("s5cmd"); err != nil {
+		l.s5cmd, err = buildS5cmd(filepath.Join(l.dir, "s5cmd"))
+	}
+	if err != nil {
+		fmt.Println("s5cmd is left out:", err)
+	}
+	return nil
+}
+
+const s5cmdVersion = "v2.3.0"
+
+// buildS5cmd builds s5cmd in a module of its own, so that ours has none of what it needs.
+func buildS5cmd(dir string) (string, error) {
+	const pkg = "github.com/peak/s5cmd/v2"
+	err := errors.Join(
+		os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module s5cmd\n\ngo 1.26.0\n\nrequire "+pkg+" "+s5cmdVersion+"\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "tools.go"), []byte("//go:build tools\n\npackage s5cmd\n\nimport _ \""+pkg+"\"\n"), 0o644))
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "bin", "s5cmd")
+	cmd := exec.Command("go", "build", "-o", binary, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build %s %s: %w: %s", pkg, s5cmdVersion, err, tail(string(out)))
+	}
+	return binary, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// sandbox is our storage process at work on a home.
+type sandbox struct {
+	l      *lab
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Scanner
+	stderr bytes.Buffer
+	start  time.Time
+	before int64 // requests
+}
+
+// job is our process's for a home.
+func (l *lab) job(bucket, home string, flush bool) job {
+	return job{
+		Endpoint: l.endpoint(), Bucket: bucket, Region: l.server.region, AccessKey: l.server.accessKey, SecretKey: l.server.secretKey,
+		Home: home, State: home + ".state", Flush: flush,
+	}
+}
+
+// hydrate measures a start into an empty home.
+func (l *lab) hydrate(name, bucket, home string) cost {
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return cost{name: name, err: err}
+	}
+	b, _ := json.Marshal(l.job(bucket, home, false))
+	return l.measure(name, os.Args[0], roleFlag, string(b))
+}
+
+// begin starts a sandbox and returns when it watches its home.
+func (l *lab) begin(bucket, home string) (*sandbox, error) {
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return nil, err
+	}
+	b, _ := json.Marshal(l.job(bucket, home, true))
+	s := &sandbox{l: l, cmd: exec.Command(os.Args[0], roleFlag, string(b)), start: time.Now(), before: l.line.requests.Load()}
+	s.cmd.Env = l.server.env(filepath.Join(l.dir, "peer-home"))
+	s.cmd.Stderr = &s.stderr
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	s.out = bufio.NewScanner(out)
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	_, err = s.step()
+	return s, err
+}
+
+func (s *sandbox) step() (t took, err error) {
+	if !s.out.Scan() {
+		_ = s.cmd.Wait()
+		return t, fmt.Errorf("our process ended: %v %s", s.cmd.ProcessState, tail(s.stderr.String()))
+	}
+	return t, json.Unmarshal(s.out.Bytes(), &t)
+}
+
+// tell makes the sandbox do one thing and gives what that cost.
+func (s *sandbox) tell(name, what string) cost {
+	before := s.l.line.requests.Load()
+	if _, err := fmt.Fprintln(s.in, what); err != nil {
+		return cost{name: name, err: err}
+	}
+	t, err := s.step()
+	return cost{
+		name: name, wall: seconds(t.Seconds), cpu: seconds(t.CPU), rss: s.rss(),
+		requests: s.l.line.requests.Load() - before, err: err,
+	}
+}
+
+func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
+
+// rss is the largest resident set so far, in KiB (proc_pid_status(5), VmHWM).
+func (s *sandbox) rss() (kib int64) {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if i := bytes.Index(b, []byte("VmHWM:")); i >= 0 {
+		_, _ = fmt.Sscan(string(b[i+6:]), &kib)
+	}
+	return kib
+}
+
+// end lets it go, and gives what all of it cost.
+func (s *sandbox) end(name string) cost {
+	s.in.Close()
+	err := s.cmd.Wait()
+	c := cost{name: name, wall: time.Since(s.start), requests: s.l.line.requests.Load() - s.before, err: err}
+	if err != nil {
+		c.err = fmt.Errorf("%w: %s", err, tail(s.stderr.String()))
+	}
+	c.cpu = s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
+	if r, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		c.rss = r.Maxrss
+	}
+	return c
+}

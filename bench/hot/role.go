@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/hot"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// roleFlag makes of this program the storage process of a sandbox, which is then measured
+// like any other peer.
+const roleFlag = "-as-storage"
+
+// job is what such a process is to do.
+type job struct {
+	Endpoint, Bucket, Region string
+	AccessKey, SecretKey     string
+	Home, State              string
+
+	// Flush goes on after hydrate: watch, and when "go" is read, flush. Each step's end is
+	// said on the standard output with what it took.
+	Flush bool
+}
+
+// memoryLimit is what storage sets itself (internal/storage/limits.go).
+const memoryLimit = 120 << 20
+
+// took is what a step took.
+type took struct {
+	Step    string
+	Seconds float64
+	CPU     float64
+	Files   int64
+	Bytes   int64
+}
+
+func role(args []string) error {
+	var j job
+	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	cfg := &config.Config{
+		SandboxID: "bench", UserID: "u", HotPath: j.Home, StateDir: j.State, HydrateTimeout: 10 * time.Minute,
+		S3:  config.S3{Bucket: j.Bucket, Endpoint: j.Endpoint, Region: j.Region, Prefix: "users/", ForcePathStyle: true},
+		Hot: config.Hot{Exclude: config.DefaultExclude, Quiet: 500 * time.Millisecond, MaxStaleness: 5 * time.Second},
+	}
+	if err := os.MkdirAll(j.State, 0o700); err != nil {
+		return err
+	}
+	debug.SetMemoryLimit(memoryLimit)
+	log := slog.New(slog.NewJSONHandler(logTo(j.State), nil))
+	start := time.Now()
+	store, err := objectstore.Open(ctx, objectstore.Options{S3: cfg.S3, Log: log, Credentials: wire.Credentials{Env: map[string]string{"AWS_ACCESS_KEY_ID": j.AccessKey, "AWS_SECRET_ACCESS_KEY": j.SecretKey}}})
+	if err != nil {
+		return err
+	}
+	if _, err := store.Probe(ctx, cfg.MetaPrefix()); err != nil {
+		return err
+	}
+	e, err := hot.New(hot.Options{Config: cfg, Store: store, Fence: lease.None{}, Log: log})
+	if err != nil {
+		return err
+	}
+	h, err := e.Hydrate(ctx)
+	if err != nil {
+		return err
+	}
+	say(took{"hydrate", time.Since(start).Seconds(), cpuNow(), h.Files, h.Bytes})
+	if !j.Flush {
+		return e.Close()
+	}
+	return flush(ctx, e)
+}
+
+// flush watches the home, and flushes when it is told to.
+func flush(ctx context.Context, e *hot.Engine) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ran := make(chan error, 1)
+	go func() { ran <- e.Run(ctx) }()
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		start, cpu := time.Now(), cpuNow()
+		switch in.Text() {
+		case "checkpoint":
+			c, err := e.Checkpoint(ctx)
+			if err != nil {
+				return err
+			}
+			say(took{"checkpoint", time.Since(start).Seconds(), cpuNow() - cpu, int64(c.Files), c.Bytes})
+		case "flush":
+			f, err := e.Flush(ctx)
+			if err != nil {
+				return err
+			}
+			if f.UnsavedCount > 0 {
+				return fmt.Errorf("%d files were not saved: %s", f.UnsavedCount, f.Reason)
+			}
+			say(took{"flush", time.Since(start).Seconds(), cpuNow() - cpu, f.Files, f.Bytes})
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return e.Close()
+}
+
+func say(t took) {
+	b, _ := json.Marshal(t)
+	fmt.Println(string(b))
+}
+
+func logTo(dir string) io.Writer {
+	f, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return io.Discard
+	}
+	return f
+}
+
+func cpuNow() float64 {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return float64(r.Utime.Nano()+r.Stime.Nano()) / 1e9
+}
