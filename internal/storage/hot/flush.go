@@ -164,6 +164,9 @@ func (e *Engine) unsaved(scanned error) []contract.Unsaved {
 	for path, why := range e.odd {
 		list = append(list, contract.Unsaved{Path: shown(path), Reason: why})
 	}
+	if e.held != "" {
+		list = append(list, contract.Unsaved{Path: "", Reason: "deletions are held back: " + e.held})
+	}
 	if scanned != nil {
 		list = append(list, contract.Unsaved{Path: "", Reason: "the home was not scanned to its end, so that there may be more: " + scanned.Error()})
 	}

@@ -3,6 +3,7 @@ package hot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -39,7 +40,12 @@ type sandbox struct {
 	problems []string
 }
 
-const prefix = "users/u/hot/"
+const (
+	prefix = "users/u/hot/"
+
+	// patience bounds what a test waits for, on a machine that others use too.
+	patience = time.Minute
+)
 
 // newSandbox makes a home and a bucket, and starts nothing.
 func newSandbox(t *testing.T) *sandbox {
@@ -63,7 +69,7 @@ func sandboxAt(t *testing.T, b *testbed.Bucket, p *testbed.FaultProxy) *sandbox 
 }
 
 func (s *sandbox) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	s.t.Cleanup(cancel)
 	return ctx
 }
@@ -138,9 +144,19 @@ func (s *sandbox) saved() contract.Checkpoint {
 	s.t.Helper()
 	c, err := s.e.Checkpoint(s.ctx())
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%v; pending %s, status %+v", err, s.pending(), s.e.Status())
 	}
 	return c
+}
+
+// pending is what the line has, for messages.
+func (s *sandbox) pending() (all string) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	for p := range s.e.line.Pending {
+		all += fmt.Sprintf("%+v ", p)
+	}
+	return fmt.Sprintf("%s, %+v", all, *s.e.line)
 }
 
 // flush ends the sandbox as a stop does.

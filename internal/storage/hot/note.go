@@ -45,7 +45,7 @@ func (o *observer) present(path string, i tree.Info) {
 // all that was in it, or a file in the place of a directory above. With the lock held.
 func (o *observer) makeRoom(path string, marker bool) {
 	e := o.e
-	if marker {
+	if _, pending := e.line.Has(path + "/"); pending || marker {
 		o.goneLocked(path+"/", true)
 	}
 	for known := range e.journal.Below(path) {
@@ -150,6 +150,10 @@ func (o *observer) goneLocked(name string, ordered bool) {
 	if isEntry && o.kept[path] {
 		return // it was moved to where nothing is kept: its object stays
 	}
+	if isEntry && o.isForeign(path) {
+		e.odd[path] = "its deletion is not saved: it was on another device than the home, which may just have been unmounted"
+		return
+	}
 	in, sent := e.journal.Intent(path)
 	sent = sent && strings.HasSuffix(in.Key, "/") == strings.HasSuffix(name, "/")
 	if !isEntry && !sent && !e.line.Flying(name) {
@@ -161,6 +165,20 @@ func (o *observer) goneLocked(name string, ordered bool) {
 		e.noteMoved(path)
 	}
 	e.line.Delete(name, ordered, e.now())
+}
+
+// isForeign tells whether a path is below a directory that was seen on another device: that
+// something is missing there may mean that the device is.
+func (o *observer) isForeign(path string) bool {
+	if len(o.foreign) == 0 {
+		return false
+	}
+	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
+		if o.foreign[dir] {
+			return true
+		}
+	}
+	return false
 }
 
 // oddity names what cannot be kept, once.

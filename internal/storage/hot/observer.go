@@ -30,6 +30,7 @@ type observer struct {
 	emptied  map[string]bool     // directories in which something was deleted
 	excluded map[string]bool     // directories that are left out, and there
 	kept     map[string]bool     // paths whose file was moved to where nothing is kept
+	foreign  map[string]bool     // directories that were seen on another device than the root's
 	named    map[string]bool     // what was said to be left out
 	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
 	newRules bool                // .sandboxignore has changed
@@ -44,6 +45,7 @@ type observer struct {
 type requests struct {
 	mu       sync.Mutex
 	looks    []string // paths that a job found different from what it was made for
+	calls    []func() // see do
 	barriers []barrier
 }
 
@@ -61,7 +63,7 @@ const pause = 2 * time.Millisecond
 func newObserver(e *Engine) *observer {
 	o := &observer{
 		e: e, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
-		kept: map[string]bool{}, named: map[string]bool{}, missing: map[string]struct{}{},
+		kept: map[string]bool{}, foreign: map[string]bool{}, named: map[string]bool{}, missing: map[string]struct{}{},
 	}
 	var err error
 	if o.watcher, err = watch.New(); err != nil {
@@ -223,7 +225,7 @@ func (o *observer) poke() {
 func (o *observer) asked() bool {
 	o.requests.mu.Lock()
 	defer o.requests.mu.Unlock()
-	return len(o.looks) > 0 || len(o.barriers) > 0
+	return len(o.looks) > 0 || len(o.calls) > 0 || len(o.barriers) > 0
 }
 
 // look asks for paths to be looked at.
@@ -233,6 +235,14 @@ func (o *observer) look(paths ...string) {
 	}
 	o.requests.mu.Lock()
 	o.looks = append(o.looks, paths...)
+	o.requests.mu.Unlock()
+	o.poke()
+}
+
+// do runs f in the observer's goroutine.
+func (o *observer) do(f func()) {
+	o.requests.mu.Lock()
+	o.calls = append(o.calls, f)
 	o.requests.mu.Unlock()
 	o.poke()
 }
@@ -282,9 +292,12 @@ func (o *observer) release(asked []barrier, drained bool) {
 // answerLooks looks where jobs found something else than they were made for.
 func (o *observer) answerLooks() {
 	o.requests.mu.Lock()
-	looks := o.looks
-	o.looks = nil
+	looks, calls := o.looks, o.calls
+	o.looks, o.calls = nil, nil
 	o.requests.mu.Unlock()
+	for _, f := range calls {
+		f()
+	}
 	for _, path := range looks {
 		o.worked = true
 		o.lookAt(path)

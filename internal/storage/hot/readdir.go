@@ -174,6 +174,7 @@ func (o *observer) compare(r *dirRead) (below []string) {
 // device: a mount that is gone, or one that came over it, deletes nothing.
 func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
 	if r.info.Dev != o.e.rootDev {
+		o.foreign[r.path] = true
 		return
 	}
 	rules := o.e.rules.Load()
