@@ -20,6 +20,7 @@ import (
 //
 //	hello hydrated coldready coldfailed problem flushed unsaved failed   sends that
 //	start cold drain flush stop    waits for that message and fails if another comes first
+//	drainatlast                    as drain; a cold before it is let pass
 //	serve                          as cold, then serves the descriptor beside the rest
 //	gate:NAME                      waits until the test opens the FIFO NAME
 //	die                            is killed
@@ -77,7 +78,7 @@ func (s *actor) fail(err error) int {
 func (s *actor) play(step string) error {
 	name, arg, _ := strings.Cut(step, ":")
 	switch name {
-	case "start", "cold", "drain", "flush", "stop", "serve":
+	case "start", "cold", "drain", "flush", "stop", "serve", "drainatlast":
 		err := s.receive(name)
 		s.say(name)
 		return err
@@ -127,6 +128,15 @@ func (s *actor) receive(want string) error {
 	m, fds, err := s.conn.Recv()
 	if err != nil {
 		return err
+	}
+	if want == "drainatlast" {
+		if m.Cold != nil { // it came before the drain began
+			for _, fd := range fds {
+				_ = unix.Close(fd)
+			}
+			return s.receive(want)
+		}
+		want = "drain"
 	}
 	got := map[string]bool{"start": m.Start != nil, "cold": m.Cold != nil, "serve": m.Cold != nil, "drain": m.Drain != nil, "flush": m.Flush != nil, "stop": m.Stop != nil}
 	if !got[want] {

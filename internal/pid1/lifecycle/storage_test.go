@@ -293,7 +293,7 @@ func TestSIGTERMInFlush(t *testing.T) {
 // its threads. The workload, which ignores everything, is killed and the flush completes.
 func TestStarvedStorage(t *testing.T) {
 	r := start(t, scenario{command: sh(`trap '' TERM; echo up; while :; do sleep 0.01; done`),
-		plan: "hello start hydrated cold coldfailed gate:g die|exit|exit|hello start hydrated drain flush flushed rest",
+		plan: "hello start hydrated cold coldfailed gate:g die|exit|exit|hello start hydrated drainatlast flush flushed rest",
 		env:  []string{"SHUTDOWN_TIMEOUT_SECONDS=7200"}})
 	r.gate("g")
 	r.says("up")
