@@ -104,8 +104,9 @@ suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 	GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
 
 .PHONY: long
-long: test-packages ## what takes longest: 200 kills of a sandbox at any instant, checked by content
+long: programs core test-packages ## what takes longest: 200 kills of a sandbox at any instant, checked by content
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m ./internal/storage/hot
+	go test -count=1 -tags long -timeout 60m -run AgainAndAgain ./internal/e2e
 
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
