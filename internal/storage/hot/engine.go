@@ -78,6 +78,8 @@ type Engine struct {
 	last     string // the problem that was told last
 
 	manifestAt time.Time // when the manifest was written; zero: there is none
+
+	beforeRun func(*observer) // of tests
 }
 
 // problem is why a name is not stored.
@@ -200,6 +202,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		return errors.New("the home is not hydrated: nothing may be uploaded or deleted")
 	}
 	e.obs = newObserver(e)
+	if e.beforeRun != nil {
+		e.beforeRun(e.obs)
+	}
 	close(e.runs)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -18,6 +18,7 @@ import (
 type observer struct {
 	e       *Engine
 	watcher *watch.Watcher // nil: changes are found by scanning alone
+	add     func(dir int, self bool) (watch.WD, error)
 	dirs    *watch.Dirs
 
 	scan     *scan     // the one under way
@@ -69,7 +70,9 @@ func newObserver(e *Engine) *observer {
 	if o.watcher, err = watch.New(); err != nil {
 		e.Log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
 		o.limit()
+		return o
 	}
+	o.add = o.watcher.Add
 	return o
 }
 

@@ -78,7 +78,7 @@ func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
 		return
 	}
 	if node := o.dirs.Find(path); o.watcher != nil && (o.blind || node == nil || !node.Watched()) {
-		r.wd, r.watchErr = o.watcher.Add(d.Fd(), path == "")
+		r.wd, r.watchErr = o.add(d.Fd(), path == "")
 	}
 	for e, err := range d.Entries() {
 		if err != nil {
