@@ -27,6 +27,7 @@ type ListOptions struct {
 // An error ends the listing; what came before it is good, and is not all.
 func (s *Store) List(ctx context.Context, o ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		asked := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		pages := make(chan page, 1)
@@ -47,6 +48,11 @@ func (s *Store) List(ctx context.Context, o ListOptions) iter.Seq2[Entry, error]
 				yield(Entry{}, p.err)
 				return
 			}
+		}
+		// The page with the error is dropped when ctx has ended: without this, a listing that
+		// was broken off would look like a whole one.
+		if asked.Err() != nil {
+			yield(Entry{}, s.fail(&request{verb: verbList, subject: o.Prefix}, ErrUnavailable, context.Cause(asked)))
 		}
 	}
 }
