@@ -215,7 +215,7 @@ func (fs *FS) unblock(s *slot) {
 			fs.localize(n)
 			continue
 		}
-		if t := fs.slots[n.slotPath()]; t == nil || t != s && fs.blocked(t) {
+		if t := fs.slots[n.slotPath()]; t == nil || t != s && !t.running && fs.blocked(t) {
 			fs.localize(n)
 		}
 	}

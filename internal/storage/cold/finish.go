@@ -47,9 +47,6 @@ func (fs *FS) stored(j *job, v version) error {
 		fs.index.drop(j.path)
 		if s.gen == j.slotGen {
 			t.forget(j.path)
-		} else { // made again meanwhile
-			fs.seq++
-			s.seq = fs.seq
 		}
 		return t.commit()
 	}
@@ -74,8 +71,7 @@ func (fs *FS) stored(j *job, v version) error {
 		t.forget(j.path)
 		n.ctime = max(n.ctime, v.Modified*1e9)
 	} else {
-		fs.seq++
-		s.seq, s.since = fs.seq, t.now
+		s.seq, s.since = j.began, t.now // what is left to do came after that
 	}
 	if err := t.commit(); err != nil {
 		n.data = data

@@ -29,6 +29,7 @@ type job struct {
 	slotGen uint64
 	gen     uint64
 	dataGen uint64
+	began   uint64 // FS.seq: what changed since has a higher one
 
 	id   string   // of this write; sent with it
 	ids  []string // of this write and those before it
@@ -58,7 +59,7 @@ func (fs *FS) process(s *slot, n *node) {
 	ctx, cancel := context.WithCancel(fs.ctx)
 	defer cancel()
 	fs.mu.Lock()
-	j := &job{slot: s, path: s.path, base: s.base, node: n, slotGen: s.gen}
+	j := &job{slot: s, path: s.path, base: s.base, node: n, slotGen: s.gen, began: fs.seq}
 	s.cancel = cancel
 	var o outcome
 	var c *content
@@ -130,7 +131,7 @@ func (fs *FS) take(j *job) (bool, error) {
 	if s.gen != j.slotGen {
 		return false, errChanged
 	}
-	j.gen, j.dataGen, j.base = n.gen, n.dataGen, s.base
+	j.gen, j.dataGen, j.base, j.began = n.gen, n.dataGen, s.base, fs.seq
 	switch {
 	case n.kind == pending.Dir:
 		j.body = strings.NewReader("")

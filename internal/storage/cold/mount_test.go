@@ -259,6 +259,12 @@ func (b *bed) kill() {
 	b.t.Helper()
 	b.cmd.Process.Kill()
 	<-b.ended
+	b.detach()
+}
+
+// detach unmounts what a killed process left.
+func (b *bed) detach() {
+	b.t.Helper()
 	if b.conf.Mounted {
 		if err := unix.Unmount(b.dir, unix.MNT_DETACH); err != nil {
 			b.t.Errorf("cannot unmount: %v", err)

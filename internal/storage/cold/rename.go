@@ -161,13 +161,6 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 	n := m.node
 	remote, origin, gen := n.remote, n.origin, n.gen
 	t.undo(func() { n.remote, n.gen = remote, gen; fs.setOrigin(n, origin) })
-	if fs.slots[m.from] != nil || remote.ETag != "" {
-		base := remote
-		if origin != "" {
-			base = version{}
-		}
-		t.want(m.from, nil, base)
-	}
 	n.gen++
 	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && fs.wholeHere(n)) {
 		fs.setOrigin(n, m.source) // to be copied from there
@@ -176,6 +169,14 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 		fs.setOrigin(n, "")
 	}
 	t.want(m.to, n, there)
+	// The deletion after it: they go to S3 in this order.
+	if fs.slots[m.from] != nil || remote.ETag != "" {
+		base := remote
+		if origin != "" {
+			base = version{}
+		}
+		t.want(m.from, nil, base)
+	}
 }
 
 // wholeHere says that a dirty file needs nothing from S3 any more.
