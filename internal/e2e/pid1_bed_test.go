@@ -43,13 +43,11 @@ func theActor(t *testing.T) string { return forTheAgent(t, "internal/pid1/actor"
 // forTheAgent builds a command that everybody may execute, as an image has it.
 func forTheAgent(t *testing.T, command string) string {
 	t.Helper()
-	body, err := os.ReadFile(testbed.Binary(t, command))
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(agentsDir(t), filepath.Base(command))
-	if err := os.WriteFile(path, body, 0o755); err != nil {
-		t.Fatal(err)
+	// Not written by this process: a child that is forked meanwhile would hold it open
+	// for writing, and nobody can execute such a file (ETXTBSY).
+	if out, err := exec.Command("install", "-m", "755", testbed.Binary(t, command), path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	return path
 }
@@ -116,6 +114,14 @@ func (s staging) command(t *testing.T) *exec.Cmd {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 	}
 	cmd.Stdin = s.stdin
+	said := newScreen()
+	cmd.Stderr = said
+	cmd.WaitDelay = time.Second // for who keeps it open: what has been said is enough
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s %q has said:\n%s", s.init.name, s.workload, said)
+		}
+	})
 	if s.stderr != nil {
 		cmd.Stderr = s.stderr
 	}

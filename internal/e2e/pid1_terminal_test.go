@@ -24,6 +24,7 @@ func (s staging) sit(t *testing.T) *sitting {
 	t.Helper()
 	cmd := s.command(t)
 	cmd.Env = append(cmd.Env, "TERM=dumb", "PS1=$ ", "SANDBOX_LOG_LEVEL="+cmp.Or(s.logs, "error"))
+	cmd.Stderr = nil // the terminal
 	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +106,7 @@ func atTheTerminal() map[string]func(*testing.T, staging) int {
 			s.workload = []string{"sh", "-c", `echo ready; sleep 1000; exit 7`}
 			at := s.sit(t)
 			at.sees("ready")
+			awaitGrandchild(t, at.Process.Pid, "sleep") // a shell that is just forking cannot stop
 			at.types(ctrlZ)
 			awaitState(t, at.Process.Pid, 'T')
 			at.send(unix.SIGCONT)
@@ -146,7 +148,7 @@ func atTheTerminal() map[string]func(*testing.T, staging) int {
 			at.types("fg\n")
 			at.sees("fg\r\nsleep 1000")
 			at.types(ctrlC)
-			at.sees("^C")
+			at.sees("^C\r\n$ ") // the prompt: what is typed before it may be thrown away
 			at.types("echo $((6*7))\n")
 			at.sees("42")
 			at.types("exit 11\n")
