@@ -133,9 +133,7 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 		delete(e.restless, j.Name)
 	case kind == line.Delete && j.Kind == line.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
-		if err := e.journal.Gone(path); err != nil {
-			e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
-		}
+		e.remember(e.journal.Gone(path))
 		e.noteMoved(path)
 	}
 	if e.line.Len() == 0 {

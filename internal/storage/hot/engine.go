@@ -52,6 +52,8 @@ type Engine struct {
 	sender    *upload.Sender
 	progress  hydrate.Progress
 
+	behind atomic.Bool // the journal could not be written
+
 	clock time.Time // line.Time counts from here, on the monotonic clock
 	kick  chan struct{}
 	obs   *observer
@@ -142,7 +144,7 @@ func (e *Engine) open() error {
 	e.sender, err = upload.New(upload.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Fetch: fetch.New(e.Store, cfg.HotPrefix(), e.Log),
 		Prefix: cfg.HotPrefix(), SandboxID: cfg.SandboxID, TempDir: e.stateDir, Log: e.Log,
-		Rules: e.rules.Load, Moved: e.movedEntry, Before: e.before,
+		Rules: e.rules.Load, Moved: e.movedEntry, Before: e.before, Remember: e.remember,
 	})
 	return err
 }
@@ -298,6 +300,20 @@ func (e *Engine) movedEntry(ino uint64) (journal.Entry, bool) {
 		return journal.Entry{}, false
 	}
 	return e.journal.Get(path)
+}
+
+// remember is told how each writing of the journal went. A journal that cannot be written
+// stops nothing (see package journal), and is said once.
+func (e *Engine) remember(err error) {
+	failed := err != nil
+	if e.behind.Swap(failed) == failed {
+		return
+	}
+	if failed {
+		e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
+	} else {
+		e.Log.Info("the journal has caught up", "event", "journal_written")
+	}
 }
 
 // unsavedPath is where the list of what is missing is.

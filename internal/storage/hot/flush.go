@@ -65,9 +65,7 @@ func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
 	if len(list) == 0 && e.publisher.Changed() {
 		e.publish(work)
 	}
-	if serr := e.journal.Sync(); serr != nil {
-		e.Log.Error("the journal is behind", "event", "journal_failed", "error", serr)
-	}
+	e.remember(e.journal.Sync())
 	f.Took = time.Since(began)
 	return f, err
 }

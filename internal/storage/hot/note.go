@@ -36,7 +36,7 @@ func (o *observer) present(path string, i tree.Info) {
 	}
 	o.makeRoom(path, ok && known.IsMarker())
 	if gone {
-		o.remember(e.journal.Ungone(path))
+		e.remember(e.journal.Ungone(path))
 	}
 	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path)}, e.now())
 }
@@ -80,7 +80,7 @@ func (o *observer) directory(path string) {
 		ok = false
 	}
 	if e.journal.IsGone(path) && ok {
-		o.remember(e.journal.Ungone(path))
+		e.remember(e.journal.Ungone(path))
 	}
 	e.line.Write(path+"/", 0, line.Order{Exists: ok}, e.now())
 }
@@ -160,7 +160,7 @@ func (o *observer) goneLocked(name string, ordered bool) {
 		e.line.Same(name, false, ordered, e.now())
 		return
 	}
-	o.remember(e.journal.Gone(path))
+	e.remember(e.journal.Gone(path))
 	if isEntry {
 		e.noteMoved(path)
 	}
@@ -197,10 +197,4 @@ const mostNamed = 10_000
 
 func isMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-}
-
-func (o *observer) remember(err error) {
-	if err != nil {
-		o.e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
-	}
 }

@@ -26,7 +26,7 @@ import (
 func (s *Sender) contested(ctx context.Context, v *version) (r Result, again bool) {
 	o, err := s.Store.Head(ctx, s.Prefix+v.key)
 	if errors.Is(err, objectstore.ErrNotFound) {
-		s.remember(s.Journal.Forget(v.path)) // changed here, gone there: it is uploaded
+		s.Remember(s.Journal.Forget(v.path)) // changed here, gone there: it is uploaded
 		return r, true
 	}
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 	if in, ok := s.Journal.Intent(v.path); ok {
 		if ours, newest := in.Wrote(o.Metadata[posixattr.WriteIDKey]); ours {
 			s.Log.Info("a write whose answer was lost had arrived", "event", "own_write_found", "path", v.path)
-			s.remember(s.Journal.Put(s.arrived(in, newest, v, o)))
+			s.Remember(s.Journal.Put(s.arrived(in, newest, v, o)))
 			return r, true
 		}
 	}
@@ -52,7 +52,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 		// where they differ, replace them.
 		e := v.entry(o.ETag, o.LastModified.Unix())
 		e.Mode, e.Mtime = theirs.Mode, theirs.Mtime
-		s.remember(s.Journal.Put(e))
+		s.Remember(s.Journal.Put(e))
 		return r, true
 	}
 	return s.yield(ctx, v, o), false
@@ -106,7 +106,7 @@ func (s *Sender) yieldMarker(v *version, o objectstore.Object, theirs posixattr.
 	}
 	e := v.entry(o.ETag, o.LastModified.Unix())
 	e.Mode, e.Mtime = theirs.Mode, theirs.Mtime
-	s.remember(s.Journal.Put(e))
+	s.Remember(s.Journal.Put(e))
 	return Result{Outcome: line.Stored, Look: []string{v.path}}, false
 }
 
@@ -142,13 +142,13 @@ func (s *Sender) fetch(ctx context.Context, d *tree.Dir, name, key string, o obj
 	var refused *fetch.Refused
 	switch {
 	case err == nil:
-		s.remember(s.Journal.Put(e))
+		s.Remember(s.Journal.Put(e))
 	case errors.Is(err, objectstore.ErrNotFound):
-		s.remember(s.Journal.Forget(path)) // they took it away again
+		s.Remember(s.Journal.Forget(path)) // they took it away again
 	case errors.Is(err, fs.ErrExist), errors.Is(err, tree.ErrChanged):
 		return changed(path) // the workload made a new one: that is another conflict
 	case errors.As(err, &refused):
-		s.remember(s.Journal.Forget(path)) // kept in S3: nothing here stands for it
+		s.Remember(s.Journal.Forget(path)) // kept in S3: nothing here stands for it
 		return Result{Outcome: line.Stored, Err: fmt.Errorf("kept in S3: %s", strings.TrimSpace(refused.Reason))}
 	default:
 		return remote(ctx, err)

@@ -31,7 +31,7 @@ func (s *Sender) copied(ctx context.Context, v *version, known journal.Entry, ok
 		return o, false, err
 	}
 	in, _ := s.intent(ctx, v)
-	s.remember(s.Journal.Begin(v.path, in))
+	s.Remember(s.Journal.Begin(v.path, in))
 	wctx, cancel, err := s.Fence.Write(ctx)
 	if err != nil {
 		return o, false, err

@@ -135,9 +135,7 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 	if err != nil || !same || !v.hasAttr(known) {
 		return changed(path)
 	}
-	if err := s.Journal.Refresh(path, known.ETag, v.local); err != nil {
-		s.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
-	}
+	s.Remember(s.Journal.Refresh(path, known.ETag, v.local))
 	return Result{Outcome: line.Stored, Racy: v.racy}
 }
 

@@ -32,7 +32,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 	}
 	if !ok && !sent {
 		if !other {
-			s.remember(s.Journal.Ungone(path))
+			s.Remember(s.Journal.Ungone(path))
 		}
 		return Result{Outcome: line.Stored} // S3 holds nothing of ours
 	}
@@ -51,7 +51,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 			err = s.delete(ctx, known)
 		}
 		if err == nil {
-			s.remember(s.Journal.Forget(path))
+			s.Remember(s.Journal.Forget(path))
 			return Result{Outcome: line.Stored, Sent: true}
 		}
 		if !errors.Is(err, objectstore.ErrPrecondition) {
@@ -60,7 +60,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		// Another version than we know of. Ours, whose answer was lost, goes all the same.
 		o, err := s.Store.Head(ctx, s.Prefix+known.Key)
 		if errors.Is(err, objectstore.ErrNotFound) {
-			s.remember(s.Journal.Forget(path))
+			s.Remember(s.Journal.Forget(path))
 			return Result{Outcome: line.Stored}
 		}
 		if err != nil {
@@ -132,14 +132,14 @@ func missing(err error) bool {
 func (s *Sender) restore(ctx context.Context, path, key string, o objectstore.Object) Result {
 	s.Log.Warn("a file that was deleted here was written by somebody else; theirs is kept", "event", "conflict_deleted", "path", path)
 	if strings.HasSuffix(key, "/") {
-		s.remember(s.Journal.Forget(path)) // an empty directory of theirs comes with the next hydrate
+		s.Remember(s.Journal.Forget(path)) // an empty directory of theirs comes with the next hydrate
 		return Result{Outcome: line.Stored}
 	}
 	parent, name := tree.Split(path)
 	d, err := s.Root.OpenDir(parent)
 	if err != nil {
 		if missing(err) { // its directory is gone as well: theirs stays in S3
-			s.remember(s.Journal.Forget(path))
+			s.Remember(s.Journal.Forget(path))
 			return Result{Outcome: line.Stored}
 		}
 		return local(path, err)

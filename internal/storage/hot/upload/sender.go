@@ -52,6 +52,9 @@ type Options struct {
 	TempDir   string // for copies of files that never rest
 	Log       *slog.Logger
 
+	// Remember is told how each writing of the journal went. A journal that cannot be written
+	// stops nothing: S3 has what matters, and memory the rest.
+	Remember func(error)
 	// Rules are the present ones.
 	Rules func() *ignore.Rules
 	// Moved finds an object that is about to be deleted whose file had this inode.

@@ -31,7 +31,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 				return s.unsent(ctx, v, err)
 			}
 			if same && v.hasAttr(known) {
-				s.remember(s.Journal.Refresh(v.path, known.ETag, v.local))
+				s.Remember(s.Journal.Refresh(v.path, known.ETag, v.local))
 				return Result{Outcome: line.Stored, Racy: v.racy}
 			}
 		}
@@ -42,7 +42,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 		}
 		o, bytes, err := s.send(ctx, v, known, ok)
 		if err == nil {
-			s.remember(s.Journal.Put(v.entry(o.ETag, writtenAt(o))))
+			s.Remember(s.Journal.Put(v.entry(o.ETag, writtenAt(o))))
 			return Result{Outcome: line.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
 		}
 		if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
@@ -78,14 +78,6 @@ func (s *Sender) unsent(ctx context.Context, v *version, err error) Result {
 	return remote(ctx, err)
 }
 
-// remember says that the journal could not be written. That stops nothing: S3 has what
-// matters, the journal keeps it in memory, and says itself what is to be done.
-func (s *Sender) remember(err error) {
-	if err != nil {
-		s.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
-	}
-}
-
 // send writes the version once. bytes is how much content went over the network.
 func (s *Sender) send(ctx context.Context, v *version, known journal.Entry, ok bool) (o objectstore.Object, bytes int64, err error) {
 	cond := objectstore.Condition{IfNoneMatch: !ok}
@@ -96,7 +88,7 @@ func (s *Sender) send(ctx context.Context, v *version, known journal.Entry, ok b
 		return o, 0, err
 	}
 	in, resume := s.intent(ctx, v)
-	s.remember(s.Journal.Begin(v.path, in))
+	s.Remember(s.Journal.Begin(v.path, in))
 	wctx, cancel, err := s.Fence.Write(ctx)
 	if err != nil {
 		return o, 0, err
@@ -106,7 +98,7 @@ func (s *Sender) send(ctx context.Context, v *version, known journal.Entry, ok b
 		Condition: cond, Metadata: posixattr.Encode(v.attr, in.WriteID), UploadID: resume,
 		OnUploadID: func(id string) {
 			in.UploadID = id
-			s.remember(s.Journal.Begin(v.path, in))
+			s.Remember(s.Journal.Begin(v.path, in))
 		},
 	}
 	if v.src == nil || v.sum != nil || v.size <= small {

@@ -1,0 +1,380 @@
+package hot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// S3 goes away and comes back: everything arrives, whatever happened meanwhile.
+func TestAwayAndBack(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("a", "one")
+	s.write("b", "one")
+	s.saved()
+	s.proxy.Away()
+	s.write("a", "two")
+	s.remove("b")
+	for i := range 100 {
+		s.write(fmt.Sprintf("new/f%d", i), "x")
+	}
+	s.eventually("the changes are seen", func() bool { st := s.e.Status(); return st.DirtyFiles >= 100 && st.Staleness > 300*time.Millisecond })
+	if st := s.e.Status(); st.State != "syncing" && st.State != "failed" {
+		t.Errorf("the state is %s", st.State)
+	}
+	s.proxy.Back()
+	s.saved()
+	s.want("a", "two")
+	s.wantNone("b")
+	if n := len(s.keys()); n != 101 {
+		t.Errorf("%d keys", n)
+	}
+	if st := s.e.Status(); st.State != "synced" || st.Problem != "" || st.Staleness != 0 {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// S3 is away during the flush: it ends in time and names what is missing.
+func TestAwayDuringTheFlush(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("kept", "x")
+	s.write("deleted", "x")
+	s.saved()
+	s.proxy.Away()
+	s.write("dir/a", "x")
+	s.write("kept", "changed")
+	s.remove("deleted")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	f, err := s.e.Flush(ctx)
+	check(t, err)
+	if ctx.Err() != nil {
+		t.Error("the flush took all of its time")
+	}
+	var names []string
+	for _, u := range f.Unsaved {
+		names = append(names, u.Path)
+	}
+	want := "[deleted dir/a kept]"
+	if fmt.Sprint(names) != want || f.UnsavedCount != 3 || f.Reason == "" {
+		t.Errorf("not saved: %+v, want %s", f, want)
+	}
+	b, err := os.ReadFile(filepath.Join(s.cfg.StateDir, contract.UnsavedFileName))
+	check(t, err)
+	var list contract.UnsavedList
+	check(t, json.Unmarshal(b, &list))
+	if len(list.Files) != 3 || list.SandboxID != "sb" {
+		t.Errorf("the list: %s", b)
+	}
+	// A restart of the same container saves them, and the list goes.
+	s.kill()
+	s.proxy.Back()
+	s.start()
+	s.flushed()
+	s.want("kept", "changed")
+	s.want("dir/a", "x")
+	s.wantNone("deleted")
+	if _, err := os.Stat(filepath.Join(s.cfg.StateDir, contract.UnsavedFileName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the list is still there: %v", err)
+	}
+}
+
+// One key may not be written: it is reported, and holds nothing else back.
+func TestDeniedKey(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("gone", "x")
+	s.saved()
+	denied := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/denied"}, Do: testbed.Refuse(403, "AccessDenied")})
+	s.write("denied", "x")
+	s.write("other", "x")
+	s.remove("gone")
+	s.eventually("the rest arrives", func() bool {
+		_, other := s.bucket.Get(prefix + "other")
+		_, gone := s.bucket.Get(prefix + "gone")
+		return other && !gone
+	})
+	s.eventually("status names it", func() bool {
+		st := s.e.Status()
+		return st.FailedCount == 1 && st.Failed[0].Path == "denied" && strings.Contains(st.Failed[0].Reason, "access denied")
+	})
+	if _, err := s.e.Checkpoint(s.ctx()); err == nil || !strings.Contains(err.Error(), "denied") {
+		t.Errorf("a checkpoint says %v", err)
+	}
+	if f := s.flush(); f.UnsavedCount != 1 || f.Unsaved[0].Path != "denied" {
+		t.Errorf("the flush says %+v", f)
+	}
+	denied.Remove()
+	if f := s.flush(); f.UnsavedCount != 0 {
+		t.Errorf("allowed again, the flush says %+v", f)
+	}
+	s.want("denied", "x")
+}
+
+func TestFaultsOnTheWay(t *testing.T) {
+	for name, fault := range map[string]testbed.Action{
+		"500":                      testbed.Refuse(500, "InternalError"),
+		"503 SlowDown":             testbed.RefuseWith(503, "SlowDown", map[string]string{"Retry-After": "1"}),
+		"reset before the request": testbed.ResetBefore(),
+		"reset in the request":     testbed.ResetRequest(1000),
+		"corrupted request":        testbed.CorruptRequest(100),
+		"lost answer":              testbed.LoseAnswer(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSandbox(t).start()
+			s.proxy.Add(testbed.Fault{When: testbed.Match{Regexp: "/hot/"}, Do: fault, Times: 4})
+			for i := range 10 {
+				s.write(fmt.Sprintf("f%d", i), strings.Repeat(fmt.Sprint(i), 5000))
+			}
+			s.saved()
+			for i := range 10 {
+				s.want(fmt.Sprintf("f%d", i), strings.Repeat(fmt.Sprint(i), 5000))
+			}
+			if n := len(s.keys()); n != 10 {
+				t.Errorf("keys %q", s.keys())
+			}
+		})
+	}
+}
+
+// Credentials expire, and are rotated: it goes on by itself, and says so until then.
+func TestExpiredCredentials(t *testing.T) {
+	s := newSandbox(t).start()
+	expired := s.proxy.Add(testbed.Fault{When: testbed.Match{Regexp: "/hot/"}, Do: testbed.Refuse(403, "ExpiredToken")})
+	s.write("a", "x")
+	s.eventually("status says so", func() bool { return strings.Contains(s.e.Status().Problem, "expired") })
+	expired.Remove()
+	s.saved()
+	s.want("a", "x")
+	if p := s.e.Status().Problem; p != "" {
+		t.Errorf("still: %s", p)
+	}
+}
+
+func TestBucketGone(t *testing.T) {
+	s := newSandbox(t).start()
+	gone := s.proxy.Add(testbed.Fault{Do: testbed.Refuse(404, "NoSuchBucket")})
+	s.write("a", "x")
+	s.eventually("status says so", func() bool { return strings.Contains(s.e.Status().Problem, "bucket") })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if f, err := s.e.Flush(ctx); err != nil || f.UnsavedCount != 1 {
+		t.Errorf("the flush says %+v, %v", f, err)
+	}
+	gone.Remove()
+	s.flushed()
+	s.want("a", "x")
+}
+
+// The disk of the state directory is full: uploads go on, status says so, and nothing is lost.
+func TestDiskFullForTheJournal(t *testing.T) {
+	s := newSandbox(t)
+	check(t, unix.Mount("tmpfs", s.cfg.StateDir, "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { unix.Unmount(s.cfg.StateDir, unix.MNT_DETACH) })
+	s.start()
+	s.write("a", "one")
+	s.saved()
+	filler, err := os.Create(filepath.Join(s.cfg.StateDir, "filler"))
+	check(t, err)
+	for err == nil {
+		_, err = filler.Write(make([]byte, 4096))
+	}
+	filler.Close()
+	// What the journal booked ahead is used up.
+	for i := 0; s.e.journal.Err() == nil; i++ {
+		s.write(fmt.Sprintf("n/f%d", i), "x")
+		if i%500 == 0 {
+			s.saved()
+		}
+	}
+	s.write("a", "two")
+	s.write("b", "x")
+	s.remove("n")
+	s.saved()
+	s.want("a", "two")
+	s.want("b", "x")
+	if p := s.e.Status().Problem; !strings.Contains(p, "journal") {
+		t.Errorf("status says %q", p)
+	}
+	check(t, os.Remove(filler.Name()))
+	s.flushed()
+	s.start()
+	s.saved()
+	wantKeys(t, s.keys(), "a", "b")
+	if n := s.e.Status().Conflicts; n != 0 {
+		t.Errorf("%d conflicts", n)
+	}
+}
+
+// gateFence is a lease that can be in doubt, or lost.
+type gateFence struct {
+	mu    sync.Mutex
+	open  chan struct{} // closed while writing is allowed
+	lost  error
+	under map[*context.CancelCauseFunc]bool
+}
+
+func newGateFence() *gateFence {
+	f := &gateFence{open: make(chan struct{}), under: map[*context.CancelCauseFunc]bool{}}
+	close(f.open)
+	return f
+}
+
+func (f *gateFence) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	for {
+		f.mu.Lock()
+		open, lost := f.open, f.lost
+		if lost != nil {
+			f.mu.Unlock()
+			return nil, nil, lost
+		}
+		select {
+		case <-open:
+			w, cancel := context.WithCancelCause(ctx)
+			f.under[&cancel] = true
+			f.mu.Unlock()
+			return w, func() {
+				f.mu.Lock()
+				delete(f.under, &cancel)
+				f.mu.Unlock()
+				cancel(nil)
+			}, nil
+		default:
+		}
+		f.mu.Unlock()
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+func (f *gateFence) doubt() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = make(chan struct{})
+	for c := range f.under {
+		(*c)(lease.ErrInDoubt)
+	}
+}
+
+func (f *gateFence) sure() { f.mu.Lock(); defer f.mu.Unlock(); close(f.open) }
+
+func (f *gateFence) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost = fmt.Errorf("%w: another sandbox has it", lease.ErrLost)
+	for c := range f.under {
+		(*c)(f.lost)
+	}
+}
+
+// The lease is in doubt: nothing is sent, what was under way is cut off, and all is made up for.
+func TestLeaseInDoubt(t *testing.T) {
+	s := newSandbox(t)
+	fence := newGateFence()
+	s.fence = fence
+	s.start()
+	s.write("a", "one")
+	s.saved()
+	hold := testbed.Hold()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Regexp: "/hot/"}, Do: hold, Times: 1})
+	s.write("a", "two")
+	if !hold.WaitArrived(s.ctx(), 1) {
+		t.Fatal("the upload does not come")
+	}
+	fence.doubt()
+	s.eventually("the upload is cut off", func() bool { s.proxy.Forget(); return s.e.Status().InFlight <= 1 })
+	s.proxy.Forget()
+	s.write("b", "x")
+	s.remove("a")
+	check(t, s.e.obs.catchUp(s.ctx(), false))
+	if n := s.proxy.Count("PUT") + s.proxy.Count("DELETE"); n != 0 {
+		t.Errorf("%d writes while the lease is in doubt", n)
+	}
+	fence.sure()
+	s.saved()
+	wantKeys(t, s.keys(), "b")
+}
+
+func TestLeaseLost(t *testing.T) {
+	s := newSandbox(t)
+	fence := newGateFence()
+	s.fence = fence
+	s.start()
+	s.write("a", "one")
+	s.saved()
+	fence.lose()
+	s.write("a", "two")
+	s.remove("b")
+	s.eventually("status says so", func() bool {
+		st := s.e.Status()
+		return st.State == "failed" && strings.Contains(st.Problem, "another sandbox")
+	})
+	if _, err := s.e.Checkpoint(s.ctx()); err == nil {
+		t.Error("a checkpoint succeeds")
+	}
+	f := s.flush()
+	if f.UnsavedCount != 1 || !strings.Contains(f.Unsaved[0].Reason, "another sandbox") {
+		t.Errorf("the flush says %+v", f)
+	}
+	s.want("a", "one")
+}
+
+// What cannot be kept is named, and what need not be is not.
+func TestOddFiles(t *testing.T) {
+	s := newSandbox(t).start()
+	check(t, unix.Mkfifo(s.path("fifo"), 0o644))
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	check(t, err)
+	defer unix.Close(fd)
+	check(t, os.Mkdir(s.path("run"), 0o755))
+	check(t, unix.Bind(fd, &unix.SockaddrUnix{Name: s.path("run/socket")}))
+	s.write("suid", "x")
+	check(t, unix.Chmod(s.path("suid"), 0o6755))
+	s.write("linked", "x")
+	check(t, os.Link(s.path("linked"), s.path("link")))
+	s.write("\xff\xfe\n%41", "bytes")
+	deep := strings.Repeat("deep-directory-name/", 60)
+	check(t, os.MkdirAll(s.path(deep), 0o755))
+	s.write(deep+"f", "x")
+	long := strings.Repeat("x", 200)
+	s.write(long, "x")
+	s.saved2()
+	s.want("suid", "x")
+	if o, _ := s.bucket.Get(prefix + "suid"); o.Metadata["file-permissions"] != "0100755" {
+		t.Errorf("metadata %v", o.Metadata)
+	}
+	f := s.flush()
+	if f.UnsavedCount != 1 || !strings.Contains(f.Unsaved[0].Reason, "1,024") {
+		t.Errorf("the flush says %+v", f)
+	}
+	wantKeys(t, s.keys(), "%FF%FE%0A%41", "linked", "link", "suid", long, "run/")
+	if name := conflict.Name(long, "sb", time.Now()); len(name) > tree.NameMax {
+		t.Errorf("a conflict copy of %d bytes", len(name))
+	}
+}
+
+// saved2 is saved for a home of which something cannot be.
+func (s *sandbox) saved2() {
+	s.t.Helper()
+	if _, err := s.e.Checkpoint(s.ctx()); err == nil {
+		s.t.Error("a checkpoint of what cannot be saved succeeds")
+	}
+}
