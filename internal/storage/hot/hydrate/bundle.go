@@ -176,9 +176,6 @@ func (b *bundle) work() error {
 
 func (b *bundle) get(r *index.Range, buf []byte) ([]byte, error) {
 	m := b.h.manifest
-	if r.Length > int64(len(buf)) {
-		buf = make([]byte, r.Length)
-	}
 	body, err := b.h.Store.Get(b.ctx, b.h.place.BundleKey(m.Bundle), objectstore.GetOptions{IfMatch: m.Bundle.ETag, Offset: r.Offset, Length: r.Length})
 	if err != nil {
 		return nil, err

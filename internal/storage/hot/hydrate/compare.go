@@ -97,7 +97,7 @@ func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 		h.mu.Unlock()
 		return false, nil
 	}
-	sums, err := h.sums(path, info)
+	sums, err := h.sums(path, info, false)
 	if err != nil {
 		return false, err
 	}
@@ -115,7 +115,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 	if info.Size != it.size || !info.IsRegular() && !info.IsSymlink() {
 		return false, nil
 	}
-	sums, err := h.sums(path, info)
+	sums, err := h.sums(path, info, it.entry == 0 || it.size > largeObject)
 	if err != nil {
 		return false, err
 	}
@@ -165,7 +165,7 @@ func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.In
 	if attr.Type() != kind || o.Size != info.Size {
 		return o, attr, false, nil
 	}
-	if o.ETag == sums.md5 {
+	if sums.md5 != "" && o.ETag == sums.md5 {
 		return o, attr, true, nil
 	}
 	body, err := h.Store.Get(ctx, h.prefix+it.key, objectstore.GetOptions{IfMatch: o.ETag})
@@ -186,12 +186,12 @@ func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.In
 // sums are the hashes of what is here.
 type sums struct {
 	sha256 [32]byte
-	md5    string // in hexadecimal, as in an ETag
+	md5    string // in hexadecimal, as in an ETag; empty when it was not asked for
 }
 
 // sums reads a file or a link, behind the gate. One that may not be read has none, and is equal to
 // nothing.
-func (h *run) sums(path string, info tree.Info) (s sums, err error) {
+func (h *run) sums(path string, info tree.Info, withMD5 bool) (s sums, err error) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	if info.IsSymlink() {
@@ -211,8 +211,16 @@ func (h *run) sums(path string, info tree.Info) (s sums, err error) {
 	}
 	defer f.Close()
 	a, b := sha256.New(), md5.New()
-	if _, err := io.Copy(io.MultiWriter(a, b), f); err != nil {
+	to := io.Writer(a)
+	if withMD5 {
+		to = io.MultiWriter(a, b)
+	}
+	if _, err := io.Copy(to, f); err != nil {
 		return s, err
 	}
-	return sums{[32]byte(a.Sum(nil)), hex.EncodeToString(b.Sum(nil))}, nil
+	a.Sum(s.sha256[:0])
+	if withMD5 {
+		s.md5 = hex.EncodeToString(b.Sum(nil))
+	}
+	return s, nil
 }

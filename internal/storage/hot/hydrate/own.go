@@ -25,7 +25,7 @@ func (h *run) claimOwn(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if e, ok := h.Journal.Get(path); ok && e.Key == in.Key && e.ETag == it.etag() {
+		if e, ok := h.Journal.Get(path); ok && e.Key == in.Key && sameVersion(&e, it) {
 			continue // the write did not arrive
 		}
 		g.Go(func() error { return h.claim(ctx, path, in) })

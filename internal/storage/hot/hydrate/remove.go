@@ -47,7 +47,7 @@ func (h *run) removeOne(e *journal.Entry) error {
 	case isAbsent(err):
 	case err != nil:
 		return err
-	case i.IsDir():
+	case i.IsDir() && e.IsMarker():
 		if err := h.removeEmpty(e.Path); err != nil {
 			return err
 		}

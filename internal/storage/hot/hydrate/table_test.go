@@ -243,6 +243,26 @@ func TestOwnWrite(t *testing.T) {
 	}
 }
 
+// A write of ours that arrived with the content that was there already: its ETag says nothing,
+// its Last-Modified shows that somebody wrote, and its id that it was us.
+func TestOwnWriteOfTheSameContent(t *testing.T) {
+	h := newHome(t)
+	h.put("f", "v1")
+	h.hydrate()
+	o := h.open()
+	i, err := o.root.Lstat("f")
+	must(t, err)
+	must(t, o.journal.Begin("f", journal.Intent{WriteID: "base.1", Key: "f", Size: 2, Mode: i.Mode, Mtime: i.Mtime + 1, Local: i.Stat}))
+	o.close()
+	h.nextSecond()
+	h.bucket.Put(h.key("f"), "v1", posixattr.Encode(posixattr.Attr{Mode: i.Mode, Mtime: i.Mtime + 1}, "base.1"))
+	h.write("f", "newer")
+	h.hydrate()
+	h.want("f", "newer")
+	h.wantConflict("f", "")
+	h.wantJournal("f", true, false)
+}
+
 // Between a file and a directory of one name, on either side.
 func TestFilesAndDirectories(t *testing.T) {
 	for _, c := range []struct {
@@ -251,6 +271,7 @@ func TestFilesAndDirectories(t *testing.T) {
 		then  func(*home)
 		want  map[string]string
 		aside bool
+		stays string
 	}{
 		{name: "a directory became a file in S3",
 			first: func(h *home) { h.put("a/x", "x"); h.put("a/sub/y", "y") },
@@ -278,6 +299,14 @@ func TestFilesAndDirectories(t *testing.T) {
 		{name: "an empty directory is in the way of a file from S3",
 			then: func(h *home) { must(h.t, os.Mkdir(h.at("a"), 0o755)); h.put("a", "file") },
 			want: map[string]string{"a": "file"}},
+		{name: "a file that is gone from S3 is an empty directory here",
+			first: func(h *home) { h.put("a", "file"); h.put("b", "b") },
+			then: func(h *home) {
+				h.bucket.Delete(h.key("a"))
+				must(h.t, os.Remove(h.at("a")))
+				must(h.t, os.MkdirAll(h.at("a"), 0o755))
+			},
+			want: map[string]string{"b": "b"}, stays: "a"},
 		{name: "a directory became a file in S3 and has something of ours",
 			first: func(h *home) { h.put("a/x", "x") },
 			then:  func(h *home) { h.write("a/mine", "mine"); h.bucket.Delete(h.key("a/x")); h.put("a", "file") },
@@ -302,6 +331,9 @@ func TestFilesAndDirectories(t *testing.T) {
 				if _, err := os.Lstat(h.at(r.Conflicts[0])); err != nil {
 					t.Error(err)
 				}
+			}
+			if _, err := os.Lstat(h.at(c.stays)); err != nil {
+				t.Error(err)
 			}
 			if _, err := os.Stat(h.state + "/x"); err == nil {
 				t.Error("it was written through the link")

@@ -13,6 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 const (
@@ -54,6 +55,8 @@ var errStale = errors.New("not what S3 holds")
 // read gives the content of e, valid until the next call. Only its hash decides: the
 // stat may say that the file changed when its content did not.
 func (r *reader) read(e *journal.Entry) ([]byte, error) {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
 	parent, name := tree.Split(e.Path)
 	if r.dir == nil || r.dir.Path() != parent {
 		r.close()
@@ -132,6 +135,8 @@ func (s *spool) add(content []byte) (offset int64, err error) {
 }
 
 func (s *spool) flush() error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
 	_, err := s.buf.WriteTo(s.file)
 	return err
 }

@@ -30,6 +30,10 @@ const (
 	maxKey  = 4 << 10
 	maxETag = 256
 	maxSize = 1 << 50
+
+	// maxContent is the largest content that a bundle is believed to hold. It is read
+	// into memory.
+	maxContent = 1 << 20
 )
 
 const (
@@ -106,8 +110,8 @@ func (c *coder) read(d *decoder, first bool, bundle int64) (e Entry) {
 	if e.Bundled = flags&flagBundled != 0; e.Bundled {
 		e.Offset = c.end + d.number(maxSize)
 		c.end = e.Offset + e.Size
-		if c.end > bundle || !e.Hashed {
-			d.fail("key %q lies outside of the bundle", e.Key)
+		if c.end > bundle || !e.Hashed || e.Size > maxContent {
+			d.fail("key %q cannot be in the bundle", e.Key)
 		}
 	}
 	c.key = e.Key

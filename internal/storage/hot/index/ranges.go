@@ -51,5 +51,5 @@ func extend(ranges []Range, item int, e *Entry) []Range {
 	return append(ranges, Range{Offset: e.Offset, Length: e.Size, Items: []int{item}})
 }
 
-// RangeSize bounds the Length of a Range that Ranges gives, save one of a single entry.
+// RangeSize bounds the Length of a Range.
 const RangeSize = rangeSize
