@@ -76,6 +76,7 @@ type staging struct {
 	logs     string   // SANDBOX_LOG_LEVEL on a terminal
 	stdin    io.Reader
 	stdout   *os.File // in place of what says reads
+	log      *screen  // gets the init's log
 	stderr   *os.File
 }
 
@@ -115,6 +116,9 @@ func (s staging) command(t *testing.T) *exec.Cmd {
 	}
 	cmd.Stdin = s.stdin
 	said := newScreen()
+	if s.log != nil {
+		said = s.log
+	}
 	cmd.Stderr = said
 	cmd.WaitDelay = time.Second // for who keeps it open: what has been said is enough
 	t.Cleanup(func() {

@@ -138,7 +138,7 @@ func atTheTerminal() map[string]func(*testing.T, staging) int {
 			at := s.sit(t)
 			at.sees("$ ")
 			at.types("sleep 1000\n")
-			awaitGrandchild(t, at.Process.Pid, "sleep")
+			at.awaitForeground("sleep")
 			at.types(ctrlZ)
 			at.sees("Stopped")
 			at.types("jobs | tr a-z A-Z\n")
@@ -147,6 +147,7 @@ func atTheTerminal() map[string]func(*testing.T, staging) int {
 			at.sees("sleep 1000 &")
 			at.types("fg\n")
 			at.sees("fg\r\nsleep 1000")
+			at.awaitForeground("sleep") // a shell says the name before it gives the terminal away
 			at.types(ctrlC)
 			at.sees("^C\r\n$ ") // the prompt: what is typed before it may be thrown away
 			at.types("echo $((6*7))\n")
@@ -207,6 +208,21 @@ func awaitGrandchild(t *testing.T, init int, comm string) {
 			}
 		}
 		return false
+	})
+}
+
+// awaitForeground waits until a process of this name leads the process group in the
+// foreground of the terminal.
+func (at *sitting) awaitForeground(comm string) {
+	at.t.Helper()
+	eventually(at.t, comm+" is not in the foreground", func() bool {
+		leader := 0
+		conn, err := at.keyboard.SyscallConn() // Fd would make it blocking
+		if err == nil {
+			_ = conn.Control(func(fd uintptr) { leader, _ = unix.IoctlGetInt(int(fd), unix.TIOCGPGRP) })
+		}
+		name, _ := os.ReadFile("/proc/" + strconv.Itoa(leader) + "/comm")
+		return strings.TrimSpace(string(name)) == comm
 	})
 }
 
