@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -83,11 +84,12 @@ func TestManyFilesAtOnce(t *testing.T) {
 func TestWatchLimit(t *testing.T) {
 	s := newSandbox(t)
 	s.hydrate()
-	left := 3
+	var left atomic.Int64 // directories are read by several at once
+	left.Store(3)
 	s.e.beforeRun = func(o *observer) {
 		add := o.add
 		o.add = func(dir int, self bool) (watch.WD, error) {
-			if left--; left < 0 {
+			if left.Add(-1) < 0 {
 				return 0, watch.ErrLimit
 			}
 			return add(dir, self)
