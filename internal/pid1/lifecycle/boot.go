@@ -46,22 +46,27 @@ func (s *sandbox) boot() int {
 // directories makes what is missing and takes from the agent what is not its own.
 func (s *sandbox) directories() error {
 	c := s.Config
-	// What an earlier start of this container left is no longer true.
-	if err := s.ready.withdraw(); err != nil {
-		return err
-	}
 	for _, dir := range []struct {
 		path, variable string
 		mode           os.FileMode
 		agents         bool // the agent's own; else this process's
 	}{
-		{c.RunDir, contract.EnvRunDir, 0o755, false},
+		{c.RunDir, contract.EnvRunDir, 0o755, false}, // first: see alone
 		{c.StateDir, contract.EnvStateDir, 0o700, false},
 		{c.HotPath, contract.EnvHotPath, 0o755, true},
 	} {
 		if err := s.directory(dir.path, dir.mode, dir.agents); err != nil {
 			return fmt.Errorf("cannot use %s: %w; check %s and what is mounted there", dir.path, err, dir.variable)
 		}
+		if dir.path == c.RunDir {
+			if err := s.alone(); err != nil {
+				return err
+			}
+		}
+	}
+	// What an earlier start of this container left is no longer true.
+	if err := s.ready.withdraw(); err != nil {
+		return err
 	}
 	for _, stale := range []string{contract.StateFileName, contract.ControlSocketName} {
 		if err := os.Remove(filepath.Join(c.RunDir, stale)); err != nil && !errors.Is(err, os.ErrNotExist) {
