@@ -104,8 +104,9 @@ suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 	GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
 
 .PHONY: long
-long: programs core test-packages ## what takes longest: 200 kills of a sandbox at any instant, checked by content
+long: programs core test-packages ## what takes longest: 200 kills at any instant, 100,000 operations on the cold path
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m ./internal/storage/hot
+	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
 	go test -count=1 -tags long -timeout 60m -run AgainAndAgain ./internal/e2e
 
 .PHONY: mutants

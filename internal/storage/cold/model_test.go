@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -629,7 +630,16 @@ func (m *model) dropCaches() {
 	}
 }
 
-func newModel(t *testing.T, seed uint64, opts ...option) *model {
+// newModel prints its seed; COLD_TEST_SEED repeats a run, as far as the timing of uploads allows.
+func newModel(t *testing.T, opts ...option) *model {
+	seed := rand.Uint64()
+	if s := os.Getenv("COLD_TEST_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("COLD_TEST_SEED=%s: %v", s, err)
+		}
+	}
+	t.Logf("COLD_TEST_SEED=%d repeats this", seed)
 	b := newBed(t, opts...)
 	return &model{
 		t: t, b: b, r: rand.New(rand.NewPCG(seed, 9)), big: 400_000, most: 150,
@@ -651,12 +661,12 @@ func (m *model) rounds(steps, part int, event func(round int)) {
 	m.check()
 }
 
-// The following are 100,000 operations together.
+// The following are 100,000 operations together with the build tag long, and a part of them without.
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, 1)
-	m.rounds(55_000, 2500, func(round int) {
+	m := newModel(t)
+	m.rounds(55_000/part, 2500/part, func(round int) {
 		if round%4 == 3 {
 			m.checkS3()
 		}
@@ -666,16 +676,16 @@ func TestModel(t *testing.T) {
 // TestModelRelisted has everything looked up in S3 again and again.
 func TestModelRelisted(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, 2, ttl(0), quiet(time.Millisecond))
-	m.rounds(3000, 500, func(round int) { m.dropCaches() })
+	m := newModel(t, ttl(0), quiet(time.Millisecond))
+	m.rounds(3000/part, 500/part, func(round int) { m.dropCaches() })
 }
 
 // TestModelKilled has the process killed in the midst of its uploads, with a cache that is too
 // small for all of it.
 func TestModelKilled(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, 3, cacheMax(24<<20), quiet(time.Millisecond))
-	m.rounds(27_000, 600, func(round int) {
+	m := newModel(t, cacheMax(24<<20), quiet(time.Millisecond))
+	m.rounds(27_000/part, 600, func(round int) {
 		m.closeAll()
 		m.say("kill")
 		m.b.kill()
@@ -686,12 +696,12 @@ func TestModelKilled(t *testing.T) {
 // TestModelUnreliable has requests refused, cut off, and their answers lost.
 func TestModelUnreliable(t *testing.T) {
 	t.Parallel()
-	m := newModel(t, 4, throughProxy, quiet(time.Millisecond), patience(60*time.Second))
+	m := newModel(t, throughProxy, quiet(time.Millisecond), patience(60*time.Second))
 	faults := []testbed.Action{
 		testbed.Refuse(503, "SlowDown"), testbed.ResetBefore(), testbed.LoseAnswer(), testbed.ResetResponse(100),
 		testbed.Refuse(500, "InternalError"), testbed.ResetRequest(50), testbed.Truncate(70),
 	}
-	m.rounds(15_000, 250, func(round int) {
+	m.rounds(15_000/part, 250, func(round int) {
 		m.b.proxy.ClearFaults()
 		for n := range 3 {
 			m.b.proxy.Add(testbed.Fault{After: n * 9, Times: 2 + m.r.IntN(4), Do: faults[m.r.IntN(len(faults))]})

@@ -1,0 +1,6 @@
+//go:build long
+
+package cold
+
+// part is which fraction of the model's operations is run.
+const part = 1
