@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// searched is what secretsearch prints.
+type searched struct {
+	Found  map[string][]string
+	Opened map[string]int
+	Denied map[string]int
+	Traced []string
+	Rounds int
+}
+
+// secretsAre is how secretsearch is told what to look for without having it.
+func secretsAre(secrets map[string]string) (args []string) {
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		masked := []byte(secrets[name])
+		for i := range masked {
+			masked[i] ^= 0x5a
+		}
+		args = append(args, name+"="+hex.EncodeToString(masked))
+	}
+	return args
+}
+
+// TestNoSecretIsFound: the command, from its first instant on, and sessions that are exec'd in
+// look for the storage credentials in the environment, arguments, memory and open files of every process
+// and in every file, and try to trace every process. The same search as root finds them.
+// (Credentials in the container's environment would reach every session, so the configuration
+// has no such thing.)
+func TestNoSecretIsFound(t *testing.T) {
+	srv := testbed.S3(t)
+	s3 := srv.Bucket(t).Config()
+	binary, err := os.ReadFile(testbed.Binary(t, "internal/e2e/secretsearch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "secretsearch")
+	if err := os.WriteFile(program, binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	search := func(seconds int) []string {
+		return append([]string{"/secretsearch", "-for", fmt.Sprintf("%ds", seconds)}, secretsAre(map[string]string{"secret": srv.SecretKey})...)
+	}
+	const name = "matrx-e2e-secrets"
+	args := []string{"run", "--detach", "--name", name, "--network", "host", "--user", "0", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+		"--volume", program + ":/secretsearch:ro", "--env", "SANDBOX_ID=" + name, "--env", "USER_ID=" + name,
+		"--env", "S3_BUCKET=" + s3.Bucket, "--env", "S3_REGION=" + s3.Region, "--env", "S3_ENDPOINT=" + s3.Endpoint,
+		"--volume", srv.CredentialsFile() + ":/run/credentials:ro", "--env", contract.EnvS3CredentialsFile + "=/run/credentials"}
+	for _, c := range []string{"SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE"} {
+		args = append(args, "--cap-add", c)
+	}
+	remove := func() { _ = exec.Command("docker", "rm", "--force", "--volumes", name).Run() }
+	remove()
+	t.Cleanup(remove)
+	// The search is the command itself: it begins when the command does.
+	script := strings.Join(search(3), " ") + " > /tmp/found && echo searched; exec sleep 1000"
+	engineOK(t, append(append(args, catalog.Reference("", "base", "")), "sh", "-c", script)...)
+	eventually(t, "the search does not end", func() bool {
+		return strings.Contains(engine(t, nil, "logs", name).stdout, "searched")
+	})
+	for who, out := range map[string]string{
+		"the command":       engineOK(t, "exec", "--user", "agent", name, "cat", "/tmp/found"),
+		"an exec'd session": engineOK(t, append([]string{"exec", "--user", "agent", name}, search(0)...)...),
+	} {
+		var r searched
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("%s says %q: %v", who, out, err)
+		}
+		if len(r.Found) > 0 {
+			t.Errorf("%s has found %v", who, r.Found)
+		}
+		// That it looked, and was refused what it must be refused.
+		if r.Opened["environ"] == 0 || r.Opened["file"] < 100 || r.Denied["environ"] == 0 || r.Denied["mem"]+r.Denied["maps"] == 0 {
+			t.Errorf("%s has read %v, was denied %v", who, r.Opened, r.Denied)
+		}
+		if slices.Contains(r.Traced, "sandbox-init") {
+			t.Errorf("%s has traced %v", who, r.Traced)
+		}
+	}
+	var r searched
+	out := engineOK(t, append([]string{"exec", "--user", "0", name}, search(0)...)...)
+	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Found["secret"]) == 0 {
+		t.Errorf("root has found %q, %v: the search finds nothing at all", out, err)
+	}
+	engineOK(t, "stop", name)
+}
