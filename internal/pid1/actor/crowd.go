@@ -94,7 +94,7 @@ func crowd(n int, gate [2]int) ([]int, error) {
 		pids = append(pids, pid)
 	}
 	if state, err := child.Wait(); err != nil || !state.Success() {
-		return nil, fmt.Errorf("not all of %d could be made: %v %v", n, state, err)
+		return nil, fmt.Errorf("not all of %d could be made: %v, %w", n, state, err)
 	}
 	return pids, nil
 }

@@ -7,10 +7,9 @@ import "time"
 // from the start, and it begins as soon as nothing is left to stop.
 type budget struct {
 	hooks int64 // pre-stop hooks end here: after 5 s, or a sixth
-	kill  int64 // SIGKILL: a third after the SIGTERMs; see killAfter
 	flush int64 // what storage has to save by
 	end   int64 // exit
-	third int64
+	third int64 // from the SIGTERMs to SIGKILL: see killAfter
 }
 
 const (

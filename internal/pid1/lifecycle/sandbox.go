@@ -49,9 +49,8 @@ type sandbox struct {
 	hook     *process.Child // the one that runs now
 	hookDone process.Status
 
-	stopping *process.Stop // while the drain stops the processes
-	drained  chan []process.Proc
-	left     []process.Proc // what the drain could not stop
+	drained chan []process.Proc
+	left    []process.Proc // what the drain could not stop
 
 	stops      int            // how often SIGTERM or SIGINT came
 	stopSignal syscall.Signal // the first

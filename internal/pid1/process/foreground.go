@@ -81,7 +81,7 @@ func TakeForeground(tty, pgrp int) error {
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, signalSet(unix.SIGTTOU), &before); err != nil {
 		return fmt.Errorf("cannot block SIGTTOU: %w", err)
 	}
-	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
 	return unix.IoctlSetPointerInt(tty, unix.TIOCSPGRP, pgrp)
 }
 

@@ -79,7 +79,7 @@ func candidates(name string, env []string) []string {
 	}
 	var found []string
 	for dir := range strings.SplitSeq(path, ":") {
-		file := name
+		var file string
 		if dir != "" { // an empty one is the working directory
 			file = dir + "/" + name
 		} else {

@@ -33,7 +33,7 @@ func (s *Spawner) expendable() (restore func()) {
 	if err != nil {
 		return func() {}
 	}
-	write := func(v int) { syscall.Pwrite(s.oom, strconv.AppendInt(nil, int64(v), 10), 0) }
+	write := func(v int) { _, _ = syscall.Pwrite(s.oom, strconv.AppendInt(nil, int64(v), 10), 0) }
 	write(min(own+expendableBy, 1000))
 	return func() { write(own) }
 }

@@ -90,7 +90,7 @@ func signalsToTheDead() error {
 	}
 	for name, err := range map[string]error{"process": c.Signal(unix.SIGTERM), "group": c.SignalGroup(unix.SIGTERM)} {
 		if !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("signal to a dead %s: %v", name, err)
+			return fmt.Errorf("signal to a dead %s: %w", name, err)
 		}
 	}
 	kept := shell("exec sleep 1000")

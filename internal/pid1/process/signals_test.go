@@ -92,7 +92,7 @@ func busy() error {
 		return err
 	}
 	go func() {
-		for { // no call, no safe point: only a signal stops it
+		for { //nolint:staticcheck // SA5002: no call, no safe point; only a signal stops it
 		}
 	}()
 	for range 5 {

@@ -62,7 +62,7 @@ func stopPart() error {
 	}
 	left, err := stop.Run()
 	if err != nil || len(left) != 0 {
-		return fmt.Errorf("left: %v, %v", Names(left), err)
+		return fmt.Errorf("left: %v, %w", Names(left), err)
 	}
 	select {
 	case status := <-storage.Done:
