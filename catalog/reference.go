@@ -21,3 +21,19 @@ func Reference(registry, name, version string) string {
 	}
 	return repository + ":" + version
 }
+
+// Named is the name of the image that a reference names, whatever its registry, tag or
+// digest: the reverse of Reference. It is "" for images of others.
+func Named(reference string) string {
+	reference, _, _ = strings.Cut(reference, "@")
+	repository := reference[strings.LastIndex(reference, "/")+1:]
+	repository, _, _ = strings.Cut(repository, ":")
+	if repository == "matrx-sandbox" {
+		return "core"
+	}
+	name, ok := strings.CutPrefix(repository, "matrx-sandbox-")
+	if !ok {
+		return ""
+	}
+	return name
+}

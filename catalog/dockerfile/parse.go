@@ -148,3 +148,6 @@ func (f *File) text(at []parser.Range) string {
 	}
 	return b.String()
 }
+
+// Defaults are the values that the arguments before the first FROM have by themselves.
+func (f *File) Defaults() (map[string]string, error) { return f.global(nil) }
