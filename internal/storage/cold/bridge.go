@@ -181,7 +181,7 @@ func (b *bridge) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, 
 	if err == syscall.ENOENT {
 		// The kernel may remember for a while that there is none.
 		if b.fs.alive(parent) && b.fs.fresh(parent, b.fs.since()) {
-			if left := parent.dir.listed.Add(b.fs.ttl).Sub(time.Now()); left > 0 {
+			if left := time.Until(parent.dir.listed.Add(b.fs.ttl)); left > 0 {
 				out.SetEntryTimeout(left)
 				return fuse.OK
 			}

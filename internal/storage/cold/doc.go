@@ -7,9 +7,9 @@
 //	listing   what LIST says becomes nodes (listing.go, load.go, walk.go)
 //	content   the bytes of a file: the cache and what fetches into it (content.go, fetch.go)
 //	slot      a key whose object is not yet what the tree says (slot.go), and what brings
-//	          it there (dispatch.go, upload.go)
-//	bridge    the kernel's FUSE requests in terms of the above (fuse_*.go)
-//	Handler   the control socket's requests in terms of the above (http.go)
+//	          it there (dispatch.go, job.go, finish.go)
+//	bridge    the kernel's FUSE requests in terms of the above (bridge*.go)
+//	Handler   the control socket's requests in terms of the above (http*.go)
 //
 // Packages cache and pending keep bytes and slots on the disk; index keeps attributes that
 // LIST does not tell.

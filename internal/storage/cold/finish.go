@@ -38,9 +38,9 @@ func (fs *FS) finish(j *job, o outcome) { // with mu
 
 // stored: S3 has what the attempt sent.
 func (fs *FS) stored(j *job, v version) error {
-	s, n := j.slot, j.node
+	n := j.node
 	t := fs.begin()
-	s = t.touch(j.path)
+	s := t.touch(j.path)
 	s.base, s.writes, s.uploadID = v, nil, ""
 	fs.noteWritten(j)
 	if n == nil {
@@ -187,13 +187,11 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	}
 	parent, name := n.parent, n.name
 	dirPath := strings.TrimSuffix(j.path, name)
-	ours, at := "", time.Now()
-	for {
-		ours = conflict.Name(name, fs.cfg.SandboxID, at)
-		if parent.dir.child(ours) == nil && fs.slots[dirPath+ours] == nil {
-			break
-		}
+	at := time.Now()
+	ours := conflict.Name(name, fs.cfg.SandboxID, at)
+	for parent.dir.child(ours) != nil || fs.slots[dirPath+ours] != nil {
 		at = at.Add(time.Millisecond)
+		ours = conflict.Name(name, fs.cfg.SandboxID, at)
 	}
 	if !n.dirty() && n.origin == "" {
 		// Only its attributes were changed, and theirs has its own.
@@ -204,7 +202,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		t.forget(j.path)
 		fs.detach(n)
 		fs.attach(parent, ours, n)
-		t.want(dirPath+ours, n, version{})
+		t.inherit(t.want(dirPath+ours, n, version{}), s.seq, s.since)
 		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
 		fs.log.Warn("somebody else changed a file in S3 that was changed here; ours is kept under another name",
 			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)

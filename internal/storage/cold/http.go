@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -50,6 +51,9 @@ func refuse(w http.ResponseWriter, what, path string, err error) {
 	if errors.Is(err, objectstore.ErrNotFound) {
 		status = http.StatusNotFound
 	}
+	if errors.Is(err, errKept) {
+		status = http.StatusBadGateway
+	}
 	keepAlive(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -85,6 +89,12 @@ func (fs *FS) describe(n *node) contract.ColdEntry {
 		Mode: fmt.Sprintf("%04o", n.mode), Mtime: time.Unix(0, n.mtime).UTC(),
 		Target: n.target, Pending: fs.slots[n.slotPathOrEmpty()] != nil,
 	}
+	if path := n.path(); !utf8.ValidString(path) {
+		e.RawPath = []byte(path)
+	}
+	if !utf8.ValidString(n.target) {
+		e.RawTarget = []byte(n.target)
+	}
 	switch n.kind {
 	case pending.Dir:
 		e.Kind = "dir"
@@ -114,6 +124,9 @@ func (fs *FS) serveList(w http.ResponseWriter, r *http.Request) {
 			err = fs.load(r.Context(), n, fs.since())
 		}
 	}
+	if err == nil && r.URL.Query().Get("attributes") == "dirs" {
+		err = fs.knowDirs(r.Context(), n)
+	}
 	if err != nil {
 		refuse(w, "list", path, err)
 		return
@@ -127,6 +140,39 @@ func (fs *FS) serveList(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_ = enc.Encode(contract.ColdEntry{End: true})
+}
+
+// knowDirs asks for the modes of the directories below a directory, as far as they have objects and
+// nobody has told them yet. A file's come with its content.
+func (fs *FS) knowDirs(ctx context.Context, top *node) error {
+	var dirs []*node
+	var collect func(n *node)
+	collect = func(n *node) {
+		if !n.isDir() {
+			return
+		}
+		if n.remote.ETag != "" && !n.modeKnown {
+			dirs = append(dirs, n)
+		}
+		for _, c := range n.dir.children {
+			collect(c)
+		}
+	}
+	fs.mu.Lock()
+	collect(top)
+	fs.mu.Unlock()
+	errs := make([]error, len(dirs))
+	var wg sync.WaitGroup
+	places := make(chan struct{}, jobs)
+	for i, n := range dirs {
+		places <- struct{}{}
+		wg.Go(func() {
+			errs[i] = fs.know(ctx, n)
+			<-places
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // entries describes a file, or what is in a directory.
@@ -214,7 +260,8 @@ func (fs *FS) serveSync(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// syncBelow is Flush for what is at or below a path.
+// syncBelow is Flush for what is at or below a path; one that ends in "/" is a directory's marker
+// alone.
 func (fs *FS) syncBelow(ctx context.Context, path string) []contract.Unsaved {
 	fs.mu.Lock()
 	fs.hurryUp(1)
@@ -227,7 +274,7 @@ func (fs *FS) syncBelow(ctx context.Context, path string) []contract.Unsaved {
 		fs.mu.Unlock()
 	}()
 	return fs.await(ctx, func(s *slot) bool {
-		return s.seq <= until && (path == "" || s.path == path || strings.HasPrefix(s.path, path+"/"))
+		return s.seq <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
 	})
 }
 
@@ -315,10 +362,13 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 	return nil
 }
 
+// errKept is what was taken and is not in S3 yet: nothing is lost, but it is not stored.
+var errKept = errors.New("it stays pending, and is tried again")
+
 // answerStored answers when what was done is in S3, and with an error when it is not.
 func (fs *FS) answerStored(w http.ResponseWriter, path string, unsaved []contract.Unsaved, body func() any) {
 	if len(unsaved) > 0 {
-		refuse(w, "bring to S3", path, errors.New(unsaved[0].Reason+"; it stays pending, and is tried again"))
+		refuse(w, "bring to S3", path, fmt.Errorf("%s; %w", unsaved[0].Reason, errKept))
 		return
 	}
 	keepAlive(w)

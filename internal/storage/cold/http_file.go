@@ -4,13 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
@@ -26,37 +22,32 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := q.Get("path")
-	n, err := fs.find(r.Context(), path)
-	var h *handle
-	if err == nil {
-		switch n.kind {
-		case pending.Dir:
-			err = syscall.EISDIR
-		case pending.Symlink:
-			err = syscall.ELOOP
-		default:
-			h, err = fs.open(r.Context(), n, false)
-		}
+	n, h, err := fs.openPath(r.Context(), path)
+	if errors.Is(err, syscall.ESTALE) { // its object was replaced, or is a link: as the kernel, look again
+		n, h, err = fs.openPath(r.Context(), path)
 	}
 	if err != nil {
 		refuse(w, "read", path, err)
 		return
 	}
 	defer h.close()
-	fs.mu.Lock()
-	e := fs.describe(n)
-	fs.mu.Unlock()
-	header, err := json.Marshal(e)
-	if err != nil {
-		refuse(w, "read", path, err)
-		return
-	}
-	// The first block before the header, so that what cannot be had is an error and no
-	// content of zero bytes.
+	// The first block before the header, so that what cannot be had is an error and no content of
+	// zero bytes; and the attributes after it, since they come with it.
 	size := h.c.file.Size()
 	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
 	defer blockBuffers.Put(buf)
 	b, err := h.readInto(r.Context(), buf[:], 0)
+	if err == nil {
+		err = fs.know(r.Context(), n)
+	}
+	if err != nil {
+		refuse(w, "read", path, err)
+		return
+	}
+	fs.mu.Lock()
+	e := fs.describe(n)
+	fs.mu.Unlock()
+	header, err := json.Marshal(e)
 	if err != nil {
 		refuse(w, "read", path, err)
 		return
@@ -76,6 +67,20 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 			return // too few bytes tell the client
 		}
 	}
+}
+
+func (fs *FS) openPath(ctx context.Context, path string) (n *node, h *handle, err error) {
+	if n, err = fs.find(ctx, path); err != nil {
+		return nil, nil, err
+	}
+	switch n.kind {
+	case pending.Dir:
+		return nil, nil, syscall.EISDIR
+	case pending.Symlink:
+		return nil, nil, syscall.ELOOP
+	}
+	h, err = fs.open(ctx, n, false)
+	return n, h, err
 }
 
 // readInto reads as much as there is for a buffer.
@@ -117,163 +122,6 @@ func (fs *FS) getKey(w http.ResponseWriter, r *http.Request, key string) {
 		}
 		if err != nil {
 			return // at the end, or before it: too few bytes tell the client
-		}
-	}
-}
-
-// servePut stores a file and answers when it is in S3.
-func (fs *FS) servePut(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	path := strings.Trim(q.Get("path"), "/")
-	mode, err := number(q.Get("mode"), 8, 0o644)
-	var mtime int64
-	if err == nil {
-		mtime, err = number(q.Get("mtime"), 10, time.Now().UnixNano())
-	}
-	if err != nil || path == "" {
-		refuse(w, "store", path, syscall.EINVAL)
-		return
-	}
-	dir, name := "", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, name = path[:i], path[i+1:]
-	}
-	parent, err := fs.findDir(r.Context(), dir)
-	if err == nil {
-		err = fs.checkName(parent, name, false)
-	}
-	var n *node
-	if err == nil {
-		n, err = fs.receive(r, parent, name, uint32(mode), mtime)
-	}
-	if err != nil {
-		refuse(w, "store", path, err)
-		return
-	}
-	unsaved := fs.syncBelow(r.Context(), path)
-	fs.answerStored(w, path, unsaved, func() any {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		return fs.describe(n)
-	})
-}
-
-// findDir walks to a directory, making what is missing of it: keys need no directories.
-func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
-	n := fs.root
-	for c := range strings.SplitSeq(path, "/") {
-		if c == "" {
-			continue
-		}
-		next, err := fs.resolve(ctx, n, c)
-		if err == syscall.ENOENT {
-			next, err = fs.mkdir(ctx, n, c, 0o755)
-			fs.mu.Lock()
-			fs.notifyEntry(n, c)
-			fs.mu.Unlock()
-		}
-		if err != nil {
-			return nil, err
-		}
-		if !next.isDir() {
-			return nil, syscall.ENOTDIR
-		}
-		n = next
-	}
-	return n, nil
-}
-
-// receive takes a body into the cache and then puts it under its name, in place of what has it.
-func (fs *FS) receive(r *http.Request, parent *node, name string, mode uint32, mtime int64) (*node, error) {
-	data := newDataName()
-	f, err := fs.cache.Create(data)
-	if err != nil {
-		return nil, err
-	}
-	if err := fs.copyBody(r, f); err != nil {
-		f.Discard()
-		return nil, err
-	}
-	if _, err := fs.resolve(r.Context(), parent, name); err != nil && err != syscall.ENOENT {
-		f.Discard()
-		return nil, err
-	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.File)
-	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = mode&permMask, true, mtime, true
-	n.data, n.size, n.gen, n.dataGen = data, f.Size(), 1, 1
-	n.changed(time.Now())
-	n.checked = time.Now()
-	if err := fs.install(parent, name, n); err != nil {
-		f.Discard()
-		return nil, err
-	}
-	f.Return()
-	fs.notifyEntry(parent, name)
-	return n, nil
-}
-
-// install puts a new file under a name, in place of a file that has it. With mu.
-func (fs *FS) install(parent *node, name string, n *node) error {
-	if !fs.alive(parent) {
-		return syscall.ENOENT
-	}
-	old := parent.dir.child(name)
-	if old != nil && old.isDir() {
-		return syscall.EISDIR
-	}
-	t := fs.begin()
-	base, path := version{}, join(parent.path(), name)
-	if old != nil {
-		if old.origin == "" {
-			base = old.remote
-		}
-		fs.detach(old)
-		t.undo(func() { fs.attach(parent, name, old) })
-	}
-	fs.attach(parent, name, n)
-	t.undo(func() { fs.detach(n) })
-	t.want(path, n, base)
-	if err := t.commit(); err != nil {
-		return err
-	}
-	if old != nil {
-		fs.orphaned(old, path)
-	}
-	fs.touchDir(parent, time.Now())
-	return nil
-}
-
-// copyBody writes a request's body into the cache.
-func (fs *FS) copyBody(r *http.Request, f *cache.File) error {
-	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
-	defer blockBuffers.Put(buf)
-	off := int64(0)
-	for {
-		// Not io.ReadFull: its ErrUnexpectedEOF would make a body that broke off look whole.
-		n, rerr := 0, error(nil)
-		for n < len(buf) && rerr == nil {
-			var m int
-			m, rerr = r.Body.Read(buf[n:])
-			n += m
-		}
-		for b := buf[:n]; len(b) > 0; {
-			var m int
-			err := fs.withSpace(r.Context(), nil, func() (err error) {
-				m, err = f.WriteAt(b, off)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			b, off = b[m:], off+int64(m)
-		}
-		if rerr == io.EOF {
-			return nil
-		}
-		if rerr != nil {
-			return fmt.Errorf("the content broke off after %d bytes: %w", off, errors.Join(rerr, syscall.EIO))
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"strings"
@@ -425,9 +424,4 @@ func versionOf(o objectstore.Object, size int64) version {
 		at = time.Now()
 	}
 	return version{ETag: o.ETag, Size: size, Modified: at.Unix()}
-}
-
-// failure is the sentence that status shows.
-func failure(path string, err error) string {
-	return fmt.Sprintf("%q is not in S3: %v", path, err)
 }

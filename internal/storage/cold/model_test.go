@@ -24,12 +24,11 @@ import (
 
 // item is a file, directory or link of the model.
 type item struct {
-	dir    map[string]*item // nil: not a directory
-	link   string
-	data   []byte
-	mode   os.FileMode
-	mtime  time.Time // zero: not set on purpose
-	origin string    // the operation that made it, for the report
+	dir   map[string]*item // nil: not a directory
+	link  string
+	data  []byte
+	mode  os.FileMode
+	mtime time.Time // zero: not set on purpose
 }
 
 // model does to a tree in memory what it does to the mount, and compares the two.

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -88,7 +87,8 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
+	mux, endFlush := http.NewServeMux(), make(chan struct{})
+	mux.HandleFunc("POST /flush/end", func(http.ResponseWriter, *http.Request) { endFlush <- struct{}{} })
 	mux.Handle(contract.ControlColdPrefix, fs.Handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(fs.Status()) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(store.Requests()) })
@@ -96,6 +96,13 @@ func serve(text string) error {
 		ms, _ := time.ParseDuration(r.URL.Query().Get("for"))
 		ctx, cancel := context.WithTimeout(r.Context(), ms)
 		defer cancel()
+		go func() {
+			select {
+			case <-endFlush:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		json.NewEncoder(w).Encode(fs.Flush(ctx))
 	})
 	go http.Serve(ln, mux)
@@ -156,7 +163,7 @@ func newBed(t testing.TB, opts ...option) *bed {
 		t.Fatal(err)
 	}
 	b.dir = filepath.Join(top, "cold")
-	b.conf = serveConfig{Socket: filepath.Join(t.TempDir(), "s"), Mounted: true, Credentials: b.bucket.Credentials()}
+	b.conf = serveConfig{Socket: filepath.Join(top, contract.ControlSocketName), Mounted: true, Credentials: b.bucket.Credentials()}
 	c := &b.conf.Config
 	c.SandboxID, c.UserID, c.ColdPath, c.StateDir = "sb", "u1", b.dir, b.state
 	c.S3 = b.bucket.Config()
@@ -364,5 +371,3 @@ func (b *bed) sh(script string) string {
 	}
 	return strings.TrimRight(out, "\n")
 }
-
-func query(path string) string { return "?path=" + url.QueryEscape(path) }

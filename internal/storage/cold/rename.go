@@ -168,7 +168,10 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 		n.remote = version{} // its content is here
 		fs.setOrigin(n, "")
 	}
-	t.want(m.to, n, there)
+	old := t.fs.slots[m.from]
+	if s := t.want(m.to, n, there); old != nil && !old.deletion() {
+		t.inherit(s, old.seq, old.since)
+	}
 	// The deletion after it: they go to S3 in this order.
 	if fs.slots[m.from] != nil || remote.ETag != "" {
 		base := remote

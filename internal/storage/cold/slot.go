@@ -67,6 +67,7 @@ type tx struct {
 	now   time.Time
 	was   map[string]before
 	undos []func()
+	after []func()
 }
 
 // before is a slot as it was.
@@ -116,6 +117,19 @@ func (t *tx) want(path string, n *node, base version) *slot {
 	return s
 }
 
+// inherit has a slot stand for a change that was another slot's: whoever waits for that waits for
+// this one.
+func (t *tx) inherit(s *slot, seq uint64, since time.Time) {
+	t.after = append(t.after, func() { // not before: the heaps are ordered by it
+		if t.fs.slots[s.path] == s && !s.deletion() && seq < s.seq {
+			s.seq, s.since = seq, since
+			if s.inUploads > 0 {
+				t.fs.uploads.set(s)
+			}
+		}
+	})
+}
+
 // forget drops a slot: what it wanted is there, or wanted no longer.
 func (t *tx) forget(path string) {
 	if t.touch(path) != nil {
@@ -147,6 +161,9 @@ func (t *tx) commit() error {
 	}
 	for path, was := range t.was {
 		t.settle(path, was)
+	}
+	for _, f := range t.after {
+		f()
 	}
 	fs.compact()
 	fs.wake()

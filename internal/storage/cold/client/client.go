@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 )
@@ -31,6 +32,10 @@ func New(runDir string) *Client {
 	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
 		DisableKeepAlives:  true,
 		DisableCompression: true,
+
+		// A body goes only once it is asked for: a refusal that comes in the midst of it would
+		// be lost with the connection. The storage process asks when S3 has answered it.
+		ExpectContinueTimeout: time.Minute,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
@@ -47,6 +52,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	}
 	if body != nil {
 		req.ContentLength = size
+		req.Header.Set("Expect", "100-continue")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -61,9 +67,45 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	defer resp.Body.Close()
 	var refused contract.ControlError
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&refused); err != nil || refused.Error == "" {
-		return nil, fmt.Errorf("%s answered %s", c.socket, resp.Status)
+		refused.Error = c.socket + " answered " + resp.Status
 	}
-	return nil, errors.New(refused.Error)
+	return nil, &refusedError{resp.StatusCode, refused.Error}
+}
+
+// refusedError is an answer of 400 and more; contract/cold.go says what the statuses mean.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
+
+// answered says that an error is an answer with that status.
+func answered(err error, status int) bool {
+	var r *refusedError
+	return errors.As(err, &r) && r.status == status
+}
+
+// notThere says that an error is about something that does not exist.
+func notThere(err error) bool { return answered(err, http.StatusNotFound) }
+
+// kept says that what was sent is not lost, and not in S3 yet.
+func kept(err error) bool { return answered(err, http.StatusBadGateway) }
+
+// bytesOf is an entry's path as it is, where JSON could not carry it.
+func bytesOf(e contract.ColdEntry) string {
+	if len(e.RawPath) > 0 {
+		return string(e.RawPath)
+	}
+	return e.Path
+}
+
+// targetOf is a symbolic link's target as it is.
+func targetOf(e contract.ColdEntry) string {
+	if len(e.RawTarget) > 0 {
+		return string(e.RawTarget)
+	}
+	return e.Target
 }
 
 // List calls each with what is at or in path, in the order of names; recursive goes down.
@@ -72,6 +114,16 @@ func (c *Client) List(ctx context.Context, path string, recursive bool, each fun
 	if recursive {
 		q.Set("recursive", "1")
 	}
+	return c.list(ctx, q, each)
+}
+
+// Tree is List of all that is below path, with the modes of directories, which may take a request
+// for each.
+func (c *Client) Tree(ctx context.Context, path string, each func(contract.ColdEntry) error) error {
+	return c.list(ctx, url.Values{"path": {path}, "recursive": {"1"}, "attributes": {"dirs"}}, each)
+}
+
+func (c *Client) list(ctx context.Context, q url.Values, each func(contract.ColdEntry) error) error {
 	resp, err := c.do(ctx, http.MethodGet, contract.ControlColdListPath, q, nil, 0)
 	if err != nil {
 		return err
@@ -112,8 +164,24 @@ func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, contract.
 
 // Put stores size bytes under path and returns when they are in S3.
 func (c *Client) Put(ctx context.Context, path string, body io.Reader, size int64, mode uint32, mtime int64) (contract.ColdEntry, error) {
+	return c.put(ctx, url.Values{"path": {path}, "mode": {octal(mode)}, "mtime": {strconv.FormatInt(mtime, 10)}}, body, size)
+}
+
+// Mkdir makes a directory and those that it is in, and returns when it is kept here; Sync waits
+// until it is in S3.
+func (c *Client) Mkdir(ctx context.Context, path string, mode uint32) (contract.ColdEntry, error) {
+	return c.put(ctx, url.Values{"path": {path}, "kind": {"dir"}, "mode": {octal(mode)}, "wait": {"0"}}, nil, 0)
+}
+
+// Symlink makes a symbolic link, in place of a file or link, and returns when it is in S3.
+func (c *Client) Symlink(ctx context.Context, path, target string, mtime int64) (contract.ColdEntry, error) {
+	return c.put(ctx, url.Values{"path": {path}, "kind": {"symlink"}, "target": {target}, "mtime": {strconv.FormatInt(mtime, 10)}}, nil, 0)
+}
+
+func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
+
+func (c *Client) put(ctx context.Context, q url.Values, body io.Reader, size int64) (contract.ColdEntry, error) {
 	var e contract.ColdEntry
-	q := url.Values{"path": {path}, "mode": {strconv.FormatUint(uint64(mode), 8)}, "mtime": {strconv.FormatInt(mtime, 10)}}
 	resp, err := c.do(ctx, http.MethodPut, contract.ControlColdFilePath, q, body, size)
 	if err != nil {
 		return e, err

@@ -11,8 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,13 +21,17 @@ import (
 
 const usage = `Usage:
   sandbox-init cold ls [-l] [-r] [--json] [PATH]   what is in the cold path, or below PATH
-  sandbox-init cold get PATH [FILE]                read a file; FILE "-" is standard output
-  sandbox-init cold put FILE [PATH]                store a file; returns when it is in S3
+  sandbox-init cold get [--json] PATH [FILE]       fetch a file, or a directory with all in it;
+                                                   FILE "-" is standard output
+  sandbox-init cold put [--json] FILE [PATH]       store a file, or a directory with all in it;
+                                                   returns when it is in S3
   sandbox-init cold rm [-r] PATH...                remove files, with -r directories
   sandbox-init cold sync [--json] [PATH]           wait until what was written is in S3
 
 PATH is below the cold path, with or without its directory in front. It works whether the
-cold path is mounted or not.
+cold path is mounted or not. What get and put are given is the name of what they make; one
+that ends in "/" is the directory to make it in. Of a directory, what has the same size and
+time already is left alone, and nothing is removed.
 Exit codes: 0 done, 1 not done, 2 a wrong call, 74 something is not in S3.
 `
 
@@ -80,13 +82,19 @@ func (c command) run(ctx context.Context, args []string) int {
 	}
 	err := run(ctx, args[1:])
 	var unsaved *unsavedError
+	var partly *transferError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.As(err, &partly):
+		if partly.kept() {
+			return contract.ExitUnsaved
+		}
+		return exitFailed
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(c.stderr, "sandbox-init cold %s: %v\n%s", args[0], err, usage)
 		return exitUsage
-	case errors.As(err, &unsaved):
+	case errors.As(err, &unsaved), kept(err):
 		fmt.Fprintln(c.stderr, "sandbox-init cold:", err)
 		return contract.ExitUnsaved
 	default:
@@ -156,83 +164,6 @@ func (c command) list(ctx context.Context, args []string) error {
 		_, err := fmt.Fprintf(c.stdout, "%s %12d  %s  %s\n", e.Mode, e.Size, e.Mtime.Format(time.DateTime), name)
 		return err
 	})
-}
-
-func (c command) get(ctx context.Context, args []string) (err error) {
-	rest, err := c.parse(flag.NewFlagSet("get", flag.ContinueOnError), args, 1, 2)
-	if err != nil {
-		return err
-	}
-	at := c.below(rest[0])
-	to := path.Base(at)
-	if len(rest) == 2 {
-		to = rest[1]
-	}
-	body, entry, err := c.client.Get(ctx, at)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	if to == "-" {
-		return c.copy(c.stdout, body, "reading "+at, entry.Size)
-	}
-	if info, err := os.Stat(to); err == nil && info.IsDir() {
-		to = filepath.Join(to, path.Base(at))
-	}
-	// Under another name first: FILE is the whole file or what it was before.
-	f, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", to, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	mode, perr := strconv.ParseUint(entry.Mode, 8, 12)
-	if perr != nil {
-		mode = 0o644
-	}
-	err = errors.Join(c.copy(f, body, "reading "+at, entry.Size), f.Chmod(fs.FileMode(mode&0o777)), f.Close())
-	if err == nil {
-		err = os.Chtimes(f.Name(), time.Time{}, entry.Mtime)
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), to)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot get %q: %w", at, err)
-	}
-	return nil
-}
-
-func (c command) put(ctx context.Context, args []string) error {
-	rest, err := c.parse(flag.NewFlagSet("put", flag.ContinueOnError), args, 1, 2)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(rest[0])
-	if err != nil {
-		return fmt.Errorf("cannot put: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("cannot put: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("cannot put %s: it is no regular file; pack a directory with tar first", rest[0])
-	}
-	to := filepath.Base(rest[0])
-	if len(rest) == 2 {
-		if to = c.below(rest[1]); strings.HasSuffix(rest[1], "/") || to == "" {
-			to = path.Join(to, filepath.Base(rest[0]))
-		}
-	}
-	p := c.progress("storing "+to, info.Size())
-	defer p.end()
-	_, err = c.client.Put(ctx, to, io.TeeReader(f, p), info.Size(), uint32(info.Mode().Perm()), info.ModTime().UnixNano())
-	return err
 }
 
 func (c command) remove(ctx context.Context, args []string) error {
