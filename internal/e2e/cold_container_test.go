@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/contract"
+)
+
+// coldBox is a running sandbox of core, as `sandbox run` starts it.
+type coldBox struct {
+	*operator
+	name string
+}
+
+func (o *operator) coldBox(id string, flags ...string) *coldBox {
+	o.t.Helper()
+	args := append([]string{"run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--sandbox-id", id, "--detach"}, flags...)
+	o.ok(args...)
+	return &coldBox{o, "sandbox-" + id}
+}
+
+// agent runs a script in the cold path as the agent does; what it printed, trimmed.
+func (b *coldBox) agent(script string) string {
+	b.t.Helper()
+	r := b.try(script)
+	if r.code != 0 {
+		b.t.Fatalf("%s\n%v", script, r)
+	}
+	return strings.TrimSpace(r.stdout)
+}
+
+func (b *coldBox) try(script string) result {
+	b.t.Helper()
+	return engine(b.t, nil, "exec", "--user", "1000", "--workdir", contract.DefaultHotPath, b.name, "bash", "-uc", "set -o pipefail; "+script)
+}
+
+func (b *coldBox) status() (s contract.State, st contract.StorageStatus) {
+	b.t.Helper()
+	var r struct {
+		State   *contract.State
+		Storage *contract.StorageStatus
+	}
+	r.State, r.Storage = &s, &st
+	if err := json.Unmarshal([]byte(b.agent("sandbox-init status --json")), &r); err != nil {
+		b.t.Fatal(err)
+	}
+	return s, st
+}
+
+// killStorage is SIGKILL to the storage process.
+func (b *coldBox) killStorage() {
+	b.t.Helper()
+	s, _ := b.status()
+	engineOK(b.t, "exec", "--user", "0", b.name, "kill", "-9", strconv.Itoa(s.StoragePID))
+}
+
+// mountedAnew waits, by what poll(2) tells of /proc/mounts (proc_pid_mounts(5)), until the cold
+// path is mounted with another device number than before. It prints the milliseconds.
+const mountedAnew = `
+import select, time, sys
+def mounts():
+    f = open("/proc/self/mountinfo"); return f, [l.split()[2] for l in f if " /data/cold " in l]
+start = time.monotonic()
+f, now = mounts()
+while now in ([], [sys.argv[1]]):
+    p = select.poll(); p.register(f, select.POLLPRI | select.POLLERR)
+    if not p.poll(60000): sys.exit("not mounted again: " + str(now))
+    f, now = mounts()
+print(round((time.monotonic() - start) * 1000))`
+
+func (b *coldBox) device() string {
+	b.t.Helper()
+	return b.agent(`awk '$5 == "/data/cold" {print $3}' /proc/self/mountinfo`)
+}
+
+// pauseStore stops the embedded S3 without anybody starting another one: requests hang.
+func (b *coldBox) pauseStore() (resume func()) {
+	b.t.Helper()
+	pid := b.keeperPID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		b.t.Fatal(err)
+	}
+	on := func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
+	b.t.Cleanup(on)
+	return on
+}
+
+// The mount is the agent's, closed to set-user-ID programs and devices, and ordinary programs work
+// on it; what they left is there in the user's next sandbox, and in S3 before that begins.
+func TestColdMountOfTheAgent(t *testing.T) {
+	o := newOperator(t)
+	b := o.coldBox("cold-one")
+	options := b.agent(`grep ' /data/cold ' /proc/mounts`)
+	for _, want := range []string{"nosuid", "nodev", "fuse.sandbox"} {
+		if !strings.Contains(options, want) {
+			t.Errorf("it is mounted %q, without %s", options, want)
+		}
+	}
+	if got := b.agent(`stat -c '%U:%G %a' /data/cold; id -un; findmnt -no SOURCE /data/cold`); got != "agent:agent 755\nagent\ncold" {
+		t.Errorf("it says %q", got)
+	}
+	if got := engineOK(t, "exec", "--user", "0", b.name, "stat", "-c", "%U", contract.DefaultColdPath); got != "agent" {
+		t.Errorf("root sees %q", got)
+	}
+	b.agent(`cd /data/cold; export HOME=/tmp GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; set -e
+		mkdir -p work/sub; cp /bin/ls work/; chmod 755 work/ls; work/ls work > /dev/null; ln -s ls work/link
+		cp -a work copy; diff -r work copy; mv copy moved; tar cf a.tar moved; mkdir out; tar xf a.tar -C out; diff -r moved out/moved; rm -r moved
+		git init -q -b main repo; for i in 1 2 3; do echo $i > repo/f$i; git -C repo add .; git -C repo commit -qm $i; done; git clone -q repo clone; git -C clone fsck --strict
+		find . -type l; touch -d 2001-02-03T04:05:06.5Z work/sub
+		python3 -c 'import sqlite3; d = sqlite3.connect("d.db"); d.execute("create table t(a)"); d.executemany("insert into t values(?)", [(i,) for i in range(2000)]); d.commit(); assert d.execute("pragma integrity_check").fetchone() == ("ok",)'
+		python3 -c 'import mmap; f = open("work/ls", "rb"); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); assert m[:4] == b"\x7fELF"'
+		dd if=/bin/ls of=direct bs=4096 oflag=direct conv=fsync status=none; cmp direct /bin/ls
+		seq 100000 > numbers; truncate -s 100 numbers; echo more >> numbers`)
+	sums := b.agent(`cd /data/cold; find . -type f -exec sha256sum {} + | sort -k2; find . -printf '%P %y %m %l\n' | sort`)
+	if r := o.do(nil, "stop", "cold-one"); r.code != 0 {
+		t.Fatalf("it ended as %v", r)
+	}
+	nothingLeft(t, "cold-one")
+
+	next := o.coldBox("cold-two")
+	if got := next.agent(`cd /data/cold; find . -type f -exec sha256sum {} + | sort -k2; find . -printf '%P %y %m %l\n' | sort`); got != sums {
+		t.Errorf("the next sandbox has\n%s\nand the first had\n%s", got, sums)
+	}
+	next.agent(`cd /data/cold; git -C clone fsck --strict; python3 -c 'import sqlite3; assert sqlite3.connect("d.db").execute("select count(*) from t").fetchone() == (2000,)'`)
+}
+
+// The storage process dies: what was open fails at once, the path is mounted anew, and what was
+// written and had not reached S3 is there, and gets there.
+func TestColdStorageIsKilled(t *testing.T) {
+	o := newOperator(t)
+	b := o.coldBox("cold-killed")
+	b.agent(`head -c 3000000 /dev/urandom > /data/cold/old; sandbox-init cold sync`)
+	sum := b.agent(`sha256sum < /data/cold/old`)
+	// It holds the cold path open in three ways, and says what becomes of them.
+	holder := exec.Command("docker", "exec", "-i", "--user", "1000", b.name, "python3", "-uc", `
+import os, errno, sys
+os.chdir("/data/cold")
+r, w = os.open("old", os.O_RDONLY), os.open("new", os.O_RDWR | os.O_CREAT)
+os.write(w, b"acknowledged"); os.fsync(w)
+os.posix_fadvise(r, 0, 0, os.POSIX_FADV_DONTNEED) # what the kernel has cached can be read for ever
+print("open"); sys.stdin.readline()
+def name(f):
+    try: f(); return "ok"
+    except OSError as e: return errno.errorcode[e.errno]
+print(name(lambda: os.pread(r, 1, 2900000)), name(lambda: os.write(w, b"x")), name(lambda: os.stat("old")), name(lambda: open("old2", "w")))
+print(name(lambda: os.stat("/data/cold/old")))`)
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := newScreen()
+	var failed bytes.Buffer
+	holder.Stdout, holder.Stderr = said, &failed
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said.await(t, "open\n")
+	resume := b.pauseStore() // what is written from here on is in the cache alone
+	b.agent(`echo dirty > /data/cold/dirty; echo more >> /data/cold/dirty`)
+	device := b.device()
+	b.killStorage()
+	resume()
+	took := b.agent("python3 -c '" + mountedAnew + "' " + device)
+	t.Logf("mounted anew %s ms after it was looked for", took)
+	fmt.Fprintln(in)
+	if err := holder.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, &failed)
+	}
+	if got := said.String(); got != "open\nENOTCONN ENOTCONN ENOTCONN ENOTCONN\nok\n" {
+		t.Errorf("who had it open saw %q", got)
+	}
+	if got := b.agent(`sha256sum < /data/cold/old; cat /data/cold/dirty /data/cold/new`); got != sum+"\ndirty\nmore\nacknowledged" {
+		t.Errorf("the new mount has %q", got)
+	}
+	b.agent(`sandbox-init cold sync`)
+	if _, st := b.status(); st.Cold == nil || st.Cold.PendingFiles != 0 {
+		t.Errorf("after sync the status is %+v", st.Cold)
+	}
+	b.agent(`cd /data/cold; echo after > dirty; mv dirty renamed; rm new; test ! -e new`)
+	o.ok("stop", "cold-killed")
+	next := o.coldBox("cold-after")
+	if got := next.agent(`cd /data/cold; ls; cat renamed; sha256sum < old`); got != "old\nrenamed\nafter\n"+sum {
+		t.Errorf("the next sandbox has %q", got)
+	}
+}
+
+// The whole container is killed with changes that S3 does not have. Its volumes are kept, and
+// with them what was acknowledged.
+func TestColdContainerIsKilled(t *testing.T) {
+	o := newOperator(t)
+	b := o.coldBox("cold-victim")
+	b.agent(`mkdir /data/cold/d; echo before > /data/cold/d/f; head -c 200000 /dev/zero > /data/cold/big; sandbox-init cold sync`)
+	resume := b.pauseStore()
+	b.agent(`cd /data/cold; echo after >> d/f; echo new > d/new; mv big d/moved; printf X | dd of=d/moved bs=1 seek=150000 conv=notrunc status=none`)
+	if _, st := b.status(); st.Cold == nil || st.Cold.PendingFiles == 0 {
+		t.Fatalf("nothing is pending: %+v", st.Cold)
+	}
+	engineOK(t, "kill", b.name)
+	resume()
+	o.awaitEnded("cold-victim")
+	if volumes(t, "cold-victim") == "" {
+		t.Fatal("its volumes are gone")
+	}
+	if r := o.do(nil, "save", "cold-victim"); r.code != 0 {
+		t.Fatalf("save: %v", r)
+	}
+	nothingLeft(t, "cold-victim")
+	next := o.coldBox("cold-heir")
+	if got := next.agent(`cd /data/cold; ls; cat d/f d/new; stat -c %s d/moved; tr -d '\0' < d/moved`); got != "d\nbefore\nafter\nnew\n200000\nX" {
+		t.Errorf("the next sandbox has %q", got)
+	}
+}
+
+// Without the right to mount, the directory is there, empty and closed, it is said why, and the
+// same objects are reached by sandbox-init cold.
+func TestColdWithoutTheRightToMount(t *testing.T) {
+	o := newOperator(t)
+	first := o.coldBox("cold-mounted")
+	first.agent(`mkdir /data/cold/d; echo one > /data/cold/d/one; echo two > /data/cold/two`)
+	o.ok("stop", "cold-mounted")
+
+	b := o.coldBox("cold-fallback", "--no-fuse")
+	s, _ := b.status()
+	if s.Cold != contract.ColdUnavailable || !strings.Contains(s.ColdReason, "/dev/fuse") || !s.Ready {
+		t.Errorf("status says %q, because %q; ready: %v", s.Cold, s.ColdReason, s.Ready)
+	}
+	if got := b.agent(`stat -c '%U %a' /data/cold; ls -A /data/cold; touch /data/cold/x 2>&1 | grep -o 'Permission denied'; sandbox-init status | grep -i cold; sandbox-init healthcheck`); !strings.HasPrefix(got, "root 555\nPermission denied\n") || !strings.Contains(got, "unavailable") {
+		t.Errorf("without the mount: %q", got)
+	}
+	if got := b.agent(`set -e; sandbox-init cold ls -r; sandbox-init cold get d/one -; mkdir -p up/deep; echo three > up/deep/three; sandbox-init cold put up; sandbox-init cold put up/deep/three /data/cold/d/; sandbox-init cold rm two; sandbox-init cold sync; sandbox-init cold ls -r; sandbox-init cold get up down; cat down/deep/three`); got != "d/\nd/one\ntwo\none\nd/\nd/one\nd/three\nup/\nup/deep/\nup/deep/three\nthree" {
+		t.Errorf("sandbox-init cold: %q", got)
+	}
+	if r := b.try(`sandbox-init cold get nothing`); r.code != 1 {
+		t.Errorf("what is not there: %v", r)
+	}
+	o.ok("stop", "cold-fallback")
+	next := o.coldBox("cold-mounted-again")
+	if got := next.agent(`cd /data/cold; find . -type f | sort; cat d/three`); got != "./d/one\n./d/three\n./up/deep/three\nthree" {
+		t.Errorf("the next sandbox has %q", got)
+	}
+	if r := o.do(nil, "run", "--image", catalog.Reference("", "core", ""), "--user-id", "v", "--no-fuse", "--env", "COLD_REQUIRED=1", "--", "true"); r.code != contract.ExitHydrate {
+		t.Errorf("with COLD_REQUIRED=1: %v", r)
+	}
+}
