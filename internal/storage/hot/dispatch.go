@@ -46,7 +46,7 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	}
 	if j, ok := e.line.Next(now); ok {
 		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany}
-		work.Go(func() { e.finish(j, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Alone)) })
+		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Alone)) })
 		return true, 0
 	}
 	if path, ok := e.verify.next(now); ok {
@@ -74,7 +74,7 @@ const (
 )
 
 // finish takes note of what became of a job.
-func (e *Engine) finish(j line.Job, r upload.Result) {
+func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 	e.obs.look(r.Look...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -104,6 +104,9 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 	case r.Outcome == line.Stuck:
 		p := e.failed[j.Name]
 		retry = now + backoff(stuckFirst, stuckMost, p.tries)
+		if e.alone && !how.Alone {
+			retry = now // it was refused as it was before the workload ended
+		}
 		if p.reason != r.Err.Error() {
 			e.Log.Error("a file cannot be saved", "event", "not_saved", "path", path, "error", r.Err)
 		}
@@ -129,8 +132,7 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 	}
 	switch kind, pending := e.line.Has(j.Name); {
 	case !pending:
-		delete(e.failed, j.Name)
-		delete(e.restless, j.Name)
+		e.forgive(j.Name)
 	case kind == line.Delete && j.Kind == line.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
@@ -141,6 +143,21 @@ func (e *Engine) finish(j line.Job, r upload.Result) {
 	}
 	e.tell()
 	e.ended()
+}
+
+// same tells the line that the disk and S3 agree about a name. With the lock held.
+func (e *Engine) same(name string, exists, ordered bool) {
+	e.line.Same(name, exists, ordered, e.now())
+	if _, pending := e.line.Has(name); !pending {
+		e.forgive(name)
+	}
+}
+
+// forgive forgets why a name was not stored. Nothing of it is to be stored any more: what was
+// refused is gone, or as S3 has it. With the lock held.
+func (e *Engine) forgive(name string) {
+	delete(e.failed, name)
+	delete(e.restless, name)
 }
 
 // final is a result of a job that began when no process was left that could write: what was

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -365,7 +366,11 @@ func TestOddFiles(t *testing.T) {
 	if f.UnsavedCount != 1 || !strings.Contains(f.Unsaved[0].Reason, "1,024") {
 		t.Errorf("the flush says %+v", f)
 	}
-	wantKeys(t, s.keys(), "%FF%FE%0A%41", "linked", "link", "suid", long, "run/")
+	keys := slices.DeleteFunc(s.keys(), func(key string) bool {
+		// A directory that was seen before the next one was made in it was an empty one.
+		return strings.HasPrefix(deep, key) && key != deep
+	})
+	wantKeys(t, keys, "%FF%FE%0A%41", "linked", "link", "suid", long, "run/")
 	if name := conflict.Name(long, "sb", time.Now()); len(name) > tree.NameMax {
 		t.Errorf("a conflict copy of %d bytes", len(name))
 	}

@@ -30,8 +30,9 @@ func (o *observer) present(path string, i tree.Info) {
 	defer e.mu.Unlock()
 	delete(e.odd, path)
 	delete(o.kept, path)
+	o.filled(path)
 	if ok && !known.IsMarker() && known.Local == i.Stat && !gone {
-		e.line.Same(path, true, true, e.now())
+		e.same(path, true, true)
 		return
 	}
 	o.makeRoom(path, ok && known.IsMarker())
@@ -39,6 +40,18 @@ func (o *observer) present(path string, i tree.Info) {
 		e.remember(e.journal.Ungone(path))
 	}
 	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path)}, e.now())
+}
+
+// filled notes that something is in a directory: a marker that could not be stored may not be
+// needed any more. With the lock held.
+func (o *observer) filled(path string) {
+	if o.e.line.StuckLen() == 0 {
+		return
+	}
+	if dir, _ := tree.Split(path); dir != "" && o.e.line.Stuck(dir+"/") {
+		_, ok := o.e.journal.Get(dir)
+		o.e.line.Write(dir+"/", 0, line.Order{Exists: ok}, o.e.now())
+	}
 }
 
 // makeRoom notes that what stood where a file is now was deleted before: a directory with
@@ -74,6 +87,7 @@ func (o *observer) directory(path string) {
 	known, ok := e.journal.Get(path)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	o.filled(path)
 	o.makeRoomAbove(path + "/")
 	if ok && !known.IsMarker() {
 		o.goneLocked(path, true)
@@ -97,7 +111,11 @@ func (o *observer) absent(path string, ordered bool) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.odd, path)
+	for odd := range e.odd {
+		if odd == path || isBelow(odd, path) {
+			delete(e.odd, odd)
+		}
+	}
 	if isEntry || below {
 		if known, ok := e.journal.Get(path); ok {
 			o.goneLocked(nameOf(known), ordered)
@@ -157,7 +175,7 @@ func (o *observer) goneLocked(name string, ordered bool) {
 	in, sent := e.journal.Intent(path)
 	sent = sent && strings.HasSuffix(in.Key, "/") == strings.HasSuffix(name, "/")
 	if !isEntry && !sent && !e.line.Flying(name) {
-		e.line.Same(name, false, ordered, e.now())
+		e.same(name, false, ordered)
 		return
 	}
 	e.remember(e.journal.Gone(path))

@@ -33,6 +33,7 @@ type observer struct {
 	kept     map[string]bool     // paths whose file was moved to where nothing is kept
 	foreign  map[string]bool     // directories that were seen on another device than the root's
 	named    map[string]bool     // what was said to be left out
+	unread   map[string]bool     // directories that could not be read
 	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
 	newRules bool                // .sandboxignore has changed
 	worked   bool                // something was seen in this turn
@@ -54,7 +55,6 @@ type requests struct {
 type barrier struct {
 	done chan struct{}
 	scan bool // by a scan that began after it
-	full bool // whose scan is under way
 }
 
 // pause between two readings of the queue under load: the kernel joins equal events that
@@ -64,7 +64,7 @@ const pause = 2 * time.Millisecond
 func newObserver(e *Engine) *observer {
 	o := &observer{
 		e: e, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
-		kept: map[string]bool{}, foreign: map[string]bool{}, named: map[string]bool{}, missing: map[string]struct{}{},
+		kept: map[string]bool{}, foreign: map[string]bool{}, named: map[string]bool{}, unread: map[string]bool{}, missing: map[string]struct{}{},
 	}
 	var err error
 	if o.watcher, err = watch.New(); err != nil {
@@ -106,7 +106,7 @@ func (o *observer) turn(ctx context.Context) error {
 		o.caught(began)
 	}
 	o.release(asked, drained)
-	if !drained || o.scan != nil || ctx.Err() != nil {
+	if !drained || o.scan != nil || ctx.Err() != nil { //nolint:nilerr // run looks at ctx
 		return nil
 	}
 	worked := o.worked
@@ -331,7 +331,6 @@ func (o *observer) lookAt(path string) {
 func (o *observer) dropExcluded(path string) {
 	o.e.mu.Lock()
 	defer o.e.mu.Unlock()
-	now := o.e.now()
-	o.e.line.Same(path, true, true, now)
-	o.e.line.Same(path+"/", true, true, now)
+	o.e.same(path, true, true)
+	o.e.same(path+"/", true, true)
 }

@@ -195,6 +195,12 @@ func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
 	}
 }
 
+func (o *observer) isStuck(name string) bool {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	return o.e.line.Stuck(name)
+}
+
 func (o *observer) isKept(path string) bool {
 	o.e.mu.Lock()
 	defer o.e.mu.Unlock()
@@ -208,6 +214,8 @@ func (o *observer) marker(r *dirRead) {
 	const perm = 0o1777
 	mode, empty := r.info.Mode&perm, len(r.seen) == 0
 	switch {
+	case !empty && o.isStuck(r.path+"/"):
+		o.directory(r.path) // its job finds out whether it is needed at all by now
 	case ok && !o.e.journal.IsGone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
 	case !ok && !empty && mode == 0o755:
 	default:
@@ -217,6 +225,7 @@ func (o *observer) marker(r *dirRead) {
 
 // unreadable names a directory that cannot be read: nobody knows what of it is saved.
 func (o *observer) unreadable(path string, err error) {
+	o.unread[path] = true
 	o.e.mu.Lock()
 	_, known := o.e.odd[path]
 	o.e.odd[path] = err.Error()
@@ -230,6 +239,7 @@ func (o *observer) unreadable(path string, err error) {
 }
 
 func (o *observer) readable(path string) {
+	delete(o.unread, path)
 	o.e.mu.Lock()
 	delete(o.e.odd, path)
 	o.e.mu.Unlock()

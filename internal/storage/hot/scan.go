@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/line"
@@ -75,6 +76,8 @@ func (o *observer) endScan() {
 	o.scan = nil
 	s.trouble = o.checkRoot() || s.trouble
 	o.settleMissing(s.trouble)
+	o.settleUnread(s.trouble)
+	o.settleStuck(s.trouble)
 	now := o.e.now()
 	o.e.mu.Lock()
 	o.e.counts.rescans++
@@ -111,6 +114,49 @@ func (o *observer) checkRoot() (trouble bool) {
 	}
 	o.hold(holdRoot, reason)
 	return reason != ""
+}
+
+// settleUnread forgets the directories that could not be read and are gone: their deletion may
+// have been one of the events that were lost, and nothing else tells of it.
+func (o *observer) settleUnread(trouble bool) {
+	for path := range o.unread {
+		if _, err := o.e.root.Lstat(path); !trouble && isMissing(err) {
+			delete(o.unread, path)
+			o.absent(path, false)
+		}
+	}
+}
+
+// settleStuck forgets what could not be stored and is gone, or left out by now. S3 and the
+// journal know nothing of it, so that no comparison tells.
+func (o *observer) settleStuck(trouble bool) {
+	if trouble {
+		return
+	}
+	for _, name := range o.stuck(mostListed) {
+		path, isDir := strings.CutSuffix(name, "/")
+		switch _, err := o.e.root.Lstat(path); {
+		case isMissing(err):
+			o.absent(path, false)
+		case o.e.rules.Load().Match(path, isDir):
+			o.dropExcluded(path)
+		}
+	}
+}
+
+// stuck are the names that cannot be stored, at most so many.
+func (o *observer) stuck(most int) (names []string) {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if o.e.line.StuckLen() == 0 {
+		return nil
+	}
+	for p := range o.e.line.Pending {
+		if p.Stuck && len(names) < most {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // settleMissing takes what was not found for deleted, unless something says otherwise: the root

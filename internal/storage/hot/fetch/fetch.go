@@ -121,7 +121,7 @@ func (f *Fetcher) stream(body *objectstore.Reader, key string, attr posixattr.At
 	if err != nil {
 		return journal.Entry{}, err
 	}
-	defer p.Abort()
+	defer func() { _ = p.Abort() }() // of a file that was committed it does nothing
 	sum := sha256.New()
 	n, err := body.WriteTo(io.MultiWriter(sum, gated{p}))
 	if err == nil && n != body.Size {

@@ -28,7 +28,7 @@ func (f *Fetcher) large(ctx context.Context, src Source, t Target) (journal.Entr
 			return journal.Entry{}, err
 		}
 		e, err := f.download(ctx, src, p, t)
-		p.Abort()
+		_ = p.Abort() // of a file that was committed it does nothing
 		if !errors.Is(err, objectstore.ErrPrecondition) || attempt == attempts {
 			return e, err
 		}

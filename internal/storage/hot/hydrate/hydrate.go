@@ -2,6 +2,7 @@ package hydrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -99,7 +100,8 @@ func Run(ctx context.Context, d Deps) (Result, error) {
 	h, start := newRun(d), time.Now()
 	if err := h.run(ctx); err != nil {
 		h.manifest.Close()
-		if cause, ok := context.Cause(ctx).(*TimeoutError); ok {
+		var cause *TimeoutError
+		if errors.As(context.Cause(ctx), &cause) {
 			cause.Files, cause.Want = d.Progress.Files.Load(), d.Progress.WantFiles.Load()
 			err = fmt.Errorf("%w (%w)", cause, err)
 		}

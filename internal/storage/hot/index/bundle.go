@@ -126,7 +126,7 @@ func newSpool(dir string) (*spool, error) {
 func (s *spool) add(content []byte) (offset int64, err error) {
 	offset = s.size
 	s.size += int64(len(content))
-	s.sum.Write(content)
+	_, _ = s.sum.Write(content) // a hash never fails
 	s.buf.Write(content)
 	if s.buf.Len() >= 1<<20 {
 		err = s.flush()

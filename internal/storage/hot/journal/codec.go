@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/binary"
-	"errors"
 )
 
 // A record's payload is one op byte and its fields: strings with a length in front,
@@ -67,8 +66,6 @@ func appendHome(b []byte, id Identity, hydrated bool, seq uint64) []byte {
 	}
 	return binary.AppendUvarint(append(b, flag), seq)
 }
-
-var errRecord = errors.New("a record of the journal is malformed")
 
 // fields reads what the append functions wrote. After the first mistake everything
 // reads as zero and bad is set.

@@ -190,8 +190,8 @@ func (l *log) fillNew(fill func(put func(payload []byte) error) error) (next *lo
 		return nil, err
 	}
 	if d, err := os.Open(filepath.Dir(l.path)); err == nil {
-		d.Sync()
-		d.Close()
+		_ = d.Sync() // some file systems cannot: then a crash of the host brings the old log back
+		_ = d.Close()
 	}
 	return next, nil
 }

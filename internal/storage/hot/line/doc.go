@@ -27,6 +27,8 @@
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory
 //     was, or the reverse) waits for that delete and does not hold it back.
 //  5. A change that cannot be stored is reported and holds nothing back.
+//  6. What could not be stored is tried again as soon as it is observed to have changed: the
+//     refusal was of what it was before.
 //
 // Whoever looks at the disk may see further than what has been observed: a name is gone,
 // and where it went is still to be told. So a delete gets its fence when the caller has

@@ -16,7 +16,6 @@ type Line struct {
 	items  map[string]*item
 	flying int
 	bytes  int64
-	nStuck int
 
 	// Each pending item that is not in flight is in one of these.
 	waiting heap // not due yet, or failed a moment ago
@@ -76,6 +75,8 @@ func (l *Line) Write(name string, size int64, order Order, now Time) {
 	case it.kind == Delete:
 		l.undelete(it)
 		it.kind, it.first = Write, l.seq
+	case it.is(stuck):
+		it.notBefore = 0 // rule 6
 	}
 	it.last = now
 	l.resize(it, size)

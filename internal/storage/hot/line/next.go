@@ -113,6 +113,9 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 	} else {
 		it.set(stuck, o == Stuck)
 		it.notBefore = retry
+		if o == Stuck && again == Write {
+			it.notBefore = 0 // rule 6
+		}
 	}
 	switch {
 	case again == Delete && it.kind == Write:

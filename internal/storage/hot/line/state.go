@@ -93,6 +93,12 @@ func (l *Line) Has(name string) (Kind, bool) {
 	return it.kind, true
 }
 
+// Stuck tells whether name is pending and cannot be stored for now.
+func (l *Line) Stuck(name string) bool {
+	it := l.items[name]
+	return it != nil && it.is(stuck)
+}
+
 // Flying tells whether a job of name is under way.
 func (l *Line) Flying(name string) bool {
 	it := l.items[name]

@@ -3,6 +3,7 @@ package tree
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -154,7 +155,8 @@ func (r *Root) in(path string, f func(d *Dir, name string) error) error {
 	}
 	d, err := r.OpenDir(parent)
 	if err != nil {
-		if pe, ok := err.(*fs.PathError); ok {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
 			pe.Path = path
 		}
 		return err

@@ -23,10 +23,6 @@ func (s *Sender) key(path string, isDir bool) (string, error) {
 
 // file stores a file or a symbolic link.
 func (s *Sender) file(ctx context.Context, path string, how How) Result {
-	key, err := s.key(path, false)
-	if err != nil {
-		return Result{Outcome: line.Stuck, Err: err}
-	}
 	parent, name := tree.Split(path)
 	threads.Disk.Enter()
 	d, err := s.Root.OpenDir(parent)
@@ -39,12 +35,18 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 	if err != nil {
 		return local(path, err)
 	}
+	if !i.IsSymlink() && !i.IsRegular() {
+		return changed(path)
+	}
+	// Only what is there is refused: a name that is gone needs no key.
+	key, err := s.key(path, false)
+	if err != nil {
+		return Result{Outcome: line.Stuck, Err: err}
+	}
 	v := &version{path: path, key: key, dir: d, name: name}
 	switch {
 	case i.IsSymlink():
 		return s.link(ctx, v, i)
-	case !i.IsRegular():
-		return changed(path)
 	case i.Size > largeSize:
 		select {
 		case s.large <- struct{}{}:
@@ -143,10 +145,6 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 // concerned, or its permissions are not what a directory gets by itself. A marker
 // that is there stays until the directory goes.
 func (s *Sender) marker(ctx context.Context, path string) Result {
-	key, err := s.key(path, true)
-	if err != nil {
-		return Result{Outcome: line.Stuck, Err: err}
-	}
 	threads.Disk.Enter()
 	d, err := s.Root.OpenDir(path)
 	var i tree.Info
@@ -170,6 +168,12 @@ func (s *Sender) marker(ctx context.Context, path string) Result {
 		return Result{Outcome: line.Stored}
 	case ok && known.Mode&keep == attr.Mode && (!empty || known.Mtime == attr.Mtime):
 		return Result{Outcome: line.Stored}
+	}
+	// Only a marker that is needed needs a key: a directory that was empty for an instant is
+	// not refused for that.
+	key, err := s.key(path, true)
+	if err != nil {
+		return Result{Outcome: line.Stuck, Err: err}
 	}
 	sum := sha256.Sum256(nil)
 	v := &version{path: path, key: key, dir: d, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}

@@ -1,0 +1,136 @@
+package hot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/hot/watch"
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// refused are the paths that status says cannot be saved.
+func (s *sandbox) refused() (paths []string) {
+	for _, f := range s.e.Status().Failed {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func (s *sandbox) wantRefused(what string, paths ...string) {
+	s.t.Helper()
+	s.eventually(what, func() bool { return fmt.Sprint(s.refused()) == fmt.Sprint(paths) && s.e.Status().InFlight == 0 })
+}
+
+// tooDeep is a directory whose marker's key would be longer than S3 allows.
+func tooDeep() string {
+	return strings.TrimSuffix(strings.Repeat(strings.Repeat("d", 199)+"/", 6), "/")
+}
+
+// withWatches runs a test with inotify, and with scans alone.
+func withWatches(t *testing.T, f func(t *testing.T, s *sandbox)) {
+	for name, add := range map[string]func(*observer){
+		"events": nil,
+		"scans": func(o *observer) {
+			o.add = func(int, bool) (watch.WD, error) { return 0, watch.ErrLimit }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			s.hydrate()
+			s.e.beforeRun = add
+			s.run()
+			f(t, s)
+		})
+	}
+}
+
+// An empty directory whose marker has no key is refused as long as it is empty, and there.
+func TestRefusedMarkerFollowsItsDirectory(t *testing.T) {
+	withWatches(t, func(t *testing.T, s *sandbox) {
+		deep := tooDeep()
+		check(t, os.MkdirAll(s.path(deep), 0o755))
+		s.wantRefused("the empty directory is refused", deep)
+		s.write(deep+"/f", "x")
+		s.wantRefused("the file in it is, and it is not any more", deep+"/f")
+		s.remove(deep + "/f")
+		s.wantRefused("it is empty again", deep)
+		check(t, os.MkdirAll(s.path(deep+"/sub"), 0o755))
+		s.wantRefused("the directory in it is empty", deep+"/sub")
+		check(t, os.Rename(s.path(deep), s.path("near")))
+		s.wantRefused("where it is now it has a key")
+		s.saved()
+		wantKeys(t, s.keys(), "near/sub/", strings.Repeat("d", 199)+"/"+strings.Repeat(strings.Repeat("d", 199)+"/", 4))
+		s.flushed()
+	})
+}
+
+// What is refused and goes away is not refused any more, whatever way it went.
+func TestRefusedAndGone(t *testing.T) {
+	for name, gone := range map[string]func(s *sandbox, dir string){
+		"removed":     func(s *sandbox, dir string) { s.remove(dir) },
+		"above it":    func(s *sandbox, dir string) { s.remove(strings.Split(dir, "/")[0]) },
+		"moved out":   func(s *sandbox, dir string) { check(s.t, os.Rename(s.path(dir), s.t.TempDir()+"/elsewhere")) },
+		"left out":    func(s *sandbox, dir string) { s.write(".sandboxignore", dir[:199]+"/") },
+		"a file now":  func(s *sandbox, dir string) { s.remove(dir[:199]); s.write(dir[:199], "x") },
+		"unseen":      func(s *sandbox, dir string) { s.e.obs.do(s.e.obs.overflow); s.remove(dir) },
+		"in a flush":  func(s *sandbox, dir string) { s.remove(dir); s.flushed(); s.start() },
+		"and a saver": func(s *sandbox, dir string) { s.remove(dir); s.saved() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSandbox(t).start()
+			dir := tooDeep()
+			s.write(dir+"/f", "x")
+			check(t, os.MkdirAll(s.path(dir+"/empty"), 0o755))
+			s.wantRefused("both are refused", dir+"/empty", dir+"/f")
+			gone(s, dir)
+			s.wantRefused("nothing is")
+			s.saved()
+			s.flushed()
+			if _, err := os.Stat(s.cfg.StateDir + "/" + contract.UnsavedFileName); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("there is a list of what was not saved: %v", err)
+			}
+		})
+	}
+}
+
+// A key that may not be written is tried again when its file changes, not minutes later.
+func TestRefusedAndChanged(t *testing.T) {
+	s := newSandbox(t).start()
+	denied := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/f"}, Do: testbed.Refuse(403, "AccessDenied")})
+	s.write("f", "one")
+	s.wantRefused("it is refused", "f")
+	denied.Remove()
+	s.write("f", "two")
+	s.wantRefused("it is not")
+	s.eventually("it is in S3", func() bool { o, ok := s.bucket.Get(prefix + "f"); return ok && string(o.Body) == "two" })
+}
+
+// A directory that cannot be read is named, and no longer than it is there.
+func TestUnreadableAndGone(t *testing.T) {
+	for name, gone := range map[string]func(s *sandbox){
+		"removed": func(s *sandbox) { s.remove("above") },
+		"unseen": func(s *sandbox) {
+			s.e.obs.do(func() { s.e.obs.drop(s.e.obs.dirs.Find("above")) })
+			s.remove("above/shut")
+			s.e.obs.do(s.e.obs.overflow)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t).start()
+			s.write("above/f", "x")
+			check(t, os.Mkdir(s.path("above/shut"), 0o755))
+			s.saved()
+			// The disk itself cannot be made to refuse root.
+			s.e.obs.do(func() { s.e.obs.unreadable("above/shut", errors.New("input/output error")) })
+			s.wantRefused("it is named", "above/shut")
+			gone(s)
+			s.wantRefused("it is not")
+			s.flushed()
+		})
+	}
+}
