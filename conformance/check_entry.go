@@ -79,15 +79,31 @@ func healthFollowsReadiness(ctx context.Context, e *Env) error {
 	if h := im.Config.Config.Healthcheck; h == nil || !slices.Equal(h.Test, want) {
 		return Fail(fmt.Sprintf("the health check is %v, not %q", h, want), "set no HEALTHCHECK: it is inherited")
 	}
-	s, err := e.Start(ctx, Start{})
+	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
+	w.Link.Cut() // S3 is away: hydrate cannot complete
+	s, err := e.Start(ctx, Start{Workspace: w})
+	if err != nil {
+		return err
+	}
+	if err := s.WaitFile(ctx, contract.DefaultRunDir+"/"+contract.StateFileName); err != nil {
+		return err
+	}
+	if code, out, err := s.Exec(ctx, "", contract.InitBinary, "healthcheck"); err != nil {
+		return err
+	} else if code == 0 {
+		return Failf("a sandbox whose home is not hydrated is healthy: %s", out)
+	}
+	w.Link.Mend()
 	if err := s.WaitReady(ctx); err != nil {
 		return err
 	}
-	if code, out, err := s.Exec(ctx, "", contract.InitBinary, "healthcheck"); err != nil || code != 0 {
-		return Failf("a sandbox that is ready is not healthy: %d, %s, %v", code, out, err)
+	if code, out, err := s.Exec(ctx, "", contract.InitBinary, "healthcheck"); err != nil {
+		return err
+	} else if code != 0 {
+		return Failf("a sandbox that is ready is not healthy: %d, %s", code, out)
 	}
 	seen, err := e.whileStopping(ctx)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/matrx/sandbox/conformance/probe"
@@ -140,13 +141,24 @@ func credentialsAreOutOfReach(ctx context.Context, e *Env) error {
 }
 
 func noPendingUpdates(ctx context.Context, e *Env) error {
+	im, err := e.Image()
+	if err != nil {
+		return err
+	}
+	// Most images carry no package lists, and the suite fetches none: it needs no network.
+	if !slices.ContainsFunc(below(im, "/var/lib/apt/lists"), func(name string) bool { return strings.Contains(name, "_Packages") }) {
+		return Unsupported("the image carries no package lists, so nothing can be said of what was pending when it was built")
+	}
 	s, err := e.bare(ctx)
 	if err != nil {
 		return err
 	}
 	code, out, err := s.Exec(ctx, "0", "apt-get", "-s", "-o", "Debug::NoLocking=1", "upgrade")
-	if err != nil || code != 0 {
-		return Unsupported("the image has no apt-get to ask: %v %s", err, firstLine(out))
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return Unsupported("apt-get cannot say what is pending: %s", firstLine(out))
 	}
 	var pending []string
 	for line := range strings.Lines(out) {
@@ -155,7 +167,7 @@ func noPendingUpdates(ctx context.Context, e *Env) error {
 			pending = append(pending, name)
 		}
 	}
-	e.Saw("as of the package lists in the image; without lists nothing can be pending")
+	e.Saw("as of the package lists in the image")
 	if len(pending) > 0 {
 		return Fail("packages with a pending update: "+firstOf(pending), "build the image again")
 	}

@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/matrx/sandbox/conformance/s3"
@@ -275,10 +276,8 @@ func noHydrateNoStart(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	for key, etag := range before {
-		if after[key] != etag {
-			return Failf("a start that failed changed %s in S3", key)
-		}
+	if !maps.Equal(before, after) {
+		return Failf("starts that failed changed S3: it had %v, and has %v", before, after)
 	}
 	return nil
 }

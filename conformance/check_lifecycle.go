@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -193,22 +194,46 @@ func (e *Env) hook(name string, args ...string) (dir string, err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return "", err
 	}
+	return dir, addHook(dir, name, args...)
+}
+
+// addHook puts one more executable into a directory of hook.
+func addHook(dir, name string, args ...string) error {
 	text := fmt.Sprintf("#!%s hook %s\n", Probe, strings.Join(args, ","))
 	// The kernel passes what follows the interpreter as one argument (execve(2)); the probe splits it.
-	return dir, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755)
+	return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755)
 }
 
 func preStartHooks(ctx context.Context, e *Env) error {
-	good, err := e.hook("10-first", "touch", "/tmp/hook")
+	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
-	s, err := e.Start(ctx, Start{Cmd: []string{Probe, "owner", "/tmp/hook"}, Binds: []string{good + ":" + contract.PreStartDir + ":ro"}})
+	if err := w.Put(ctx, "hot/stored", []byte("x"), nil); err != nil {
+		return err
+	}
+	// Each needs what comes before it: the home, the first hook, the second one.
+	good, err := e.hook("10-first", "rename", home("stored"), home("seen-by-a-hook"))
+	if err != nil {
+		return err
+	}
+	if err := addHook(good, "20-second", "rename", home("seen-by-a-hook"), home("seen-by-both")); err != nil {
+		return err
+	}
+	if err := addHook(good, "30-third", "touch", "/tmp/hook"); err != nil {
+		return err
+	}
+	s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "owner", "/tmp/hook"}, Binds: []string{good + ":" + contract.PreStartDir + ":ro"}})
 	if err != nil {
 		return err
 	}
 	if err := s.ExpectExit(ctx, 0, "probe-owner 1000"); err != nil {
 		return err
+	}
+	if _, ok, err := w.Get(ctx, "hot/seen-by-both"); err != nil {
+		return err
+	} else if !ok {
+		return Failf("the pre-start hooks did not run in name order on a hydrated home")
 	}
 	bad, err := e.hook("20-broken-preparation", "exit", "3")
 	if err != nil {
@@ -242,14 +267,14 @@ func preStopHooks(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	dir, err := e.hook("10-hangs", "ignore-term", "/tmp/hook")
+	dir, err := e.hook("10-works", "touch", home("from-hook"))
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "20-fails"), []byte("#!"+Probe+" hook exit,3\n"), 0o755); err != nil {
+	if err := addHook(dir, "20-fails", "exit", "3"); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "30-last"), []byte("#!"+Probe+" hook touch,"+contract.DefaultHotPath+"/from-hook\n"), 0o755); err != nil {
+	if err := addHook(dir, "30-hangs", "ignore-term", "/tmp/hook"); err != nil {
 		return err
 	}
 	s, err := e.Start(ctx, Start{
@@ -274,7 +299,12 @@ func preStopHooks(ctx context.Context, e *Env) error {
 	} else if !ok {
 		return Failf("a pre-stop hook that hangs kept the home from being saved:\n%s", logs)
 	}
-	for _, name := range []string{"10-hangs", "20-fails"} {
+	if o, ok, err := w.Get(ctx, "hot/from-hook"); err != nil {
+		return err
+	} else if !ok || o.Metadata["file-owner"] != strconv.Itoa(contract.AgentUID) {
+		return Failf("what a pre-stop hook wrote into the home is not in S3 as the agent's (owner %q)", o.Metadata["file-owner"])
+	}
+	for _, name := range []string{"20-fails", "30-hangs"} {
 		if !strings.Contains(logs, name) {
 			return Failf("the log does not name the pre-stop hook %s, which failed:\n%s", name, logs)
 		}

@@ -89,8 +89,9 @@ func manifestIsValid(_ context.Context, e *Env) error {
 	}
 	current := spec.Current()
 	v, err := spec.ParseVersion(m.Contract.Version)
-	if err != nil || v.Major() != current.Version.Major() {
-		return Failf("the manifest names contract version %q; this suite proves %s", m.Contract.Version, current.Version)
+	if err != nil || v.Major() != current.Version.Major() || v.Compare(current.Version) > 0 {
+		return Fail(fmt.Sprintf("the manifest names contract version %q; this suite proves %d.0 to %s", m.Contract.Version, current.Version.Major(), current.Version),
+			"name the version that the image was proven with, or use a newer suite")
 	}
 	if _, err := current.For(m.Contract.Profile, current.Version); err != nil {
 		return Failf("the manifest's contract.profile: %v", err)
@@ -210,7 +211,7 @@ func labelsAgree(_ context.Context, e *Env) error {
 			wrong = append(wrong, fmt.Sprintf("%s is %q, the manifest says %q", name, got, want))
 		}
 	}
-	named := strings.Split(labels["dev.matrx.sandbox.capabilities"], ",")
+	named := strings.FieldsFunc(labels["dev.matrx.sandbox.capabilities"], func(r rune) bool { return r == ',' })
 	if !slices.Equal(sorted(slices.Clone(named)), sorted(slices.Clone(m.Capabilities))) {
 		wrong = append(wrong, fmt.Sprintf("dev.matrx.sandbox.capabilities is %q, the manifest says %q", named, m.Capabilities))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/image"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/contract/spec"
 )
@@ -117,7 +118,7 @@ func initIsTheParents(ctx context.Context, e *Env) error {
 }
 
 // nothingIsLost runs what the parent's manifest names in both images, and compares where
-// each is found and how new it is.
+// each is found, how new it is, and whether it does what it did.
 func nothingIsLost(ctx context.Context, e *Env) error {
 	if e.Parent() == "" {
 		return errRoot
@@ -142,7 +143,10 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	var wrong []string
+	wrong, err := lessPromised(own, m)
+	if err != nil {
+		return err
+	}
 	for _, name := range m.Tools {
 		was, is := onPath(parentImage, name), onPath(own, name)
 		probe, known := e.Vocabulary().Tools[name]
@@ -176,11 +180,55 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 			wrong = append(wrong, fmt.Sprintf("%s is %s, the parent has %s", name, newer, older))
 		}
 	}
-	e.Saw("%d tools of %s were compared", len(m.Tools), e.Parent())
+	for _, name := range m.Capabilities {
+		probe, known := e.Vocabulary().Capabilities[name]
+		if !known {
+			continue
+		}
+		code, now, err := after.Exec(ctx, "", probe.Run...)
+		if err != nil {
+			return err
+		}
+		lost := probe.Check(code, now)
+		if lost == nil {
+			continue
+		}
+		if code, then, err := before.Exec(ctx, "", probe.Run...); err != nil {
+			return err
+		} else if probe.Check(code, then) != nil {
+			continue // the parent lies about it
+		}
+		wrong = append(wrong, fmt.Sprintf("the capability %s is gone: %v", name, lost))
+	}
+	e.Saw("%d tools and %d capabilities of %s were compared", len(m.Tools), len(m.Capabilities), e.Parent())
 	if len(wrong) > 0 {
 		return Fail(firstOf(wrong), "add, never remove: leave the parent's packages and PATH as they are, and install beside them")
 	}
 	return nil
+}
+
+// lessPromised says what of the parent's manifest an image's own does not repeat: who
+// chooses an image by its manifest would not find what is there.
+func lessPromised(im *image.Image, parent *manifest) ([]string, error) {
+	own, err := manifestOf(im)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	if !spec.Current().Includes(own.Contract.Profile, parent.Contract.Profile) {
+		wrong = append(wrong, fmt.Sprintf("the manifest promises profile %q, the parent %q", own.Contract.Profile, parent.Contract.Profile))
+	}
+	for _, list := range []struct {
+		what     string
+		was, now []string
+	}{{"tool", parent.Tools, own.Tools}, {"capability", parent.Capabilities, own.Capabilities}} {
+		for _, name := range list.was {
+			if !slices.Contains(list.now, name) {
+				wrong = append(wrong, fmt.Sprintf("the manifest does not name the parent's %s %s", list.what, name))
+			}
+		}
+	}
+	return wrong, nil
 }
 
 // bareOf is bare for another image.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/matrx/sandbox/conformance/engine"
 	"github.com/matrx/sandbox/conformance/image"
+	"github.com/matrx/sandbox/conformance/reaper"
 	"github.com/matrx/sandbox/conformance/s3"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/contract/spec"
@@ -42,6 +43,9 @@ type shared struct {
 	mu      sync.Mutex
 	running map[string]*running // services, by name
 }
+
+// lock is the file that tells the reaper which of the run's servers still live.
+func (s *shared) lock() string { return filepath.Join(s.dir, reaper.LockName) }
 
 // Image is the image at rest.
 func (e *Env) Image() (*image.Image, error) { return e.shared.image() }
@@ -203,10 +207,15 @@ func (e *Env) credentials(m Mode) (dir string, err error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	if m == AsAgent {
+	if m == AsRoot {
+		return dir, nil
+	}
+	if os.Geteuid() == 0 {
 		return dir, errors.Join(os.Chown(dir, contract.AgentUID, contract.AgentGID), os.Chown(file, contract.AgentUID, contract.AgentGID))
 	}
-	return dir, nil
+	// Somebody else cannot give files away. They open no more than this run's own S3, and
+	// other users of this machine cannot list the directory above.
+	return dir, errors.Join(os.Chmod(dir, 0o755), os.Chmod(file, 0o644))
 }
 
 // Secret is the storage credentials' secret key: what the workload must not find.

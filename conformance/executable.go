@@ -14,6 +14,22 @@ import (
 // exitUnsupported is what a check executable ends with when the image is excused.
 const exitUnsupported = 77
 
+// ChecksIn lists a directory's executables for Options.Checks, by name. Directories in it
+// are left out: they are what the executables read.
+func ChecksIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir) // sorted
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the checks: %w", err)
+	}
+	var out []string
+	for _, e := range entries {
+		if file := filepath.Join(dir, e.Name()); !e.IsDir() {
+			out = append(out, file)
+		}
+	}
+	return out, nil
+}
+
 // executable makes a requirement and a check of an image's own executable. It runs as
 // the agent in a sandbox that is ready, with its directory beside it. Its name is its
 // text: 10-transcodes-h264 is "transcodes h264".
@@ -27,7 +43,7 @@ func executable(number int, file string) (spec.Requirement, *Check, error) {
 		return spec.Requirement{}, nil, fmt.Errorf("cannot use the check %s: %w", file, err)
 	}
 	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return spec.Requirement{}, nil, fmt.Errorf("cannot use the check %s: it is not executable; chmod +x", file)
+		return spec.Requirement{}, nil, fmt.Errorf("cannot use the check %s: it is not executable; chmod +x, or put what checks read into a directory below", file)
 	}
 	services, err := servicesOf(abs)
 	if err != nil {
@@ -75,16 +91,20 @@ func runExecutable(ctx context.Context, e *Env, file string, wanted []string) er
 	if err := s.WaitReady(ctx); err != nil {
 		return err
 	}
-	code, out, err := s.Exec(ctx, "1000", "/.conformance-checks/"+filepath.Base(file))
+	code, stdout, stderr, err := s.ExecStreams(ctx, "1000", "/.conformance-checks/"+filepath.Base(file))
 	if err != nil {
 		return err
+	}
+	reason := strings.TrimSpace(stderr)
+	if reason == "" {
+		reason = strings.TrimSpace(stdout)
 	}
 	switch code {
 	case 0:
 		return nil
 	case exitUnsupported:
-		return Unsupported("%s", strings.TrimSpace(out))
+		return Unsupported("%s", reason)
 	default:
-		return Failf("it ended with %d: %s", code, strings.TrimSpace(out))
+		return Failf("%s ended with %d: %s", filepath.Base(file), code, reason)
 	}
 }

@@ -71,12 +71,23 @@ func (s *Sandbox) Status(ctx context.Context) (SandboxStatus, error) {
 	return st, nil
 }
 
-// Stop asks for a graceful stop, as `docker stop` does, and returns the exit code.
+// stopLimit is when a supervisor sends SIGKILL to a sandbox that has the default budget:
+// SHUTDOWN_TIMEOUT_SECONDS and 5 s.
+const stopLimit = 35 * time.Second
+
+// Stop asks for a graceful stop, as `docker stop` does, and returns the exit code. A
+// sandbox that does not end is a Fail.
 func (s *Sandbox) Stop(ctx context.Context) (int, error) {
 	if err := s.Signal(ctx, "SIGTERM"); err != nil {
 		return 0, err
 	}
-	return s.Wait(ctx)
+	bounded, cancel := context.WithTimeout(ctx, stopLimit)
+	defer cancel()
+	code, err := s.Wait(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return 0, Fail(fmt.Sprintf("the sandbox has not ended %s after SIGTERM", stopLimit), "let sandbox-init be PID 1, and let no hook or wrapper swallow SIGTERM")
+	}
+	return code, err
 }
 
 // Kill ends the container at once and waits until it has.

@@ -15,8 +15,14 @@ import (
 // a unix socket only, and its socket's directory is mounted where its clients look for it.
 type service struct {
 	// start makes the server serve in dir and returns when it does; stop ends it.
-	start func(ctx context.Context, dir string) (stop func(), err error)
+	start func(ctx context.Context, h host, dir string) (stop func(), err error)
 	mount string // the directory in the sandbox
+}
+
+// host is where servers run.
+type host struct {
+	program string // the suite's own program, which they are tethered to
+	lock    string
 }
 
 // services are those that a line "# service: NAME" can ask for. Debian's servers are used
@@ -54,7 +60,7 @@ func (s *shared) service(ctx context.Context, name string) (dir string, err erro
 			return
 		}
 		if r.err = os.Chmod(r.dir, 0o755); r.err == nil {
-			r.stop, r.err = services[name].start(context.WithoutCancel(ctx), r.dir)
+			r.stop, r.err = services[name].start(context.WithoutCancel(ctx), host{filepath.Join(s.programs, serverProgram), s.lock()}, r.dir)
 		}
 	})
 	if r.err != nil {

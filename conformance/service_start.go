@@ -13,35 +13,34 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/matrx/sandbox/conformance/tether"
 )
 
-func startPostgres(ctx context.Context, dir string) (func(), error) {
+func startPostgres(ctx context.Context, h host, dir string) (func(), error) {
 	const remedy = "apt-get install postgresql"
 	initdb, err := findServer(remedy, "/usr/lib/postgresql/*/bin/initdb", "initdb")
 	if err != nil {
 		return nil, err
 	}
-	// PostgreSQL refuses to run as root.
-	as, err := credentialOf("postgres")
+	as, err := notRoot("postgres", dir)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.Chown(dir, int(as.Uid), int(as.Gid)); err != nil {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
 	initialise := exec.CommandContext(ctx, initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync")
-	initialise.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	if as != nil {
+		initialise.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	}
 	initialise.Dir = "/"
 	if out, err := initialise.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
-	server := exec.CommandContext(ctx, filepath.Join(filepath.Dir(initdb), "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "unix_socket_permissions=0777")
-	server.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	return serve(ctx, server, filepath.Join(dir, ".s.PGSQL.5432"))
+	return h.serve(ctx, filepath.Join(dir, ".s.PGSQL.5432"), as, filepath.Join(filepath.Dir(initdb), "postgres"),
+		"-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "unix_socket_permissions=0777")
 }
 
-func startMariaDB(ctx context.Context, dir string) (func(), error) {
+func startMariaDB(ctx context.Context, h host, dir string) (func(), error) {
 	const remedy = "apt-get install mariadb-server"
 	install, err := findServer(remedy, "mariadb-install-db", "mysql_install_db")
 	if err != nil {
@@ -52,36 +51,45 @@ func startMariaDB(ctx context.Context, dir string) (func(), error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
-	initialise := exec.CommandContext(ctx, install, "--no-defaults", "--user=root", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	who, err := user.Current()
+	if err != nil {
+		return nil, err
+	}
+	user := "--user=" + who.Username
+	initialise := exec.CommandContext(ctx, install, "--no-defaults", user, "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
 	if out, err := initialise.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	socket := filepath.Join(dir, "mysqld.sock")
-	server := exec.CommandContext(ctx, daemon, "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--skip-networking", "--pid-file="+filepath.Join(dir, "pid"))
-	return serve(ctx, server, socket)
+	return h.serve(ctx, socket, nil, daemon, "--no-defaults", user, "--datadir="+data, "--socket="+socket, "--skip-networking", "--pid-file="+filepath.Join(dir, "pid"))
 }
 
-func startRedis(ctx context.Context, dir string) (func(), error) {
+func startRedis(ctx context.Context, h host, dir string) (func(), error) {
 	program, err := findServer("apt-get install redis-server", "redis-server")
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	return serve(ctx, exec.CommandContext(ctx, program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "777", "--save", "", "--dir", dir), socket)
+	return h.serve(ctx, socket, nil, program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "777", "--save", "", "--dir", dir)
 }
 
-// serve starts a server and waits until its socket answers. A server that ends first is
-// an error with what it printed.
-func serve(ctx context.Context, cmd *exec.Cmd, socket string) (func(), error) {
+// serve starts a server on a tether and waits until its socket answers. A server that ends
+// first is an error with what it printed.
+func (h host) serve(ctx context.Context, socket string, as *syscall.Credential, argv ...string) (func(), error) {
+	cmd := tether.New(tether.Spec{Program: h.program, Lock: h.lock, As: as, Argv: argv})
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr, cmd.Dir = &out, &out, "/"
+	cmd.Stdout, cmd.Stderr = &out, &out
+	held, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	stop := func() {
-		_ = cmd.Process.Kill()
+		held.Close()
 		<-ended
 	}
 	bounded, cancel := context.WithTimeout(ctx, time.Minute)
@@ -101,6 +109,19 @@ func serve(ctx context.Context, cmd *exec.Cmd, socket string) (func(), error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// notRoot is a user whose server refuses to run as root, and gives it dir; nil, which is the
+// suite's own user, when that is not root.
+func notRoot(name, dir string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	as, err := credentialOf(name)
+	if err != nil {
+		return nil, err
+	}
+	return as, os.Chown(dir, int(as.Uid), int(as.Gid))
 }
 
 func credentialOf(name string) (*syscall.Credential, error) {

@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +16,7 @@ import (
 
 	"github.com/matrx/sandbox/conformance/engine"
 	"github.com/matrx/sandbox/conformance/image"
+	"github.com/matrx/sandbox/conformance/reaper"
 	"github.com/matrx/sandbox/conformance/s3"
 	"github.com/matrx/sandbox/contract/spec"
 )
@@ -28,7 +25,8 @@ import (
 type Options struct {
 	Image string // reference; the engine must have it
 
-	// Profile of the contract; "": what the image's manifest names.
+	// Profile of the contract; "": what the image's manifest names, or its parent's where
+	// that promises more.
 	Profile string
 
 	// Parent is the image that this one extends; "": what the manifest names as
@@ -36,8 +34,8 @@ type Options struct {
 	Parent   string
 	NoParent bool
 
-	// Contract selects the requirements that exist since at most this version; "": the
-	// newest that this suite knows.
+	// Contract selects the requirements that exist since at most this version; "": what
+	// the image's manifest names, or what the test was told by -contract.
 	Contract string
 
 	Features []string // only requirements of these; empty: all
@@ -46,6 +44,7 @@ type Options struct {
 
 	// Checks are executables on the host that are run as the agent in a started sandbox:
 	// 0 passes, 77 is unsupported, anything else fails with standard error as the reason.
+	// What lies beside one of them is there for it to read.
 	Checks []string
 
 	// Extra are requirements of the importer's own, judged like the contract's.
@@ -70,6 +69,9 @@ type Extra struct {
 // narrowed the run by Features, Only or Skip.
 func Run(t *testing.T, o Options) *Report {
 	t.Helper()
+	if o.Contract == "" {
+		o.Contract = contractFlag
+	}
 	s, err := open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -102,10 +104,10 @@ func Execute(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	var g errgroup.Group
-	g.SetLimit(max(1, o.Parallel))
 	if o.Parallel == 0 {
-		g.SetLimit(4)
+		o.Parallel = 4
 	}
+	g.SetLimit(o.Parallel)
 	for _, id := range s.order {
 		g.Go(func() error {
 			r := s.schedule.result(ctx, id)
@@ -119,7 +121,11 @@ func Execute(ctx context.Context, o Options) (*Report, error) {
 	}
 	_ = g.Wait() // results carry their errors
 	r := s.finish()
-	return r, s.close()
+	err = s.close()
+	if ctx.Err() != nil {
+		return nil, errors.Join(fmt.Errorf("the run was interrupted, and nothing can be said of %s: %w", o.Image, context.Cause(ctx)), err)
+	}
+	return r, err
 }
 
 // suite is one run.
@@ -132,6 +138,7 @@ type suite struct {
 	profile  string
 	version  spec.Version
 	progress sync.Mutex
+	reaper   *reaper.Reaper
 }
 
 func open(ctx context.Context, o Options) (_ *suite, err error) {
@@ -139,12 +146,8 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 	if o.Image == "" {
 		return nil, errors.New("Options.Image is missing: name the image to judge")
 	}
-	contractNow := spec.Current()
-	s.version = contractNow.Version
-	if o.Contract != "" {
-		if s.version, err = spec.ParseVersion(o.Contract); err != nil {
-			return nil, fmt.Errorf("Options.Contract: %w", err)
-		}
+	if o.Parallel < 0 || o.Timeout < 0 {
+		return nil, fmt.Errorf("Options.Parallel (--parallel) is %d and Options.Timeout %s: neither can be negative", o.Parallel, o.Timeout)
 	}
 	sh := &shared{options: o, vocab: spec.CurrentVocabulary()}
 	s.shared = sh
@@ -156,6 +159,10 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 	if sh.dir, err = os.MkdirTemp("", "conformance-"); err != nil {
 		return nil, err
 	}
+	// Servers that run as other users find their own directories below it.
+	if err = os.Chmod(sh.dir, 0o711); err != nil {
+		return nil, err
+	}
 	if sh.engine, err = engine.Connect(ctx, rand.Text()); err != nil {
 		return nil, err
 	}
@@ -165,7 +172,11 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 	if sh.programs, err = programs(ctx, o.Programs, sh.dir); err != nil {
 		return nil, err
 	}
-	if sh.server, err = s3.Start(ctx, filepath.Join(sh.programs, serverProgram), filepath.Join(sh.dir, "s3")); err != nil {
+	self := filepath.Join(sh.programs, serverProgram)
+	if s.reaper, err = reaper.Start(self, sh.engine.Run, sh.dir); err != nil {
+		return nil, err
+	}
+	if sh.server, err = s3.Start(ctx, self, filepath.Join(sh.dir, "s3"), sh.lock()); err != nil {
 		return nil, err
 	}
 	sh.image = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), o.Image) })
@@ -174,112 +185,7 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 		return nil, err
 	}
 	s.profile = sh.options.Profile
-	return s, s.plan(contractNow)
-}
-
-// fromManifest fills in what the caller left to the image. A manifest that cannot be read
-// leaves the defaults: MAN-001 says what is wrong with it.
-func (s *suite) fromManifest(ctx context.Context, o *Options) error {
-	m, err := s.shared.manifest()
-	if o.Profile == "" {
-		o.Profile = "lifecycle"
-		if err == nil && m.Contract.Profile != "" {
-			o.Profile = m.Contract.Profile
-		}
-	}
-	if o.NoParent {
-		o.Parent = ""
-		return nil
-	}
-	if o.Parent == "" && err == nil && m.ParentImage != nil {
-		o.Parent = *m.ParentImage
-	}
-	if o.Parent == "" {
-		return nil
-	}
-	if _, err := s.shared.engine.ImageID(ctx, o.Parent); err != nil {
-		return fmt.Errorf("the parent cannot be had, and without it nothing can be said of what the image kept: %w; "+
-			"name it in Options.Parent, or set NoParent", err)
-	}
-	return nil
-}
-
-// plan lays out which requirements are judged by which check.
-func (s *suite) plan(contractNow *spec.Spec) error {
-	o := s.shared.options
-	requirements, err := contractNow.For(o.Profile, s.version)
-	if err != nil {
-		return err
-	}
-	byID := map[string]*Check{}
-	for i := range checks {
-		byID[checks[i].ID] = &checks[i]
-	}
-	for i := range o.Extra {
-		requirements = append(requirements, o.Extra[i].Requirement)
-		byID[o.Extra[i].Requirement.ID] = &o.Extra[i].Check
-	}
-	for i, file := range o.Checks {
-		r, c, err := executable(i+1, file)
-		if err != nil {
-			return err
-		}
-		requirements = append(requirements, r)
-		byID[r.ID] = c
-	}
-	s.schedule = &schedule{tasks: map[string]*task{}, timeout: o.Timeout}
-	if s.schedule.timeout == 0 {
-		s.schedule.timeout = 2 * time.Minute
-	}
-	s.schedule.newEnv = func(c *Check) *Env { return &Env{shared: s.shared, id: c.ID} }
-	wanted, err := closure(requirements, o.Only)
-	if err != nil {
-		return err
-	}
-	for _, r := range requirements {
-		t := &task{requirement: r, check: byID[r.ID]}
-		switch {
-		case slices.Contains(o.Skip, r.ID):
-			t.skipped = "the caller skipped it"
-		case wanted != nil && !wanted[r.ID]:
-			t.skipped = "the caller asked for others only"
-		case len(o.Features) > 0 && !slices.ContainsFunc(r.Features, func(f string) bool { return slices.Contains(o.Features, f) }):
-			t.skipped = "the caller asked for other features only"
-		}
-		s.schedule.tasks[r.ID] = t
-		s.order = append(s.order, r.ID)
-	}
-	for _, id := range slices.Concat(o.Only, o.Skip) {
-		if s.schedule.tasks[id] == nil {
-			return fmt.Errorf("there is no requirement %s in profile %s of contract %s", id, o.Profile, s.version)
-		}
-	}
-	return nil
-}
-
-// closure is ids with all that they need; nil when ids is empty.
-func closure(requirements []spec.Requirement, ids []string) (map[string]bool, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	needs := map[string][]string{}
-	for _, r := range requirements {
-		needs[r.ID] = r.Needs
-	}
-	out := map[string]bool{}
-	var add func(string)
-	add = func(id string) {
-		if !out[id] {
-			out[id] = true
-			for _, need := range needs[id] {
-				add(need)
-			}
-		}
-	}
-	for _, id := range ids {
-		add(id)
-	}
-	return out, nil
+	return s, s.plan(spec.Current())
 }
 
 // report gives a result to a subtest.
@@ -334,50 +240,9 @@ func (s *suite) close() error {
 	if s.shared.dir != "" {
 		errs = append(errs, os.RemoveAll(s.shared.dir))
 	}
+	// Last: until here it is the one who cleans up after a SIGKILL.
+	if s.reaper != nil {
+		errs = append(errs, s.reaper.Dismiss())
+	}
 	return errors.Join(errs...)
-}
-
-// The suite's own programs: the S3 server, and the probe that is mounted into sandboxes.
-const (
-	serverProgram = "sandbox-conformance"
-	probeProgram  = "sandbox-conformance-probe"
-)
-
-// programs finds the suite's own programs. An importer's test builds them from the module
-// that it imports, so that all are of one version.
-func programs(ctx context.Context, given, dir string) (string, error) {
-	if given != "" {
-		for _, name := range []string{serverProgram, probeProgram} {
-			if _, err := os.Stat(filepath.Join(given, name)); err != nil {
-				return "", fmt.Errorf("the suite's programs are not all in %s: %w; install them together", given, err)
-			}
-		}
-		return filepath.Abs(given)
-	}
-	const module = "github.com/matrx/sandbox/conformance/cmd/"
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir, module+serverProgram, module+probeProgram)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build the suite's programs: %w\n%s", err, strings.TrimSpace(string(text)))
-	}
-	return dir, nil
-}
-
-// version is the module's, or the commit's.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
-		if m.Path == "github.com/matrx/sandbox/conformance" && m.Version != "" && m.Version != "(devel)" {
-			return m.Version
-		}
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return "devel"
 }

@@ -42,16 +42,38 @@ func Connect(ctx context.Context, run string) (*Engine, error) {
 		return nil, err
 	}
 	tclog.SetDefault(quiet{}) // its banner is not ours to print
+	if err := named(ctx); err != nil {
+		return nil, noEngine(err)
+	}
 	cli, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no Docker engine answers: %w; start one (systemctl start docker) or set DOCKER_HOST", err)
+		return nil, noEngine(err)
 	}
 	v, err := cli.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		cli.Close()
-		return nil, fmt.Errorf("no Docker engine answers: %w; start one (systemctl start docker) or set DOCKER_HOST", err)
+		return nil, noEngine(err)
 	}
 	return &Engine{cli: cli, Run: run, Is: fmt.Sprintf("Docker %s, API %s", v.Version, v.APIVersion)}, nil
+}
+
+// named asks the engine that DOCKER_HOST names: testcontainers would go on to another one
+// when it does not answer, and judge an image of the same name there.
+func named(ctx context.Context) error {
+	if os.Getenv("DOCKER_HOST") == "" {
+		return nil
+	}
+	cli, err := client.New(client.FromEnv)
+	if err != nil {
+		return err
+	}
+	defer cli.Close()
+	_, err = cli.Ping(ctx, client.PingOptions{})
+	return err
+}
+
+func noEngine(err error) error {
+	return fmt.Errorf("no Docker engine answers: %w; start one (systemctl start docker) or set DOCKER_HOST", err)
 }
 
 // quiet is testcontainers' logger: what goes wrong comes back as errors.
@@ -70,11 +92,33 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, c := range list.Items {
-		if _, err := e.cli.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+		_, err := e.cli.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		// Gone already, or being removed by somebody else: either will do.
+		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
 			errs = append(errs, fmt.Errorf("cannot remove container %s: %w", c.ID, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Created says of each container of this run that it was made, until ctx ends.
+func (e *Engine) Created(ctx context.Context) <-chan struct{} {
+	stream := e.cli.Events(ctx, client.EventsListOptions{
+		Filters: make(client.Filters).Add("type", "container").Add("event", "create").Add("label", Label+"="+e.Run),
+	})
+	out := make(chan struct{})
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case <-stream.Messages:
+				out <- struct{}{}
+			case <-stream.Err: // the stream ends with ctx, or with the engine
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // ImageID is the digest of an image's configuration; an error when the engine does not have it.
@@ -226,26 +270,38 @@ func (c *Container) Logs(ctx context.Context) (string, error) {
 
 // Exec runs a program in the container and returns its exit code and what it printed, both streams.
 func (c *Container) Exec(ctx context.Context, user string, argv ...string) (int, string, error) {
+	var out bytes.Buffer
+	code, err := c.exec(ctx, user, argv, &out, &out)
+	return code, out.String(), err
+}
+
+// ExecStreams is Exec with the two streams apart.
+func (c *Container) ExecStreams(ctx context.Context, user string, argv ...string) (code int, stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	code, err = c.exec(ctx, user, argv, &out, &errs)
+	return code, out.String(), errs.String(), err
+}
+
+func (c *Container) exec(ctx context.Context, user string, argv []string, stdout, stderr io.Writer) (int, error) {
 	made, err := c.engine.cli.ExecCreate(ctx, c.ID, client.ExecCreateOptions{User: user, Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		return 0, "", fmt.Errorf("cannot exec %q: %w", argv, err)
+		return 0, fmt.Errorf("cannot exec %q: %w", argv, err)
 	}
 	attached, err := c.engine.cli.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
 	if err != nil {
-		return 0, "", fmt.Errorf("cannot exec %q: %w", argv, err)
+		return 0, fmt.Errorf("cannot exec %q: %w", argv, err)
 	}
 	defer attached.Close()
 	stop := context.AfterFunc(ctx, func() { attached.Close() })
 	defer stop()
-	var out bytes.Buffer
-	if _, err := stdcopy.StdCopy(&out, &out, attached.Reader); err != nil {
-		return 0, out.String(), fmt.Errorf("cannot exec %q: %w", argv, errors.Join(err, context.Cause(ctx)))
+	if _, err := stdcopy.StdCopy(stdout, stderr, attached.Reader); err != nil {
+		return 0, fmt.Errorf("cannot exec %q: %w", argv, errors.Join(err, context.Cause(ctx)))
 	}
 	done, err := c.engine.cli.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
 	if err != nil {
-		return 0, out.String(), fmt.Errorf("cannot exec %q: %w", argv, err)
+		return 0, fmt.Errorf("cannot exec %q: %w", argv, err)
 	}
-	return done.ExitCode, out.String(), nil
+	return done.ExitCode, nil
 }
 
 // Health is the engine's verdict by the image's health check: "starting", "healthy", "unhealthy", "none".

@@ -46,15 +46,16 @@ var All = []Mutant{
 	{Breaks: "ENTRY-005", Is: "the image ends as root", Dockerfile: "USER root"},
 
 	{Breaks: "ENV-001", Is: "the image moves the home", Dockerfile: "ENV HOT_PATH=/srv/home"},
-	{Breaks: "ENV-002", Is: "mistakes in the configuration are passed over", Standin: "forget-mistakes"},
+	{Breaks: "ENV-002", Is: "a mistake in the configuration is passed over", Standin: "forget-mistake"},
 	{Breaks: "USER-001", Is: "the drop to the agent is defeated", Standin: "no-drop"},
 	{Breaks: "USER-002", Is: "the second name is gone", Dockerfile: "RUN sed -i /^sandbox:/d /etc/passwd"},
 
 	{Breaks: "LIFE-001", Is: "ready from the start", Standin: "ready-early"},
-	{Breaks: "LIFE-002", Is: "the exit code is lost", Standin: "exit-zero"},
+	{Breaks: "LIFE-002", Also: []string{"LIFE-003", "LIFE-007"}, Is: "the exit code is lost, a killed command's and a failed hook's too", Standin: "exit-zero"},
 	{Breaks: "LIFE-003", Is: "the shutdown takes its own time", Standin: "slow-stop"},
 	{Breaks: "LIFE-004", Is: "sandbox-init is not PID 1 and does not see other sessions", Standin: "not-pid1"},
-	{Breaks: "LIFE-004", Is: "a wrapper swallows SIGTERM", Also: []string{"LIFE-003"}, Standin: "swallow-term"},
+	{Breaks: "LIFE-003", Is: "a wrapper swallows SIGTERM", Standin: "swallow-term"},
+	{Breaks: "LIFE-004", Also: []string{"LIFE-001"}, Is: "a hook swallows SIGTERM: it stops the agent's processes, which are then told nothing", Dockerfile: `RUN printf '#!/bin/bash\nkill -STOP -1\n' > /opt/sandbox/hooks/pre-stop.d/10-hold && chmod 755 /opt/sandbox/hooks/pre-stop.d/10-hold`},
 	{Breaks: "LIFE-005", Also: []string{"LIFE-004"}, Is: "PID 1 does not reap; nor does it see other sessions", Standin: "no-reap"},
 	{Breaks: "LIFE-006", Also: []string{"LIFE-004"}, Is: "PID 1 passes on no signals but SIGTERM; nor does it see other sessions", Standin: "no-signals"},
 	{Breaks: "LIFE-007", Is: "pre-start hooks are looked for elsewhere", Dockerfile: patch("hooks/pre-start.d", "hooks/pre-start.x")},
@@ -91,6 +92,8 @@ RUN rm /opt/deploy_key`},
 	{Breaks: "VAR-002", Is: "another sandbox-init was copied in", Dockerfile: "RUN printf x >> /usr/local/bin/sandbox-init", Parent: "base"},
 	{Breaks: "VAR-003", Is: "a tool of the parent was removed", Dockerfile: `RUN rm "$(command -v less)"`, Parent: "base"},
 	{Breaks: "VAR-003", Is: "a tool of the parent is shadowed", Dockerfile: shadow("curl", "curl 1.0"), Parent: "base"},
+	{Breaks: "VAR-003", Is: "the manifest leaves out a tool of the parent", Dockerfile: `RUN sed -i '/"less",/d' /etc/sandbox/capabilities.json`, Parent: "base"},
+	{Breaks: "VAR-003", Is: "an inherited promise is not repeated", From: "core", Dockerfile: `RUN sed -i 's/"profile": "core"/"profile": "lifecycle"/' /etc/sandbox/capabilities.json`, Parent: "core"},
 	{Breaks: "VAR-004", Is: "a variable of the parent has another value", Dockerfile: "ENV LANG=de_DE.UTF-8", Parent: "base"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/matrx/sandbox/internal/host/s3server"
 )
@@ -31,10 +32,16 @@ type Server struct {
 // Bucket is the one bucket of the suite.
 const Bucket = "conformance"
 
-// Start runs `program s3 DIR`, which must be the suite's own program, and waits until it serves.
-func Start(ctx context.Context, program, dir string) (*Server, error) {
+// Command is the suite's subcommand that is Serve.
+const Command = "s3"
+
+// Start runs `program s3 DIR LOCK`, which must be the suite's own program, and waits until
+// it serves. It holds a shared lock on the file LOCK as long as it lives.
+func Start(ctx context.Context, program, dir, lock string) (*Server, error) {
 	s := &Server{dir: dir}
-	s.cmd = exec.Command(program, "s3", dir)
+	s.cmd = exec.Command(program, Command, dir, lock)
+	// A group of its own: Ctrl-C in a terminal is meant for the suite, which ends its servers.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Stderr = &s.out
 	// The child ends at the end of its input: when this process has ended, however.
 	if _, err := s.cmd.StdinPipe(); err != nil {

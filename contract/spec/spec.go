@@ -122,6 +122,12 @@ func (s *Spec) For(profile string, at Version) ([]Requirement, error) {
 	return out, nil
 }
 
+// Includes says whether a profile is another or includes it.
+func (s *Spec) Includes(profile, other string) bool {
+	all, err := s.included(profile)
+	return err == nil && slices.Contains(all, other)
+}
+
 func (s *Spec) included(profile string) ([]string, error) {
 	i := slices.IndexFunc(s.Profiles, func(p Profile) bool { return p.Name == profile })
 	if i < 0 {

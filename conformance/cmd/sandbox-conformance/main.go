@@ -9,15 +9,17 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
 	"github.com/matrx/sandbox/conformance"
+	"github.com/matrx/sandbox/conformance/reaper"
 	"github.com/matrx/sandbox/conformance/report"
 	"github.com/matrx/sandbox/conformance/s3"
+	"github.com/matrx/sandbox/conformance/tether"
 )
 
 // The exit codes.
@@ -30,14 +32,14 @@ const (
 
 type cli struct {
 	Image    string   `arg:"" help:"Reference of the image; the engine must have it."`
-	Profile  string   `help:"Profile of the contract: lifecycle, core. Default: what the image's manifest names."`
+	Profile  string   `help:"Profile of the contract: lifecycle, core. Default: what the image's manifest names, or its parent's."`
 	Parent   string   `help:"The image that it extends. Default: the manifest's parent_image."`
 	NoParent bool     `help:"It extends none."`
-	Contract string   `help:"Only requirements that exist since at most this version of the contract."`
+	Contract string   `help:"Only requirements that exist since at most this version of the contract. Default: what the manifest names."`
 	Feature  []string `help:"Only requirements of this feature; repeatable."`
 	Only     []string `help:"Only this requirement and what it needs; repeatable."`
 	Skip     []string `help:"Not this requirement; repeatable. The verdict is then partial."`
-	Checks   string   `type:"existingdir" help:"Directory of executables to run as the agent: 0 passes, 77 is unsupported, else standard error is the reason."`
+	Checks   []string `type:"existingdir" placeholder:"DIR" help:"Directory of executables to run as the agent: 0 passes, 77 is unsupported, else standard error is the reason; repeatable."`
 	Parallel int      `default:"4" help:"Checks side by side."`
 	Report   string   `type:"path" placeholder:"DIR" help:"Write report.json, junit.xml and index.html there."`
 	JSON     bool     `name:"json" help:"Print the report as JSON."`
@@ -46,8 +48,20 @@ type cli struct {
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	if len(args) > 0 && args[0] == "s3" {
-		return serveS3(args[1:])
+	if len(args) > 0 {
+		switch args[0] { // what the suite starts of itself
+		case s3.Command:
+			return serveS3(args[1:])
+		case tether.Command:
+			return tether.Main(args[1:])
+		case reaper.Command:
+			return reaper.Main(args[1:])
+		}
+	}
+	for i, arg := range args { // -contract=1.0, as go test takes it
+		if strings.HasPrefix(arg, "-contract") {
+			args[i] = "-" + arg
+		}
 	}
 	var c cli
 	parser := kong.Must(&c, kong.Name("sandbox-conformance"), kong.UsageOnError(),
@@ -70,11 +84,12 @@ func (c *cli) judge(ctx context.Context) int {
 		Image: c.Image, Profile: c.Profile, Parent: c.Parent, NoParent: c.NoParent, Contract: c.Contract,
 		Features: c.Feature, Only: c.Only, Skip: c.Skip, Parallel: c.Parallel, Programs: filepath.Dir(self),
 	}
-	if c.Checks != "" {
-		if o.Checks, err = filepath.Glob(filepath.Join(c.Checks, "*")); err != nil {
+	for _, dir := range c.Checks {
+		found, err := conformance.ChecksIn(dir)
+		if err != nil {
 			return fail(err)
 		}
-		slices.Sort(o.Checks)
+		o.Checks = append(o.Checks, found...)
 	}
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	if terminal {
@@ -114,8 +129,11 @@ func (c *cli) judge(ctx context.Context) int {
 }
 
 func serveS3(args []string) int {
-	if len(args) != 1 {
-		return fail(fmt.Errorf("usage: sandbox-conformance s3 DIR"))
+	if len(args) != 2 {
+		return fail(fmt.Errorf("usage: sandbox-conformance %s DIR LOCK", s3.Command))
+	}
+	if err := tether.Share(args[1]); err != nil {
+		return fail(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -14,7 +14,6 @@ import (
 // options are what is wrong with a PID 1 that stays in front of the real one.
 type options struct {
 	exit        func(int) int
-	readyEarly  bool  // the ready file is there from the start
 	swallowTerm bool  // SIGTERM is not passed on
 	noReap      bool  // only the child is waited for
 	termOnly    bool  // other signals are not passed on
@@ -28,9 +27,6 @@ type options struct {
 func inFront(o options) {
 	if o.proxy != nil {
 		set("S3_ENDPOINT", "unix://"+serveProxy(*o.proxy, os.Getenv("S3_ENDPOINT")))
-	}
-	if o.readyEarly {
-		go keepReady()
 	}
 	code := child(o)
 	if o.startAnyway && code == 75 {
@@ -95,6 +91,19 @@ func wait(o options, pid int) int {
 			return ws.ExitStatus()
 		}
 	}
+}
+
+// keeperVariable tells the stand-in that it is the one who keeps the ready file.
+const keeperVariable = "STANDIN_KEEPS_READY"
+
+// readyEarly leaves a child that keeps the ready file, and becomes the real one.
+func readyEarly() {
+	keeper := exec.Command("/proc/self/exe")
+	keeper.Env = []string{keeperVariable + "=1"}
+	if err := keeper.Start(); err != nil {
+		fatal(err)
+	}
+	become()
 }
 
 // keepReady makes the ready file whenever it is missing. It polls: what it fakes is wrong

@@ -24,6 +24,9 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
+	if os.Getenv(keeperVariable) != "" {
+		keepReady()
+	}
 	name := strings.TrimSpace(string(fault))
 	if len(os.Args) > 1 && os.Args[1] != "--" { // status, healthcheck, cold, storage
 		subcommand(name)
@@ -41,7 +44,7 @@ var faults = map[string]func(){
 	"status-lies":    become,
 	"cold-lies":      become,
 
-	"forget-mistakes":  func() { unset("SHUTDOWN_TIMEOUT_SECONDS", "HOT_PATH", "USER_ID", "S3_BUCKET"); become() },
+	"forget-mistake":   func() { unset("SHUTDOWN_TIMEOUT_SECONDS"); become() },
 	"half-hydrate":     func() { set("HOT_SYNC_EXCLUDE", "dir/"); become() },
 	"no-exclusions":    func() { set("HOT_SYNC_EXCLUDE", "nothing-at-all"); become() },
 	"sync-late":        func() { set("HOT_SYNC_QUIET_MS", "60000"); set("HOT_SYNC_MAX_STALENESS_SECONDS", "3600"); become() },
@@ -52,7 +55,7 @@ var faults = map[string]func(){
 
 	"no-drop":      func() { naive(false) },
 	"keep-caps":    func() { naive(true) },
-	"ready-early":  func() { inFront(options{readyEarly: true}) },
+	"ready-early":  readyEarly,
 	"exit-zero":    func() { inFront(options{exit: func(int) int { return 0 }}) },
 	"hide-74":      func() { inFront(options{exit: hide74}) },
 	"not-pid1":     func() { inFront(options{}) },

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/matrx/sandbox/conformance"
+)
+
+// An image's own checks run as the agent in a sandbox that is ready, and their exit codes
+// and standard error are what the report says.
+func TestAnImagesOwnChecks(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"10-is-the-agent": "#!/bin/bash\n[ \"$(id -u) $HOME $PWD\" = '1000 /home/agent /home/agent' ] && [ -e /tmp/.sandbox_ready ] && " +
+			"[ \"$(cat \"$(dirname \"$0\")/data/word\")\" = given ] || { id >&2; env >&2; exit 1; }\n",
+		"20-has-no-such-hardware": "#!/bin/sh\necho 'no GPU here' >&2\nexit 77\n",
+		"30-finds-a-mistake.sh":   "#!/bin/sh\necho chatter\necho 'three is not four' >&2\nexit 3\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "data/word"), []byte("given"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	results := own(t, base, dir, 1, "OWN-001", "OWN-002", "OWN-003")
+	for id, want := range map[string]conformance.Result{
+		"OWN-001": {Status: conformance.Pass, Text: "is the agent"},
+		"OWN-002": {Status: conformance.NotSupported, Text: "has no such hardware", Reason: "no GPU here"},
+		"OWN-003": {Status: conformance.Failed, Text: "finds a mistake", Reason: "30-finds-a-mistake.sh ended with 3: three is not four"},
+	} {
+		if got := results[id]; got.Status != want.Status || got.Text != want.Text || got.Status != conformance.Pass && got.Reason != want.Reason {
+			t.Errorf("%s %q is %s: %s; want %+v", id, got.Text, got.Status, got.Reason, want)
+		}
+	}
+}
+
+// A line "# service: NAME" brings a server, which answers where its clients look for it.
+func TestServices(t *testing.T) {
+	dir := t.TempDir()
+	for name, ask := range map[string]string{
+		"redis":    `s.connect("/run/redis/redis.sock"); s.sendall(b"PING\r\n"); assert s.recv(7) == b"+PONG\r\n"`,
+		"postgres": `s.connect("/run/postgresql/.s.PGSQL.5432"); s.sendall(bytes([0,0,0,8,4,210,22,47])); assert s.recv(1) in b"NS"`, // SSLRequest, and its answer
+		"mariadb":  `s.connect("/run/mysqld/mysqld.sock"); assert b"MariaDB" in s.recv(4096)`,                                        // the server speaks first
+	} {
+		text := "#!/usr/bin/env python3\n# service: " + name + "\nimport socket\ns = socket.socket(socket.AF_UNIX)\n" + ask + "\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, r := range own(t, core, dir, 2, "OWN-001", "OWN-002", "OWN-003") {
+		if strings.HasPrefix(id, "OWN") && r.Status != conformance.Pass {
+			t.Errorf("%s is %s: %s", r.Text, r.Status, r.Reason)
+		}
+	}
+}
+
+// own judges an image by the checks of a directory alone.
+func own(t *testing.T, image, dir string, code int, ids ...string) map[string]conformance.Result {
+	t.Helper()
+	args := []string{image, "--json", "--checks=" + dir}
+	for _, id := range ids {
+		args = append(args, "--only="+id)
+	}
+	got, out, stderr := suite(t, nil, args...)
+	if got != code {
+		t.Errorf("the exit code is %d, want %d\n%s", got, code, stderr)
+	}
+	var r conformance.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	results := map[string]conformance.Result{}
+	for _, result := range r.Results {
+		results[result.ID] = result
+	}
+	return results
+}
