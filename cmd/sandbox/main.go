@@ -26,6 +26,8 @@ type cli struct {
 	Save saveCommand `cmd:"" help:"Save what a sandbox that was killed has kept."`
 	Rm   rmCommand   `cmd:"" help:"Forget sandboxes that have ended."`
 
+	Images imagesCommand `cmd:"" help:"Know, check, plan, build and publish the images."`
+
 	Conformance conformanceCommand `cmd:"" passthrough:"" help:"Prove that an image keeps the contract."`
 
 	S3      s3Command      `cmd:"" name:"s3" help:"Serve the embedded S3, for development and tests."`

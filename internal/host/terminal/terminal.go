@@ -42,3 +42,11 @@ func Sizes(ctx context.Context, f *os.File, set func(width, height int)) {
 		}
 	}
 }
+
+// Width is that of a terminal; 80 when it does not say.
+func Width(f *os.File) int {
+	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+		return w
+	}
+	return 80
+}
