@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
@@ -38,8 +39,8 @@ func secretsAre(secrets map[string]string) (args []string) {
 // TestNoSecretIsFound: the command, from its first instant on, and sessions that are exec'd in
 // look for the storage credentials in the environment, arguments, memory and open files of every process
 // and in every file, and try to trace every process. The same search as root finds them.
-// (Credentials in the container's environment would reach every session, so the configuration
-// has no such thing.)
+// What is in the container's environment reaches every session, by the engine, which is why it
+// takes ALLOW_ENV_CREDENTIALS; but not the command.
 func TestNoSecretIsFound(t *testing.T) {
 	srv := testbed.S3(t)
 	bucket := srv.Bucket(t)
@@ -51,19 +52,21 @@ func TestNoSecretIsFound(t *testing.T) {
 	if err := os.WriteFile(program, binary, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	search := func(seconds int) []string {
-		return append([]string{"/secretsearch", "-for", fmt.Sprintf("%ds", seconds)}, secretsAre(map[string]string{"secret": srv.SecretKey})...)
+	const inEnvironment = "MnWjbXn0tTheOneThatIsUsed"
+	search := func(seconds int, secrets map[string]string) []string {
+		return append([]string{"/secretsearch", "-for", fmt.Sprintf("%ds", seconds)}, secretsAre(secrets)...)
 	}
 	const name = "matrx-e2e-secrets"
 	// The search is the command itself: it begins when the command does.
-	script := strings.Join(search(3), " ") + " > /tmp/found && echo searched; exec sleep 1000"
-	contained(t, bucket, name, []string{"--volume", program + ":/secretsearch:ro"}, "sh", "-c", script)
+	script := strings.Join(search(3, map[string]string{"secret": srv.SecretKey, "environment": inEnvironment}), " ") + " > /tmp/found && echo searched; exec sleep 1000"
+	contained(t, bucket, name, []string{"--volume", program + ":/secretsearch:ro", "--env", contract.EnvAllowEnvCredentials + "=1",
+		"--env", "AWS_ACCESS_KEY_ID=x", "--env", "AWS_SECRET_ACCESS_KEY=" + inEnvironment, "--env", "S3_X_SECRET_Y=" + inEnvironment}, "sh", "-c", script)
 	eventually(t, "the search does not end", func() bool {
 		return strings.Contains(engine(t, nil, "logs", name).stdout, "searched")
 	})
 	for who, out := range map[string]string{
 		"the command":       engineOK(t, "exec", "--user", "agent", name, "cat", "/tmp/found"),
-		"an exec'd session": engineOK(t, append([]string{"exec", "--user", "agent", name}, search(0)...)...),
+		"an exec'd session": engineOK(t, append([]string{"exec", "--user", "agent", name}, search(0, map[string]string{"secret": srv.SecretKey})...)...),
 	} {
 		var r searched
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
@@ -81,7 +84,7 @@ func TestNoSecretIsFound(t *testing.T) {
 		}
 	}
 	var r searched
-	out := engineOK(t, append([]string{"exec", "--user", "0", name}, search(0)...)...)
+	out := engineOK(t, append([]string{"exec", "--user", "0", name}, search(0, map[string]string{"secret": srv.SecretKey})...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Found["secret"]) == 0 {
 		t.Errorf("root has found %q, %v: the search finds nothing at all", out, err)
 	}
