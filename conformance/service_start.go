@@ -86,8 +86,12 @@ func (h host) serve(ctx context.Context, socket string, as *syscall.Credential, 
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var ending error
+	go func() {
+		ending = cmd.Wait()
+		close(ended)
+	}()
 	stop := func() {
 		held.Close()
 		<-ended
@@ -101,8 +105,8 @@ func (h host) serve(ctx context.Context, socket string, as *syscall.Credential, 
 			return stop, c.Close()
 		}
 		select {
-		case err := <-ended:
-			return nil, fmt.Errorf("it ended: %w: %s", err, out.String())
+		case <-ended:
+			return nil, errors.Join(fmt.Errorf("it ended, and had printed: %s", out.String()), ending)
 		case <-bounded.Done():
 			stop()
 			return nil, errors.Join(bounded.Err(), fmt.Errorf("it printed: %s", out.String()))

@@ -101,19 +101,23 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Created says of each container of this run that it was made, until ctx ends.
-func (e *Engine) Created(ctx context.Context) <-chan struct{} {
+// Created says nil for each container of this run that is made, until ctx ends, and an
+// error when the engine says no more before that.
+func (e *Engine) Created(ctx context.Context) <-chan error {
 	stream := e.cli.Events(ctx, client.EventsListOptions{
 		Filters: make(client.Filters).Add("type", "container").Add("event", "create").Add("label", Label+"="+e.Run),
 	})
-	out := make(chan struct{})
+	out := make(chan error)
 	go func() {
 		defer close(out)
 		for {
 			select {
 			case <-stream.Messages:
-				out <- struct{}{}
-			case <-stream.Err: // the stream ends with ctx, or with the engine
+				out <- nil
+			case err := <-stream.Err:
+				if ctx.Err() == nil {
+					out <- fmt.Errorf("cannot follow the engine's events: %w", err)
+				}
 				return
 			}
 		}

@@ -161,10 +161,11 @@ func newest(args []string) (int, error) {
 	var out []string
 	for _, dir := range args {
 		err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return nil // it vanished, or is not ours to read: nothing of hydrate's
+			var info fs.FileInfo
+			if err == nil {
+				info, err = d.Info()
 			}
-			info, err := d.Info()
+			// What vanished, or is not ours to read, is nothing of hydrate's.
 			if err == nil && info.Mode().IsRegular() && info.Sys().(*syscall.Stat_t).Ctim.Sec >= first.ModTime().Unix() {
 				out = append(out, p)
 			}

@@ -212,7 +212,7 @@ func term(args []string, then func() (code int, end bool)) (int, error) {
 // by the same SIGTERM that is sent to all; only an ending of its own counts.
 func onStop(args []string) (int, error) {
 	if len(args) < 3 {
-		return 2, errors.New("on-stop PATH FILE CMD...")
+		return 2, errors.New("usage: on-stop PATH FILE CMD ARGUMENTS")
 	}
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM)

@@ -67,13 +67,15 @@ func search(args []string) (int, error) {
 		}
 	}
 	err = filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return nil // out of reach
-		case d.IsDir() && (path == "/proc" || path == "/sys" || path == "/usr"):
+		if err == nil && d.IsDir() && (path == "/proc" || path == "/sys" || path == "/usr") {
 			return fs.SkipDir // pseudo files were looked at; the others are the image's own, see SEC-002
 		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() && info.Size() <= maxSearched {
+		var info fs.FileInfo
+		if err == nil {
+			info, err = d.Info()
+		}
+		// What vanished or cannot be listed is out of reach.
+		if err == nil && info.Mode().IsRegular() && info.Size() <= maxSearched {
 			look(path)
 		}
 		return nil

@@ -100,8 +100,8 @@ func reap(run, dir string) error {
 	created := e.Created(watched) // before the first sweep, so that none comes between
 	err = e.Sweep(ctx)
 	err = errors.Join(err, removeDir(dir))
-	for range created {
-		err = errors.Join(err, e.Sweep(ctx))
+	for lost := range created {
+		err = errors.Join(err, lost, e.Sweep(ctx))
 	}
 	return err
 }

@@ -58,7 +58,7 @@ func Main(args []string) int {
 	uid := fs.Int64("uid", -1, "the server's user")
 	gid := fs.Int64("gid", -1, "the server's group")
 	if err := fs.Parse(args); err != nil || fs.NArg() == 0 {
-		return say(errors.New("usage: tether -lock FILE [-uid N -gid N] -- PROGRAM ARGUMENT..."))
+		return say(errors.New("usage: tether -lock FILE [-uid N -gid N] -- PROGRAM ARGUMENTS"))
 	}
 	if err := Share(*lock); err != nil {
 		return say(err)
