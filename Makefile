@@ -59,16 +59,22 @@ generate: ## rewrites the files that are generated from others
 	go generate ./...
 
 ##@ Images
+# An image is a folder, and a target: `make ml` builds it and what it is made of. What has
+# not changed is not built again.
+IMAGES := $(patsubst images/%/image.yaml,%,$(wildcard images/*/image.yaml))
+
+.PHONY: all
+all: programs ## every image
+	@bin/sandbox images build --all --tag $(VERSION)
+
 .PHONY: images
-images: base core ## base and core
+images: core ## base and core; any other one by its name: make ml
 
-.PHONY: base
-base: programs ## the image matrx-sandbox-base: the lifecycle alone
-	@scripts/build-image.sh base matrx-sandbox-base:latest matrx-sandbox-base:$(VERSION)
-
-.PHONY: core
-core: base ## the image matrx-sandbox: base, and what an agent may count on
-	@scripts/build-image.sh core matrx-sandbox:latest matrx-sandbox:core matrx-sandbox:$(VERSION)
+.PHONY: $(IMAGES)
+base: ## the image matrx-sandbox-base: the lifecycle alone
+core: ## the image matrx-sandbox: base, and what an agent may count on
+$(IMAGES): programs
+	@bin/sandbox images build $@ --tag $(VERSION)
 
 .PHONY: engine
 engine: ## makes sure that a Docker engine answers
@@ -76,7 +82,7 @@ engine: ## makes sure that a Docker engine answers
 
 .PHONY: refresh
 refresh: ## takes up Debian's updates: rewrites images/debian.lock
-	@scripts/refresh-lock.sh
+	@go run ./cmd/sandbox images refresh
 
 ##@ Tests
 .PHONY: test-unit
@@ -142,6 +148,11 @@ bench: programs core test-packages ## benchmarks, each against a named peer in t
 bench-hot: ## the hot path beside aws s3 sync, rclone, s5cmd, a raw client and cp -a
 	@scripts/ensure-packages.sh scripts/bench.apt
 	go run ./bench/hot
+
+.PHONY: bench-cold
+bench-cold: ## the cold path beside rclone mount, s3fs and a raw client
+	@scripts/ensure-packages.sh scripts/bench.apt
+	go run ./bench/cold
 
 .PHONY: clean
 clean: ## removes bin, .cache and the images that no container uses
