@@ -81,8 +81,8 @@ engine: ## makes sure that a Docker engine answers
 	@scripts/ensure-engine.sh
 
 .PHONY: refresh
-refresh: ## takes up Debian's updates: rewrites images/debian.lock
-	@go run ./cmd/sandbox images refresh
+refresh: programs ## takes up Debian's updates: rewrites images/debian.lock
+	@bin/sandbox images refresh
 
 ##@ Tests
 .PHONY: test-unit
@@ -94,15 +94,9 @@ test-e2e: programs core test-packages ## what runs in containers; RUN=PATTERN na
 	@scripts/test.sh e2e
 
 VARIANT ?= core
-# What exists; VARIANT=all judges them one after the other.
-VARIANTS := base core
 .PHONY: conformance
-conformance: programs core suite ## proves that an image keeps the contract: VARIANT=base, core (the default), all
-	@for v in $(if $(filter all,$(VARIANT)),$(VARIANTS),$(VARIANT)); do \
-	  image=matrx-sandbox-$$v; [ "$$v" != core ] || image=matrx-sandbox; \
-	  checks=; [ ! -d images/$$v/checks ] || checks="--checks images/$$v/checks"; \
-	  bin/sandbox conformance $$image:latest $$checks $(if $(REPORT),--report $(REPORT)/$$v); \
-	done
+conformance: programs suite $(filter all $(IMAGES),$(VARIANT)) ## proves that an image keeps the contract: VARIANT=core (the default), another name, all
+	@REPORT=$(REPORT) scripts/conformance.sh $(VARIANT)
 
 .PHONY: suite
 suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
@@ -117,7 +111,7 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
-	go test -count=1 -parallel 3 -timeout 30m ./conformance/mutants
+	go test -count=1 -parallel 3 -timeout 30m ./conformance/mutation
 
 .PHONY: outsider
 outsider: programs core ## builds and judges examples/variant-repo as somebody else's repository would

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ type Extra struct {
 
 // Run judges an image in subtests named by the requirements' IDs. What is no MUST is
 // logged and fails no test; a verdict other than conformant fails t, unless the caller
-// narrowed the run by Features, Only or Skip.
+// narrowed the run by Features, Only or Skip, or by go test's -run.
 func Run(t *testing.T, o Options) *Report {
 	t.Helper()
 	if o.Contract == "" {
@@ -90,7 +91,9 @@ func Run(t *testing.T, o Options) *Report {
 		}
 	})
 	r := s.finish()
-	if narrowed := len(o.Features)+len(o.Only)+len(o.Skip) > 0; r.Verdict != Conformant && !narrowed && !t.Failed() {
+	narrowed := len(o.Features)+len(o.Only)+len(o.Skip) > 0 ||
+		slices.ContainsFunc(r.Results, func(r Result) bool { return r.Reason == notSelected })
+	if r.Verdict != Conformant && !narrowed && !t.Failed() {
 		t.Errorf("%s is %s", r.Image, r.Verdict)
 	}
 	return r
@@ -210,6 +213,9 @@ func (s *suite) report(t *testing.T, r Result) {
 	}
 }
 
+// notSelected is why a requirement was skipped whose subtest -run left out.
+const notSelected = "go test's -run left it out"
+
 // finish collects the results that there are.
 func (s *suite) finish() *Report {
 	o := s.shared.options
@@ -220,7 +226,7 @@ func (s *suite) finish() *Report {
 	for _, id := range s.order {
 		t := s.schedule.tasks[id]
 		t.once.Do(func() { // filtered out by the test runner
-			t.result = Result{Requirement: t.requirement, ID: id, Level: t.requirement.Level, Text: t.requirement.Text, Status: Skipped, Reason: "not selected"}
+			t.result = Result{Requirement: t.requirement, ID: id, Level: t.requirement.Level, Text: t.requirement.Text, Status: Skipped, Reason: notSelected}
 		})
 		r.Results = append(r.Results, t.result)
 	}

@@ -26,7 +26,7 @@ events() {
     case $package in
     # They judge the suite, not the product, and take as long as all the rest: make mutants,
     # make outsider.
-    */conformance/mutants | */conformance/outsider) ;;
+    */conformance/mutation | */conformance/outsider) ;;
     */internal/e2e) e2e+=("$package") ;;
     *) unit+=("$package") ;;
     esac

@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// images are the family's images that mutants are made of.
-var images = map[string]string{"base": "matrx-sandbox-base:latest", "core": "matrx-sandbox:latest"}
+// Images are the family's images that mutants are made of.
+var Images = map[string]string{"base": "matrx-sandbox-base:latest", "core": "matrx-sandbox:latest"}
 
 // Built is a mutant that exists in the engine.
 type Built struct {
@@ -32,13 +32,13 @@ func (m Mutant) Build(ctx context.Context, name, standin string) (Built, error) 
 	case "":
 	case "own":
 		b.Parent = b.Image + "-parent"
-		if err := build(ctx, b.Parent, "FROM "+images[from]+"\nUSER root\n"+m.ParentDockerfile+"\nUSER agent\n", ""); err != nil {
+		if err := build(ctx, b.Parent, "FROM "+Images[from]+"\nUSER root\n"+m.ParentDockerfile+"\nUSER agent\n", ""); err != nil {
 			return b, err
 		}
 	default:
-		b.Parent = images[m.Parent]
+		b.Parent = Images[m.Parent]
 	}
-	text := "FROM " + images[from] + "\nUSER root\n"
+	text := "FROM " + Images[from] + "\nUSER root\n"
 	if m.Standin != "" {
 		text += "RUN mkdir /opt/standin && mv /usr/local/bin/sandbox-init /opt/standin/sandbox-init && echo " + m.Standin + " > /opt/standin/fault\n" +
 			"COPY standin /usr/local/bin/sandbox-init\n"

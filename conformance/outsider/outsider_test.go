@@ -43,8 +43,8 @@ func TestVariantRepository(t *testing.T) {
 	t.Cleanup(func() { forget(t) })
 	forget(t)
 	run(t, repo, env, "go", "mod", "tidy")
-	run(t, repo, env, "docker", "build", "-q", "-t", "figlet-sandbox", ".")
-	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", "figlet-sandbox").Run() })
+	run(t, repo, env, "docker", "build", "-q", "-t", "frame-sandbox", ".")
+	t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", "frame-sandbox").Run() })
 	out := run(t, repo, env, "go", "test", "-v", "-count=1", "-parallel=4", "-timeout=10m", "./...")
 	for _, want := range []string{"--- PASS: TestImage/contract/HOT-003", "--- PASS: TestImage/contract/VAR-001", "--- PASS: TestImage/contract/OWN-001"} {
 		if !strings.Contains(out, want) {

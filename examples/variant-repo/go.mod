@@ -1,4 +1,4 @@
-module example.com/figlet-sandbox
+module example.com/frame-sandbox
 
 go 1.26
 

@@ -1,4 +1,4 @@
-package figlet
+package frame
 
 import (
 	"testing"
@@ -7,5 +7,5 @@ import (
 )
 
 func TestImage(t *testing.T) {
-	conformance.Run(t, conformance.Options{Image: "figlet-sandbox", Checks: []string{"checks/writes-large-letters"}})
+	conformance.Run(t, conformance.Options{Image: "frame-sandbox", Checks: []string{"checks/10-frames-text"}})
 }
