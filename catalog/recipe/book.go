@@ -40,18 +40,28 @@ type Book struct {
 	recipes map[string]*Recipe
 }
 
-// Load reads the recipes of a catalog's images for an architecture (amd64, arm64), and
-// reports every mistake together.
-func Load(root fs.FS, c *catalog.Catalog, arch string) (*Book, error) {
+// Load reads the recipes of images, and of all that they are made of, for an architecture
+// (amd64, arm64), and reports every mistake together. Without names it reads those of the
+// whole catalog.
+func Load(root fs.FS, c *catalog.Catalog, arch string, names ...string) (*Book, error) {
 	b := &Book{Catalog: c, root: root, arch: arch, recipes: map[string]*Recipe{}}
+	if len(names) == 0 {
+		names = c.Names()
+	}
 	var errs []error
-	for _, name := range c.Names() {
+	for todo := slices.Clone(names); len(todo) > 0; {
+		name := todo[0]
+		todo = todo[1:]
+		if _, done := b.recipes[name]; done {
+			continue
+		}
 		r, err := b.read(name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("image %s: %w", name, err))
-			continue
+			r = &Recipe{Image: name}
 		}
 		b.recipes[name] = r
+		todo = append(todo, r.Parents...)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -186,7 +196,7 @@ func (b *Book) acyclic() error {
 		state[name] = done
 		return nil
 	}
-	for _, name := range b.Catalog.Names() {
+	for _, name := range slices.Sorted(maps.Keys(b.recipes)) {
 		if err := visit(name, nil); err != nil {
 			return err
 		}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
 	"github.com/matrx/sandbox/internal/host/build"
 	"github.com/matrx/sandbox/internal/host/checkout"
@@ -32,11 +34,11 @@ type imagesBuild struct {
 }
 
 func (c *imagesBuild) Run(ctx context.Context) error {
-	at, book, err := c.book("amd64")
+	at, images, err := c.family()
 	if err != nil {
 		return err
 	}
-	names, err := c.names(ctx, at, book)
+	names, err := c.names(ctx, at, images)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func (c *imagesBuild) Run(ctx context.Context) error {
 }
 
 // names are the images that are asked for.
-func (c *imagesBuild) names(ctx context.Context, at checkout.Checkout, book *recipe.Book) ([]string, error) {
+func (c *imagesBuild) names(ctx context.Context, at checkout.Checkout, images *catalog.Catalog) ([]string, error) {
 	ways := 0
 	for _, given := range []bool{c.All, c.ChangedSince != "", len(c.Name) > 0} {
 		if given {
@@ -78,9 +80,13 @@ func (c *imagesBuild) names(ctx context.Context, at checkout.Checkout, book *rec
 	}
 	switch {
 	case c.All:
-		return book.Catalog.Names(), nil
+		return images.Names(), nil
 	case len(c.Name) > 0:
 		return c.Name, nil
+	}
+	book, err := recipe.Load(at.FS(), images, runtime.GOARCH)
+	if err != nil {
+		return nil, err
 	}
 	plan, err := planSince(ctx, at, book, c.ChangedSince)
 	if err != nil {

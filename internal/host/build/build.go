@@ -83,16 +83,16 @@ func prepare(ctx context.Context, store *imagestore.Store, o Options) (*work, er
 	if err != nil {
 		return nil, err
 	}
-	book, err := recipe.Load(o.Checkout.FS(), c, arch)
-	if err != nil {
-		return nil, err
-	}
-	w := &work{Options: o, store: store, book: book, catalog: c, bundle: authorities()}
 	for _, name := range o.Names {
 		if _, err := c.Image(name); err != nil {
 			return nil, err
 		}
 	}
+	book, err := recipe.Load(o.Checkout.FS(), c, arch, o.Names...)
+	if err != nil {
+		return nil, err
+	}
+	w := &work{Options: o, store: store, book: book, catalog: c, bundle: authorities()}
 	if err := w.checkOptions(); err != nil {
 		return nil, err
 	}
