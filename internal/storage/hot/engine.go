@@ -241,12 +241,14 @@ const publishEvery = time.Minute
 func (e *Engine) publishNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(publishEvery)
 	defer tick.Stop()
+	var seen map[string]bool
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		seen = e.strays(ctx, seen)
 		if !e.publisher.Due() {
 			continue
 		}

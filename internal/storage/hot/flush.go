@@ -62,6 +62,9 @@ func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
 		f.Reason = e.flushReason(scanned)
 	}
 	err := e.writeUnsaved(list)
+	if len(list) == 0 {
+		e.strays(work, nil)
+	}
 	if len(list) == 0 && e.publisher.Changed() {
 		e.publish(work)
 	}

@@ -26,12 +26,13 @@ func (o *observer) present(path string, i tree.Info) {
 	}
 	known, ok := e.journal.Get(path)
 	gone := e.journal.IsGone(path)
+	_, sent := e.journal.Intent(path) // of which nobody knows whether it arrived
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.odd, path)
 	delete(o.kept, path)
 	o.filled(path)
-	if ok && !known.IsMarker() && known.Local == i.Stat && !gone {
+	if ok && !known.IsMarker() && known.Local == i.Stat && !gone && !sent {
 		e.same(path, true, true)
 		return
 	}

@@ -106,8 +106,8 @@ func (o *observer) turn(ctx context.Context) error {
 		o.caught(began)
 	}
 	o.release(asked, drained)
-	if !drained || o.scan != nil || ctx.Err() != nil { //nolint:nilerr // run looks at ctx
-		return nil
+	if !drained || o.scan != nil || ctx.Err() != nil {
+		return nil //nolint:nilerr // run looks at ctx
 	}
 	worked := o.worked
 	o.worked = false

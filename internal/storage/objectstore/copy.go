@@ -48,7 +48,7 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 		return s.own(ctx, r, c.Metadata, err)
 	}
 	o := written(c.DstKey, -1, resp.Header, c.Metadata)
-	o.ETag = etag
+	o.ETag, o.Ambiguous = etag, r.ambiguous
 	return o, nil
 }
 

@@ -16,6 +16,10 @@ type Object struct {
 	Metadata     map[string]string // lower-case keys without "x-amz-meta-"; nil in listings
 	Date         time.Time         // the Date header of the response: the server's clock
 
+	// Ambiguous says of a write that an earlier attempt was not answered: the server may
+	// still be at it, and finish it after others.
+	Ambiguous bool
+
 	checksum checksum // of the whole content, when the store said one
 }
 

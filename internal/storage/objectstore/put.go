@@ -76,7 +76,9 @@ func (s *Store) putOnce(ctx context.Context, r request, o PutOptions, md5 bool) 
 	if err != nil {
 		return s.own(ctx, &r, o.Metadata, err)
 	}
-	return written(r.key, r.size, resp.Header, o.Metadata), nil
+	w := written(r.key, r.size, resp.Header, o.Metadata)
+	w.Ambiguous = r.ambiguous
+	return w, nil
 }
 
 // withChecksum writes with a CRC32C; where the store refuses the header of one, as some that are
@@ -164,6 +166,7 @@ func (s *Store) own(ctx context.Context, r *request, meta map[string]string, err
 	if herr != nil || o.Metadata[posixattr.WriteIDKey] != id {
 		return Object{}, err
 	}
+	o.Ambiguous = true
 	return o, nil
 }
 

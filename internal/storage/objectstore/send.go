@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -96,7 +97,7 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 		if body != nil && body.err != nil { // the local file, not the network
 			return nil, s.fail(r, nil, body.err), final, 0
 		}
-		r.ambiguous = true
+		r.ambiguous = r.ambiguous || !neverSent(err)
 		return nil, s.network(r, err), s.networkOutcome(err), 0
 	}
 	answer := &response{Response: resp, watch: w, sent: body}
@@ -127,6 +128,12 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 	}
 	e, next, wait := s.refusal(ctx, r, resp, doc, creds, now)
 	return nil, e, next, wait
+}
+
+// neverSent tells that there was no connection that a request could have gone over.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 // maxDocument bounds an answer that is no object: a page of a listing is well below 3 MB.

@@ -239,7 +239,7 @@ func (w *writer) write(i int, it *item, e *index.Entry, content []byte) error {
 	if len(content) > 0 && sum != e.SHA256 || fetch.Holdable(it.key, attr) != nil {
 		w.b.failed(errMismatch)
 		w.b.leave(i)
-		return nil
+		return nil //nolint:nilerr // it is fetched by itself, which says why it cannot be here
 	}
 	path := it.path()
 	parent, name := tree.Split(path)

@@ -125,7 +125,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 	}
 	// It was read a while ago.
 	if now, err := h.Root.Lstat(path); err != nil || now.Stat != info.Stat {
-		return false, nil
+		return false, nil //nolint:nilerr // what cannot be looked at any more is equal to nothing
 	}
 	e := fetch.Entry(&o, it.key, path, attr, sums.sha256, info)
 	if info.Mtime != attr.Mtime || info.IsRegular() && info.Mode&0o1777 != attr.Mode&0o1777 {

@@ -20,7 +20,7 @@ const lookups = 16
 func (h *run) claimOwn(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
-	for path, in := range h.Journal.Intents() {
+	for path, in := range h.Journal.AllAdrift() {
 		it, ok := h.find(in.Key)
 		if !ok {
 			continue
@@ -53,7 +53,10 @@ func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
 		e.SHA256, e.Local = in.SHA256, in.Local
 	}
 	h.Log.Info("a write whose answer was lost had arrived", "event", "own_write_found", "key", in.Key)
-	deleted := h.Journal.IsGone(path)
+	_, sent := h.Journal.Intent(path)
+	_, known := h.Journal.Get(path)
+	// A write that was given up, and whose file was deleted since, arrived after that.
+	deleted := h.Journal.IsGone(path) || !sent && !known
 	if err := h.Journal.Put(e); err != nil {
 		return err
 	}

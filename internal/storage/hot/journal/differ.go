@@ -9,7 +9,8 @@ type Seen struct {
 }
 
 // Differ compares a directory that was read to its end with what the journal has of it.
-// changed are the indexes of files in seen that are new or not as they were stored,
+// changed are the indexes of files in seen that are new or not as they were stored, or of
+// which a write was not answered, so that S3 may hold another version than is known;
 // absent the names whose entry has nothing in seen that it could be. A directory's own
 // attributes are not compared. It allocates nothing when nothing differs.
 func (j *Journal) Differ(dir string, seen []Seen) (changed []int, absent []string) {
@@ -25,7 +26,7 @@ func (j *Journal) Differ(dir string, seen []Seen) (changed []int, absent []strin
 		r := n.files[s.Name]
 		if r != nil && s.Dir == r.isMarker() {
 			found++
-			if s.Dir || r.local == s.Stat {
+			if s.Dir || r.local == s.Stat && !j.unanswered(dir, s.Name) {
 				continue
 			}
 		}
@@ -46,6 +47,14 @@ func (j *Journal) Differ(dir string, seen []Seen) (changed []int, absent []strin
 		}
 	}
 	return changed, absent
+}
+
+func (j *Journal) unanswered(dir, name string) bool {
+	if len(j.intents) == 0 {
+		return false
+	}
+	_, ok := j.intents[join(dir, name)]
+	return ok
 }
 
 // Dirs returns the names of the directories in dir that have entries below them.

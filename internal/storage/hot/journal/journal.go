@@ -10,6 +10,8 @@
 //   - the paths whose deletion was seen while running and is not in S3 yet ([Journal.Gone]);
 //   - an [Intent] for each write that was sent and not yet answered, so that a
 //     write whose answer was lost is recognised as our own;
+//   - of a write that succeeded at last, or was given up, the BASE of its earlier attempts, as
+//     long as one of them may still arrive ([Journal.Intent], [Journal.Adrift]);
 //   - whether hydrate has ever completed for this bucket, prefix and root.
 //
 // Losing it may bring deleted files back, and never loses one.
@@ -31,8 +33,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -82,6 +86,19 @@ func (in Intent) Wrote(writeID string) (ours, newest bool) {
 	}
 	got, _, ok := strings.Cut(writeID, ".")
 	return ok && got == base, writeID == in.WriteID
+}
+
+// tries is how many attempts there were up to this one.
+func (in Intent) tries() int {
+	_, number, _ := strings.Cut(in.WriteID, ".")
+	n, _ := strconv.Atoi(number)
+	return n
+}
+
+// Again is the id of the next attempt.
+func (in Intent) Again() string {
+	base, _, _ := strings.Cut(in.WriteID, ".")
+	return base + "." + strconv.Itoa(in.tries()+1)
 }
 
 // Identity says whose journal it is. One with another bucket, prefix, device, inode
@@ -135,6 +152,7 @@ type Journal struct {
 	files    index
 	gone     map[string]struct{}
 	intents  map[string]Intent
+	adrift   map[string]Intent // of ended intents, by path: an attempt may still arrive
 	scratch  []byte
 }
 
@@ -143,7 +161,7 @@ func Open(dir string, id Identity) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the journal's directory: %w", err)
 	}
-	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}}
+	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}, adrift: map[string]Intent{}}
 	l, err := openLog(filepath.Join(dir, fileName))
 	if err != nil {
 		return nil, err
@@ -169,6 +187,7 @@ func (j *Journal) reset(id Identity) {
 	j.files = index{}
 	clear(j.gone)
 	clear(j.intents)
+	clear(j.adrift)
 }
 
 // Origin says what Open found.
@@ -190,11 +209,42 @@ func (j *Journal) Put(e Entry) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seq++
-	j.files.put(e)
-	delete(j.gone, e.Path)
-	delete(j.intents, e.Path)
+	j.put(e)
 	return j.append(opPut, func(b []byte) []byte { return appendEntry(b, e) })
 }
+
+// put is Put in memory.
+func (j *Journal) put(e Entry) {
+	j.files.put(e)
+	delete(j.gone, e.Path)
+	// The first attempt was answered. An earlier one that was not may be on its way: a server may
+	// finish a request long after its connection broke.
+	j.end(e.Path, 2)
+}
+
+// end ends an intent. From so many attempts on, one may still arrive.
+func (j *Journal) end(path string, least int) {
+	in, ok := j.intents[path]
+	if !ok {
+		return
+	}
+	delete(j.intents, path)
+	if in.tries() < least {
+		return
+	}
+	if _, ok := j.adrift[path]; !ok && len(j.adrift) >= mostAdrift {
+		for other := range j.adrift {
+			delete(j.adrift, other)
+			break
+		}
+	}
+	in.UploadID = ""
+	j.adrift[path] = in
+}
+
+// mostAdrift bounds what is remembered of writes that may still arrive. They do so within
+// moments, or never.
+const mostAdrift = 1024
 
 // Touch replaces what is known of the local file, the object being the same.
 func (j *Journal) Touch(path string, local Stat) error {
@@ -227,7 +277,7 @@ func (j *Journal) Forget(path string) error {
 	}
 	j.seq++
 	delete(j.gone, path)
-	delete(j.intents, path)
+	j.end(path, 1)
 	return j.append(opForget, func(b []byte) []byte { return appendString(b, path) })
 }
 
@@ -313,15 +363,47 @@ func (j *Journal) Intent(path string) (Intent, bool) {
 	return in, ok
 }
 
-// Intents returns all writes that were sent and not answered, by path.
-func (j *Journal) Intents() map[string]Intent {
+// Adrift returns the last write of path that may still arrive, whether its intent has ended or not. The
+// next attempt shares its BASE.
+func (j *Journal) Adrift(path string) (Intent, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	all := make(map[string]Intent, len(j.intents))
-	for p, in := range j.intents {
-		all[p] = in
+	if in, ok := j.intents[path]; ok {
+		return in, true
+	}
+	in, ok := j.adrift[path]
+	return in, ok
+}
+
+// AllAdrift returns what Adrift does, by path.
+func (j *Journal) AllAdrift() map[string]Intent {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	all := maps.Clone(j.adrift)
+	maps.Copy(all, j.intents)
+	return all
+}
+
+// Strays returns the writes that may still arrive where nothing is to be, by path: what was known
+// of the path was forgotten since, and nothing was sent after.
+func (j *Journal) Strays() map[string]Intent {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	all := map[string]Intent{}
+	for path, in := range j.adrift {
+		if _, sent := j.intents[path]; !sent && j.files.get(path) == nil {
+			all[path] = in
+		}
 	}
 	return all
+}
+
+// Arrived says that no attempt at a write of path is on its way any more. It is not recorded: the
+// next process asks once more.
+func (j *Journal) Arrived(path string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.adrift, path)
 }
 
 // Hydrated tells whether hydrate has completed for this identity. Until it has,

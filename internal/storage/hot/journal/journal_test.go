@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +28,7 @@ type state struct {
 	Entries  map[string]Entry
 	Gone     map[string]bool
 	Intents  map[string]Intent
+	Adrift   map[string]Intent
 	Hydrated bool
 	Seq      uint64
 	Len      int
@@ -34,7 +36,7 @@ type state struct {
 }
 
 func stateOf(j *Journal) state {
-	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: j.Intents(),
+	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: maps.Clone(j.intents), Adrift: maps.Clone(j.adrift),
 		Hydrated: j.Hydrated(), Seq: j.Seq(), Len: j.Len(), Bytes: j.Bytes()}
 	for e := range j.All() {
 		s.Entries[e.Path] = e

@@ -49,9 +49,7 @@ func (j *Journal) apply(payload []byte) bool {
 			return false
 		}
 		j.seq++
-		j.files.put(e)
-		delete(j.gone, e.Path)
-		delete(j.intents, e.Path)
+		j.put(e)
 	case opTouch:
 		path, local := f.string(), f.stat()
 		if f.bad {
@@ -76,7 +74,7 @@ func (j *Journal) apply(payload []byte) bool {
 			j.seq++
 			j.files.remove(path)
 			delete(j.gone, path)
-			delete(j.intents, path)
+			j.end(path, 1)
 		case opGone:
 			j.gone[path] = struct{}{}
 		case opUngone:
@@ -144,6 +142,11 @@ func (j *Journal) rewrite() error {
 		}
 		// The sequence number is written last as well: each Put that is replayed counts one up.
 		record(opHome, func(b []byte) []byte { return appendHome(b, j.id, j.hydrated, j.seq) })
+		// An intent that ended: it began, and what was known was forgotten. The entries follow.
+		for p, in := range j.adrift {
+			record(opBegin, func(b []byte) []byte { return appendIntent(appendString(b, p), in) })
+			record(opForget, func(b []byte) []byte { return appendString(b, p) })
+		}
 		j.files.each(func(e Entry) {
 			record(opPut, func(b []byte) []byte { return appendEntry(b, e) })
 		})

@@ -32,7 +32,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 	if err != nil {
 		return remote(ctx, err), false
 	}
-	if in, ok := s.Journal.Intent(v.path); ok {
+	if in, ok := s.Journal.Adrift(v.path); ok {
 		if ours, newest := in.Wrote(o.Metadata[posixattr.WriteIDKey]); ours {
 			s.Log.Info("a write whose answer was lost had arrived", "event", "own_write_found", "path", v.path)
 			s.Remember(s.Journal.Put(s.arrived(in, newest, v, o)))

@@ -161,9 +161,12 @@ func (s *Sender) marker(ctx context.Context, path string) Result {
 	}
 	attr := attrOf(i)
 	known, ok := s.Journal.Get(path)
+	in, sent := s.Journal.Intent(path)
+	sent = sent && strings.HasSuffix(in.Key, "/") // S3 may hold that instead of what is known
 	switch {
 	case ok && !known.IsMarker():
 		return changed(path) // its file is still to be deleted
+	case sent:
 	case !ok && !empty && attr.Perm() == defaultDirPerm:
 		return Result{Outcome: line.Stored}
 	case ok && known.Mode&keep == attr.Mode && (!empty || known.Mtime == attr.Mtime):

@@ -24,7 +24,7 @@ var ErrRoot = errors.New("the home is not the directory that was hydrated")
 func (s *Sender) remove(ctx context.Context, name string) Result {
 	path, isDir := strings.CutSuffix(name, "/")
 	known, ok := s.Journal.Get(path)
-	in, sent := s.Journal.Intent(path)
+	in, sent := s.Journal.Adrift(path)
 	other := ok && known.IsMarker() != isDir // the entry is of the file that was a directory, or the reverse
 	ok = ok && !other
 	if sent && strings.HasSuffix(in.Key, "/") != isDir {

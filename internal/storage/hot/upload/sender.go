@@ -8,6 +8,8 @@
 //   - Every write and delete passes the fence and is conditional on the version that the
 //     journal knows. Before it is sent the journal has its id, so that a write whose answer
 //     was lost is known again, by this process or the next.
+//     An attempt that was not answered may arrive long after it, even when a later
+//     one was stored or the file was deleted: its id is kept for that.
 //   - On a failed condition S3 is asked what is there. Our own write: its version is taken
 //     over. The same content: adopted. Else somebody else wrote: theirs keeps the key, the local
 //     file becomes NAME.conflict-SANDBOX_ID-TIME, and theirs is fetched to NAME.

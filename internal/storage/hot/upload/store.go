@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"strconv"
-	"strings"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/line"
@@ -30,7 +28,8 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 			if err != nil {
 				return s.unsent(ctx, v, err)
 			}
-			if same && v.hasAttr(known) {
+			// While a write of ours is unanswered, S3 may hold that instead of what is known.
+			if same && v.hasAttr(known) && !s.unanswered(v) {
 				s.Remember(s.Journal.Refresh(v.path, known.ETag, v.local))
 				return Result{Outcome: line.Stored, Racy: v.racy}
 			}
@@ -42,6 +41,10 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 		}
 		o, bytes, err := s.send(ctx, v, known, ok)
 		if err == nil {
+			if in, ok := s.Journal.Intent(v.path); ok && o.Ambiguous {
+				in.WriteID = in.Again() // the attempt that counts was not the only one
+				s.Remember(s.Journal.Begin(v.path, in))
+			}
 			s.Remember(s.Journal.Put(v.entry(o.ETag, writtenAt(o))))
 			return Result{Outcome: line.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
 		}
@@ -53,6 +56,12 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 		}
 	}
 	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+}
+
+// unanswered tells whether an earlier write of the name may have arrived, or may yet.
+func (s *Sender) unanswered(v *version) bool {
+	in, ok := s.Journal.Intent(v.path)
+	return ok && in.Key == v.key
 }
 
 // writtenAt is a bound of the Last-Modified that S3 gave to a write: it is not in the answer,
@@ -150,29 +159,27 @@ func cause(ctx context.Context, err error) error {
 // intent is the next attempt at a write, and the multipart upload that it goes on with, if any.
 // Attempts that may still arrive share its base, so that they are known as ours.
 func (s *Sender) intent(ctx context.Context, v *version) (in journal.Intent, resume string) {
-	last, ok := s.Journal.Intent(v.path)
+	last, ok := s.Journal.Adrift(v.path)
 	if ok && last.UploadID != "" {
 		if last.Key == v.key && last.Local == v.local && last.Mode == v.attr.Mode && !v.racy {
 			return last, last.UploadID // the same file: its metadata is that of the first attempt, id included
 		}
 		s.abort(ctx, last)
 	}
-	in = journal.Intent{Key: v.key, Size: v.size, Mode: v.attr.Mode, Mtime: v.attr.Mtime, Local: v.local, WriteID: nextWriteID(last.WriteID)}
+	in = journal.Intent{Key: v.key, Size: v.size, Mode: v.attr.Mode, Mtime: v.attr.Mtime, Local: v.local, WriteID: nextWriteID(last)}
 	if v.sum != nil {
 		in.SHA256 = *v.sum
 	}
 	return in, ""
 }
 
-func nextWriteID(last string) string {
-	base, number, ok := strings.Cut(last, ".")
-	n, err := strconv.Atoi(number)
-	if !ok || err != nil || base == "" {
-		var random [12]byte
-		rand.Read(random[:])
-		return hex.EncodeToString(random[:]) + ".1"
+func nextWriteID(last journal.Intent) string {
+	if last.WriteID != "" {
+		return last.Again()
 	}
-	return base + "." + strconv.Itoa(n+1)
+	var random [12]byte
+	rand.Read(random[:])
+	return hex.EncodeToString(random[:]) + ".1"
 }
 
 // abort gives up a multipart upload, whose parts would cost money for ever.

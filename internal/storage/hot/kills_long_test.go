@@ -1,0 +1,6 @@
+//go:build long
+
+package hot
+
+// kills of TestKilledAtAnyInstant.
+const kills = 200

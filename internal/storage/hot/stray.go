@@ -1,0 +1,36 @@
+package hot
+
+import "context"
+
+// A write whose answer was lost can arrive late: its connection broke, and the server that had
+// it finishes it when the file has long been deleted, and the deletion has found nothing to
+// delete. Nobody would see such an object before the next hydrate, which would bring the
+// file back. So where writes may still arrive and nothing is to be, is looked again: now and
+// then, and at the end of a flush.
+
+// strays looks for them. settled are the paths of the round before: what did not come in a whole
+// round does not come any more.
+func (e *Engine) strays(ctx context.Context, settled map[string]bool) (seen map[string]bool) {
+	seen = map[string]bool{}
+	for path, in := range e.journal.Strays() {
+		if ctx.Err() != nil || e.isPending(path) {
+			continue
+		}
+		if err := e.sender.Stray(ctx, path, in); err != nil {
+			e.Log.Warn("nobody knows whether a write arrived after its file was deleted", "event", "stray_unknown", "path", path, "error", err)
+			continue
+		}
+		if seen[path] = true; settled[path] {
+			e.journal.Arrived(path)
+		}
+	}
+	return seen
+}
+
+func (e *Engine) isPending(path string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, file := e.line.Has(path)
+	_, marker := e.line.Has(path + "/")
+	return file || marker
+}
