@@ -66,7 +66,7 @@ func (o *observer) written(path string) {
 	case isMissing(err):
 		known, ok := o.e.journal.Get(path)
 		o.e.mu.Lock()
-		o.e.line.Write(path, 0, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path)}, o.e.now())
+		o.e.line.Write(path, 0, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: true}, o.e.now())
 		o.e.mu.Unlock()
 	case err != nil:
 		o.look(path)

@@ -16,8 +16,12 @@ import (
 // What the observer tells the line. Names are those of package line: a directory's
 // marker ends in a slash.
 
-// present notes what lstat says of a file, a link or something else that is no directory.
-func (o *observer) present(path string, i tree.Info) {
+// present notes what lstat says of a file, a link or something else that is no directory, and
+// that has changed.
+func (o *observer) present(path string, i tree.Info) { o.presentAs(path, i, true) }
+
+// presentAs is present; anew says whether it is known to have changed, or only seen to differ.
+func (o *observer) presentAs(path string, i tree.Info, anew bool) {
 	e := o.e
 	if !upload.Kept(i.Mode) {
 		o.oddity(path, i)
@@ -40,7 +44,7 @@ func (o *observer) present(path string, i tree.Info) {
 	if gone {
 		e.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path)}, e.now())
+	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: anew}, e.now())
 }
 
 // filled notes that something is in a directory: a marker that could not be stored may not be
@@ -51,7 +55,7 @@ func (o *observer) filled(path string) {
 	}
 	if dir, _ := tree.Split(path); dir != "" && o.e.line.Stuck(dir+"/") {
 		_, ok := o.e.journal.Get(dir)
-		o.e.line.Write(dir+"/", 0, line.Order{Exists: ok}, o.e.now())
+		o.e.line.Write(dir+"/", 0, line.Order{Exists: ok, Anew: true}, o.e.now())
 	}
 }
 
@@ -97,7 +101,7 @@ func (o *observer) directory(path string) {
 	if e.journal.IsGone(path) && ok {
 		e.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path+"/", 0, line.Order{Exists: ok}, e.now())
+	e.line.Write(path+"/", 0, line.Order{Exists: ok, Anew: true}, e.now())
 }
 
 // absent notes that nothing is kept at path any more, nor below it. ordered: a deletion was

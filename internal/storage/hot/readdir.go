@@ -148,7 +148,7 @@ func (o *observer) compare(r *dirRead) (below []string) {
 	changed, absent := o.e.journal.Differ(r.path, r.seen)
 	for _, i := range changed {
 		s := r.seen[i]
-		o.present(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode})
+		o.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, false)
 	}
 	dirs := map[string]bool{}
 	for _, s := range r.seen {

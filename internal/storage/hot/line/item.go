@@ -53,6 +53,7 @@ const (
 	stuck                // reported as unstorable: it holds nothing back
 	unfenced             // a delete that has no fence yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
+	changed              // while its job was under way
 	counted              // it is a delete that others may have to wait for
 )
 

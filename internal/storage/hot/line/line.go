@@ -60,6 +60,7 @@ func New(r Rules) *Line {
 type Order struct {
 	Exists bool   // S3 holds an older object of the name
 	Group  string // it belongs to these, see GroupThrough; "" for none
+	Anew   bool   // it has changed since it was observed last; else it may only be seen again
 }
 
 // Write says that the disk holds something at name that S3 may not hold.
@@ -72,10 +73,11 @@ func (l *Line) Write(name string, size int64, order Order, now Time) {
 		l.items[name] = it
 	case it.is(inFlight):
 		l.observedAgain(it, Write, true, now)
+		it.set(changed, order.Anew)
 	case it.kind == Delete:
 		l.undelete(it)
 		it.kind, it.first = Write, l.seq
-	case it.is(stuck):
+	case it.is(stuck) && order.Anew:
 		it.notBefore = 0 // rule 6
 	}
 	it.last = now

@@ -134,6 +134,33 @@ func TestStuckHoldsNothing(t *testing.T) {
 	want(t, "after its time", got, "denied")
 }
 
+// What could not be stored is tried again when it changes, and not when it is only seen again.
+func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
+	for _, anew := range []bool{true, false} {
+		for _, flying := range []bool{true, false} {
+			l := New(Rules{Quiet: 10, MaxStaleness: 100})
+			l.Write("a", 1, Order{Anew: true}, 0)
+			j, _ := l.Next(10)
+			if flying {
+				l.Write("a", 1, Order{Anew: anew}, 11)
+			}
+			l.Done(j, Stuck, 1000, 12)
+			if !flying {
+				l.Write("a", 1, Order{Anew: anew}, 13)
+			}
+			if _, again := l.Next(50); again != anew {
+				t.Errorf("anew %v, under way %v: tried again %v", anew, flying, again)
+			}
+			if anew {
+				continue
+			}
+			if _, again := l.Next(1000); !again {
+				t.Error("it is never tried again")
+			}
+		}
+	}
+}
+
 func TestRetryHolds(t *testing.T) {
 	l := New(rules)
 	l.Write("a", 1, Order{}, 0)

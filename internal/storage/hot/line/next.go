@@ -113,10 +113,11 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 	} else {
 		it.set(stuck, o == Stuck)
 		it.notBefore = retry
-		if o == Stuck && again == Write {
+		if o == Stuck && again == Write && it.is(changed) {
 			it.notBefore = 0 // rule 6
 		}
 	}
+	it.set(changed, false)
 	switch {
 	case again == Delete && it.kind == Write:
 		from := it.first
