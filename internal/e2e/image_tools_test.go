@@ -133,41 +133,6 @@ func TestImageAgentInstallsPackages(t *testing.T) {
 	}
 }
 
-// The recipe of custom images: root installs for everybody, nothing gets into the
-// home, and the agent can install more of its own afterwards.
-func TestImageCanBeExtended(t *testing.T) {
-	dir := packages(t)
-	dockerfile := `ARG BASE_IMAGE
-FROM ${BASE_IMAGE}
-USER root
-COPY greeting-1.0-py3-none-any.whl salute-1.0.0.tgz /tmp/
-RUN pip install --no-index /tmp/greeting-1.0-py3-none-any.whl && npm install --global --offline /tmp/salute-1.0.0.tgz && rm /tmp/*
-USER sandbox
-`
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	const ref = "matrx-sandbox-e2e-extended:latest"
-	if r := engine(t, nil, "buildx", "build", "--load", "--progress", "plain", "--network", "none",
-		"--build-arg", "BASE_IMAGE="+catalog.Reference("", "core", ""), "--tag", ref, dir); r.code != 0 {
-		t.Fatalf("the build failed: %v", r)
-	}
-	t.Cleanup(func() { afterwards(t, "image", "rm", ref) })
-	box := idle(t, ref, restricted...)
-	for _, tool := range []string{"greeting", "salute"} {
-		if got := engineOK(t, "exec", box, tool); got != "hello from "+tool {
-			t.Errorf("%s printed %q", tool, got)
-		}
-	}
-	if names := engineOK(t, "exec", box, "ls", "-A", contract.DefaultHotPath); names != "" {
-		t.Errorf("the build has left %q in the home", names)
-	}
-	engineOK(t, "cp", dir+"/.", box+":/tmp/")
-	if r := engine(t, nil, "exec", box, "npm", "install", "--global", "--offline", "/tmp/salute-1.0.0.tgz"); r.code != 0 {
-		t.Errorf("after root's npm the agent's fails: %v", r)
-	}
-}
-
 // The doors, for orchestrators that call these names, do what the binary does.
 func TestImageDoors(t *testing.T) {
 	eachImage(t, func(t *testing.T, _, ref string) {
