@@ -28,6 +28,10 @@ type Image struct {
 	Languages    []string `yaml:"languages"`
 	Tasks        []string `yaml:"tasks"`
 
+	// Versions of tools that callers choose by, as exact as they are promised: "3.13" is
+	// every 3.13.x. The suite holds them against what the tools say.
+	Versions map[string]string `yaml:"versions"`
+
 	Environment map[string]string `yaml:"environment"`
 
 	// Options are contents that a build argument installs; off unless it is given.

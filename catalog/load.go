@@ -106,8 +106,26 @@ func (c *Catalog) validate() []error {
 				bad("tools: %q is not in contract/capabilities.yaml; add it there with a probe, or correct the name", n)
 			}
 		}
+		for _, n := range slices.Sorted(maps.Keys(im.Versions)) {
+			if !c.hasTool(name, n) {
+				bad("versions: %q is not among the image's tools", n)
+			}
+			if _, err := parseNumbers(im.Versions[n]); err != nil {
+				bad("versions: %s: %w", n, err)
+			}
+		}
 	}
 	return errs
+}
+
+// hasTool says whether an image or one below it names a tool.
+func (c *Catalog) hasTool(name, tool string) bool {
+	for im := c.images[name]; im != nil; im = c.images[im.Extends] {
+		if slices.Contains(im.Tools, tool) || slices.ContainsFunc(im.Options, func(o Option) bool { return slices.Contains(o.Tools, tool) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Catalog) circular(name string) bool {

@@ -25,6 +25,7 @@ type Manifest struct {
 	Environment  map[string]string `json:"environment"`
 	Languages    []string          `json:"languages"`
 	Tasks        []string          `json:"tasks"`
+	Versions     map[string]string `json:"versions,omitempty"` // of tools; see Image.Versions
 
 	// Extra are fields that this version does not know. They are kept.
 	Extra map[string]json.RawMessage `json:"-"`
@@ -53,6 +54,10 @@ func (c *Catalog) Manifest(name string, options ...string) (*Manifest, error) {
 		m.Languages = append(m.Languages, a.Languages...)
 		m.Tasks = append(m.Tasks, a.Tasks...)
 		maps.Copy(m.Environment, a.Environment)
+		if len(a.Versions) > 0 && m.Versions == nil {
+			m.Versions = map[string]string{}
+		}
+		maps.Copy(m.Versions, a.Versions)
 	}
 	for _, arg := range options {
 		i := slices.IndexFunc(im.Options, func(o Option) bool { return o.Arg == arg })
