@@ -18,6 +18,9 @@ const (
 
 	// fetchers is how many GETs of content run at a time.
 	fetchers = 32
+
+	// wrongMost is how often content is asked for again that does not have its checksum.
+	wrongMost = 3
 )
 
 var errNoProgress = errors.New("S3 sent nothing for too long")
@@ -116,6 +119,13 @@ func (c *content) start(off, end int64) *extent {
 func (c *content) run(ctx context.Context, e *extent, key, etag string, size int64) {
 	fs := c.fs
 	err := c.get(ctx, e, key, etag, size)
+	for range wrongMost {
+		if !errors.Is(err, objectstore.ErrChecksum) {
+			break
+		}
+		fs.log.Warn("what S3 sent is not what its checksum says; it is asked for again", "event", "cold_checksum", "key", key)
+		err = c.get(ctx, e, key, etag, size)
+	}
 	gone := errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrNotFound)
 	c.mu.Lock()
 	for i, o := range c.extents {

@@ -58,7 +58,7 @@ var operations = []struct {
 	{5, (*model).mkdir}, {6, (*model).unlink}, {2, (*model).rmdir}, {9, (*model).rename},
 	{3, (*model).symlink}, {4, (*model).chmod}, {3, (*model).utimes}, {4, (*model).openFile},
 	{6, (*model).writeOpen}, {6, (*model).readOpen}, {4, (*model).closeFile}, {3, (*model).list},
-	{2, (*model).fsync}, {3, (*model).replace},
+	{2, (*model).fsync}, {3, (*model).replace}, {2, (*model).mapRead}, {2, (*model).mapWrite},
 }
 
 func (m *model) run(steps int) {
@@ -513,6 +513,47 @@ func (m *model) fsync() {
 		m.say("fsync %s", o.f.Name())
 		m.want(o.f.Sync(), 0)
 	}
+}
+
+// mapRead compares a file with its mapping.
+func (m *model) mapRead() {
+	o := m.pickOpen()
+	if o == nil || len(o.i.data) == 0 {
+		return
+	}
+	m.say("map %s of %d", o.f.Name(), len(o.i.data))
+	b, err := unix.Mmap(int(o.f.Fd()), 0, len(o.i.data), unix.PROT_READ, unix.MAP_SHARED)
+	if !m.want(err, 0) {
+		return
+	}
+	if !bytes.Equal(b, o.i.data) {
+		m.fatal("%s differs from its mapping at %d", o.f.Name(), differ(b, o.i.data))
+	}
+	m.want(unix.Munmap(b), 0)
+}
+
+// mapWrite changes a file through a mapping.
+func (m *model) mapWrite() {
+	o := m.pickOpen()
+	if o == nil || len(o.i.data) == 0 {
+		return
+	}
+	off := m.r.IntN(len(o.i.data))
+	n := min(1+m.r.IntN(5000), len(o.i.data)-off)
+	m.say("write to the mapping of %s, %d at %d of %d", o.f.Name(), n, off, len(o.i.data))
+	b, err := unix.Mmap(int(o.f.Fd()), 0, len(o.i.data), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if !m.want(err, 0) {
+		return
+	}
+	for i := off; i < off+n; i++ {
+		b[i] ^= 0x5a
+	}
+	m.want(unix.Msync(b, unix.MS_SYNC), 0)
+	m.want(unix.Munmap(b), 0)
+	for i := off; i < off+n; i++ {
+		o.i.data[i] ^= 0x5a
+	}
+	o.i.mtime = time.Time{}
 }
 
 func (m *model) list() {

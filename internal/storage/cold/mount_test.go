@@ -42,6 +42,7 @@ type serveConfig struct {
 	Quiet       time.Duration
 	Socket      string
 	Mounted     bool // descriptor 3 is the mount's
+	Unprobed    bool // what the store honours is not asked
 }
 
 func TestMain(m *testing.M) {
@@ -75,8 +76,10 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := store.Probe(ctx, c.Config.MetaPrefix()); err != nil {
-		l.Warn("cannot probe", "error", err)
+	if !c.Unprobed {
+		if _, err := store.Probe(ctx, c.Config.MetaPrefix()); err != nil {
+			l.Warn("cannot probe", "error", err)
+		}
 	}
 	fs, err := New(Options{Config: &c.Config, Store: store, Fence: lease.None{}, Log: l, Patience: c.Patience, Quiet: c.Quiet})
 	if err != nil {

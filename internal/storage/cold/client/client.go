@@ -144,6 +144,46 @@ func (c *Client) list(ctx context.Context, q url.Values, each func(contract.Cold
 	}
 }
 
+// Keys calls each with every object whose key begins with prefix, whether it can be a file or not.
+func (c *Client) Keys(ctx context.Context, prefix string, each func(contract.ColdKey) error) error {
+	resp, err := c.do(ctx, http.MethodGet, contract.ControlColdKeysPath, url.Values{"prefix": {prefix}}, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	dec := json.NewDecoder(bufio.NewReader(resp.Body))
+	for {
+		var k contract.ColdKey
+		if err := dec.Decode(&k); err != nil {
+			return errBroken
+		}
+		if k.End {
+			return nil
+		}
+		if err := each(k); err != nil {
+			return err
+		}
+	}
+}
+
+// GetKey opens the content of an object that need not be a file, and says how long it is.
+func (c *Client) GetKey(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	resp, err := c.do(ctx, http.MethodGet, contract.ControlColdFilePath, url.Values{"key": {key}}, nil, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	return resp.Body, resp.ContentLength, nil
+}
+
+// RemoveKey removes an object that need not be a file.
+func (c *Client) RemoveKey(ctx context.Context, key string) error {
+	resp, err := c.do(ctx, http.MethodDelete, contract.ControlColdFilePath, url.Values{"key": {key}}, nil, 0)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // Get opens a file's content. Reading it to its end without an error means that it is whole.
 func (c *Client) Get(ctx context.Context, path string) (io.ReadCloser, contract.ColdEntry, error) {
 	var e contract.ColdEntry

@@ -31,7 +31,8 @@ const usage = `Usage:
 PATH is below the cold path, with or without its directory in front. It works whether the
 cold path is mounted or not. What get and put are given is the name of what they make; one
 that ends in "/" is the directory to make it in. Of a directory, what has the same size and
-time already is left alone, and nothing is removed.
+time already is left alone, and nothing is removed. "ls --keys", "get --key KEY FILE" and
+"rm --keys KEY..." reach objects that cannot be files here, by their keys.
 Exit codes: 0 done, 1 not done, 2 a wrong call, 74 something is not in S3.
 `
 
@@ -134,15 +135,19 @@ func (c command) list(ctx context.Context, args []string) error {
 	long := flags.Bool("l", false, "mode, size and time too")
 	recursive := flags.Bool("r", false, "directories too, all the way down")
 	asJSON := flags.Bool("json", false, "one JSON object a line")
+	keys := flags.Bool("keys", false, "every object, by its key")
 	rest, err := c.parse(flags, args, 0, 1)
 	if err != nil {
 		return err
+	}
+	enc := json.NewEncoder(c.stdout)
+	if *keys {
+		return c.listKeys(ctx, enc, *asJSON, strings.Join(rest, ""))
 	}
 	at := ""
 	if len(rest) == 1 {
 		at = c.below(rest[0])
 	}
-	enc := json.NewEncoder(c.stdout)
 	return c.client.List(ctx, at, *recursive, func(e contract.ColdEntry) error {
 		if *asJSON {
 			return enc.Encode(e)
@@ -166,16 +171,35 @@ func (c command) list(ctx context.Context, args []string) error {
 	})
 }
 
+func (c command) listKeys(ctx context.Context, enc *json.Encoder, asJSON bool, prefix string) error {
+	return c.client.Keys(ctx, prefix, func(k contract.ColdKey) error {
+		if asJSON {
+			return enc.Encode(k)
+		}
+		why := ""
+		if k.Hidden != "" {
+			why = "  (not shown as a file: " + k.Hidden + ")"
+		}
+		_, err := fmt.Fprintf(c.stdout, "%12d  %s  %s %s\n", k.Size, k.Modified.UTC().Format(time.DateTime), k.Key, why)
+		return err
+	})
+}
+
 func (c command) remove(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("rm", flag.ContinueOnError)
 	recursive := flags.Bool("r", false, "directories too, with all in them")
+	keys := flags.Bool("keys", false, "objects by their keys, which need not be files")
 	rest, err := c.parse(flags, args, 1, -1)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, p := range rest {
-		errs = append(errs, c.client.Remove(ctx, c.below(p), *recursive))
+		if *keys {
+			errs = append(errs, c.client.RemoveKey(ctx, p))
+		} else {
+			errs = append(errs, c.client.Remove(ctx, c.below(p), *recursive))
+		}
 	}
 	return errors.Join(errs...)
 }

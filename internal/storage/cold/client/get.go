@@ -20,9 +20,13 @@ import (
 func (c command) get(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("get", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, "one JSON object a line")
+	key := flags.Bool("key", false, "PATH is a key, of an object that need not be a file")
 	rest, err := c.parse(flags, args, 1, 2)
 	if err != nil {
 		return err
+	}
+	if *key {
+		return c.getKey(ctx, rest, *asJSON)
 	}
 	from := c.below(rest[0])
 	to := path.Base(from)
@@ -74,6 +78,37 @@ func (c command) cat(ctx context.Context, from string) error {
 	r.quiet = true
 	r.expect(e.Size)
 	return errors.Join(r.copy(c.stdout, body, e.Size), r.end())
+}
+
+// getKey fetches an object by its key. It has no name that could be a file's, so that is asked for.
+func (c command) getKey(ctx context.Context, rest []string, asJSON bool) error {
+	if len(rest) != 2 || asJSON {
+		return fmt.Errorf("%w: --key wants a FILE and no --json", errUsage)
+	}
+	body, size, err := c.client.GetKey(ctx, rest[0])
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	r := c.report("fetched", false)
+	r.quiet = true
+	r.expect(size)
+	if rest[1] == "-" {
+		return errors.Join(r.copy(c.stdout, body, size), r.end())
+	}
+	f, err := os.CreateTemp(filepath.Dir(rest[1]), ".sandbox-get-*")
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot get: %w", err), r.end())
+	}
+	err = errors.Join(r.copy(f, body, size), f.Chmod(0o644), f.Close(), r.end())
+	if err == nil {
+		err = os.Rename(f.Name(), rest[1])
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("cannot get the key %q: %w", rest[0], err)
+	}
+	return nil
 }
 
 // getting is one `get`. It writes below one directory and nowhere else, whatever links are in it.
