@@ -17,6 +17,7 @@ type imagesCommand struct {
 	Check   imagesCheck   `cmd:"" help:"Check image.yaml and the Dockerfiles against the family's rules."`
 	Plan    imagesPlan    `cmd:"" help:"Say which images a change rebuilds, and why."`
 	Build   imagesBuild   `cmd:"" help:"Build images, parents first; unchanged ones are not built again."`
+	Size    imagesSize    `cmd:"" help:"Measure images: by image and by layer, unpacked and compressed."`
 	Refresh imagesRefresh `cmd:"" help:"Take up Debian's updates: rewrite images/debian.lock."`
 }
 
