@@ -4,9 +4,10 @@
 // resident set and the requests, and the ratio to the one that the row is compared with.
 //
 //	go run ./bench/hot                 # everything: a quarter of an hour
-//	go run ./bench/hot -only small     # one tree: small, home, large
+//	go run ./bench/hot -only small     # one part: small, home, large, live
 //	go run ./bench/hot -latency 0      # directly only
-//	go run ./bench/hot -own            # without the slow peers
+//	go run ./bench/hot -peers rclone   # without the others; -peers none: without any
+//	go run ./bench/hot -far            # with the latency only
 //
 // Server, peers and this program share the machine's cores, as a sandbox and its host do
 // in tests; on another machine other figures come, which is why only ratios count.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,9 +21,10 @@ func main() {
 		return
 	}
 	var o options
-	flag.StringVar(&o.only, "only", "small,home,large", "the trees to measure")
+	flag.StringVar(&o.only, "only", "small,home,large,live", "what to measure")
 	flag.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what is added to each request in the second half; 0: no second half")
-	flag.BoolVar(&o.own, "own", false, "leave out aws, rclone and s5cmd")
+	flag.StringVar(&o.peers, "peers", "aws,rclone,s5cmd", "whom to measure beside us; none: the raw client and cp alone")
+	flag.BoolVar(&o.far, "far", false, "leave out the half without latency")
 	flag.StringVar(&o.dir, "dir", "", "where trees and objects go; a temporary directory")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -34,7 +36,8 @@ func main() {
 type options struct {
 	only    string
 	latency time.Duration
-	own     bool
+	peers   string
+	far     bool
 	dir     string
 }
 
@@ -71,12 +74,12 @@ func run(o options) error {
 	}
 	defer l.server.stop()
 
-	trees := map[string]func() error{"small": l.small, "home": l.home, "large": l.large}
+	trees := map[string]func() error{"small": l.small, "home": l.home, "large": l.large, "live": l.live}
 	for name := range strings.SplitSeq(o.only, ",") {
 		if trees[name] == nil {
-			return fmt.Errorf("-only %s: the trees are small, home and large", name)
+			return fmt.Errorf("-only %s: there are small, home, large and live", name)
 		}
-		for _, latency := range latencies(o.latency) {
+		for _, latency := range o.latencies() {
 			if err := l.at(latency, trees[name]); err != nil {
 				return err
 			}
@@ -85,11 +88,14 @@ func run(o options) error {
 	return nil
 }
 
-func latencies(d time.Duration) []time.Duration {
-	if d == 0 {
+func (o options) latencies() []time.Duration {
+	switch {
+	case o.latency == 0:
 		return []time.Duration{0}
+	case o.far:
+		return []time.Duration{o.latency}
 	}
-	return []time.Duration{0, d}
+	return []time.Duration{0, o.latency}
 }
 
 // at runs f with a latency between the peers and the server.
@@ -115,20 +121,24 @@ func (l *lab) where() string {
 // findPeers looks for the peers. The real aws of the distribution is meant, not a newer
 // one that happens to come first in PATH.
 func (l *lab) findPeers() error {
-	if l.own {
-		return nil
-	}
+	wanted := func(name string) bool { return slices.Contains(strings.Split(l.options.peers, ","), name) }
 	for _, p := range []struct {
 		to   *string
 		name string
 	}{{&l.aws, "aws"}, {&l.rclone, "rclone"}} {
+		if !wanted(p.name) {
+			continue
+		}
 		path := "/usr/bin/" + p.name
 		if _, err := os.Stat(path); err != nil {
 			if path, err = exec.LookPath(p.name); err != nil {
-				return fmt.Errorf("%s is not installed: make bench-hot installs it, or leave the peers out with -own", p.name)
+				return fmt.Errorf("%s is not installed: make bench-hot installs it, or leave it out with -peers", p.name)
 			}
 		}
 		*p.to = path
+	}
+	if !wanted("s5cmd") {
+		return nil
 	}
 	var err error
 	if l.s5cmd, err = exec.LookPath("s5cmd"); err != nil {

@@ -87,6 +87,14 @@ func (s *sandbox) tell(name, what string) cost {
 	}
 }
 
+// ask makes the sandbox say something.
+func (s *sandbox) ask(what string) (took, error) {
+	if _, err := fmt.Fprintln(s.in, what); err != nil {
+		return took{}, err
+	}
+	return s.step()
+}
+
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
 
 // rss is the largest resident set so far, in KiB (proc_pid_status(5), VmHWM).

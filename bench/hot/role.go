@@ -93,6 +93,7 @@ func flush(ctx context.Context, e *hot.Engine) error {
 	defer cancel()
 	ran := make(chan error, 1)
 	go func() { ran <- e.Run(ctx) }()
+	var l *staleness
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		start, cpu := time.Now(), cpuNow()
@@ -103,6 +104,12 @@ func flush(ctx context.Context, e *hot.Engine) error {
 				return err
 			}
 			say(took{"checkpoint", time.Since(start).Seconds(), cpuNow() - cpu, int64(c.Files), c.Bytes})
+		case "sample":
+			l = beginSampling(e)
+		case "samples":
+			say(took{"samples", l.end().Seconds(), cpuNow(), int64(len(l.seen)), e.Status().Uploaded})
+		case "cpu":
+			say(took{"cpu", 0, cpuNow(), e.Status().Files, 0})
 		case "flush":
 			f, err := e.Flush(ctx)
 			if err != nil {

@@ -81,7 +81,8 @@ type Engine struct {
 
 	manifestAt time.Time // when the manifest was written; zero: there is none
 
-	beforeRun func(*observer) // of tests
+	beforeRun func(*observer)  // of tests
+	wall      func() time.Time // of tests; nil: time.Now
 }
 
 // problem is why a name is not stored.
@@ -144,7 +145,7 @@ func (e *Engine) open() error {
 	e.sender, err = upload.New(upload.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Fetch: fetch.New(e.Store, cfg.HotPrefix(), e.Log),
 		Prefix: cfg.HotPrefix(), SandboxID: cfg.SandboxID, TempDir: e.stateDir, Log: e.Log,
-		Rules: e.rules.Load, Moved: e.movedEntry, Before: e.before, Remember: e.remember,
+		Rules: e.rules.Load, Moved: e.movedEntry, Before: e.before, Remember: e.remember, Now: e.wall,
 	})
 	return err
 }

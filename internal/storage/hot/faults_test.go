@@ -128,6 +128,7 @@ func TestDeniedKey(t *testing.T) {
 
 func TestFaultsOnTheWay(t *testing.T) {
 	for name, fault := range map[string]testbed.Action{
+		"latency":                  testbed.Slow(300 * time.Millisecond),
 		"500":                      testbed.Refuse(500, "InternalError"),
 		"503 SlowDown":             testbed.RefuseWith(503, "SlowDown", map[string]string{"Retry-After": "1"}),
 		"reset before the request": testbed.ResetBefore(),

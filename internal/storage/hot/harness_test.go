@@ -25,13 +25,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // sandbox is a home with its engine, beside a real S3.
 type sandbox struct {
-	t      *testing.T
-	bucket *testbed.Bucket
-	proxy  *testbed.FaultProxy
-	cfg    config.Config
-	home   string
-	fence  lease.Fence
-	probe  bool // find out what the store honours, as a session does
+	t       *testing.T
+	bucket  *testbed.Bucket
+	proxy   *testbed.FaultProxy
+	cfg     config.Config
+	home    string
+	fence   lease.Fence
+	clock   func() time.Time
+	patient time.Duration // in place of patience
+	probe   bool          // find out what the store honours, as a session does
 
 	e        *Engine
 	store    *objectstore.Store
@@ -59,7 +61,7 @@ func newSandbox(t *testing.T) *sandbox {
 // sandboxAt is another sandbox of the same user.
 func sandboxAt(t *testing.T, b *testbed.Bucket, p *testbed.FaultProxy) *sandbox {
 	t.Helper()
-	s := &sandbox{t: t, bucket: b, proxy: p, home: t.TempDir(), fence: lease.None{}}
+	s := &sandbox{t: t, bucket: b, proxy: p, home: t.TempDir()}
 	s.cfg = config.Config{
 		SandboxID: "sb", UserID: "u", HotPath: s.home, StateDir: t.TempDir(), HydrateTimeout: time.Minute,
 		S3:  p.Config(b),
@@ -69,7 +71,7 @@ func sandboxAt(t *testing.T, b *testbed.Bucket, p *testbed.FaultProxy) *sandbox 
 }
 
 func (s *sandbox) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), max(patience, s.patient))
 	s.t.Cleanup(cancel)
 	return ctx
 }
@@ -87,10 +89,14 @@ func (s *sandbox) make() {
 			s.t.Fatal(err)
 		}
 	}
+	if s.fence == nil {
+		s.fence = lease.None{}
+	}
 	e, err := New(Options{Config: &s.cfg, Store: store, Fence: s.fence, Log: log, Problem: func(p string) { s.problems = append(s.problems, p) }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	e.wall = s.clock
 	s.e, s.store = e, store
 }
 

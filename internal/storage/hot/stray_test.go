@@ -99,6 +99,23 @@ func TestLateWriteBringsNothingBack(t *testing.T) {
 	}
 }
 
+// A write arrives after a later one was stored, which a store that ignores a condition lets happen.
+func TestLateWriteOverALaterOne(t *testing.T) {
+	s, fence := newSandbox(t), newGateFence()
+	s.fence = fence
+	s.start()
+	arrive := s.unanswered(fence, "f", "one")
+	s.write("f", "two")
+	fence.sure()
+	s.saved()
+	s.want("f", "two")
+	arrive()
+	s.write("f", "three")
+	s.saved()
+	s.want("f", "three")
+	wantKeys(t, s.keys(), "f")
+}
+
 // What others put where a write of ours may still arrive is theirs.
 func TestTheirsIsNoStray(t *testing.T) {
 	s, _, _ := strayed(t)

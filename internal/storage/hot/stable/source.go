@@ -67,6 +67,15 @@ type Options struct {
 	CopyMost int64
 	// Alone says that no process is left that could write.
 	Alone bool
+	// Now is the clock of the file system's times; nil: time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
 }
 
 // Source is one version of a file.
@@ -125,7 +134,7 @@ func (s *Source) begin(ctx context.Context, waits int) error {
 		if err != nil {
 			return err
 		}
-		s.Info, s.began = i, time.Now()
+		s.Info, s.began = i, s.opts.now()
 		age := s.began.Sub(time.Unix(0, i.Ctime))
 		if s.opts.Alone || age >= tick || age < -tick {
 			return nil // a ctime in the future: the clock was set back, see Racy

@@ -126,7 +126,7 @@ func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Re
 }
 
 func (s *Sender) rename(v *version) (string, error) {
-	for at := s.now(); ; at = at.Add(time.Millisecond) {
+	for at := s.Now(); ; at = at.Add(time.Millisecond) {
 		name := conflict.Name(v.name, s.SandboxID, at)
 		err := v.dir.Rename(v.name, v.dir, name)
 		if !errors.Is(err, fs.ErrExist) {

@@ -64,6 +64,8 @@ type Options struct {
 	// Before returns when what has to be in S3 before a file is. The file's version is fixed
 	// by then.
 	Before func(ctx context.Context, path string) error
+	// Now is the wall clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // Sender is safe for concurrent use, for different names.
@@ -73,7 +75,6 @@ type Sender struct {
 	large   chan struct{} // a place for each large upload
 	linked  sync.Once     // hard links were said to be files of their own
 	buffers sync.Pool
-	now     func() time.Time
 }
 
 const (
@@ -95,8 +96,11 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Sender{
-		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost), now: time.Now,
+		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost),
 		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
 	}, nil
 }
@@ -146,7 +150,7 @@ func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (s
 	buf := s.buffers.Get().(*[]byte)
 	o := stable.Options{
 		Small: small, Buffer: func(n int) []byte { return (*buf)[:n] },
-		TempDir: s.TempDir, CopyMost: copyMost, Alone: how.Alone,
+		TempDir: s.TempDir, CopyMost: copyMost, Alone: how.Alone, Now: s.Now,
 	}
 	if how.Restless {
 		o.CopyMost = math.MaxInt64
