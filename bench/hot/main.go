@@ -25,6 +25,7 @@ func main() {
 	flag.DurationVar(&o.latency, "latency", 20*time.Millisecond, "what is added to each request in the second half; 0: no second half")
 	flag.StringVar(&o.peers, "peers", "aws,rclone,s5cmd", "whom to measure beside us; none: the raw client and cp alone")
 	flag.BoolVar(&o.far, "far", false, "leave out the half without latency")
+	flag.StringVar(&o.sandbox, "sandbox", "", "a sandbox program that is built already, for the server")
 	flag.StringVar(&o.dir, "dir", "", "where trees and objects go; a temporary directory")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -39,6 +40,7 @@ type options struct {
 	peers   string
 	far     bool
 	dir     string
+	sandbox string
 }
 
 // lab is what the measurements share.
@@ -61,7 +63,12 @@ func run(o options) error {
 	}
 	defer os.RemoveAll(base)
 	l := &lab{options: o, dir: base, raw: filepath.Join(base, "raw")}
-	for target, pkg := range map[string]string{l.raw: "./bench/raw", filepath.Join(base, "sandbox"): "./cmd/sandbox"} {
+	programs := map[string]string{l.raw: "./bench/raw"}
+	if o.sandbox == "" {
+		o.sandbox = filepath.Join(base, "sandbox")
+		programs[o.sandbox] = "./cmd/sandbox"
+	}
+	for target, pkg := range programs {
 		if out, err := exec.Command("go", "build", "-o", target, pkg).CombinedOutput(); err != nil {
 			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
 		}
@@ -69,7 +76,7 @@ func run(o options) error {
 	if err := l.findPeers(); err != nil {
 		return err
 	}
-	if l.server, err = startServer(filepath.Join(base, "sandbox"), filepath.Join(base, "s3")); err != nil {
+	if l.server, err = startServer(o.sandbox, filepath.Join(base, "s3")); err != nil {
 		return err
 	}
 	defer l.server.stop()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -61,6 +62,34 @@ func TestLostAnswer(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A write tells when an attempt at it was not answered, and may still be on its way.
+func TestAmbiguous(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrange func(*bench)
+		want    bool
+	}{
+		"answered at once":       {func(*bench) {}, false},
+		"refused, then answered": {func(b *bench) { b.fault("PUT", 1, testbed.Refuse(503, "SlowDown")) }, true}, // a 5xx may come from something in front
+		"reset":                  {func(b *bench) { b.fault("PUT", 1, testbed.ResetBefore()) }, true},
+		"its answer lost":        {func(b *bench) { b.fault("PUT", 1, testbed.LoseAnswer()) }, true},
+		"nobody there at first": {func(b *bench) {
+			b.proxy.Away()
+			done := make(chan struct{})
+			go func() { defer close(done); <-time.After(100 * time.Millisecond); b.proxy.Back() }()
+			b.Cleanup(func() { <-done })
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c.arrange(b)
+			o, err := b.put("a", "content", PutOptions{Condition: Condition{IfNoneMatch: true}, Metadata: map[string]string{"sandbox-write": "mine"}})
+			if err != nil || o.Ambiguous != c.want {
+				t.Errorf("ambiguous %v, want %v: %v", o.Ambiguous, c.want, err)
+			}
+		})
+	}
 }
 
 // changing is a file that changes when a byte of it has been read for the second time.

@@ -20,8 +20,6 @@ type checksum struct {
 	value     string // base64
 }
 
-const checksumHeader = "X-Amz-Checksum-"
-
 // checksumOf finds the checksum of the content in a response. One of an upload in parts
 // that covers the checksums of its parts (COMPOSITE, "...-3") says nothing about the
 // content that a reader could compute.

@@ -47,7 +47,7 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 	}
 	wait := retryAfter(resp.Header, s.now())
 
-	kind, next := classify(resp.StatusCode, doc.code)
+	next, kind := classify(resp.StatusCode, doc.code)
 	region := resp.Header.Get("X-Amz-Bucket-Region")
 	if region == "" {
 		region = doc.region
@@ -88,61 +88,61 @@ func text(body []byte) string {
 }
 
 // classify reads the code, and where it says nothing (HEAD has no body) the status.
-func classify(status int, code string) (error, outcome) {
+func classify(status int, code string) (outcome, error) {
 	switch code {
 	case "NoSuchKey", "NotFound", "NoSuchVersion":
-		return ErrNotFound, final
+		return final, ErrNotFound
 	case "NoSuchBucket":
-		return ErrNoBucket, final
+		return final, ErrNoBucket
 	case "NoSuchUpload", "InvalidPart", "InvalidPartOrder":
-		return ErrNoUpload, final
+		return final, ErrNoUpload
 	case "PreconditionFailed":
-		return ErrPrecondition, final
+		return final, ErrPrecondition
 	case "ConditionalRequestConflict", "OperationAborted":
-		return ErrUnavailable, again // a write at the same time: one of them is tried again
+		return again, ErrUnavailable // a write at the same time: one of them is tried again
 	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState", "AccessForbidden", "MethodNotAllowed":
-		return ErrAccessDenied, final
+		return final, ErrAccessDenied
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
-		return ErrExpiredCredentials, final
+		return final, ErrExpiredCredentials
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity", "NotSignedUp",
 		"CredentialsNotSupported", "MissingSecurityHeader", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "UnrecognizedClientException",
 		"XAdminUserNotFound": // versitygw's, with status 404
-		return ErrBadCredentials, final
+		return final, ErrBadCredentials
 	case "RequestTimeTooSkewed", "RequestExpired":
-		return ErrClockSkew, final
+		return final, ErrClockSkew
 	case "PermanentRedirect", "IllegalLocationConstraintException", "AuthorizationQueryParametersError":
-		return ErrWrongRegion, final
+		return final, ErrWrongRegion
 	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
-		return ErrChecksum, few
+		return few, ErrChecksum
 	case "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Throttling", "ThrottlingException", "ThrottledException",
 		"RequestThrottled", "RequestThrottledException", "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded":
-		return ErrUnavailable, throttled
+		return throttled, ErrUnavailable
 	case "InternalError", "RequestTimeout", "RequestTimeoutException", "IncompleteBody", "TemporaryRedirect", "BadGateway", "GatewayTimeout":
-		return ErrUnavailable, again
+		return again, ErrUnavailable
 	case "EntityTooLarge":
-		return ErrTooLarge, final
+		return final, ErrTooLarge
 	case "NotImplemented":
-		return ErrUnsupported, final
+		return final, ErrUnsupported
 	}
 	switch {
 	case status == http.StatusNotFound && code == "":
-		return ErrNotFound, final // of a code that is not known nobody can say that the object is gone
+		return final, ErrNotFound // of a code that is not known nobody can say that the object is gone
 	case status == http.StatusUnauthorized:
-		return ErrBadCredentials, final
+		return final, ErrBadCredentials
 	case status == http.StatusForbidden, status == http.StatusMethodNotAllowed:
-		return ErrAccessDenied, final
+		return final, ErrAccessDenied
 	case status == http.StatusPreconditionFailed:
-		return ErrPrecondition, final
+		return final, ErrPrecondition
 	case status == http.StatusMovedPermanently, status == http.StatusPermanentRedirect:
-		return ErrWrongRegion, final
+		return final, ErrWrongRegion
 	case status == http.StatusNotImplemented:
-		return ErrUnsupported, final
+		return final, ErrUnsupported
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		return ErrUnavailable, throttled
+		return throttled, ErrUnavailable
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTemporaryRedirect, status == http.StatusConflict:
-		return ErrUnavailable, again
+		return again, ErrUnavailable
 	}
-	return ErrInvalid, final
+	return final, ErrInvalid
 }
 
 // hint says what mends it.

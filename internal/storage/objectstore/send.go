@@ -36,7 +36,7 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 	}
 	pause := newPause(deadline)
 	for n := 1; ; n++ {
-		resp, err, next, wait := s.attempt(ctx, r)
+		resp, next, wait, err := s.attempt(ctx, r)
 		if err == nil {
 			return resp, nil
 		}
@@ -61,7 +61,7 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 }
 
 // attempt sends a request once.
-func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, next outcome, wait time.Duration) {
+func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {
 	creds, err := s.keys.get(ctx)
 	if err != nil {
 		var src *sourceError
@@ -69,13 +69,13 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 		if errors.As(err, &src) {
 			e.Hint = src.hint
 			if src.passing {
-				return nil, e, again, 0
+				return nil, again, 0, e
 			}
 		}
-		return nil, e, final, 0
+		return nil, final, 0, e
 	}
 	if ctx.Err() != nil { // asked of the caller's own context: see sendBody.Read
-		return nil, s.interrupted(ctx, r, nil), final, 0
+		return nil, final, 0, s.interrupted(ctx, r, nil)
 	}
 	w := newWatch(ctx, s.options.Stall, r.verb.slow())
 	var body *sendBody
@@ -95,15 +95,15 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 		err = w.explain(err)
 		w.stop()
 		if body != nil && body.err != nil { // the local file, not the network
-			return nil, s.fail(r, nil, body.err), final, 0
+			return nil, final, 0, s.fail(r, nil, body.err)
 		}
 		r.ambiguous = r.ambiguous || !neverSent(err)
-		return nil, s.network(r, err), s.networkOutcome(err), 0
+		return nil, s.networkOutcome(err), 0, s.network(r, err)
 	}
 	answer := &response{Response: resp, watch: w, sent: body}
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
 	if success && r.verb == verbGet {
-		return answer, nil, final, 0
+		return answer, final, 0, nil
 	}
 	doc, err := answer.all(maxDocument)
 	if resp.StatusCode >= 500 {
@@ -111,23 +111,23 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, _ error, 
 	}
 	switch {
 	case success && r.document == nil:
-		return answer, nil, final, 0 // what the header says counts
+		return answer, final, 0, nil // what the header says counts
 	case err != nil:
 		r.ambiguous = true
-		return nil, s.network(r, fmt.Errorf("HTTP %d, and then: %w", resp.StatusCode, err)), again, 0
+		return nil, again, 0, s.network(r, fmt.Errorf("HTTP %d, and then: %w", resp.StatusCode, err))
 	case success:
 		// Copy and Complete answer 200 before they know how it ends ("CopyObject", "CompleteMultipartUpload").
 		if _, isError := parseErrorDoc(doc); !isError {
 			if err := r.document(doc); err != nil {
 				r.ambiguous = true
-				return nil, s.network(r, err), again, 0
+				return nil, again, 0, s.network(r, err)
 			}
-			return answer, nil, final, 0
+			return answer, final, 0, nil
 		}
 		resp.StatusCode = http.StatusInternalServerError
 	}
 	e, next, wait := s.refusal(ctx, r, resp, doc, creds, now)
-	return nil, e, next, wait
+	return nil, next, wait, e
 }
 
 // neverSent tells that there was no connection that a request could have gone over.
