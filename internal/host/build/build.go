@@ -62,6 +62,30 @@ func Run(ctx context.Context, store *imagestore.Store, o Options) ([]Result, err
 	return w.all(ctx)
 }
 
+// Current finds the images that are what a build would make now, and says which are not
+// there; it builds nothing but sandbox-init.
+func Current(ctx context.Context, store *imagestore.Store, o Options) ([]Result, error) {
+	w, err := prepare(ctx, store, o)
+	if err != nil {
+		return nil, err
+	}
+	var out []Result
+	var errs []error
+	for _, name := range o.Names {
+		r := Result{Image: name, Reference: w.reference(name), Inputs: w.digests[name]}
+		im, err := store.Inspect(ctx, r.Reference)
+		switch {
+		case errors.Is(err, imagestore.ErrNoImage):
+			errs = append(errs, fmt.Errorf("%s is not built from this checkout as it is now: run `sandbox images build %s`", name, name))
+		case err != nil:
+			return nil, err
+		}
+		r.ID, r.Created, r.Size = im.ID, im.Created, im.Size
+		out = append(out, r)
+	}
+	return out, errors.Join(errs...)
+}
+
 // work is one run.
 type work struct {
 	Options

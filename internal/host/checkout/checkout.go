@@ -101,6 +101,26 @@ func lines(out []byte) []string {
 	return strings.Split(text, "\x00")
 }
 
+// Revision names the state of the work tree: its commit, with "-dirty" behind it when
+// something is not committed. It is "" where there is no commit.
+func (c Checkout) Revision(ctx context.Context) (string, error) {
+	commit, err := c.Resolve(ctx, "HEAD")
+	if errors.Is(err, ErrNoRevision) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	changed, err := c.Changed(ctx, commit)
+	if err != nil {
+		return "", err
+	}
+	if len(changed) > 0 {
+		commit += "-dirty"
+	}
+	return commit, nil
+}
+
 // git runs at the root of the work tree, whatever the environment (a hook's GIT_DIR) says.
 func (c Checkout) git(ctx context.Context, args ...string) ([]byte, error) {
 	return c.run(ctx, nil, nil, "git", append([]string{"-c", "core.quotePath=false"}, args...)...)
