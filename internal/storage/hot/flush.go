@@ -122,9 +122,12 @@ func (e *Engine) quietLocked() bool {
 	return rest == 0 || e.held != "" && rest == e.heldDeletes()
 }
 
-// stuckUntried tells whether something that was stuck has not been tried since the flush began:
-// in a hurry its turn is now. With the lock held.
+// stuckUntried tells whether something that was stuck has not been tried since the flush or the
+// checkpoint began: in a hurry its turn is now. With the lock held.
 func (e *Engine) stuckUntried() bool {
+	if e.line.Retrying() {
+		return true
+	}
 	at, ok := e.line.Wake()
 	return ok && at <= e.now()
 }

@@ -1,5 +1,7 @@
 package line
 
+import "slices"
+
 // Mark is the newest observation. See Through.
 func (l *Line) Mark() uint64 { return l.seq }
 
@@ -97,6 +99,11 @@ func (l *Line) Has(name string) (Kind, bool) {
 func (l *Line) Stuck(name string) bool {
 	it := l.items[name]
 	return it != nil && it.is(stuck)
+}
+
+// Retrying tells whether something that could not be stored is being tried again.
+func (l *Line) Retrying() bool {
+	return slices.ContainsFunc(l.stuck.items, func(it *item) bool { return it.is(inFlight) })
 }
 
 // Flying tells whether a job of name is under way.
