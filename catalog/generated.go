@@ -15,7 +15,7 @@ import (
 
 // Generated derives, from the image.yaml files, the files of the repository that a
 // plain `docker build` reads: images/NAME/capabilities.json, and the Dockerfiles with
-// their labels. Keys are paths below root, the repository that the catalog was loaded
+// their labels, and catalog/family.json. Keys are paths below root, the repository that the catalog was loaded
 // from. What is generated is committed, and a test holds it equal to this.
 func (c *Catalog) Generated(root fs.FS) (map[string][]byte, error) {
 	out := map[string][]byte{}
@@ -44,6 +44,11 @@ func (c *Catalog) Generated(root fs.FS) (map[string][]byte, error) {
 			return nil, fmt.Errorf("cannot label %s in %s: %w", name, file, err)
 		}
 	}
+	family, err := c.familyFile()
+	if err != nil {
+		return nil, err
+	}
+	out["catalog/family.json"] = family
 	return out, nil
 }
 

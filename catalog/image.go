@@ -70,10 +70,10 @@ type Limits struct {
 
 // Option is something that is in the image only when its build argument is "1".
 type Option struct {
-	Arg          string   `yaml:"arg"` // the build argument's name
-	Description  string   `yaml:"description"`
-	Capabilities []string `yaml:"capabilities"`
-	Tools        []string `yaml:"tools"`
+	Arg          string   `yaml:"arg" json:"arg"` // the build argument's name
+	Description  string   `yaml:"description" json:"description"`
+	Capabilities []string `yaml:"capabilities" json:"capabilities,omitempty"`
+	Tools        []string `yaml:"tools" json:"tools,omitempty"`
 }
 
 var (

@@ -172,7 +172,7 @@ func (n toolNeed) missing(have string) string {
 	for _, r := range n.rules {
 		switch r.holds(numbers) {
 		case no:
-			return fmt.Sprintf("its %s is %s (%s was asked)", n.Tool, have, n.Asked)
+			return fmt.Sprintf("has %s %s (%s was asked)", n.Tool, have, n.Asked)
 		case unsettled:
 			return fmt.Sprintf("says that its %s is %s, which does not settle %s", n.Tool, have, n.Asked)
 		}
