@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/conformance"
 	"github.com/matrx/sandbox/conformance/mutants"
@@ -61,6 +62,7 @@ func judge(t *testing.T, m mutants.Mutant, name, standin, programs string) {
 	})
 	report, err := conformance.Execute(t.Context(), conformance.Options{
 		Image: built.Image, Parent: built.Parent, NoParent: built.Parent == "", Programs: programs, Parallel: 2,
+		Timeout: time.Minute, // what never happens in a mutant is waited for that long
 		Only: judged(m), Profile: profile(m),
 	})
 	if err != nil {

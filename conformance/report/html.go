@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	_ "embed"
 	"html/template"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/conformance"
+	"github.com/matrx/sandbox/contract/spec"
 )
 
 //go:embed report.html
@@ -15,7 +17,8 @@ var page string
 
 // family is a section of the page.
 type family struct {
-	Name    string
+	Name    string // of the IDs
+	Title   string
 	Results []conformance.Result
 }
 
@@ -35,7 +38,7 @@ func HTML(w io.Writer, r *conformance.Report) error {
 	for _, result := range r.Results {
 		name, _, _ := strings.Cut(result.ID, "-")
 		if len(families) == 0 || families[len(families)-1].Name != name {
-			families = append(families, family{Name: name})
+			families = append(families, family{Name: name, Title: cmp.Or(spec.FamilyTitle(name), name)})
 		}
 		last := &families[len(families)-1]
 		last.Results = append(last.Results, result)

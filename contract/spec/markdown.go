@@ -44,6 +44,10 @@ new major version.
 	return b.String()
 }
 
+// FamilyTitle is what a family of requirements is about: "Lifecycle" of "LIFE"; "" for one
+// that the contract does not have.
+func FamilyTitle(family string) string { return familyTitles[family] }
+
 // familyTitles head the sections; a test holds that every family has one.
 var familyTitles = map[string]string{
 	"PATH":  "Paths",
