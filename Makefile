@@ -76,6 +76,14 @@ core: ## the image matrx-sandbox: base, and what an agent may count on
 $(IMAGES): programs
 	@bin/sandbox images build $@ --tag $(VERSION)
 
+.PHONY: push
+push: all ## publishes every image: make push REGISTRY=registry.example.com/team
+	@bin/sandbox images push --all $(if $(REGISTRY),--registry $(REGISTRY))
+
+.PHONY: sizes
+sizes: all ## measures every image, and writes docs/sizes.md
+	@bin/sandbox images size --markdown >.cache/sizes.md && mv .cache/sizes.md docs/sizes.md
+
 .PHONY: engine
 engine: ## makes sure that a Docker engine answers
 	@scripts/ensure-engine.sh

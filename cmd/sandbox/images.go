@@ -17,6 +17,9 @@ type imagesCommand struct {
 	Check   imagesCheck   `cmd:"" help:"Check image.yaml and the Dockerfiles against the family's rules."`
 	Plan    imagesPlan    `cmd:"" help:"Say which images a change rebuilds, and why."`
 	Build   imagesBuild   `cmd:"" help:"Build images, parents first; unchanged ones are not built again."`
+	Push    imagesPush    `cmd:"" help:"Publish images, each with the list of its contents."`
+	Pull    imagesPull    `cmd:"" help:"Take published images into the engine."`
+	Verify  imagesVerify  `cmd:"" help:"Read all of published images, and prove them whole."`
 	Size    imagesSize    `cmd:"" help:"Measure images: by image and by layer, unpacked and compressed."`
 	Refresh imagesRefresh `cmd:"" help:"Take up Debian's updates: rewrite images/debian.lock."`
 }

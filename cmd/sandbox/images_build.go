@@ -29,6 +29,7 @@ type imagesBuild struct {
 	Platform     string   `placeholder:"linux/ARCH" help:"The platform; it must be the engine's, since nothing is built by emulation."`
 	With         []string `placeholder:"OPTION" help:"Build with an option of the image (see show); such an image gets the names given by --tag alone. Repeatable."`
 	Tag          []string `placeholder:"VERSION" help:"One more version to call the images by, beside latest and their own. Repeatable."`
+	Push         string   `placeholder:"REGISTRY" help:"Publish those that were asked for, when all are built."`
 	JSON         bool     `name:"json" help:"Print one array of JSON on what was done."`
 	Quiet        bool     `short:"q" help:"Say nothing when all went well."`
 }
@@ -64,6 +65,10 @@ func (c *imagesBuild) Run(ctx context.Context) error {
 		}
 		err = errors.Join(printJSON(results), err)
 	}
+	if err != nil || c.Push == "" {
+		return err
+	}
+	_, err = push(ctx, store, at, images, c.Push, slices.DeleteFunc(results, func(r build.Result) bool { return !slices.Contains(names, r.Image) }))
 	return err
 }
 

@@ -19,20 +19,20 @@ type Difference struct {
 	Folder bool // a folder in both, of other owner or mode; else what lies below differs too
 }
 
-// Differences compares what two images show. Layers that both begin with are not read: what
+// Differences compares what two stacks of layers show. Layers that both begin with are not read: what
 // lies in the others is compared, and a path that only one of the two stacks speaks of
 // counts as different. Of a folder the times do not count: they change with what is put
 // into it.
-func Differences(a, b v1.Image) ([]Difference, error) {
-	as, bs, err := distinct(a, b)
+func Differences(as, bs []v1.Layer) ([]Difference, error) {
+	n, err := Common(as, bs)
 	if err != nil {
 		return nil, err
 	}
-	x, err := stackOf(as)
+	x, err := stackOf(as[n:])
 	if err != nil {
 		return nil, err
 	}
-	y, err := stackOf(bs)
+	y, err := stackOf(bs[n:])
 	if err != nil {
 		return nil, err
 	}
@@ -49,21 +49,6 @@ func Differences(a, b v1.Image) ([]Difference, error) {
 	}
 	slices.SortFunc(out, func(a, b Difference) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil
-}
-
-// distinct are the layers of two images above those that both begin with.
-func distinct(a, b v1.Image) (as, bs []v1.Layer, err error) {
-	if as, err = a.Layers(); err != nil {
-		return nil, nil, err
-	}
-	if bs, err = b.Layers(); err != nil {
-		return nil, nil, err
-	}
-	n, err := Common(as, bs)
-	if err != nil {
-		return nil, nil, err
-	}
-	return as[n:], bs[n:], nil
 }
 
 // Common counts the layers that two stacks begin with alike.

@@ -92,7 +92,7 @@ func TestDifferences(t *testing.T) {
 		{"taken away with a folder", []v1.Layer{base, Layer(t, Folder("x"), File("x/y", "1"))}, []v1.Layer{base, Layer(t, Folder("x"), File("x/y", "1")), Layer(t, File(".wh.x", ""))}, "x"},
 		{"an emptied folder", []v1.Layer{base, Layer(t, Folder("x"), File("x/y", "1"))}, []v1.Layer{base, Layer(t, Folder("x"), File("x/y", "1")), Layer(t, File("x/.wh..wh..opq", ""))}, "x"},
 	} {
-		found, err := Differences(Image(t, nil, tc.a...), Image(t, nil, tc.b...))
+		found, err := Differences(tc.a, tc.b)
 		if err != nil {
 			t.Fatal(err)
 		}

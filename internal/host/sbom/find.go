@@ -141,8 +141,9 @@ func npm(e layers.Entry, r io.Reader) ([]Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	if json.Unmarshal(data, &p) != nil || p.Name == "" || p.Version == "" {
-		return nil, nil // a test's, or a part of a package
+	// A part of a package, or a test's, may have one without a name, or anything else.
+	if !json.Valid(data) || json.Unmarshal(data, &p) != nil || p.Name == "" || p.Version == "" {
+		return nil, nil //nolint:nilerr // see above
 	}
 	license, _ := p.License.(string)
 	return []Package{{Kind: "npm", Name: p.Name, Version: p.Version, License: license, Source: e.Path}}, nil
