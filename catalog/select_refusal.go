@@ -59,8 +59,9 @@ func nearest(name string, there []string) []string {
 	var all []near
 	asked := plain(name)
 	for _, t := range there {
-		d, other := 0, plain(t)
-		if d = distance(asked, other); min(len(asked), len(other)) > 2 && (strings.Contains(asked, other) || strings.Contains(other, asked)) {
+		other := plain(t)
+		d := distance(asked, other)
+		if min(len(asked), len(other)) > 2 && (strings.Contains(asked, other) || strings.Contains(other, asked)) {
 			d = min(d, 1)
 		}
 		all = append(all, near{t, d})

@@ -27,6 +27,7 @@ type cli struct {
 	Rm   rmCommand   `cmd:"" help:"Forget sandboxes that have ended."`
 
 	Images imagesCommand `cmd:"" help:"Know, check, plan, build and publish the images."`
+	Select selectCommand `cmd:"" help:"Select the image that has what a task, a runtime or a program needs."`
 
 	Conformance conformanceCommand `cmd:"" passthrough:"" help:"Prove that an image keeps the contract."`
 

@@ -57,7 +57,7 @@ func run() error {
 	maps.DeleteFunc(sizes.Megabytes, func(name string, _ int) bool { return !slices.Contains(images.Names(), name) })
 	head, _, ok := bytes.Cut(before, []byte("megabytes:\n"))
 	if !ok {
-		return fmt.Errorf("%s has no line megabytes:", file)
+		return fmt.Errorf("%s has no line %q", file, "megabytes:")
 	}
 	out := bytes.NewBuffer(slices.Clone(head))
 	out.WriteString("megabytes:\n")
