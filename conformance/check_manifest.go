@@ -37,6 +37,7 @@ type manifest struct {
 		Version string `json:"version"`
 		Profile string `json:"profile"`
 	} `json:"contract"`
+	Versions map[string]string `json:"versions"` // of tools, as exact as they are promised
 }
 
 func manifestOf(im *image.Image) (*manifest, error) {
@@ -143,6 +144,7 @@ func manifestIsTrue(ctx context.Context, e *Env) error {
 			e.Saw("capability %s is not in the contract's vocabulary: nothing can be said of it", name)
 		}
 	}
+	e.promised = m.Versions
 	return e.runProbes(ctx, probes, "install it, or take it out of the manifest")
 }
 

@@ -63,7 +63,7 @@ func judge(t *testing.T, m mutants.Mutant, name, standin, programs string) {
 	report, err := conformance.Execute(t.Context(), conformance.Options{
 		Image: built.Image, Parent: built.Parent, NoParent: built.Parent == "", Programs: programs, Parallel: 2,
 		Timeout: time.Minute, // what never happens in a mutant is waited for that long
-		Only: judged(m), Profile: profile(m),
+		Only:    judged(m), Profile: profile(m),
 	})
 	if err != nil {
 		t.Fatal(err)

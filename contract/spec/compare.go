@@ -20,6 +20,7 @@ func Compare(older, newer *Spec) []string {
 	if newer.Version.Compare(older.Version) < 0 {
 		say("the version goes back from %s to %s", older.Version, newer.Version)
 	}
+	compareProfiles(older, newer, say)
 	for _, was := range older.Requirements {
 		is, ok := newer.Requirement(was.ID)
 		if !ok {
@@ -40,6 +41,10 @@ func Compare(older, newer *Spec) []string {
 		if is.Module != was.Module {
 			say("%s asks for module %q, was %q", was.ID, is.Module, was.Module)
 		}
+		// What a text asks for only a reader can tell: a version of its own makes them look.
+		if is.Text != was.Text && newer.Version.Compare(older.Version) == 0 {
+			say("%s was reworded without a new version", was.ID)
+		}
 		compareCommand(was, is, say)
 	}
 	for _, is := range newer.Requirements {
@@ -48,6 +53,29 @@ func Compare(older, newer *Spec) []string {
 		}
 	}
 	return out
+}
+
+// compareProfiles finds profiles that are gone, and those that include others than before:
+// with fewer, images lose promises; with more, they have to keep new ones.
+func compareProfiles(older, newer *Spec, say func(string, ...any)) {
+	for _, was := range older.Profiles {
+		before, _ := older.included(was.Name)
+		after, err := newer.included(was.Name)
+		if err != nil {
+			say("profile %s was removed", was.Name)
+			continue
+		}
+		for _, name := range before {
+			if !slices.Contains(after, name) {
+				say("profile %s does not include %s any more", was.Name, name)
+			}
+		}
+		for _, name := range after {
+			if !slices.Contains(before, name) {
+				say("profile %s includes %s now", was.Name, name)
+			}
+		}
+	}
 }
 
 func compareCommand(was, is Requirement, say func(string, ...any)) {

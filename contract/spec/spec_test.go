@@ -69,6 +69,8 @@ func TestCompareFindsWhatBreaks(t *testing.T) {
 		{"removed", edit("id: MAN-004", "id: MAN-104"), "MAN-004 was removed"},
 		{"smuggled in", edit("id: MAN-004", "id: MAN-104"), "MAN-104 is new, and claims to exist since 1.0.0"},
 		{"another profile", edit("profile: lifecycle", "profile: core"), "PATH-001 moved from profile lifecycle to core"},
+		{"a profile with less in it", edit("includes: [lifecycle]", "includes: []"), "profile core does not include lifecycle any more"},
+		{"reworded in silence", edit("`rg` is on PATH.", "`rg` is on PATH, in its newest version."), "CMD-007 was reworded without a new version"},
 		{"a major version allows it", strings.Replace(edit("id: MAN-004", "id: MAN-104"), "version: 1.0.0", "version: 2.0.0", 1), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -106,6 +106,7 @@ func (c *cli) judge(ctx context.Context) int {
 	if err != nil {
 		return fail(err)
 	}
+	c.record(r)
 	if c.Report != "" {
 		if err := report.Dir(c.Report, r); err != nil {
 			return fail(err)
