@@ -29,6 +29,7 @@ func main() {
 	flag.BoolVar(&o.direct, "direct", true, "measure directly too")
 	flag.BoolVar(&o.own, "own", false, "leave out rclone and s3fs")
 	flag.Int64Var(&o.scale, "scale", 1, "divide the sizes by this")
+	flag.StringVar(&o.sandbox, "sandbox", "", "the program sandbox; it is built")
 	flag.StringVar(&o.dir, "dir", "", "where objects and caches go; a temporary directory")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -42,6 +43,7 @@ type options struct {
 	latency     time.Duration
 	direct, own bool
 	scale       int64
+	sandbox     string
 	dir         string
 }
 
@@ -73,9 +75,12 @@ func run(o options) (err error) {
 	}
 	defer os.RemoveAll(base)
 	l := &lab{options: o, dir: base}
-	sandbox := filepath.Join(base, "sandbox")
-	if out, err := exec.Command("go", "build", "-o", sandbox, "./cmd/sandbox").CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build ./cmd/sandbox: %w\n%s", err, out)
+	sandbox := o.sandbox
+	if sandbox == "" {
+		sandbox = filepath.Join(base, "sandbox")
+		if out, err := exec.Command("go", "build", "-o", sandbox, "./cmd/sandbox").CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build ./cmd/sandbox: %w\n%s", err, out)
+		}
 	}
 	if err := l.findPeers(); err != nil {
 		return err

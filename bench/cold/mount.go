@@ -123,7 +123,7 @@ var ours = peer{"sandbox-init", func(l *lab, dir, cache string) (*exec.Cmd, erro
 		return nil, err
 	}
 	cmd := exec.Command("/proc/self/exe", roleFlag, string(j))
-	cmd.Env = l.server.env(cache)
+	cmd.Env = append(l.server.env(cache), profileVariable+"="+os.Getenv(profileVariable))
 	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(fd), "/dev/fuse")}
 	return cmd, nil
 }}

@@ -24,6 +24,9 @@ import (
 // roleFlag makes of this program the storage process of a sandbox, with nothing but the cold path.
 const roleFlag = "-as-storage"
 
+// profileVariable names a file for our CPU profile; the last mount's remains.
+const profileVariable = "BENCH_COLD_PROFILE"
+
 // job is what such a process is to serve. Descriptor 3 is the mount's.
 type job struct {
 	Endpoint, Region     string
@@ -39,7 +42,7 @@ func role(args []string) error {
 	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
 		return err
 	}
-	if name := os.Getenv("BENCH_COLD_PROFILE"); name != "" {
+	if name := os.Getenv(profileVariable); name != "" {
 		f, err := os.Create(name)
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ func (fs *FS) stored(j *job, v version) error {
 		t.forget(j.path)
 		n.ctime = max(n.ctime, v.Modified*1e9)
 	} else {
-		s.seq, s.since = j.began, t.now // what is left to do came after that
+		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
 	}
 	if err := t.commit(); err != nil {
 		n.data = data
@@ -202,7 +202,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		t.forget(j.path)
 		fs.detach(n)
 		fs.attach(parent, ours, n)
-		t.inherit(t.want(dirPath+ours, n, version{}), s.seq, s.since)
+		t.want(dirPath+ours, n, version{}).inherit(s.first)
 		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
 		fs.log.Warn("somebody else changed a file in S3 that was changed here; ours is kept under another name",
 			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)

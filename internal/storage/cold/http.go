@@ -274,7 +274,7 @@ func (fs *FS) syncBelow(ctx context.Context, path string) []contract.Unsaved {
 		fs.mu.Unlock()
 	}()
 	return fs.await(ctx, func(s *slot) bool {
-		return s.seq <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
+		return s.first <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
 	})
 }
 

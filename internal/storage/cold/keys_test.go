@@ -52,7 +52,10 @@ func etagOf(body string) string { return fmt.Sprintf("%q", fmt.Sprintf("%032x", 
 
 func (s anyKeys) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	after := q.Get("start-after") + q.Get("continuation-token")
+	after := q.Get("start-after")
+	if token := q.Get("continuation-token"); token != "" {
+		after = token
+	}
 	most := 1000
 	if n, err := strconv.Atoi(q.Get("max-keys")); err == nil {
 		most = n

@@ -182,7 +182,7 @@ func (l *listing) directory(parent *node, name string) *node {
 	if n.pass == 0 && n.remote.ETag == "" && fs.slots[n.slotPath()] == nil {
 		fs.index.findDir(n)
 	}
-	n.pass, n.checked = l.pass, l.began
+	l.saw(n)
 	return n
 }
 
@@ -219,8 +219,9 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 		return
 	}
 	if n != nil {
-		n.pass = l.pass
-		if n.touched > l.ops || len(fs.slots) > 0 && fs.slots[n.path()] != nil {
+		newer := n.pass > l.pass
+		n.pass = max(n.pass, l.pass)
+		if newer || n.touched > l.ops || len(fs.slots) > 0 && fs.slots[n.path()] != nil {
 			return
 		}
 		if n.remote.ETag == e.ETag && n.remote.Size == e.Size && !n.stale {
@@ -234,7 +235,15 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 	n.mode, n.size = 0o644, e.Size
 	fs.attach(parent, strings.Clone(name), n)
 	l.renew(n, e)
-	n.pass, n.checked = l.pass, l.began
+	l.saw(n)
+}
+
+// saw notes that a node is in S3. A listing that began later may have seen it already, and
+// what that says stands.
+func (l *listing) saw(n *node) {
+	if n.pass <= l.pass {
+		n.pass, n.checked = l.pass, l.began
+	}
 }
 
 // leave ends the directories below a depth: all their keys have come.
@@ -250,7 +259,7 @@ func (l *listing) leave(depth int) {
 func (l *listing) complete(n *node) {
 	fs, d := l.fs, n.dir
 	for _, c := range d.children {
-		if c.pass == l.pass || c.touched > l.ops || fs.pendingIn(c) {
+		if c.pass >= l.pass || c.touched > l.ops || fs.pendingIn(c) {
 			continue
 		}
 		fs.index.drop(c.slotPath())

@@ -3,6 +3,7 @@ package cold
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,8 +17,9 @@ const (
 	batch = 256
 
 	// nestedMost is how much of what is below a directory's subdirectories is read along with
-	// it: a page, in which a small tree is there as a whole.
-	nestedMost = 1000
+	// it: most of a page, in which a small tree is there as a whole. That there is more has to
+	// be seen before the next page is asked for, and so within a whole number of batches.
+	nestedMost = 3*batch - 1
 
 	// largeDir is from how many entries on a single name is asked for by itself, and loneMost
 	// how often, before the directory is listed after all.
@@ -277,19 +279,27 @@ func (l *listing) run() {
 	case <-fs.index.loaded: // else a listing would show links as files
 	case <-fs.ctx.Done():
 	}
-	_, err := l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
+	fs.mu.Lock()
+	w, begun := fs.begunBy(l)
+	fs.mu.Unlock()
+	err := errEnough
+	if !begun {
+		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
+	}
 	if err == errEnough {
-		fs.mu.Lock()
-		rest := l.rest()
-		l.stack = l.stack[:0] // what the page cut through is not complete
-		fs.mu.Unlock()
+		if !begun {
+			fs.mu.Lock()
+			w = &walk{cursor: l.rest(), passes: [2]uint32{l.pass}, began: l.began, cut: slices.Clone(l.stack), last: l.last}
+			l.stack = l.stack[:0] // what the page cut through is not complete
+			fs.mu.Unlock()
+		}
 		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix, StartAfter: l.last, Delimiter: "/"}, nil)
 		if err == nil {
 			err = l.resolveDoubts()
 		}
 		if err == nil {
 			fs.mu.Lock()
-			fs.offerWalk(l, rest)
+			fs.offerWalk(l, w)
 			fs.mu.Unlock()
 		}
 	}

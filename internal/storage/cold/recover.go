@@ -51,7 +51,7 @@ func (fs *FS) recover(entries map[string]pending.Entry) error {
 func (fs *FS) recoverEntry(e *pending.Entry) error {
 	fs.seq = max(fs.seq, e.Seq)
 	s := &slot{
-		path: e.Path, seq: e.Seq, since: time.Unix(0, e.Since), base: e.Base,
+		path: e.Path, seq: e.Seq, first: e.Seq, since: time.Unix(0, e.Since), base: e.Base,
 		writes: e.Writes, uploadID: e.UploadID,
 	}
 	if e.Kind != pending.Nothing {

@@ -170,7 +170,7 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 	}
 	old := t.fs.slots[m.from]
 	if s := t.want(m.to, n, there); old != nil && !old.deletion() {
-		t.inherit(s, old.seq, old.since)
+		s.inherit(old.first)
 	}
 	// The deletion after it: they go to S3 in this order.
 	if fs.slots[m.from] != nil || remote.ETag != "" {

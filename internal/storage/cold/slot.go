@@ -14,6 +14,7 @@ import (
 type slot struct {
 	path  string // of the object below the root; a directory's marker ends in "/"
 	seq   uint64 // of the oldest change that S3 does not have
+	first uint64 // the same, under whatever name that change was made
 	since time.Time
 	base  version // what S3 holds, as far as is known
 
@@ -67,7 +68,6 @@ type tx struct {
 	now   time.Time
 	was   map[string]before
 	undos []func()
-	after []func()
 }
 
 // before is a slot as it was.
@@ -106,7 +106,7 @@ func (t *tx) want(path string, n *node, base version) *slot {
 		fallthrough
 	case (s.node == nil) != (n == nil):
 		t.fs.seq++
-		s.seq, s.since = t.fs.seq, t.now
+		s.seq, s.first, s.since = t.fs.seq, t.fs.seq, t.now
 	}
 	if s.node != n {
 		t.fs.abandon(path, s.uploadID)
@@ -118,17 +118,9 @@ func (t *tx) want(path string, n *node, base version) *slot {
 }
 
 // inherit has a slot stand for a change that was another slot's: whoever waits for that waits for
-// this one.
-func (t *tx) inherit(s *slot, seq uint64, since time.Time) {
-	t.after = append(t.after, func() { // not before: the heaps are ordered by it
-		if t.fs.slots[s.path] == s && !s.deletion() && seq < s.seq {
-			s.seq, s.since = seq, since
-			if s.inUploads > 0 {
-				t.fs.uploads.set(s)
-			}
-		}
-	})
-}
+// this one. Its own place in the order stays: a file that moved to where another has to be deleted
+// first cannot go before that.
+func (s *slot) inherit(first uint64) { s.first = min(s.first, first) }
 
 // forget drops a slot: what it wanted is there, or wanted no longer.
 func (t *tx) forget(path string) {
@@ -161,9 +153,6 @@ func (t *tx) commit() error {
 	}
 	for path, was := range t.was {
 		t.settle(path, was)
-	}
-	for _, f := range t.after {
-		f()
 	}
 	fs.compact()
 	fs.wake()

@@ -66,7 +66,7 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 		fs.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	left := fs.await(ctx, func(s *slot) bool { return s.seq <= until })
+	left := fs.await(ctx, func(s *slot) bool { return s.first <= until })
 	if len(left) == 0 {
 		fs.index.publish(ctx)
 	}

@@ -33,14 +33,42 @@ type walk struct {
 	ahead   int // keys that came since the walker was last seen
 	running bool
 	changed chan struct{} // closed when keys came, or it ended
+
+	began time.Time // of the listing that read what is before the cursor
+	cut   []frame   // the directories that this listing was in when it had read enough
+	last  string    // and its last key
 }
 
-// offerWalk remembers how far a listing went into what is below its directory. With mu.
-func (fs *FS) offerWalk(l *listing, cursor string) {
+// begunBy finds out that a listing of a directory further up has read the beginning of this one, and
+// that there is more of it than is worth reading along. With mu.
+func (fs *FS) begunBy(l *listing) (*walk, bool) {
+	for a := l.top.parent; a != nil && !l.deep; a = a.parent {
+		w := a.dir.walk
+		if w == nil || time.Since(w.began) > fs.ttl/2 {
+			continue
+		}
+		for i, f := range w.cut {
+			if f.node != l.top {
+				continue
+			}
+			cursor := w.last
+			if i+1 < len(w.cut) {
+				cursor = w.cut[i+1].before
+			}
+			// Else hardly any of it was read, or it was renamed since.
+			return &walk{cursor: cursor, passes: w.passes, began: w.began, cut: w.cut, last: w.last}, strings.HasPrefix(cursor, l.prefix)
+		}
+	}
+	return nil, false
+}
+
+// offerWalk remembers how far what is below a listing's directory was read. With mu.
+func (fs *FS) offerWalk(l *listing, w *walk) {
 	if !fs.alive(l.top) || l.top.dir.walk != nil && l.top.dir.walk.running {
 		return
 	}
-	l.top.dir.walk = &walk{top: l.top, prefix: l.prefix, cursor: cursor, passes: [2]uint32{l.pass}, changed: make(chan struct{})}
+	w.top, w.prefix, w.changed = l.top, l.prefix, make(chan struct{})
+	l.top.dir.walk = w
 }
 
 // walked notes that a directory was opened. With mu.
@@ -70,7 +98,10 @@ func (fs *FS) joinWalk(n *node) func(context.Context) error {
 			continue
 		}
 		key, err := keyOf(n.path())
-		if err != nil || fs.prefix+key+"/" <= w.cursor {
+		if err != nil {
+			continue
+		}
+		if p := fs.prefix + key + "/"; p <= w.cursor && !(w.running && strings.HasPrefix(w.cursor, p)) {
 			continue
 		}
 		if !w.running {
