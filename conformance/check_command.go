@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/matrx/sandbox/contract/spec"
 )
@@ -90,6 +91,11 @@ func toolsNeedNoLoginShell(ctx context.Context, e *Env) error {
 
 // runProbes runs probes in one container and fails with all that did not pass.
 func (e *Env) runProbes(ctx context.Context, probes map[string]spec.Probe, remedy string) error {
+	return e.runProbesFor(ctx, probes, nil, remedy)
+}
+
+// runProbesFor holds what the probes say against promised versions, too.
+func (e *Env) runProbesFor(ctx context.Context, probes map[string]spec.Probe, versions map[string]string, remedy string) error {
 	s, err := e.bare(ctx)
 	if err != nil {
 		return err
@@ -104,12 +110,22 @@ func (e *Env) runProbes(ctx context.Context, probes map[string]spec.Probe, remed
 			wrong = append(wrong, fmt.Sprintf("%s: %v", name, err))
 			continue
 		}
-		if v := probes[name].Version(out); v != "" {
+		v := probes[name].Version(out)
+		if v != "" {
 			e.Saw("%s %s", name, v)
+		}
+		if promised, ok := versions[name]; ok && !isVersion(v, promised) {
+			wrong = append(wrong, fmt.Sprintf("%s is %q, and %s was promised", name, v, promised))
 		}
 	}
 	if len(wrong) > 0 {
 		return Fail(firstOf(wrong), remedy)
 	}
 	return nil
+}
+
+// isVersion says whether a version is one that a promise stands for: 3.13 is every 3.13.x.
+func isVersion(version, promised string) bool {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(version, "v"), promised)
+	return ok && (rest == "" || rest[0] < '0' || rest[0] > '9')
 }

@@ -144,8 +144,14 @@ func manifestIsTrue(ctx context.Context, e *Env) error {
 			e.Saw("capability %s is not in the contract's vocabulary: nothing can be said of it", name)
 		}
 	}
-	e.promised = m.Versions
-	return e.runProbes(ctx, probes, "install it, or take it out of the manifest")
+	versions := map[string]string{}
+	for tool, v := range m.Versions {
+		if _, ok := probes["tool "+tool]; !ok {
+			return Failf("the manifest says a version of %s, which is not among its tools of the contract's vocabulary", tool)
+		}
+		versions["tool "+tool] = v
+	}
+	return e.runProbesFor(ctx, probes, versions, "install it, or take it out of the manifest")
 }
 
 func manifestIsWhole(_ context.Context, e *Env) error {

@@ -86,6 +86,7 @@ RUN rm /opt/deploy_key`},
 
 	{Breaks: "MAN-001", Is: "the manifest is gone", Also: []string{}, Dockerfile: remove("/etc/llmcore/capabilities.json")},
 	{Breaks: "MAN-002", Is: "the manifest names a tool that is not there", Dockerfile: `RUN sed -i 's/"curl"/"curl", "psql"/' /etc/sandbox/capabilities.json`},
+	{Breaks: "MAN-002", Is: "the manifest promises another version", Dockerfile: `RUN sed -i '1a "versions": {"curl": "1.0"},' /etc/sandbox/capabilities.json`},
 	{Breaks: "MAN-004", Is: "a label says another name", Dockerfile: "LABEL variant=other"},
 
 	{Breaks: "VAR-001", Is: "built from something that is not the parent", Dockerfile: "RUN echo a > /opt/a", Parent: "own", ParentDockerfile: "RUN echo b > /opt/b"},
