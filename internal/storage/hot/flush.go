@@ -63,7 +63,7 @@ func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
 	}
 	err := e.writeUnsaved(list)
 	if len(list) == 0 {
-		e.strays(work, nil)
+		e.lastStrays(work)
 	}
 	if len(list) == 0 && e.publisher.Changed() {
 		e.publish(work)

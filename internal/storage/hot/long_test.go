@@ -118,6 +118,25 @@ func TestMemoryChild(t *testing.T) {
 	fmt.Printf("\nRSS %d\n", kib)
 }
 
+// 50,000 files made at once while it runs: all of them arrive.
+func TestManyFilesArrive(t *testing.T) {
+	s := newSandbox(t)
+	s.cfg.S3, s.patient = s.bucket.Config(), 10*time.Minute
+	s.start()
+	s.saved()
+	const dirs, files = 500, 100
+	for d := range dirs {
+		for f := range files {
+			s.write(fmt.Sprintf("d%d/f%d", d, f), fmt.Sprint(d, f))
+		}
+	}
+	s.saved()
+	if n := len(s.keys()); n != dirs*files {
+		t.Errorf("%d of %d have arrived", n, dirs*files)
+	}
+	s.flushed()
+}
+
 // S3 is away for two minutes while the workload works: all of it arrives.
 func TestAwayForTwoMinutes(t *testing.T) {
 	s := newSandbox(t).start()

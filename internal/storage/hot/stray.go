@@ -1,12 +1,26 @@
 package hot
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A write whose answer was lost can arrive late: its connection broke, and the server that had
 // it finishes it when the file has long been deleted, and the deletion has found nothing to
 // delete. Nobody would see such an object before the next hydrate, which would bring the
 // file back. So where writes may still arrive and nothing is to be, is looked again: now and
 // then, and at the end of a flush.
+
+// strayWait bounds the look at the end of a flush. It is for what hardly ever happens, and a
+// store that does not answer is no reason to keep a sandbox from ending.
+const strayWait = 2 * time.Second
+
+// lastStrays is strays at the end of a flush.
+func (e *Engine) lastStrays(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, strayWait)
+	defer cancel()
+	e.strays(ctx, nil)
+}
 
 // strays looks for them. settled are the paths of the round before: what did not come in a whole
 // round does not come any more.
@@ -18,7 +32,7 @@ func (e *Engine) strays(ctx context.Context, settled map[string]bool) (seen map[
 		}
 		if err := e.sender.Stray(ctx, path, in); err != nil {
 			e.Log.Warn("nobody knows whether a write arrived after its file was deleted", "event", "stray_unknown", "path", path, "error", err)
-			continue
+			break // the next one would hardly fare better
 		}
 		if seen[path] = true; settled[path] {
 			e.journal.Arrived(path)
