@@ -341,23 +341,30 @@ func checkWhole(t *testing.T, b []byte, blocks, block int) {
 	}
 }
 
+// A file that is written in place whenever somebody has looked at its stat.
 func TestNotAtRest(t *testing.T) {
 	h := newHome(t)
 	h.write("db", make([]byte, 8<<20))
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		f, _ := os.OpenFile(filepath.Join(h.path, "db"), os.O_WRONLY, 0)
-		defer f.Close()
-		for i := int64(0); ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-time.After(200 * time.Microsecond):
-				f.WriteAt([]byte{byte(i)}, i%(8<<20))
+	f, err := os.OpenFile(filepath.Join(h.path, "db"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	ctime := func() int64 {
+		i, err := tree.Fstat(f.Fd())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i.Ctime
+	}
+	h.opts.Now = func() time.Time { // asked right after the stat
+		for before := ctime(); ctime() == before; {
+			if _, err := f.WriteAt([]byte{1}, 4<<20); err != nil {
+				t.Fatal(err)
 			}
 		}
-	}()
+		return time.Now()
+	}
 	s, err := h.open("db")
 	if err == nil {
 		_, err = s.Sum(context.Background())
@@ -371,8 +378,7 @@ func TestNotAtRest(t *testing.T) {
 			t.Errorf("settled: %v", err)
 		}
 	}
-	close(stop)
-	<-done
+	h.opts.Now = nil
 	h.rest()
 	if s, err = h.open("db"); err != nil {
 		t.Fatal(err)
