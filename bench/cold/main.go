@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -66,8 +65,8 @@ const bucket = "bench"
 const prefix = "users/u/cold/"
 
 func run(o options) (err error) {
-	if os.Geteuid() != 0 {
-		return errors.New("it mounts: run it as root")
+	if err := ownMounts(); err != nil {
+		return err
 	}
 	base, err := os.MkdirTemp(o.dir, "bench-cold-")
 	if err != nil {

@@ -60,7 +60,6 @@ type FS struct {
 	mu     sync.Mutex
 	root   *node
 	nextID uint64
-	nodes  int
 	ids    map[uint64]*node // those that the kernel knows
 	bridge *bridge          // nil: not mounted
 

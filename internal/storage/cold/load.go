@@ -343,7 +343,6 @@ func (fs *FS) listingEnded() {
 	if fs.listings--; fs.listings == 0 {
 		clear(fs.gone)
 	}
-	fs.trim()
 }
 
 var errEnough = errors.New("enough")

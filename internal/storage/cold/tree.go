@@ -20,7 +20,6 @@ func (fs *FS) newNode(k pending.Kind) *node {
 func (fs *FS) attach(parent *node, name string, n *node) {
 	n.parent, n.name = parent, name
 	parent.dir.children[name] = n
-	fs.nodes++
 }
 
 // detach takes a node out of its directory, with all that is below it. Who has it open goes
@@ -31,7 +30,6 @@ func (fs *FS) detach(n *node) {
 	}
 	delete(n.parent.dir.children, n.name)
 	n.parent = nil
-	fs.nodes--
 	fs.moves++
 	if n.isDir() {
 		for _, c := range n.dir.children {

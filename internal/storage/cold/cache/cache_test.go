@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func open(t *testing.T, dir string, limit int64, boot string) *Cache {
@@ -357,5 +359,22 @@ func TestManyReadersOfASmallCache(t *testing.T) {
 	})
 	if onDisk < 2 {
 		t.Error("nothing was cached")
+	}
+}
+
+// TestDefaultSize is a tenth of the disk.
+func TestDefaultSize(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=100m"); err != nil {
+		t.Fatalf("cannot mount a disk of a known size: %v; run the tests as root", err)
+	}
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
+	c, err := Open(Options{Dir: filepath.Join(dir, "cache"), BootID: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, _, limit := c.Used(); limit != 10<<20 {
+		t.Errorf("the cache may have %d bytes of a disk of 100 MiB", limit)
 	}
 }
