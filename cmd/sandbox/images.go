@@ -22,6 +22,9 @@ type imagesCommand struct {
 	Verify  imagesVerify  `cmd:"" help:"Read all of published images, and prove them whole."`
 	Size    imagesSize    `cmd:"" help:"Measure images: by image and by layer, unpacked and compressed."`
 	Refresh imagesRefresh `cmd:"" help:"Take up Debian's updates: rewrite images/debian.lock."`
+
+	Register   imagesRegister   `cmd:"" help:"Add an image of your own to what is selected from. It is read, not run."`
+	Unregister imagesUnregister `cmd:"" help:"Take an image of your own out again."`
 }
 
 // inCheckout are the flags of every command on a checkout.

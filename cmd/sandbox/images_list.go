@@ -18,7 +18,8 @@ import (
 // imagesList is `sandbox images list`.
 type imagesList struct {
 	inCheckout
-	JSON bool `name:"json" help:"Print one array of JSON."`
+	JSON       bool `name:"json" help:"Print one array of JSON."`
+	Registered bool `help:"List the images of your own that were registered, instead."`
 }
 
 // listed is an image in a list.
@@ -30,6 +31,9 @@ type listed struct {
 }
 
 func (c *imagesList) Run(ctx context.Context) error {
+	if c.Registered {
+		return listRegistered(c.JSON)
+	}
 	_, images, err := c.family()
 	if err != nil {
 		return err

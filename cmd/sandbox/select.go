@@ -44,7 +44,7 @@ func (c inCatalog) offer() (*catalog.Offer, error) {
 	if c.Root == "" {
 		return catalog.Builtin()
 	}
-	_, images, err := inCheckout{Root: c.Root}.family()
+	_, images, err := inCheckout(c).family()
 	if err != nil {
 		return nil, err
 	}
