@@ -39,7 +39,7 @@ func layersBeginWithParents(ctx context.Context, e *Env) error {
 	if !begins(own, parent) {
 		// sandbox-init is a layer of its own, the last one, so that a new one costs that layer
 		// alone. An image may have it above its own layers: VAR-002 holds it to be the same.
-		alone, err := lastLayerIsInit(ctx, e, e.Parent())
+		alone, err := lastLayerIsInit(e)
 		if err != nil {
 			return err
 		}
@@ -63,9 +63,9 @@ func begins(layers, others []string) bool {
 	return len(others) > 0 && len(layers) >= len(others) && slices.Equal(layers[:len(others)], others)
 }
 
-// lastLayerIsInit says whether the uppermost layer of an image is sandbox-init and nothing else.
-func lastLayerIsInit(ctx context.Context, e *Env, ref string) (bool, error) {
-	im, err := e.Engine().Image(ctx, ref)
+// lastLayerIsInit says whether the uppermost layer of the parent is sandbox-init and nothing else.
+func lastLayerIsInit(e *Env) (bool, error) {
+	im, err := e.shared.parent()
 	if err != nil {
 		return false, err
 	}
@@ -123,7 +123,7 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
-	parentImage, err := e.Engine().Image(ctx, e.Parent())
+	parentImage, err := e.shared.parent()
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func parentsVariablesAreKept(ctx context.Context, e *Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
-	parent, err := e.Engine().Image(ctx, e.Parent())
+	parent, err := e.shared.parent()
 	if err != nil {
 		return err
 	}

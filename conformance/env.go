@@ -37,6 +37,7 @@ type shared struct {
 	dir      string // of sockets and data
 	server   *s3.Server
 	image    func() (*image.Image, error) // read once, by the first static check
+	parent   func() (*image.Image, error) // read once, by the first check that compares
 	manifest func() (*manifest, error)    // read once
 	vocab    *spec.Vocabulary
 

@@ -183,6 +183,7 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 		return nil, err
 	}
 	sh.image = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), o.Image) })
+	sh.parent = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), sh.options.Parent) })
 	sh.manifest = sync.OnceValues(func() (*manifest, error) { return readManifest(context.WithoutCancel(ctx), sh.engine, o.Image) })
 	if err := s.fromManifest(ctx, &sh.options); err != nil {
 		return nil, err
