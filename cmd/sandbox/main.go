@@ -18,13 +18,14 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Run  runCommand  `cmd:"" help:"Run a sandbox."`
-	Ps   psCommand   `cmd:"" help:"List sandboxes: those that run, and those that have kept what is not saved."`
-	Exec execCommand `cmd:"" help:"Run a command in a sandbox, as the agent."`
-	Logs logsCommand `cmd:"" help:"Print a sandbox's output."`
-	Stop stopCommand `cmd:"" help:"Stop sandboxes and save what has changed."`
-	Save saveCommand `cmd:"" help:"Save what a sandbox that was killed has kept."`
-	Rm   rmCommand   `cmd:"" help:"Forget sandboxes that have ended."`
+	Run     runCommand     `cmd:"" help:"Run a sandbox."`
+	Ps      psCommand      `cmd:"" help:"List sandboxes: those that run, and those that have kept what is not saved."`
+	Inspect inspectCommand `cmd:"" help:"Tell what a sandbox may use, and how it has ended."`
+	Exec    execCommand    `cmd:"" help:"Run a command in a sandbox, as the agent."`
+	Logs    logsCommand    `cmd:"" help:"Print a sandbox's output."`
+	Stop    stopCommand    `cmd:"" help:"Stop sandboxes and save what has changed."`
+	Save    saveCommand    `cmd:"" help:"Save what a sandbox that was killed has kept."`
+	Rm      rmCommand      `cmd:"" help:"Forget sandboxes that have ended."`
 
 	Images imagesCommand `cmd:"" help:"Know, check, plan, build and publish the images."`
 	Select selectCommand `cmd:"" help:"Select the image that has what a task, a runtime or a program needs."`

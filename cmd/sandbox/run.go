@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/matrx/sandbox/internal/host/access"
 	"github.com/matrx/sandbox/internal/host/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
@@ -31,6 +32,14 @@ type runCommand struct {
 	StopTimeout seconds `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
 	Network     string  `placeholder:"NAME" help:"Network of the engine's to join; the engine's default when not given."`
 	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
+
+	Memory    string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
+	CPUs      string `name:"cpus" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Processors, as 0.5 or 2."`
+	Processes string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Processes and threads of the workload."`
+	Timeout   string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"T" help:"How long it may run, as 600, 10m or none. Then it is stopped, and what has changed is saved."`
+	OpenFiles string `name:"open-files" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Open files of each process; the engine's own limit when not given."`
+	TmpSize   string `name:"tmp-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such."`
+	ShmSize   string `name:"shm-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /dev/shm; 64m, and 1g for images with a browser."`
 
 	S3Bucket         string `name:"s3-bucket" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"NAME" help:"Bucket of the workspaces. Requests are signed here, with the AWS credentials of this program; none enter the sandbox."`
 	S3Endpoint       string `name:"s3-endpoint" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"URL" help:"Where the bucket is, when it is not at AWS."`
@@ -96,7 +105,8 @@ func (c *runCommand) Run(ctx context.Context) error {
 		Image: c.image(), Command: withoutDashes(c.Command), Env: c.Env,
 		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
 		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Network: c.Network, NoFUSE: c.NoFUSE,
-		Store: run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
+		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize},
+		Store:  run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
 	}, standard(), c.output())
 	return exit(code, err)
 }

@@ -4,6 +4,7 @@
 //
 //	s3/                      the buckets of the embedded S3
 //	keeper/                  the keeper's lock, socket, log and the embedded S3's account
+//	manifests/DIGEST.json    what images say of themselves, see Dir.Manifest
 //	sandboxes/ID/record.json what is known of one sandbox, see Record
 //	sandboxes/ID/lock        held by whoever looks after it, see Sandbox.Lock
 //	sandboxes/ID/instance    who holds its lease, learnt by the gateway
@@ -59,7 +60,7 @@ func Open(path string) (Dir, error) {
 		return Dir{}, fmt.Errorf("cannot find the data directory: %w", err)
 	}
 	d := Dir{path}
-	for _, p := range []string{path, d.Buckets(), d.Keeper(), d.sandboxes()} {
+	for _, p := range []string{path, d.Buckets(), d.Keeper(), d.sandboxes(), d.manifests()} {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			return Dir{}, fmt.Errorf("cannot make the data directory: %w; choose another with --data-dir", err)
 		}

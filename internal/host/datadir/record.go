@@ -27,7 +27,22 @@ type Record struct {
 	// Fresh says that the volumes were empty when it started.
 	Fresh bool `json:"fresh"`
 
+	// Limits are what it may use, decided when it was made.
+	Limits Limits `json:"limits,omitzero"`
+
 	Ended *Ended `json:"ended,omitempty"`
+}
+
+// Limits are what a sandbox may use. Zero is none of its own: for
+// OpenFiles what the engine gives everybody, for Tmp what the disk has.
+type Limits struct {
+	Memory    int64         `json:"memory_bytes"` // and no swap beyond it
+	CPUs      float64       `json:"cpus"`
+	Processes int64         `json:"processes"` // the workload's; sandbox-init's own threads come on top
+	OpenFiles int64         `json:"open_files,omitempty"`
+	Timeout   time.Duration `json:"timeout_ns,omitempty"` // from the container's start
+	Tmp       int64         `json:"tmp_bytes,omitempty"`  // of /tmp, which is in memory then
+	Shm       int64         `json:"shm_bytes"`
 }
 
 // Store says where the workspace is kept. Credentials in it are those that the operator
@@ -58,6 +73,9 @@ type Ended struct {
 	Outcome  Outcome   `json:"outcome"`
 	Reason   string    `json:"reason,omitempty"` // in words, when there is more to say
 
+	// OOM are the processes that the kernel ended at the sandbox's memory limit.
+	OOM []Victim `json:"oom,omitempty"`
+
 	// Kept says that container and volumes are kept, because they may hold what S3 does not.
 	Kept bool `json:"kept"`
 	// Removed says that container and volumes are gone.
@@ -67,6 +85,24 @@ type Ended struct {
 	Flush   *contract.FlushResult `json:"flush,omitempty"`
 }
 
+// Victim is a process that the kernel ended for want of memory.
+type Victim struct {
+	Name string `json:"name"`
+	PID  int    `json:"pid"` // on the host
+	UID  int    `json:"uid"`
+}
+
+// Saved says that all that had changed is in S3.
+func (e Ended) Saved() bool {
+	switch e.Outcome {
+	case Completed, Stopped, Timeout:
+		return true
+	case OutOfMemory:
+		return e.Flush != nil // told, see ending
+	}
+	return false
+}
+
 // Outcome is how a sandbox ended, in one word.
 type Outcome string
 
@@ -74,9 +110,11 @@ type Outcome string
 const (
 	Completed     Outcome = "completed"      // the workload ended; all that had changed is saved
 	Stopped       Outcome = "stopped"        // stopped from outside; all that had changed is saved
+	Timeout       Outcome = "timeout"        // stopped by its time limit; all that had changed is saved
 	Unsaved       Outcome = "unsaved"        // not everything could be saved (exit 74)
+	StorageFailed Outcome = "storage failed" // nothing could be said of what is saved (exit 74)
 	NotStarted    Outcome = "not started"    // no workspace, wrong configuration, or the container did not start
 	Killed        Outcome = "killed"         // ended without a flush
-	OutOfMemory   Outcome = "out of memory"  // ended without a flush, by the kernel
+	OutOfMemory   Outcome = "out of memory"  // the kernel ended the command, or all of it; Kept says whether there was a flush
 	ContainerGone Outcome = "container gone" // somebody removed the container
 )

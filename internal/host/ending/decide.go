@@ -3,14 +3,16 @@ package ending
 import (
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 )
 
 // decide says how a sandbox ended, from what its record, the engine and its own last
-// words say. gone: the engine knows no such container; stopped: it was told to end.
-func decide(r datadir.Record, c engine.Container, gone, stopped bool, st contract.State) datadir.Ended {
+// words say. gone: the engine knows no such container; why: what it was told to end for.
+func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contract.State) datadir.Ended {
 	e := datadir.Ended{At: c.Finished, ExitCode: c.ExitCode, Hydrate: st.Hydrate, Flush: st.Flush}
 	if e.At.IsZero() || e.At.Year() <= 1 {
 		e.At = time.Now().UTC()
@@ -26,24 +28,40 @@ func decide(r datadir.Record, c engine.Container, gone, stopped bool, st contrac
 		// No workspace, or a stop before there was one. The workload never ran, so volumes that
 		// were new have nothing that is anybody's.
 		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, st.Problem, !r.Fresh
+	case told && unsaved(e) && st.Flush == nil:
+		e.Outcome, e.Reason, e.Kept = datadir.StorageFailed, st.Problem, true
 	case told && unsaved(e):
 		e.Outcome, e.Reason, e.Kept = datadir.Unsaved, st.Problem, true
 		if st.Flush != nil && st.Flush.Reason != "" {
 			e.Reason = st.Flush.Reason
 		}
-	case told && stopped:
+	case told && why.timeout:
+		e.Outcome, e.Reason = datadir.Timeout, "its time limit of "+r.Limits.Timeout.String()+" has passed"
+	case told && why.stop:
 		e.Outcome = datadir.Stopped
+	case told && c.OOMKilled && e.ExitCode == killedCode && e.Flush != nil:
+		// A command that somebody else killed, after the memory was full: the code is the same.
+		// The victims say which, where the kernel's log can be read.
+		e.Outcome = datadir.OutOfMemory
 	case told:
 		e.Outcome = datadir.Completed
 	case gone:
 		e.Outcome, e.Reason, e.Kept = datadir.ContainerGone, "somebody removed its container", true
 	case c.OOMKilled:
 		e.Outcome, e.Kept = datadir.OutOfMemory, true
+	case why.timeout:
+		e.Outcome, e.Reason, e.Kept = datadir.Killed, "its time limit of "+r.Limits.Timeout.String()+" has passed, and it did not end in the time that it had to", true
 	default:
 		e.Outcome, e.Kept = datadir.Killed, true
 	}
 	return e
 }
+
+// killedCode is that of a command that SIGKILL has ended.
+const killedCode = contract.ExitSignalBase + int(unix.SIGKILL)
+
+// marks are why it was told to end.
+type marks struct{ stop, timeout bool }
 
 // unsaved is said twice: in the code, which may also be the workload's own, and in the
 // flush's result. Either will do.

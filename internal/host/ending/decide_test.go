@@ -24,6 +24,8 @@ func TestDecide(t *testing.T) {
 	silent := contract.State{Phase: contract.PhaseRun, ReadyAt: time.Now()}
 	oom := ended(137)
 	oom.OOMKilled = true
+	oom0 := ended(0)
+	oom0.OOMKilled = true
 
 	for name, tc := range map[string]struct {
 		c       engine.Container
@@ -31,6 +33,7 @@ func TestDecide(t *testing.T) {
 		used    bool // the volumes held something before
 		gone    bool
 		stopped bool
+		timeout bool
 		want    datadir.Outcome
 		kept    bool
 	}{
@@ -40,10 +43,17 @@ func TestDecide(t *testing.T) {
 		"the workload exits with 75, all saved": {c: ended(75), st: told(75, true, saved), want: datadir.Completed},
 		"stopped":                               {c: ended(143), st: told(143, true, saved), stopped: true, want: datadir.Stopped},
 		"not all saved":                         {c: ended(74), st: told(74, true, &contract.FlushResult{UnsavedCount: 2}), want: datadir.Unsaved, kept: true},
-		"storage gave no answer":                {c: ended(74), st: told(74, true, nil), want: datadir.Unsaved, kept: true},
+		"storage gave no answer":                {c: ended(74), st: told(74, true, nil), want: datadir.StorageFailed, kept: true},
+		"the command was out of memory":         {c: oom, st: told(137, true, saved), want: datadir.OutOfMemory},
+		"another process was out of memory":     {c: oom0, st: told(0, true, saved), want: datadir.Completed},
+		"out of memory, not all saved":          {c: oom, st: told(137, true, &contract.FlushResult{UnsavedCount: 1}), want: datadir.Unsaved, kept: true},
 		"not all saved, whatever the code":      {c: ended(0), st: told(0, true, &contract.FlushResult{UnsavedCount: 1}), want: datadir.Unsaved, kept: true},
 		"not all saved, for a reason":           {c: ended(0), st: told(0, true, &contract.FlushResult{Reason: "deletions are held"}), want: datadir.Unsaved, kept: true},
-		"stopped, not all saved":                {c: ended(74), st: told(74, true, nil), stopped: true, want: datadir.Unsaved, kept: true},
+		"stopped, not all saved":                {c: ended(74), st: told(74, true, &contract.FlushResult{UnsavedCount: 1}), stopped: true, want: datadir.Unsaved, kept: true},
+		"out of time":                           {c: ended(143), st: told(143, true, saved), timeout: true, want: datadir.Timeout},
+		"out of time, then stopped":             {c: ended(143), st: told(143, true, saved), timeout: true, stopped: true, want: datadir.Timeout},
+		"out of time, not all saved":            {c: ended(74), st: told(74, true, &contract.FlushResult{UnsavedCount: 1}), timeout: true, want: datadir.Unsaved, kept: true},
+		"out of time, then killed":              {c: ended(137), st: silent, timeout: true, want: datadir.Killed, kept: true},
 		"killed":                                {c: ended(137), st: silent, want: datadir.Killed, kept: true},
 		"killed, told to end before":            {c: ended(137), st: silent, stopped: true, want: datadir.Killed, kept: true},
 		"out of memory":                         {c: oom, st: silent, want: datadir.OutOfMemory, kept: true},
@@ -60,7 +70,7 @@ func TestDecide(t *testing.T) {
 		"the state of an earlier run":           {c: ended(137), st: contract.State{Phase: contract.PhaseExit}, want: datadir.Killed, kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := decide(datadir.Record{Fresh: !tc.used}, tc.c, tc.gone, tc.stopped, tc.st)
+			got := decide(datadir.Record{Fresh: !tc.used}, tc.c, tc.gone, marks{tc.stopped, tc.timeout}, tc.st)
 			if got.Outcome != tc.want || got.Kept != tc.kept {
 				t.Errorf("%q, kept %t; want %q, kept %t", got.Outcome, got.Kept, tc.want, tc.kept)
 			}

@@ -68,7 +68,11 @@ func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Recor
 	if err != nil {
 		st.Phase = "" // nothing was told
 	}
-	ended := decide(r, c, gone, place.StopMarked(), st)
+	ended := decide(r, c, gone, marks{stop: place.StopMarked(), timeout: place.TimeoutMarked()}, st)
+	if c.OOMKilled {
+		ended.OOM = readVictims(c.ID)
+		ended.Reason = ofMemory(ended.Reason, r.Limits.Memory, ended.OOM)
+	}
 	if gone && ended.Kept {
 		// Somebody removed the container, perhaps with its volumes.
 		ended.Kept = false

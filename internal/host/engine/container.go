@@ -27,7 +27,8 @@ type Container struct {
 	ExitCode  int
 	OOMKilled bool
 	Finished  time.Time
-	Started   bool // it ran at least once
+	Started   bool      // it ran at least once, and the last time
+	Began     time.Time // from then on
 	TTY       bool
 	Problem   string // why the engine could not start it
 }
@@ -48,8 +49,8 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 		c.Running = s.Running || s.Paused || s.Restarting
 		c.Status, c.ExitCode, c.OOMKilled, c.Problem = string(s.Status), s.ExitCode, s.OOMKilled, s.Error
 		c.Finished, _ = time.Parse(time.RFC3339Nano, s.FinishedAt)
-		started, _ := time.Parse(time.RFC3339Nano, s.StartedAt)
-		c.Started = started.Year() > 1
+		c.Began, _ = time.Parse(time.RFC3339Nano, s.StartedAt)
+		c.Started = c.Began.Year() > 1
 	}
 	return c, nil
 }
@@ -78,6 +79,9 @@ func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error
 // Start starts it.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	_, err := e.c.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	if err != nil && strings.Contains(err.Error(), "setting rlimit") {
+		return fmt.Errorf("cannot start the container %s with that many open files: the engine has no right to give more than its own limit; ask for fewer with --open-files", short(id))
+	}
 	// What is not found may be its network as well: the engine says which.
 	return wrap(err, nil, "cannot start the container %s", short(id))
 }

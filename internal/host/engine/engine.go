@@ -26,6 +26,7 @@ type Engine struct {
 	c        *client.Client
 	id       string
 	apparmor bool
+	machine  Machine
 }
 
 // Errors by which a caller decides.
@@ -56,6 +57,7 @@ func Open(ctx context.Context) (*Engine, error) {
 	return &Engine{
 		c:        c,
 		id:       info.Info.ID,
+		machine:  machine(info.Info),
 		apparmor: slices.ContainsFunc(info.Info.SecurityOptions, func(o string) bool { return strings.Contains(o, "name=apparmor") }),
 	}, nil
 }

@@ -45,6 +45,8 @@ type Spec struct {
 
 	// FUSE asks for what the cold path's mount needs. It is given when the host has the device.
 	FUSE bool
+
+	Limits Limits
 }
 
 // Mount is what is mounted where in the container.
@@ -100,11 +102,9 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target})
 	}
 	for _, p := range s.Private {
-		if h.Tmpfs == nil {
-			h.Tmpfs = make(map[string]string)
-		}
-		h.Tmpfs[p] = "rw,nosuid,nodev,noexec,mode=0700,size=64k"
+		setTmpfs(h, p, "rw,nosuid,nodev,noexec,mode=0700,size=64k")
 	}
+	s.Limits.apply(h)
 	if s.FUSE && exists(fuseDevice) {
 		h.CapAdd = append(h.CapAdd, fuseCapability)
 		h.Devices = []container.DeviceMapping{{PathOnHost: fuseDevice, PathInContainer: fuseDevice, CgroupPermissions: "rwm"}}

@@ -40,6 +40,7 @@ const closeWithin = 5 * time.Second
 // Engine is what the keeper asks of the container engine.
 type Engine interface {
 	ending.Engine
+	Stop(ctx context.Context, id string) error
 	ID() string
 	Wait(ctx context.Context, id string, next bool) <-chan engine.Exit
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)

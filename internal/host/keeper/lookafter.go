@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"time"
@@ -66,6 +67,9 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 		if r.Engine != e.ID() {
 			return errors.New("another engine answers than the one that runs it")
 		}
+		counting, onTime := context.WithCancel(k.ctx)
+		defer onTime()
+		k.work.Go(func() { k.holdToTime(counting, ending.Deadline(counting, e, place, r), r.SandboxID) })
 		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
 			return exit.Err
 		}
@@ -77,6 +81,22 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 	k.Log.Info("a sandbox has ended", "event", "sandbox_ended", "sandbox_id", r.SandboxID, "outcome", string(r.Ended.Outcome),
 		"exit_code", r.Ended.ExitCode, "kept", r.Ended.Kept)
 	return nil
+}
+
+// holdToTime tells of a sandbox's time limit.
+func (k *Keeper) holdToTime(ctx context.Context, late <-chan error, id string) {
+	for {
+		select {
+		case err := <-late:
+			if err != nil {
+				k.Log.Error("a sandbox cannot be held to its time limit", "event", "timeout_failed", "sandbox_id", id, "error", err.Error())
+				continue
+			}
+			k.Log.Info("a sandbox's time limit has passed, and it is stopped", "event", "timeout", "sandbox_id", id)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // adopt finds the container of a sandbox whose program was killed before it could

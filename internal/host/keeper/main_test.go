@@ -80,6 +80,11 @@ func (e *fakeEngine) Inspect(_ context.Context, id string) (engine.Container, er
 	return *c, nil
 }
 
+func (e *fakeEngine) Stop(context.Context, string) error {
+	e.exit(143)
+	return nil
+}
+
 func (e *fakeEngine) List(context.Context, ...string) ([]engine.Container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

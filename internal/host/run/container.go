@@ -52,6 +52,7 @@ func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, sh
 		Network:     o.Network,
 		FUSE:        !o.NoFUSE,
 		Private:     []string{contract.HostDir},
+		Limits:      limits(r.Limits),
 		Volumes: []engine.Mount{
 			{Source: r.Volumes[0], Target: contract.DefaultHotPath},
 			{Source: r.Volumes[1], Target: contract.DefaultStateDir},

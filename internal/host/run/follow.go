@@ -25,6 +25,8 @@ type Streams struct {
 // flight is a container that has been started.
 type flight struct {
 	ended   <-chan engine.Exit
+	late    <-chan error     // the time limit has passed, see ending.Deadline
+	onTime  func()           // gives up waiting for it
 	streams *engine.Attached // nil: nobody listens
 	land    func()           // gives back the terminal
 }
@@ -60,6 +62,9 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	if err := x.engine.Start(ctx, id); err != nil {
 		return nil, err
 	}
+	counting, onTime := context.WithCancel(ctx)
+	f.onTime = onTime
+	f.late = ending.Deadline(counting, x.engine, x.place, x.record)
 	if x.TTY && terminal.Is(s.In) {
 		f.takeTerminal(ctx, x.engine, id, s.In, x.Interactive)
 	}
@@ -88,6 +93,7 @@ func (f *flight) takeTerminal(ctx context.Context, e *engine.Engine, id string, 
 // follow waits for the container's end and brings the sandbox to its own.
 func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	ctx := context.Background()
+	defer f.onTime()
 	defer f.streams.Close()
 	defer f.land()
 	output := f.streams.Done()
@@ -114,6 +120,8 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 			x.hold, lost = h, h.Lost()
 		case err := <-stopper.failed:
 			x.out.say("%v", err)
+		case err := <-f.late:
+			x.late(err)
 		case exit := <-f.ended:
 			if errors.Is(exit.Err, engine.ErrNoContainer) {
 				exit = engine.Exit{Code: ExitFailure} // somebody removed it
@@ -137,6 +145,15 @@ func (x *session) cut(err error) {
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		x.out.say("not all of the sandbox's output came through: %v; `sandbox logs %s` has it", err, x.record.SandboxID)
 	}
+}
+
+// late tells of the time limit.
+func (x *session) late(err error) {
+	if err != nil {
+		x.out.say("the time limit of the sandbox %s: %v", x.record.SandboxID, err)
+		return
+	}
+	x.out.say("the time limit of %s has passed: stopping the sandbox %s and saving what has changed", x.record.Limits.Timeout, x.record.SandboxID)
 }
 
 // regain finds or starts a keeper when the one it held on to is gone. The sandbox's
@@ -171,6 +188,7 @@ func (x *session) end(ctx context.Context, code int) (int, error) {
 func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	defer f.onTime() // from then on the keeper counts
 	ready := make(chan error, 1)
 	go func() {
 		_, err := x.place.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })
@@ -184,6 +202,8 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 			stopper.signal(ctx, sig)
 		case err := <-stopper.failed:
 			x.out.say("%v", err)
+		case err := <-f.late:
+			x.late(err)
 		case exit := <-f.ended:
 			if exit.Err != nil {
 				return 0, exit.Err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/access"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
@@ -46,6 +47,8 @@ type Options struct {
 	LogLevel string        // SANDBOX_LOG_LEVEL
 	Network  string        // empty: the engine's default
 	NoFUSE   bool          // no mount of the cold path, and none of the rights that it takes
+
+	Limits access.Asked
 
 	Store Store
 

@@ -84,7 +84,7 @@ func (o Output) left(r datadir.Record) {
 }
 
 func (o Output) ended(r datadir.Record) {
-	saved := r.Ended.Outcome == datadir.Completed || r.Ended.Outcome == datadir.Stopped
+	saved := r.Ended.Saved()
 	if o.JSON {
 		e := event("ended", r)
 		e.Ended, e.Saved = r.Ended, &saved

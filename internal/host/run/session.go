@@ -200,6 +200,9 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err != nil {
 		return none, err
 	}
+	if err := x.decide(ctx, image); err != nil {
+		return none, err
+	}
 	if x.keeper, x.hold, err = keeper.Ensure(ctx, x.dir, x.Keeper); err != nil {
 		return none, err
 	}

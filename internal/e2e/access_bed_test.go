@@ -1,0 +1,13 @@
+package e2e
+
+import "github.com/matrx/sandbox/internal/host/datadir"
+
+// record is what the operator's data directory knows of a sandbox.
+func (o *operator) record(id string) datadir.Record {
+	o.t.Helper()
+	r, err := o.place(id).Load()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return r
+}

@@ -1,0 +1,49 @@
+package ending
+
+import (
+	"context"
+	"time"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// Stopper is what holding a time limit asks of the engine.
+type Stopper interface {
+	Inspect(ctx context.Context, id string) (engine.Container, error)
+	Stop(ctx context.Context, id string) error
+}
+
+// Deadline holds a sandbox to its time limit for as long as ctx is: when it has passed,
+// the sandbox is stopped as its operator would, flush included, and then killed when it
+// takes longer than it may. On the channel comes nil when that begins, or why it could not.
+//
+// The limit counts from the container's start, as the engine knows it, so that whoever looks
+// after the sandbox next, the keeper after the program that began, holds the same.
+func Deadline(ctx context.Context, e Stopper, place datadir.Sandbox, r datadir.Record) <-chan error {
+	if r.Limits.Timeout == 0 {
+		return nil
+	}
+	late := make(chan error, 2)
+	go func() {
+		c, err := e.Inspect(ctx, r.Container)
+		if err != nil {
+			late <- err
+			return
+		}
+		select {
+		case <-time.After(time.Until(c.Began.Add(r.Limits.Timeout))):
+		case <-ctx.Done():
+			return
+		}
+		// One that is being stopped already stays that: to it this is a second SIGTERM, which
+		// ends the drain and never the flush.
+		if !place.StopMarked() {
+			late <- place.MarkTimeout() // and it is stopped, marked or not
+		}
+		if err := e.Stop(ctx, r.Container); err != nil && ctx.Err() == nil {
+			late <- err
+		}
+	}()
+	return late
+}

@@ -1,0 +1,108 @@
+package ending
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// clock is an engine that knows one container's start and counts the stops.
+type clock struct {
+	began time.Time
+	stops int
+	err   error
+}
+
+func (c *clock) Inspect(context.Context, string) (engine.Container, error) {
+	return engine.Container{Began: c.began}, c.err
+}
+
+func (c *clock) Stop(context.Context, string) error {
+	c.stops++
+	return nil
+}
+
+func newPlace(t *testing.T) datadir.Sandbox {
+	t.Helper()
+	d, err := datadir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, err := d.Sandbox("s")
+	if err == nil {
+		err = place.Make()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return place
+}
+
+func TestDeadlineCountsFromTheContainersStart(t *testing.T) {
+	place := newPlace(t)
+	synctest.Test(t, func(t *testing.T) {
+		c := &clock{began: time.Now().Add(-time.Hour)}
+		late := Deadline(t.Context(), c, place, datadir.Record{Limits: datadir.Limits{Timeout: 2 * time.Hour}})
+		time.Sleep(time.Hour - time.Second)
+		synctest.Wait()
+		if c.stops != 0 || place.TimeoutMarked() {
+			t.Error("it is stopped before its time")
+		}
+		if err := <-late; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if c.stops != 1 || !place.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops, place.TimeoutMarked())
+		}
+	})
+}
+
+func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
+	place := newPlace(t)
+	if err := place.MarkStop(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := &clock{began: time.Now()}
+		Deadline(t.Context(), c, place, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		// Whoever marked it may have been killed before the stop: it is not left running.
+		if c.stops != 1 || place.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops, place.TimeoutMarked())
+		}
+	})
+}
+
+func TestNoDeadline(t *testing.T) {
+	if Deadline(t.Context(), &clock{}, datadir.Sandbox{}, datadir.Record{}) != nil {
+		t.Error("a sandbox without a limit has one")
+	}
+	place := newPlace(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		c := &clock{began: time.Now()}
+		Deadline(ctx, c, place, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
+		synctest.Wait()
+		stop() // it has ended before
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if c.stops != 0 || place.TimeoutMarked() {
+			t.Error("one that has ended is stopped")
+		}
+	})
+}
+
+func TestDeadlineSaysWhyItCannotBeHeld(t *testing.T) {
+	broken := errors.New("no engine")
+	late := Deadline(t.Context(), &clock{err: broken}, datadir.Sandbox{}, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
+	if err := <-late; !errors.Is(err, broken) {
+		t.Errorf("it says %v", err)
+	}
+}

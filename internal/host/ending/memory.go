@@ -1,0 +1,101 @@
+package ending
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/host/datadir"
+)
+
+// kernelLog has what the kernel says (Documentation/ABI/testing/dev-kmsg). Where
+// kernel.dmesg_restrict is set, root alone may read it.
+const kernelLog = "/dev/kmsg"
+
+// readVictims asks the kernel's log for the processes of a container that were ended at
+// its memory limit; none where the log may not be read or has forgotten. The engine tells
+// that there were some, and never which.
+func readVictims(container string) []datadir.Victim {
+	fd, err := unix.Open(kernelLog, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	var out []datadir.Victim
+	line := make([]byte, 8192) // the kernel's own bound of one record
+	for {
+		n, err := unix.Read(fd, line)
+		switch {
+		case errors.Is(err, unix.EPIPE), errors.Is(err, unix.EINTR):
+			continue // overwritten while it was read: the next is the oldest there is
+		case err != nil || n == 0:
+			return out
+		}
+		if v, ok := parseVictim(string(line[:n]), container); ok {
+			out = append(out, v)
+		}
+	}
+}
+
+// parseVictim reads one record. What counts is the summary that the kernel writes since 4.19:
+//
+//	6,1,2,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=ID,mems_allowed=0,
+//	oom_memcg=/docker/ID,task_memcg=/docker/ID,task=tail,pid=7,uid=1000
+//
+// in one line. The name is the process's own to choose, so it is read from the end, where
+// nothing that a name holds can stand for something else.
+func parseVictim(record, container string) (v datadir.Victim, ok bool) {
+	_, text, _ := strings.Cut(record, ";")
+	text, _, _ = strings.Cut(text, "\n")
+	if !strings.HasPrefix(text, "oom-kill:") {
+		return v, false
+	}
+	// The container's own cgroup is the last element of its path, with systemd as
+	// docker-ID.scope.
+	_, memcg, found := strings.Cut(text, ",oom_memcg=")
+	memcg, rest, cut := strings.Cut(memcg, ",task_memcg=")
+	if !found || !cut || container == "" || !strings.Contains(path.Base(memcg), container) {
+		return v, false
+	}
+	_, task, found := strings.Cut(rest, ",task=")
+	u := strings.LastIndex(task, ",uid=")
+	if !found || u < 0 {
+		return v, false
+	}
+	p := strings.LastIndex(task[:u], ",pid=")
+	if p < 0 {
+		return v, false
+	}
+	pid, perr := strconv.Atoi(task[p+len(",pid=") : u])
+	uid, uerr := strconv.Atoi(task[u+len(",uid="):])
+	return datadir.Victim{Name: task[:p], PID: pid, UID: uid}, perr == nil && uerr == nil
+}
+
+// ofMemory adds to a reason what the memory limit has done.
+func ofMemory(reason string, limit int64, victims []datadir.Victim) string {
+	what := "processes"
+	if len(victims) > 0 {
+		var names []string
+		for _, v := range victims[max(0, len(victims)-mostNamed):] {
+			names = append(names, strconv.Quote(v.Name))
+		}
+		what = strings.Join(names, ", ")
+		if more := len(victims) - len(names); more > 0 {
+			what += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	text := "the memory limit ended " + what
+	if limit != 0 {
+		text = fmt.Sprintf("the memory limit of %d MB ended %s", limit>>20, what)
+	}
+	if reason != "" {
+		return reason + "; " + text
+	}
+	return text
+}
+
+const mostNamed = 3

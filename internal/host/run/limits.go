@@ -1,0 +1,83 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/access"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+)
+
+// initProcesses come on top of what the workload may have: the threads of sandbox-init and
+// of the storage process count against the container's limit as well.
+const initProcesses = 64
+
+// mostManifest is far more than any manifest has.
+const mostManifest = 1 << 20
+
+// decide says what the sandbox may use. One that only saves what an earlier run has left
+// gets what that one had, but for the time: what is left has to go up.
+func (x *session) decide(ctx context.Context, image engine.Image) error {
+	if !x.record.Fresh {
+		x.record.Limits.Timeout = 0
+		return nil
+	}
+	m, err := manifest(ctx, x.engine, x.dir, x.record.Image, image.ID)
+	if err != nil {
+		return err
+	}
+	machine := x.engine.Machine()
+	ceiling, err := access.ReadCeiling(machine.Memory, machine.CPUs)
+	if err != nil {
+		return err
+	}
+	if x.record.Limits, err = access.Decide(m, x.Limits, ceiling); err != nil {
+		return err
+	}
+	if len(machine.Cannot) > 0 {
+		x.out.say("the kernel of this machine does not hold a container's limits on %s", strings.Join(machine.Cannot, ", "))
+	}
+	return x.place.Save(x.record)
+}
+
+// manifest is what an image says of itself, nil when it says nothing.
+func manifest(ctx context.Context, e *engine.Engine, d datadir.Dir, ref, imageID string) (*catalog.Manifest, error) {
+	content, known, err := d.Manifest(imageID)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what is remembered of the image %s: %w", ref, err)
+	}
+	if !known {
+		content, err = e.ImageFile(ctx, imageID, contract.Capabilities, mostManifest)
+		if errors.Is(err, engine.ErrNoFile) {
+			content, err = nil, nil
+		}
+		if err == nil {
+			err = d.SetManifest(imageID, content)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(content) == 0 {
+		return nil, nil
+	}
+	m := new(catalog.Manifest)
+	if err := json.Unmarshal(content, m); err != nil {
+		return nil, fmt.Errorf("cannot read %s of the image %s: %w; `sandbox conformance %s` says what else is wrong with it", contract.Capabilities, ref, err, ref)
+	}
+	return m, nil
+}
+
+func limits(l datadir.Limits) engine.Limits {
+	out := engine.Limits{Memory: l.Memory, CPUs: l.CPUs, OpenFiles: l.OpenFiles, Tmp: l.Tmp, Shm: l.Shm}
+	if l.Processes != 0 {
+		out.PIDs = l.Processes + initProcesses
+	}
+	return out
+}
