@@ -38,35 +38,53 @@ func (b *Book) Digests(names []string, in func(name string) (Inputs, error)) (ma
 	}
 	out := map[string]string{}
 	for _, name := range b.Closure(names) {
-		r := b.recipes[name]
 		inputs, err := in(name)
 		if err != nil {
 			return nil, err
 		}
-		h := sha256.New()
-		field := func(kind, key, value string) { fmt.Fprintf(h, "%s %q %q\n", kind, key, value) }
-		field("form", form, b.arch)
-		field("text", r.Target, r.Text)
-		for _, p := range r.Parents {
-			field("parent", p, out[p])
+		if out[name], err = b.digest(name, func(parent string) string { return Tag(out[parent]) }, inputs, ignore); err != nil {
+			return nil, err
 		}
-		for _, k := range slices.Sorted(maps.Keys(inputs.Args)) {
-			field("arg", k, inputs.Args[k])
-		}
-		if r.Program {
-			if inputs.Program == "" {
-				return nil, fmt.Errorf("cannot tell what %s is made of: the digest of sandbox-init is unknown", name)
-			}
-			field("program", "sandbox-init", inputs.Program)
-		}
-		for _, pattern := range append([]string{Lock}, r.Files...) {
-			if err := b.file(h, pattern, ignore); err != nil {
-				return nil, fmt.Errorf("cannot read what %s is made of: %w", name, err)
-			}
-		}
-		out[name] = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	}
 	return out, nil
+}
+
+// On is the digest of an image's inputs with parents of other inputs than they have now:
+// tags has theirs by name. It tells whether an image that was made on such parents is made
+// of what the checkout has.
+func (b *Book) On(name string, tags map[string]string, in Inputs) (string, error) {
+	ignore, err := b.ignored()
+	if err != nil {
+		return "", err
+	}
+	return b.digest(name, func(parent string) string { return tags[parent] }, in, ignore)
+}
+
+// digest is that of one image, whose parents are known by the tags of their inputs.
+func (b *Book) digest(name string, parent func(string) string, in Inputs, ignore *patternmatcher.PatternMatcher) (string, error) {
+	r := b.recipes[name]
+	h := sha256.New()
+	field := func(kind, key, value string) { fmt.Fprintf(h, "%s %q %q\n", kind, key, value) }
+	field("form", form, b.arch)
+	field("text", r.Target, r.Text)
+	for _, p := range r.Parents {
+		field("parent", p, parent(p))
+	}
+	for _, k := range slices.Sorted(maps.Keys(in.Args)) {
+		field("arg", k, in.Args[k])
+	}
+	if r.Program {
+		if in.Program == "" {
+			return "", fmt.Errorf("cannot tell what %s is made of: the digest of sandbox-init is unknown", name)
+		}
+		field("program", "sandbox-init", in.Program)
+	}
+	for _, pattern := range append([]string{Lock}, r.Files...) {
+		if err := b.file(h, pattern, ignore); err != nil {
+			return "", fmt.Errorf("cannot read what %s is made of: %w", name, err)
+		}
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // file writes what a pattern of the context stands for. Of modes the x bit counts: git
@@ -174,5 +192,8 @@ func short(digest string) string {
 	return strings.TrimPrefix(digest, "sha256:")[:16]
 }
 
+// TagPrefix begins the tags that are made from digests of inputs.
+const TagPrefix = "inputs-"
+
 // Tag is the tag of an image that was built from inputs of this digest.
-func Tag(digest string) string { return "inputs-" + short(digest) }
+func Tag(digest string) string { return TagPrefix + short(digest) }

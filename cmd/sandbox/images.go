@@ -17,6 +17,7 @@ type imagesCommand struct {
 	Check   imagesCheck   `cmd:"" help:"Check image.yaml and the Dockerfiles against the family's rules."`
 	Plan    imagesPlan    `cmd:"" help:"Say which images a change rebuilds, and why."`
 	Build   imagesBuild   `cmd:"" help:"Build images, parents first; unchanged ones are not built again."`
+	Rebase  imagesRebase  `cmd:"" help:"Put an image onto a new version of its parent without building it."`
 	Push    imagesPush    `cmd:"" help:"Publish images, each with the list of its contents."`
 	Pull    imagesPull    `cmd:"" help:"Take published images into the engine."`
 	Verify  imagesVerify  `cmd:"" help:"Read all of published images, and prove them whole."`

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/matrx/sandbox/catalog"
@@ -309,9 +310,7 @@ const kept = 3
 
 // forget takes the tags of older inputs away.
 func (w *work) forget(ctx context.Context, name, current string) error {
-	repository := catalog.Reference("", name, "x")
-	repository = repository[:len(repository)-len(":x")]
-	tags, err := w.store.Tagged(ctx, repository, "inputs-")
+	tags, err := w.store.Tagged(ctx, repository(name), recipe.TagPrefix)
 	if err != nil {
 		return err
 	}
@@ -322,6 +321,11 @@ func (w *work) forget(ctx context.Context, name, current string) error {
 		}
 	}
 	return nil
+}
+
+// repository is an image's name without a tag.
+func repository(name string) string {
+	return strings.TrimSuffix(catalog.Reference("", name, "x"), ":x")
 }
 
 // memoryEach is what a build with apt and dpkg may need, page cache included.

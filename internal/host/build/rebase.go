@@ -1,0 +1,194 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/catalog/recipe"
+	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/rebase"
+)
+
+// ErrOnItAlready is an image that has that very parent.
+var ErrOnItAlready = errors.New("it is on that parent already")
+
+// Rebase puts an image of the engine onto another version of its parent, without building
+// it: onto is a name of the family or a reference. It gets the tag of its inputs only when
+// it and its new parent are made of what the checkout has.
+func Rebase(ctx context.Context, store *imagestore.Store, o Options, name, onto string) (Result, error) {
+	o.Names = []string{name}
+	w, err := prepare(ctx, store, o)
+	if err != nil {
+		return Result{}, err
+	}
+	im, err := w.catalog.Image(name)
+	if err != nil {
+		return Result{}, err
+	}
+	if im.Extends == "" {
+		return Result{}, fmt.Errorf("cannot rebase %s: it extends no image", name)
+	}
+	if _, err := w.catalog.Image(onto); err == nil {
+		onto = catalog.Reference("", onto, "")
+	}
+	start := time.Now()
+	image, err := store.Inspect(ctx, catalog.Reference("", name, ""))
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot rebase %s: %w", name, err)
+	}
+	parent, err := store.Inspect(ctx, onto)
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot rebase %s: %w", name, err)
+	}
+	r, err := w.rebase(ctx, name, im.Extends, image, parent)
+	if err != nil {
+		return r, fmt.Errorf("cannot rebase %s onto %s: %w", name, onto, err)
+	}
+	r.Took = time.Since(start)
+	return r, nil
+}
+
+// rebase does it, and gives the result all its names.
+func (w *work) rebase(ctx context.Context, name, parentName string, image, parent imagestore.Image) (r Result, err error) {
+	r.Image = name
+	if on(image, parent) == whole || on(image, parent) == copied && image.Layers[len(image.Layers)-1] == parent.Layers[len(parent.Layers)-1] {
+		return r, ErrOnItAlready
+	}
+	old, err := w.former(ctx, parentName, image)
+	if err != nil {
+		return r, err
+	}
+	dir, err := os.MkdirTemp("", "sandbox-rebase-")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	images := make([]v1.Image, 3)
+	for i, id := range []string{image.ID, old.ID, parent.ID} {
+		if images[i], err = w.store.Export(ctx, id, dir); err != nil {
+			return r, err
+		}
+	}
+	moved, err := rebase.Rebase(images[0], images[1], images[2])
+	if err != nil {
+		return r, err
+	}
+	config, err := moved.RawConfig()
+	if err != nil {
+		return r, err
+	}
+	unproven := catalog.Reference("", name, fmt.Sprintf("building-%d", os.Getpid()))
+	if err := w.store.Take(ctx, config, moved.Layers, unproven); err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, w.store.Untag(context.WithoutCancel(ctx), unproven)) }()
+	made, err := w.store.Inspect(ctx, unproven)
+	if err != nil {
+		return r, err
+	}
+	same, err := w.unchanged(name, parentName, image, old)
+	if err != nil {
+		return r, err
+	}
+	if same && slices.Contains(parent.Tags, w.reference(parentName)) {
+		r.Reference, r.Inputs = w.reference(name), w.digests[name]
+		if err := w.store.Tag(ctx, made.ID, r.Reference); err != nil {
+			return r, err
+		}
+	}
+	r.Built = true
+	return r, w.finish(ctx, name, made, &r)
+}
+
+// unchanged says whether an image that lies on an old parent is made of what the checkout
+// has, that parent aside.
+func (w *work) unchanged(name, parentName string, image, old imagestore.Image) (bool, error) {
+	tags := map[string]string{}
+	for _, p := range w.book.Recipe(name).Parents {
+		tags[p] = recipe.Tag(w.digests[p])
+	}
+	program, err := w.programDigest()
+	if err != nil {
+		return false, err
+	}
+	for _, was := range inputTags(old, parentName) {
+		tags[parentName] = was
+		// What it copied of sandbox-init was replaced.
+		digest, err := w.book.On(name, tags, recipe.Inputs{Program: program, Args: w.args(name)})
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(inputTags(image, name), recipe.Tag(digest)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// inputTags are the tags of inputs that an image has.
+func inputTags(im imagestore.Image, name string) []string {
+	var out []string
+	for _, t := range im.Tags {
+		if tag, ok := strings.CutPrefix(t, repository(name)+":"); ok && strings.HasPrefix(tag, recipe.TagPrefix) {
+			out = append(out, tag)
+		}
+	}
+	return out
+}
+
+// How an image lies on another.
+const (
+	not    = iota
+	copied // on all its layers but the last, which is sandbox-init: as core on base
+	whole
+)
+
+func on(image, parent imagestore.Image) int {
+	n := len(parent.Layers)
+	switch {
+	case n == 0:
+	case len(image.Layers) >= n && slices.Equal(image.Layers[:n], parent.Layers):
+		return whole
+	case n > 1 && len(image.Layers) >= n && slices.Equal(image.Layers[:n-1], parent.Layers[:n-1]):
+		return copied
+	}
+	return not
+}
+
+// former finds the parent that an image was built from among those that the engine has.
+func (w *work) former(ctx context.Context, parentName string, image imagestore.Image) (imagestore.Image, error) {
+	tags, err := w.store.Tagged(ctx, repository(parentName), "")
+	if err != nil {
+		return imagestore.Image{}, err
+	}
+	var second imagestore.Image
+	for _, t := range tags {
+		im, err := w.store.Inspect(ctx, t)
+		if errors.Is(err, imagestore.ErrNoImage) {
+			continue // it went meanwhile
+		}
+		if err != nil {
+			return im, err
+		}
+		switch on(image, im) {
+		case whole:
+			return im, nil
+		case copied:
+			if second.ID == "" {
+				second = im
+			}
+		}
+	}
+	if second.ID != "" {
+		return second, nil
+	}
+	return second, fmt.Errorf("the engine no longer has the %s that it was built from, so what has changed in it cannot be told; build it again", repository(parentName))
+}
