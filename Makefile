@@ -116,6 +116,8 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m ./internal/storage/hot
 	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
 	go test -count=1 -tags long -timeout 60m -run AgainAndAgain ./internal/e2e
+	scripts/ensure-packages.sh scripts/services.apt
+	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
