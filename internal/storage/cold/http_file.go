@@ -47,6 +47,7 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 	fs.mu.Lock()
 	e := fs.describe(n)
 	fs.mu.Unlock()
+	e.Size = size // of what follows, whatever is written to it meanwhile
 	header, err := json.Marshal(e)
 	if err != nil {
 		refuse(w, "read", path, err)
