@@ -3,7 +3,8 @@
 //
 // A file is first brought to the disk (fdatasync): that makes the kernel write-protect its
 // pages, so that a store into a mapped page moves the file's times; into a page that
-// is dirty already it would not. From then on the file is the same version as long as
+// is dirty already it would not. (Where no process is left there is no mapping, and the
+// disk is not waited for.) From then on the file is the same version as long as
 // size, mtime, ctime and inode are. They are compared after every read and before what
 // was read is handed on, so that no reader ever gets bytes of two versions.
 //
@@ -125,7 +126,10 @@ const patience = 3
 func (s *Source) begin(ctx context.Context, waits int) error {
 	for ; ; waits-- {
 		threads.Disk.Enter()
-		err := ignoreUnsupported(unix.Fdatasync(int(s.file.Fd())))
+		var err error
+		if !s.opts.Alone { // else nobody has it mapped, and a new mapping's first store moves the times
+			err = ignoreUnsupported(unix.Fdatasync(int(s.file.Fd())))
+		}
 		var i tree.Info
 		if err == nil {
 			i, err = tree.Fstat(s.file.Fd())
