@@ -59,6 +59,8 @@ func (c Checkout) FS() fs.FS { return os.DirFS(c.Dir) }
 // ErrNoRevision is a revision that git does not know here.
 var ErrNoRevision = errors.New("there is no such revision")
 
+var errNoRepository = errors.New("this is no repository of git's")
+
 // Resolve is the commit that a revision names. One that is missing is an error: what has
 // changed since could only be guessed.
 func (c Checkout) Resolve(ctx context.Context, rev string) (string, error) {
@@ -70,7 +72,7 @@ func (c Checkout) Resolve(ctx context.Context, rev string) (string, error) {
 		var ended *exec.ExitError
 		if errors.As(err, &ended) {
 			if _, err := c.git(ctx, "rev-parse", "--git-dir"); err != nil {
-				return "", fmt.Errorf("cannot compare with %s: %w", rev, err)
+				return "", fmt.Errorf("cannot compare with %s: %w: %w", rev, errNoRepository, err)
 			}
 			return "", fmt.Errorf("%w: git knows no commit %q here; name another, or get it (git fetch --unshallow, or fetch-depth: 0 in a workflow)", ErrNoRevision, rev)
 		}
@@ -105,7 +107,7 @@ func lines(out []byte) []string {
 // something is not committed. It is "" where there is no commit.
 func (c Checkout) Revision(ctx context.Context) (string, error) {
 	commit, err := c.Resolve(ctx, "HEAD")
-	if errors.Is(err, ErrNoRevision) {
+	if errors.Is(err, ErrNoRevision) || errors.Is(err, errNoRepository) {
 		return "", nil
 	}
 	if err != nil {

@@ -103,6 +103,25 @@ func TestARevisionThatIsMissingIsAnError(t *testing.T) {
 	}
 }
 
+func TestRevision(t *testing.T) {
+	c := repository(t)
+	commit, err := c.Resolve(t.Context(), "HEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Revision(t.Context()); err != nil || r != commit {
+		t.Errorf("revision %q, %v, want %q", r, err, commit)
+	}
+	c.write(t, "images/base/packages.apt", "other\n")
+	if r, err := c.Revision(t.Context()); err != nil || r != commit+"-dirty" {
+		t.Errorf("with a change: revision %q, %v", r, err)
+	}
+	none := Checkout{t.TempDir()}
+	if r, err := none.Revision(t.Context()); err != nil || r != "" {
+		t.Errorf("without a repository: revision %q, %v", r, err)
+	}
+}
+
 func TestChangedAndTheCommitBefore(t *testing.T) {
 	c := repository(t)
 	c.write(t, "images/base/packages.apt", "git\njq\n")      // edited
