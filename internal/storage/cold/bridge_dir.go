@@ -62,6 +62,7 @@ func (f *folder) read() {
 	for i, n := range f.entries {
 		f.names[i] = n.name
 	}
+	f.node.dir.sequence = sequence{names: f.names}
 }
 
 // ReadDirPlus implements fuse.RawFileSystem: names with the attributes that the listing told.

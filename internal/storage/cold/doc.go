@@ -6,6 +6,7 @@
 //	node      a file, directory or symbolic link; one version of it, see below
 //	listing   what LIST says becomes nodes (listing.go, load.go, walk.go)
 //	content   the bytes of a file: the cache and what fetches into it (content.go, fetch.go)
+//	          ahead of a reader: of one file readahead.go, of a directory's neighbours.go
 //	slot      a key whose object is not yet what the tree says (slot.go), and what brings
 //	          it there (dispatch.go, job.go, finish.go)
 //	bridge    the kernel's FUSE requests in terms of the above (bridge*.go)

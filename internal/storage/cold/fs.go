@@ -52,6 +52,7 @@ type FS struct {
 	journal  *pending.Journal
 	index    *attrIndex
 	fetching chan struct{} // a place for each GET of content
+	guessing chan struct{} // a place for each file that is fetched ahead
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -95,8 +96,8 @@ func New(o Options) (*FS, error) {
 	fs := &FS{
 		cfg: o.Config, store: o.Store, fence: o.Fence, log: o.Log, prefix: o.Config.ColdPrefix(),
 		ttl: o.Config.Cold.MetadataTTL, patience: o.Patience, quiet: o.Quiet, started: time.Now(),
-		fetching: make(chan struct{}, fetchers),
-		ids:      map[uint64]*node{}, slots: map[string]*slot{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
+		fetching: make(chan struct{}, fetchers), guessing: make(chan struct{}, neighbourJobs),
+		ids: map[uint64]*node{}, slots: map[string]*slot{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
 		ready: byDue(), uploads: bySeq(func(s *slot) *int { return &s.inUploads }), deletes: bySeq(func(s *slot) *int { return &s.inDeletes }),
 		waiting: map[*slot]struct{}{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
 		gone: map[string]uint64{}, hiddenSeen: map[uint64]uint32{},

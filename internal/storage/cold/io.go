@@ -51,6 +51,8 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
 	n.opens++
 	if write {
 		n.writers++
+	} else {
+		fs.openedInTurn(n)
 	}
 	// What a listing calls a small file may be a link: its metadata comes with its content.
 	unknown := !n.modeKnown && !n.dirty() && n.size > 0 && n.size <= maxTarget

@@ -68,6 +68,7 @@ type dir struct {
 	retry    time.Time // S3 did not answer: what is known stands until then
 	hidden   int       // keys directly in it that cannot be shown
 	walk     *walk
+	sequence sequence
 }
 
 func (n *node) isDir() bool { return n.kind == pending.Dir }

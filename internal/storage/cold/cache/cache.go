@@ -154,6 +154,14 @@ func (c *Cache) Used() (used, dirty, limit int64) {
 	return c.used, c.dirty, c.max
 }
 
+// Whole says that all of a version of an object is here.
+func (c *Cache) Whole(id ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.clean[id]
+	return f != nil && f.whole.Load()
+}
+
 // Changed is closed when bytes became free, or clean and thereby evictable, after the call.
 func (c *Cache) Changed() <-chan struct{} {
 	c.mu.Lock()

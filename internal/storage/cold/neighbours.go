@@ -1,0 +1,102 @@
+package cold
+
+import (
+	"slices"
+
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+const (
+	// neighbourSize is up to which size, in bytes, files are fetched ahead of a program that
+	// reads a directory's files one after the other: each would cost it the latency of a request.
+	neighbourSize = cache.BlockSize
+
+	// neighbourRun is how many have to be opened in a row before that begins, and neighbourGap how
+	// many may be left out between two of them.
+	neighbourRun = 3
+	neighbourGap = 4
+
+	// neighboursAhead is how many files it is ahead at most, and neighbourJobs how many of them are
+	// fetched at a time: half of what fetchers allows, so that nobody waits behind a guess.
+	neighboursAhead = 32
+	neighbourJobs   = fetchers / 2
+)
+
+// sequence is how a directory's files are being opened.
+type sequence struct {
+	names []string // sorted, as they were when the directory was read last
+	next  int      // the place after the file that was opened last
+	run   int      // opened in a row
+	ahead int      // the place up to which was fetched
+}
+
+// openedInTurn notes that a file is opened for reading, and fetches those that are likely to be
+// opened next. With mu.
+func (fs *FS) openedInTurn(n *node) {
+	if n.parent == nil || n.dirty() || n.size > neighbourSize {
+		return
+	}
+	s := &n.parent.dir.sequence
+	i, ok := slices.BinarySearch(s.names, n.name)
+	if !ok {
+		return
+	}
+	if i < s.next || i >= s.next+neighbourGap {
+		s.run, s.ahead = 0, 0
+	}
+	s.run, s.next = s.run+1, i+1
+	if s.run < neighbourRun {
+		return
+	}
+	end := min(len(s.names), s.next+neighboursAhead)
+	for s.ahead = max(s.ahead, s.next); s.ahead < end; s.ahead++ {
+		if c := n.parent.dir.child(s.names[s.ahead]); c != nil {
+			fs.fetchAhead(c)
+		}
+	}
+}
+
+// fetchAhead brings a small file into the cache in the background. Whether that works is not said:
+// whoever opens it asks again. With mu.
+func (fs *FS) fetchAhead(n *node) {
+	if !fs.worthFetching(n) {
+		return
+	}
+	key, err := keyOf(n.source())
+	if err != nil || fs.cache.Whole(cache.VersionID(fs.prefix+key, n.remote.ETag, n.remote.Size)) {
+		return
+	}
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		select {
+		case fs.guessing <- struct{}{}:
+			defer func() { <-fs.guessing }()
+		case <-fs.ctx.Done():
+			return
+		}
+		fs.mu.Lock()
+		if !fs.worthFetching(n) {
+			fs.mu.Unlock()
+			return
+		}
+		c, err := fs.acquire(n)
+		fs.mu.Unlock()
+		if err != nil {
+			return
+		}
+		if err := c.fill(fs.ctx, 0, c.file.Size()); err != nil {
+			fs.log.Debug("a file was not fetched ahead", "event", "cold_ahead", "key", c.key, "error", err)
+		}
+		fs.mu.Lock()
+		c.release()
+		fs.mu.Unlock()
+	}()
+}
+
+// worthFetching says that a file is small, S3's, and in nobody's hands.
+func (fs *FS) worthFetching(n *node) bool {
+	return n.kind == pending.File && n.parent != nil && !n.dirty() && !n.stale && n.content == nil &&
+		n.remote.ETag != "" && n.size > 0 && n.size <= neighbourSize
+}
