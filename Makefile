@@ -109,7 +109,7 @@ conformance: programs suite $(filter all $(IMAGES),$(VARIANT)) ## proves that an
 .PHONY: suite
 suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 	@mkdir -p bin
-	GOFLAGS= CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
+	GOFLAGS= CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
 
 .PHONY: long
 long: programs core test-packages ## what takes longest: 200 kills at any instant, 100,000 operations on the cold path
