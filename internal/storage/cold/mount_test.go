@@ -185,6 +185,11 @@ func newBed(t testing.TB, opts ...option) *bed {
 	}}}
 	t.Cleanup(func() {
 		b.stop()
+		for _, bad := range []string{"WARNING: DATA RACE", "event=cold_panic", "goroutine 1 ["} {
+			if i := strings.Index(b.log.String(), bad); i >= 0 {
+				t.Errorf("the file system's process said:\n%.6000s", b.log.String()[i:])
+			}
+		}
 		if t.Failed() {
 			t.Logf("the file system said:\n%s", tail(b.log.String(), 6000))
 		}
