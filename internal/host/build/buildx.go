@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/matrx/sandbox/internal/host/checkout"
 )
@@ -83,6 +84,7 @@ func (w *work) buildx(ctx context.Context, name, tag, log string, noCache bool) 
 	// Attestations make an index of an image, which older engines do not load.
 	cmd.Env = append(os.Environ(), "BUILDX_NO_DEFAULT_ATTESTATIONS=1")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // buildx then cancels the build
+	cmd.WaitDelay = time.Minute
 	tail := &lastLines{}
 	steps := &stepReader{step: func(what string) { w.Progress.Step(name, what) }}
 	out := io.MultiWriter(f, tail, steps)
@@ -150,10 +152,11 @@ func RefreshLock(ctx context.Context, c checkout.Checkout, image string) error {
 	return script(ctx, c, nil, "scripts/refresh-lock.sh", args...)
 }
 
-// script runs one of the checkout's own programs. What it says to the operator goes to the
-// error stream.
+// script runs one of the checkout's own scripts, or make. What a script says goes to the
+// operator at once: some of them take half a minute. What make says is told when it fails.
 func script(ctx context.Context, c checkout.Checkout, stdout io.Writer, name string, args ...string) error {
-	if strings.Contains(name, "/") {
+	ours := strings.Contains(name, "/")
+	if ours {
 		name = filepath.Join(c.Dir, name)
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -165,10 +168,14 @@ func script(ctx context.Context, c checkout.Checkout, stdout io.Writer, name str
 		}
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
 	tail := &lastLines{}
 	cmd.Stdout, cmd.Stderr = stdout, tail
 	if stdout == nil {
 		cmd.Stdout = tail
+	}
+	if ours {
+		cmd.Stderr = os.Stderr
 	}
 	switch err := cmd.Run(); {
 	case err == nil:
@@ -177,6 +184,8 @@ func script(ctx context.Context, c checkout.Checkout, stdout io.Writer, name str
 		return ctx.Err()
 	case errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("cannot run %s: %w", name, err)
+	case ours:
+		return fmt.Errorf("%s failed, see above: %w", filepath.Base(name), err)
 	default:
 		return fmt.Errorf("%w:\n%s", err, tail)
 	}
