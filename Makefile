@@ -65,7 +65,7 @@ IMAGES := $(patsubst images/%/image.yaml,%,$(wildcard images/*/image.yaml))
 
 .PHONY: all
 all: programs ## every image
-	@bin/sandbox images build --all --tag $(VERSION)
+	@bin/sandbox images build --all --rebase --tag $(VERSION)
 
 .PHONY: images
 images: core ## base and core; any other one by its name: make ml
@@ -74,7 +74,7 @@ images: core ## base and core; any other one by its name: make ml
 base: ## the image matrx-sandbox-base: the lifecycle alone
 core: ## the image matrx-sandbox: base, and what an agent may count on
 $(IMAGES): programs
-	@bin/sandbox images build $@ --tag $(VERSION)
+	@bin/sandbox images build $@ --rebase --tag $(VERSION)
 
 .PHONY: push
 push: all ## publishes every image: make push REGISTRY=registry.example.com/team

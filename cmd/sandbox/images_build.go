@@ -25,6 +25,7 @@ type imagesBuild struct {
 	All          bool     `xor:"which" help:"All images."`
 	ChangedSince string   `name:"changed-since" xor:"which" placeholder:"REV" help:"Those that the changes since REV rebuild."`
 	NoCache      bool     `name:"no-cache" help:"Build those that are named although they are unchanged, from their first instruction on."`
+	Rebase       bool     `help:"Put an image of which the parent alone has changed onto the new one instead of building it, where the layers prove that right (see rebase)."`
 	Jobs         int      `short:"j" placeholder:"N" help:"At most so many side by side; as many as the machine carries when not given."`
 	Platform     string   `placeholder:"linux/ARCH" help:"The platform; it must be the engine's, since nothing is built by emulation."`
 	With         []string `placeholder:"OPTION" help:"Build with an option of the image (see show); such an image gets the names given by --tag alone. Repeatable."`
@@ -57,7 +58,7 @@ func (c *imagesBuild) Run(ctx context.Context) error {
 	defer store.Close()
 	p := &buildProgress{terminal: terminal.Is(os.Stderr), quiet: c.Quiet, steps: map[string]string{}}
 	results, err := build.Run(ctx, store, build.Options{
-		Checkout: at, Names: names, NoCache: c.NoCache, Jobs: c.Jobs, Platform: c.Platform, With: c.With, Tags: c.Tag, Progress: p,
+		Checkout: at, Names: names, NoCache: c.NoCache, Rebase: c.Rebase, Jobs: c.Jobs, Platform: c.Platform, With: c.With, Tags: c.Tag, Progress: p,
 	})
 	if c.JSON {
 		if results == nil {
@@ -136,6 +137,8 @@ func (p *buildProgress) Ended(r build.Result) {
 	switch {
 	case r.Error != "":
 		p.line("%s: failed", r.Image)
+	case r.Rebased:
+		p.line("%s: rebased in %s, %s, %s", r.Image, r.Took.Round(100*time.Millisecond), megabytes(r.Size), r.Reference)
 	case r.Built:
 		p.line("%s: built in %s, %s, %s", r.Image, r.Took.Round(100*time.Millisecond), megabytes(r.Size), r.Reference)
 	default:

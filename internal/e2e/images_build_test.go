@@ -128,16 +128,20 @@ func (f *family) built(args ...string) string {
 		f.t.Fatal(r)
 	}
 	var results []struct {
-		Image string
-		Built bool
+		Image          string
+		Built, Rebased bool
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &results); err != nil {
 		f.t.Fatal(err, r)
 	}
 	var out []string
 	for _, i := range results {
-		if i.Built {
-			out = append(out, strings.TrimPrefix(i.Image, fmt.Sprintf("tiny-%d-", os.Getpid())))
+		name := strings.TrimPrefix(i.Image, fmt.Sprintf("tiny-%d-", os.Getpid()))
+		switch {
+		case i.Rebased:
+			out = append(out, name+" (rebased)")
+		case i.Built:
+			out = append(out, name)
 		}
 	}
 	return strings.Join(out, " ")
@@ -255,6 +259,17 @@ func TestRebaseCarriesANewInitToAnImage(t *testing.T) {
 		t.Errorf("then %q are built", got)
 	}
 
+	// A build does it where it is asked to, and builds what has changed itself.
+	f.write("program", "mended again")
+	if got := f.built("--all", "--rebase"); got != "root leaf (rebased)" || f.file(f.ref(f.leaf), "/usr/local/bin/sandbox-init") != "mended again" {
+		t.Errorf("with --rebase %q are built", got)
+	}
+	f.write("program", "and again")
+	f.write("images/"+f.leaf+"/files/b", "other")
+	if got := f.built("--all", "--rebase"); got != "root leaf" || f.file(f.ref(f.leaf), "/opt/leaf/b") != "other" {
+		t.Errorf("with --rebase and a change %q are built", got)
+	}
+
 	// A parent's file that the image hides is a reason to build.
 	f.write("images/"+f.leaf+"/Dockerfile", f.text(familyLeaf)+"COPY images/"+f.leaf+"/files/b /opt/root/a\n")
 	f.built("--all")
@@ -262,6 +277,9 @@ func TestRebaseCarriesANewInitToAnImage(t *testing.T) {
 	f.built(f.root)
 	if r := f.images("rebase", f.leaf, "--onto", f.root); r.code != 1 || !strings.Contains(r.stderr, "/opt/root/a differs between the parents, and the image has it") {
 		t.Errorf("%v", r)
+	}
+	if got := f.built("--all", "--rebase"); got != "leaf" {
+		t.Errorf("with --rebase, where that is refused, %q are built", got)
 	}
 	if r := f.images("rebase", f.root, "--onto", f.leaf); r.code != 125 || !strings.Contains(r.stderr, "extends no image") {
 		t.Errorf("%v", r)

@@ -24,6 +24,7 @@ type Options struct {
 	NoCache  bool     // those asked for, from their first instruction on
 	Jobs     int      // at most so many side by side; 0: as many as the machine carries
 	Platform string   // linux/ARCH; "" is the engine's
+	Rebase   bool     // put images of which the parent alone has changed onto it, where that is proven right
 	With     []string // options of the images: build arguments that are set to 1
 	Tags     []string // more tags, beside latest, the image's version and the digest
 	Progress Progress
@@ -35,7 +36,8 @@ type Result struct {
 	Reference string        `json:"reference"` // by the digest of its inputs
 	Inputs    string        `json:"inputs"`
 	ID        string        `json:"id,omitempty"`
-	Built     bool          `json:"built"` // false: it was there
+	Built     bool          `json:"built"`             // false: it was there
+	Rebased   bool          `json:"rebased,omitempty"` // its own layers were put onto a new parent
 	Created   time.Time     `json:"created,omitzero"`
 	Size      int64         `json:"size,omitempty"`
 	Took      time.Duration `json:"took_ns,omitempty"`
@@ -258,6 +260,17 @@ func (w *work) one(ctx context.Context, name string, room chan struct{}, r *Resu
 		return ctx.Err()
 	}
 	start := time.Now()
+	if w.Rebase && !w.NoCache {
+		done, err := w.instead(ctx, name)
+		if err != nil {
+			return err
+		}
+		if done != nil {
+			done.Took = time.Since(start)
+			*r = *done
+			return w.forget(ctx, name, r.Reference)
+		}
+	}
 	r.Log = w.log(name)
 	w.Progress.Started(name, r.Log)
 	unproven := catalog.Reference("", name, fmt.Sprintf("building-%d", os.Getpid()))

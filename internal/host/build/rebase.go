@@ -104,8 +104,49 @@ func (w *work) rebase(ctx context.Context, name, parentName string, image, paren
 			return r, err
 		}
 	}
-	r.Built = true
+	r.Built, r.Rebased = true, true
 	return r, w.finish(ctx, name, made, &r)
+}
+
+// instead rebases an image that would be built only because its parent is. It is nil when
+// that is not so, or when the layers do not prove that it is right: then it is built.
+func (w *work) instead(ctx context.Context, name string) (*Result, error) {
+	im, err := w.catalog.Image(name)
+	if err != nil || im.Extends == "" {
+		return nil, err
+	}
+	image, err := w.store.Inspect(ctx, catalog.Reference("", name, ""))
+	if errors.Is(err, imagestore.ErrNoImage) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	parent, err := w.store.Inspect(ctx, w.reference(im.Extends))
+	if err != nil {
+		return nil, err
+	}
+	old, err := w.former(ctx, im.Extends, image)
+	if errors.Is(err, errNoFormer) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if same, err := w.unchanged(name, im.Extends, image, old); err != nil || !same {
+		return nil, err
+	}
+	r, err := w.rebase(ctx, name, im.Extends, image, parent)
+	if _, refused := errors.AsType[*rebase.Refusal](err); refused || errors.Is(err, ErrOnItAlready) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot rebase %s: %w", name, err)
+	}
+	if r.Reference == "" { // its parent was built again meanwhile, by somebody else
+		return nil, nil
+	}
+	return &r, nil
 }
 
 // unchanged says whether an image that lies on an old parent is made of what the checkout
@@ -143,6 +184,8 @@ func inputTags(im imagestore.Image, name string) []string {
 	}
 	return out
 }
+
+var errNoFormer = errors.New("the engine no longer has the")
 
 // How an image lies on another.
 const (
@@ -190,5 +233,5 @@ func (w *work) former(ctx context.Context, parentName string, image imagestore.I
 	if second.ID != "" {
 		return second, nil
 	}
-	return second, fmt.Errorf("the engine no longer has the %s that it was built from, so what has changed in it cannot be told; build it again", repository(parentName))
+	return second, fmt.Errorf("%w %s that it was built from, so what has changed in it cannot be told; build it again", errNoFormer, repository(parentName))
 }
