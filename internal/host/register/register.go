@@ -1,14 +1,11 @@
 package register
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
@@ -94,24 +91,4 @@ func unknown(m *catalog.Manifest) []string {
 		}
 	}
 	return out
-}
-
-func validate(document []byte) error {
-	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(contract.ManifestSchema))
-	if err != nil {
-		return err
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("manifest.schema.json", schema); err != nil {
-		return err
-	}
-	compiled, err := c.Compile("manifest.schema.json")
-	if err != nil {
-		return err
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
-	if err != nil {
-		return err
-	}
-	return compiled.Validate(value)
 }
