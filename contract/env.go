@@ -33,6 +33,11 @@ const (
 	EnvHotSyncQuiet        = "HOT_SYNC_QUIET_MS"
 	EnvHotSyncMaxStaleness = "HOT_SYNC_MAX_STALENESS_SECONDS"
 
+	// EnvProxySocket is the host's proxy for a sandbox without a network, which appears at
+	// 127.0.0.1:3128; EnvProxyForwards are further ports there, for what is no HTTP.
+	EnvProxySocket   = "PROXY_SOCKET"
+	EnvProxyForwards = "PROXY_FORWARDS"
+
 	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
 	EnvColdCachePath     = "COLD_CACHE_PATH"
 	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"

@@ -34,6 +34,7 @@ const (
 	UnsavedFileName   = "unsaved.json" // in the state directory: what the last flush could not save
 
 	HostStorageSocketName = "storage.sock" // in the host's directory of sockets
+	HostProxySocketName   = "proxy.sock"   // there, too
 )
 
 // The agent: the user as whom every workload runs.

@@ -27,6 +27,7 @@ type inspected struct {
 	roster.Entry
 	Command []string       `json:"command,omitempty"`
 	Limits  datadir.Limits `json:"limits,omitzero"`
+	Access  datadir.Access `json:"access,omitzero"`
 	Saved   *bool          `json:"saved,omitempty"` // of one that has ended: all that had changed is in S3
 }
 
@@ -40,7 +41,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits}
+	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Access: entry.Record.Access}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
 		s.Saved = &saved
@@ -62,6 +63,9 @@ func (s inspected) print(out io.Writer) error {
 	}
 	line("created", "%s", s.Created.Format(time.RFC3339))
 	line("limits", "%s", describeLimits(s.Limits))
+	if s.Access.Mode != "" {
+		line("access", "%s", strings.TrimSpace(string(s.Access.Mode)+" "+strings.Join(s.Access.Allow, ", ")))
+	}
 	line("state", "%s", s.State)
 	if s.Ended != nil {
 		line("ended", "%s", s.Ended.At.Format(time.RFC3339))

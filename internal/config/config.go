@@ -31,9 +31,10 @@ type Config struct {
 
 	StopSignal syscall.Signal // what the command gets instead of SIGTERM; SIGTERM
 
-	S3   S3
-	Hot  Hot
-	Cold Cold
+	S3    S3
+	Hot   Hot
+	Cold  Cold
+	Proxy Proxy
 }
 
 // HasStorage says whether anything is kept: a bucket was named.
@@ -68,6 +69,21 @@ type Hot struct {
 	Quiet        time.Duration // a file is uploaded when it has been unchanged for this long; 500 ms
 	MaxStaleness time.Duration // and at the latest this long after its change; 5 s
 }
+
+// Proxy is the way out of a sandbox that has no network.
+type Proxy struct {
+	Socket   string // the host's proxy; empty: none
+	Forwards []Forward
+}
+
+// Forward is a port of 127.0.0.1 whose connections go to one host.
+type Forward struct {
+	Port uint16
+	To   string // HOST:PORT
+}
+
+// ProxyPort is where the host's proxy appears on 127.0.0.1.
+const ProxyPort = 3128
 
 // Cold configures the cold path.
 type Cold struct {

@@ -18,6 +18,12 @@ func (c *Config) contradictions(given map[string]bool) []Mistake {
 	if c.HasStorage() && c.S3.Region == "" {
 		wrong = append(wrong, Mistake{Variable: contract.EnvS3Region, Problem: "must be set when S3_BUCKET is and S3_ENDPOINT is not: AWS refuses requests that are signed for another region"})
 	}
+	if len(c.Proxy.Forwards) > 0 && c.Proxy.Socket == "" {
+		wrong = append(wrong, Mistake{Variable: contract.EnvProxySocket, Problem: "must be set when PROXY_FORWARDS is: it takes the connections out"})
+	}
+	if c.Proxy.Socket != "" && !c.HasStorage() {
+		wrong = append(wrong, Mistake{Variable: contract.EnvProxySocket, Problem: "needs S3_BUCKET: the storage process is what serves it"})
+	}
 	// Each of these holds what must neither be uploaded nor be hidden by a mount.
 	apart := []struct{ name, path, other, otherPath string }{
 		{contract.EnvHotPath, c.HotPath, contract.EnvColdPath, c.ColdPath},

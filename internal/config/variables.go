@@ -81,6 +81,18 @@ func Variables() []Variable {
 			}},
 		secondsVariable(contract.EnvHotSyncMaxStaleness, "5", 1, 3600, "and at the latest this long after its change", func(c *Config) *time.Duration { return &c.Hot.MaxStaleness }),
 
+		{Name: contract.EnvProxySocket, Range: "an absolute path", emptyOK: true,
+			Meaning: "the host's HTTP proxy, a unix socket, which then appears at 127.0.0.1:3128; empty: none",
+			set: func(c *Config, v string) (err error) {
+				if v != "" {
+					c.Proxy.Socket, err = absolute(v)
+				}
+				return err
+			}},
+		{Name: contract.EnvProxyForwards, Range: "PORT=HOST:PORT, comma-separated", emptyOK: true,
+			Meaning: "ports of 127.0.0.1 whose connections that proxy takes to one host each",
+			set:     func(c *Config, v string) (err error) { c.Proxy.Forwards, err = forwards(v); return err }},
+
 		secondsVariable(contract.EnvColdMetadataTTL, "60", 0, 86400, "how long listings and attributes of the cold path are trusted", func(c *Config) *time.Duration { return &c.Cold.MetadataTTL }),
 		{Name: contract.EnvColdCachePath, Default: "cold-cache below SANDBOX_STATE_DIR", Range: "an absolute path",
 			Meaning: "the cold path's disk cache",

@@ -26,7 +26,7 @@ const (
 	leastMemory    = 64 << 20
 	leastCPUs      = 0.01 // the engine's own
 	leastProcesses = 1
-	leastFiles     = 256
+	leastFiles     = 1024
 	leastSpace     = 1 << 20
 )
 

@@ -33,8 +33,8 @@ func TestDecide(t *testing.T) {
 		"a browser in little memory": {m: manifest("browser"), c: roomy, want: change(func(l *datadir.Limits) { l.Shm = 512 << 20 })},
 		"up": {m: manifest(), a: Asked{"2g", "4", "500", "2h", "100000", "256m", "128m"}, c: roomy,
 			want: datadir.Limits{Memory: 2 << 30, CPUs: 4, Processes: 500, Timeout: 2 * time.Hour, OpenFiles: 100000, Tmp: 256 << 20, Shm: 128 << 20}},
-		"down": {m: manifest(), a: Asked{"64M", "0.25", "5", "1", "256", "1024k", "1mb"}, c: roomy,
-			want: datadir.Limits{Memory: 64 << 20, CPUs: 0.25, Processes: 5, Timeout: time.Second, OpenFiles: 256, Tmp: 1 << 20, Shm: 1 << 20}},
+		"down": {m: manifest(), a: Asked{"64M", "0.25", "5", "1", "1024", "1024k", "1mb"}, c: roomy,
+			want: datadir.Limits{Memory: 64 << 20, CPUs: 0.25, Processes: 5, Timeout: time.Second, OpenFiles: 1024, Tmp: 1 << 20, Shm: 1 << 20}},
 		"no timeout":                                {m: manifest(), a: Asked{Timeout: "none"}, c: roomy, want: change(func(l *datadir.Limits) { l.Timeout = 0 })},
 		"a default is lowered":                      {m: manifest(), c: Ceiling{Memory: 128 << 20, CPUs: 1, Timeout: time.Minute}, want: change(func(l *datadir.Limits) { l.Memory, l.CPUs, l.Timeout = 128<<20, 1, time.Minute })},
 		"no default is no way over it":              {c: Ceiling{Memory: 1 << 30, CPUs: 1, Timeout: time.Minute}, want: datadir.Limits{Memory: 1 << 30, CPUs: 1, Processes: 100, Timeout: time.Minute, OpenFiles: defaultOpenFiles, Shm: 64 << 20}},
@@ -60,7 +60,7 @@ func TestMistakesInLimitsAreSaidTogether(t *testing.T) {
 			`--timeout is "soon"; it must be seconds (600), a duration (10m) or none`, `--open-files is "1e3"`, `--tmp-size is "-1m"`, `--shm-size is "9999999999g"`}},
 		{Asked{Memory: "1m", CPUs: "0", Processes: "0", Timeout: "0s", OpenFiles: "3", Tmp: "1k", Shm: "0m"}, roomy, []string{
 			"--memory is 1m; it must be at least 64m", "--cpus is 0; it must be at least 0.01", "--processes is 0; it must be at least 1",
-			"--timeout is 0s; it must be at least 1s", "--open-files is 3; it must be at least 256", "--tmp-size is 1k; it must be at least 1m", "--shm-size is 0m"}},
+			"--timeout is 0s; it must be at least 1s", "--open-files is 3; it must be at least 1024", "--tmp-size is 1k; it must be at least 1m", "--shm-size is 0m"}},
 		{Asked{Memory: "2g", CPUs: "NaN", Timeout: "none"}, Ceiling{Memory: 1 << 30, Timeout: time.Hour}, []string{
 			"--memory is 2g; this machine's ceiling is 1g", `--cpus is "NaN"`, "--timeout is none; this machine's ceiling is 1h0m0s", "limits.yaml"}},
 	} {

@@ -30,8 +30,29 @@ type Record struct {
 	// Limits are what it may use, decided when it was made.
 	Limits Limits `json:"limits,omitzero"`
 
+	// Access is what it may reach, likewise.
+	Access Access `json:"access,omitzero"`
+
 	Ended *Ended `json:"ended,omitempty"`
 }
+
+// Access says what a sandbox may reach. The zero one is a record of before there was a choice.
+type Access struct {
+	Mode     Mode     `json:"mode"`
+	Network  string   `json:"network,omitempty"`  // of the engine's, with Full; empty: its default
+	Allow    []string `json:"allow,omitempty"`    // hosts, with Allow: see egress.Rule
+	Forwards []string `json:"forwards,omitempty"` // LOCALPORT=HOST:PORT
+}
+
+// Mode is an access mode.
+type Mode string
+
+// The modes.
+const (
+	Restricted Mode = "restricted" // no network
+	Full       Mode = "full"       // the engine's
+	Allow      Mode = "allow"      // no network, and a proxy to the hosts that are named
+)
 
 // Limits are what a sandbox may use. Zero is none of its own: for
 // OpenFiles what the engine gives everybody, for Tmp what the disk has.

@@ -16,7 +16,7 @@ import (
 //	GET  /v1/keeper           Status
 //	GET  /v1/hold             answers at once and ends with the keeper: while it is open, the keeper stays
 //	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
-const Protocol = 1
+const Protocol = 2
 
 // Status is what a keeper says of itself.
 type Status struct {
@@ -30,6 +30,10 @@ type SandboxStatus struct {
 	SandboxID string `json:"sandbox_id"`
 	Served    int64  `json:"served"`
 	Refused   int64  `json:"refused"`
+
+	// What it has asked of the hosts it may reach, and of others.
+	Out        int64 `json:"out,omitempty"`
+	OutRefused int64 `json:"out_refused,omitempty"`
 }
 
 type problem struct {
@@ -70,7 +74,11 @@ func (k *Keeper) answerStatus(w http.ResponseWriter, _ *http.Request) {
 	k.mu.Lock()
 	for id, s := range k.served {
 		served, refused := s.gateway.Counts()
-		st.Sandboxes = append(st.Sandboxes, SandboxStatus{SandboxID: id, Served: served, Refused: refused})
+		one := SandboxStatus{SandboxID: id, Served: served, Refused: refused}
+		if s.proxy != nil {
+			one.Out, one.OutRefused = s.proxy.Counts()
+		}
+		st.Sandboxes = append(st.Sandboxes, one)
 	}
 	k.mu.Unlock()
 	answer(w, http.StatusOK, st)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/egress"
 	"github.com/matrx/sandbox/internal/host/gateway"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )
@@ -18,6 +20,10 @@ type sandbox struct {
 	dir     *sockdir.Dir
 	gateway *gateway.Gateway
 	server  *gateway.Server
+
+	// The way out, when it has one.
+	proxy  *egress.Proxy
+	egress *egress.Server
 }
 
 // errOver says that the keeper is ending.
@@ -90,11 +96,40 @@ func (k *Keeper) open(place datadir.Sandbox, r datadir.Record) (*sandbox, error)
 		dir.Close()
 		return nil, err
 	}
-	return &sandbox{place: place, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}, nil
+	s := &sandbox{place: place, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}
+	if r.Access.Mode == datadir.Allow {
+		if err := s.letOut(r, k.Log); err != nil {
+			s.close(k.ctx)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// letOut opens the way to the hosts that the sandbox may reach.
+func (s *sandbox) letOut(r datadir.Record, log *slog.Logger) error {
+	var rules []egress.Rule
+	for _, text := range r.Access.Allow {
+		rule, err := egress.ParseRule(text)
+		if err != nil {
+			return fmt.Errorf("cannot let the sandbox %s out: %w", r.SandboxID, err)
+		}
+		rules = append(rules, rule)
+	}
+	l, err := s.dir.Listen(contract.HostProxySocketName, 0o666)
+	if err != nil {
+		return err
+	}
+	s.proxy = egress.New(rules, log.With("sandbox_id", r.SandboxID))
+	s.egress = egress.Serve(l, s.proxy)
+	return nil
 }
 
 func (s *sandbox) close(ctx context.Context) {
 	s.server.Close(ctx)
+	if s.egress != nil {
+		s.egress.Close()
+	}
 	s.dir.Close()
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	socketsDir    = contract.HostDir + "/sockets"
 	storageSocket = socketsDir + "/" + contract.HostStorageSocketName
+	proxySocket   = socketsDir + "/" + contract.HostProxySocketName
 )
 
 // ContainerName is the name of a sandbox's container.
@@ -49,7 +50,7 @@ func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, sh
 		TTY:         o.TTY,
 		Stdin:       o.Interactive,
 		StopTimeout: shutdown + graceOverShutdown,
-		Network:     o.Network,
+		Network:     network(r.Access),
 		FUSE:        !o.NoFUSE,
 		Private:     []string{contract.HostDir},
 		Limits:      limits(r.Limits),
@@ -62,6 +63,15 @@ func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, sh
 			{Source: place.RunDir(), Target: contract.DefaultRunDir},
 		},
 	}
+}
+
+// network is the engine's name for what a sandbox is joined to.
+func network(a datadir.Access) string {
+	switch a.Mode {
+	case datadir.Restricted, datadir.Allow:
+		return "none"
+	}
+	return a.Network
 }
 
 // inspectImage finds the image, or says how to come by it.

@@ -37,7 +37,10 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 	if err != nil {
 		return err
 	}
-	if x.record.Limits, err = access.Decide(m, x.Limits, ceiling); err != nil {
+	var merr error
+	x.record.Limits, err = access.Decide(m, x.Limits, ceiling)
+	x.record.Access, merr = access.DecideMode(m, x.Access, x.Network)
+	if err = errors.Join(err, merr); err != nil {
 		return err
 	}
 	if len(machine.Cannot) > 0 {

@@ -49,6 +49,7 @@ type Options struct {
 	NoFUSE   bool          // no mount of the cold path, and none of the rights that it takes
 
 	Limits access.Asked
+	Access string // see access.DecideMode
 
 	Store Store
 
@@ -141,6 +142,8 @@ var given = map[string]string{
 	contract.EnvS3ForcePathStyle:  "--s3-force-path-style",
 	contract.EnvShutdownTimeout:   "--stop-timeout",
 	contract.EnvLogLevel:          "--log-level",
+	contract.EnvProxySocket:       "--access",
+	contract.EnvProxyForwards:     "--access",
 	contract.EnvLeaseTakeover:     "nothing: the engine is asked whether the holder is dead",
 	contract.EnvS3CredentialsFile: "nothing: the host signs, and no credentials enter the sandbox",
 	contract.EnvHotPath:           "nothing: the home is on a volume",
@@ -175,6 +178,11 @@ func (o Options) environment(r datadir.Record, shutdown time.Duration, takeover 
 		contract.EnvS3Endpoint + "=unix://" + storageSocket,
 		contract.EnvShutdownTimeout + "=" + strconv.Itoa(int(shutdown/time.Second)),
 		contract.EnvLogLevel + "=" + firstOf(o.LogLevel, "warn"),
+	}
+	if r.Access.Mode == datadir.Allow {
+		// Before the operator's own: what is set with --env wins.
+		env = append(env, access.Environment()...)
+		env = append(env, contract.EnvProxySocket+"="+proxySocket, contract.EnvProxyForwards+"="+strings.Join(r.Access.Forwards, ","))
 	}
 	if takeover != "" {
 		env = append(env, contract.EnvLeaseTakeover+"="+takeover)

@@ -1,0 +1,191 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Proxy lets through what its rules allow.
+type Proxy struct {
+	rules []Rule
+	log   *slog.Logger
+	plain *httputil.ReverseProxy
+	pipes sync.WaitGroup
+	ctx   context.Context
+	stop  context.CancelFunc
+
+	served, refused atomic.Int64
+}
+
+// dialWithin bounds a connection's beginning.
+const dialWithin = 30 * time.Second
+
+// mostConnections of one sandbox at a time: each is two descriptors of the keeper's, which has
+// other sandboxes to serve.
+const mostConnections = 256
+
+// New makes a proxy.
+func New(rules []Rule, log *slog.Logger) *Proxy {
+	p := &Proxy{rules: rules, log: log}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.plain = &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.Host = r.In.Host // what was asked for has been judged, see ServeHTTP
+		},
+		Transport: &http.Transport{
+			Proxy:                 nil, // the host's own is not the sandbox's
+			DialContext:           func(ctx context.Context, _, address string) (net.Conn, error) { return p.dial(ctx, address) },
+			ResponseHeaderTimeout: 10 * time.Minute,
+			MaxIdleConnsPerHost:   8,
+			IdleConnTimeout:       30 * time.Second,
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.fail(w, r.URL.Host, err) },
+		ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return p
+}
+
+// Counts are the requests let through and those refused.
+func (p *Proxy) Counts() (served, refused int64) { return p.served.Load(), p.refused.Load() }
+
+// refusal is an answer of 403.
+type refusal struct{ error }
+
+// ServeHTTP answers one request of the sandbox's.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		p.connect(w, r)
+	case r.URL.Scheme == "http" && r.URL.Host != "":
+		// The host is the URI's, whatever the header says (RFC 9112, 3.2.2), so that the one
+		// which is judged and the one which the server sees are the same.
+		r.Host = r.URL.Host
+		if _, err := p.judge(withPort(r.URL.Host, "80")); err != nil {
+			p.fail(w, r.URL.Host, err)
+			return
+		}
+		p.served.Add(1)
+		p.plain.ServeHTTP(w, r)
+	default:
+		p.fail(w, r.Host, refusal{errors.New("this is a proxy: it takes CONNECT, and plain HTTP with an absolute URI")})
+	}
+}
+
+func withPort(host, port string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+// judge finds the rule that lets an address HOST:PORT through, the most trusting one.
+func (p *Proxy) judge(address string) (best trust, err error) {
+	host, text, err := net.SplitHostPort(address)
+	port, perr := strconv.ParseUint(text, 10, 16)
+	if err != nil || perr != nil || port == 0 {
+		return nothing, refusal{fmt.Errorf("%q is not HOST:PORT", address)}
+	}
+	host = canonical(host)
+	for _, r := range p.rules {
+		best = max(best, r.allows(host, uint16(port)))
+	}
+	if best == nothing {
+		return nothing, refusal{fmt.Errorf("this sandbox may not reach %s; it is started with --access allow=%s by who may allow it", net.JoinHostPort(host, text), net.JoinHostPort(host, text))}
+	}
+	return best, nil
+}
+
+// dial connects to what is allowed. The address is judged in between resolution and
+// connection: no name can change its mind there.
+func (p *Proxy) dial(ctx context.Context, address string) (net.Conn, error) {
+	t, err := p.judge(address)
+	if err != nil {
+		return nil, err
+	}
+	d := net.Dialer{Timeout: dialWithin, Control: func(_, address string, _ syscall.RawConn) error {
+		a, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return refusal{err}
+		}
+		if err := reach(t, a.Addr()); err != nil {
+			return refusal{err}
+		}
+		return nil
+	}}
+	host, port, _ := net.SplitHostPort(address)
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(canonical(host), port))
+}
+
+// connect joins the sandbox to a host, byte for byte.
+func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
+	far, err := p.dial(r.Context(), r.Host)
+	if err != nil {
+		p.fail(w, r.Host, err)
+		return
+	}
+	defer far.Close()
+	near, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.fail(w, r.Host, err)
+		return
+	}
+	defer near.Close()
+	p.pipes.Add(1)
+	defer p.pipes.Done()
+	p.served.Add(1)
+	stop := context.AfterFunc(p.ctx, func() { near.Close(); far.Close() })
+	defer stop()
+	_ = near.SetDeadline(time.Time{})
+	if _, err := io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	join(near, rw.Reader, far) // what the client has sent ahead is in the reader
+}
+
+// join copies both ways until both have ended; an end is passed on as one (shutdown(2)).
+func join(near net.Conn, from io.Reader, far net.Conn) {
+	var up sync.WaitGroup
+	up.Go(func() { pass(far, from) })
+	pass(near, far)
+	up.Wait()
+}
+
+// pass copies one way. What cannot be written any more is not worth reading, so an error
+// ends both.
+func pass(to net.Conn, from io.Reader) {
+	_, err := io.Copy(to, from)
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	if err != nil {
+		to.Close()
+		if c, ok := from.(io.Closer); ok {
+			c.Close()
+		}
+	}
+}
+
+// fail answers what cannot be let through.
+func (p *Proxy) fail(w http.ResponseWriter, host string, err error) {
+	code := http.StatusBadGateway
+	if no, ok := errors.AsType[refusal](err); ok {
+		code, err = http.StatusForbidden, no.error
+		p.refused.Add(1)
+		p.log.Info("a sandbox was refused a host", "event", "egress_refused", "host", host, "reason", err.Error())
+	}
+	w.Header().Set("Connection", "close")
+	http.Error(w, fmt.Sprintf("sandbox: cannot reach %s: %v", host, err), code)
+}
