@@ -13,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
-	. "github.com/matrx/sandbox/internal/host/layers/layerstest"
+	. "github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
 func TestVisibleShowsWhatTheLayersTogetherShow(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/matrx/sandbox/internal/host/layers/layerstest"
 	"github.com/matrx/sandbox/internal/host/sbom"
+	"github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
 // serve starts a registry on loopback and gives the place of the images in it.

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/matrx/sandbox/internal/host/layers"
-	. "github.com/matrx/sandbox/internal/host/layers/layerstest"
+	. "github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
 // initLayer is the last layer of base and core.

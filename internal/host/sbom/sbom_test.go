@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/matrx/sandbox/internal/host/layers/layerstest"
+	"github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
 const status = `Package: git

@@ -11,7 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/layers/layerstest"
+	"github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
 // shelf is an engine of a few images.
