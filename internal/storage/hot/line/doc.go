@@ -25,7 +25,8 @@
 //     had put the objects that it deleted. They may go only when the second pack is in S3.)
 //     Spans that overlap are one.
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory
-//     was, or the reverse) waits for that delete and does not hold it back.
+//     was, or the reverse) waits for that delete and does not hold it back; also when
+//     the deleted name is observed to be written once more, as long as S3 holds its object.
 //  5. A change that cannot be stored is reported and holds nothing back.
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
 //     refusal was of what it was before.

@@ -54,6 +54,7 @@ const (
 	unfenced             // a delete that has no fence yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way
+	undone               // a write that was a delete of what S3 still holds
 	counted              // it is a delete that others may have to wait for
 )
 

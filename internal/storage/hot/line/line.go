@@ -75,7 +75,10 @@ func (l *Line) Write(name string, size int64, order Order, now Time) {
 		l.observedAgain(it, Write, true, now)
 		it.set(changed, order.Anew)
 	case it.kind == Delete:
-		l.undelete(it)
+		// What waits for the deletion goes on waiting while S3 holds the object: the name may be
+		// gone again, and only the telling of it be on its way.
+		it.set(undone, order.Exists)
+		it.flags &^= unfenced
 		it.kind, it.first = Write, l.seq
 	case it.is(stuck) && order.Anew:
 		it.notBefore = 0 // rule 6
@@ -144,6 +147,7 @@ func (l *Line) observedAgain(it *item, kind Kind, ordered bool, now Time) {
 func (l *Line) becomeDelete(it *item, first uint64, now Time) {
 	it.kind, it.first, it.last = Delete, first, now
 	it.set(stuck, false)
+	it.set(undone, false)
 	it.set(unfenced, true)
 	l.resize(it, 0)
 	l.fencing = append(l.fencing, it)

@@ -134,6 +134,37 @@ func TestStuckHoldsNothing(t *testing.T) {
 	want(t, "after its time", got, "denied")
 }
 
+// A file takes a directory's place; what was in that is told to be written once more, though it
+// is gone: the file goes on waiting for the deletion.
+func TestFileWaitsForADeletionThatWasTakenBack(t *testing.T) {
+	l := New(Rules{Quiet: 1, MaxStaleness: 10})
+	l.Delete("p/y/z", true, 0)
+	l.Write("p/y", 1, Order{}, 0)
+	l.Write("p/y/z", 0, Order{Exists: true}, 1)
+	for {
+		j, ok := l.Next(20)
+		if !ok {
+			break
+		}
+		if j.Name == "p/y" {
+			t.Fatal("the file goes while S3 holds what was in the directory")
+		}
+		l.Done(j, Changed, 40, 20) // it is not there
+	}
+	l.Delete("p/y/z", true, 21)
+	l.Caught(22)
+	for _, want := range []Job{{Name: "p/y/z", Kind: Delete}, {Name: "p/y", Kind: Write}} {
+		j, ok := l.Next(60)
+		if !ok || j.Name != want.Name || j.Kind != want.Kind {
+			t.Fatalf("next is %+v, %v; want %+v", j, ok, want)
+		}
+		l.Done(j, Stored, 0, 60)
+	}
+	if l.Len() != 0 {
+		t.Errorf("%d are left", l.Len())
+	}
+}
+
 // What could not be stored is tried again when it changes, and not when it is only seen again.
 func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	for _, anew := range []bool{true, false} {

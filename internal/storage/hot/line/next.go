@@ -107,7 +107,7 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 	}
 	stored := o == Stored
 	if stored {
-		it.flags &^= stuck
+		it.flags &^= stuck | undone
 		it.since, it.notBefore = it.againSince, 0
 		it.set(replaces, it.kind == Write)
 	} else {
@@ -135,9 +135,10 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 			return
 		}
 	case again == Write && it.kind == Delete:
-		l.undelete(it)
+		it.flags &^= unfenced
 		it.kind, it.first = Write, it.againFirst
 		it.set(replaces, !stored)
+		it.set(undone, !stored)
 	case again == Write && stored:
 		it.first = it.againFirst
 	}

@@ -13,7 +13,7 @@ func (l *Line) place(it *item) {
 		other.take(it)
 	}
 	age.put(it)
-	l.count(it, (it.kind == Delete || it.again == Delete) && !it.is(stuck))
+	l.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
 	l.regroup(it)
 	if it.is(inFlight) {
 		if it.again == Write && !it.is(stuck) {
