@@ -135,10 +135,9 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 			return
 		}
 	case again == Write && it.kind == Delete:
-		it.flags &^= unfenced
+		l.undelete(it)
 		it.kind, it.first = Write, it.againFirst
 		it.set(replaces, !stored)
-		it.set(undone, !stored)
 	case again == Write && stored:
 		it.first = it.againFirst
 	}
