@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -66,8 +67,9 @@ func Measure(ctx context.Context, s source, subject Subject, cache string) (Imag
 		return out, err
 	}
 	given := 0
+	var parent imagestore.Image
 	if subject.Parent != "" {
-		parent, err := s.Inspect(ctx, subject.ParentReference)
+		parent, err = s.Inspect(ctx, subject.ParentReference)
 		if err != nil {
 			return out, err
 		}
@@ -78,6 +80,16 @@ func Measure(ctx context.Context, s source, subject Subject, cache string) (Imag
 	contents, commands, err := all(ctx, s, subject.Reference, im, cache)
 	if err != nil {
 		return out, err
+	}
+	if given == len(parent.Layers)-1 && given < len(commands) {
+		// It was built from another state of the parent, whose last layer is sandbox-init.
+		_, theirs, err := all(ctx, s, subject.ParentReference, parent, cache)
+		if err != nil {
+			return out, err
+		}
+		if commands[given] == theirs[given] && strings.Contains(commands[given], "sandbox-init") {
+			given++
+		}
 	}
 	for i, c := range contents {
 		l := Layer{DiffID: im.Layers[i], Parents: i < given, Contents: c, Command: commands[i]}

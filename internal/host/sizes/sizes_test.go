@@ -68,7 +68,7 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(first, again); diff != "" || s.exports != 1 {
+	if diff := cmp.Diff(first, again); diff != "" || s.exports != 2 { // its own and its parent's
 		t.Errorf("the second time, with %d exports (-first +again):\n%s", s.exports, diff)
 	}
 	if _, err := Measure(t.Context(), s, Subject{Reference: "none"}, cache); !errors.Is(err, imagestore.ErrNoImage) {
@@ -87,6 +87,23 @@ func TestMeasure(t *testing.T) {
 	b.Reset()
 	if err := Markdown(&b, []Image{first}); err != nil || !strings.Contains(b.String(), "| own | parent | 0.0 |") {
 		t.Errorf("the page: %v\n%s", err, b.String())
+	}
+}
+
+// An image that was built before the parent's sandbox-init changed has that layer from it.
+func TestAFormerInitIsTheParents(t *testing.T) {
+	below := layerstest.Layer(t, layerstest.File("a", "a"))
+	last := func(c *v1.ConfigFile) { c.History[1].CreatedBy = "COPY sandbox-init" }
+	s := &shelf{t: t, images: map[string]v1.Image{
+		"parent": layerstest.Image(t, last, below, layerstest.Layer(t, layerstest.File("init", "new"))),
+		"own":    layerstest.Image(t, last, below, layerstest.Layer(t, layerstest.File("init", "old")), layerstest.Layer(t, layerstest.File("b", "bb"))),
+	}}
+	m, err := Measure(t.Context(), s, Subject{"own", "own", "parent", "parent"}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unpacked, _ := m.Adds(); unpacked != 2 || !m.Layers[1].Parents || m.Layers[2].Parents {
+		t.Errorf("it adds %d: %+v", unpacked, m.Layers)
 	}
 }
 
