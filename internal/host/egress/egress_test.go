@@ -101,7 +101,12 @@ func TestPlainHTTP(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host+r.URL.Path) }))
 	defer srv.Close()
 	host := srv.Listener.Addr().String()
-	p, c, _ := proxied(t, host)
+	p, c, dial := proxied(t, host)
+	lying := dial()
+	io.WriteString(lying, "GET "+srv.URL+"/y HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n")
+	if b, _ := io.ReadAll(lying); !strings.HasSuffix(string(b), host+"/y") {
+		t.Errorf("with another Host header: %q", b)
+	}
 	res, err := c.Get(srv.URL + "/x")
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +126,7 @@ func TestPlainHTTP(t *testing.T) {
 			t.Errorf("%s: %s %q", refused, res.Status, b)
 		}
 	}
-	if served, refused := p.Counts(); served != 1 || refused != 3 {
+	if served, refused := p.Counts(); served != 2 || refused != 3 {
 		t.Errorf("served %d, refused %d", served, refused)
 	}
 }

@@ -43,7 +43,9 @@ func New(rules []Rule, log *slog.Logger) *Proxy {
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.plain = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.Host = r.In.Host // what was asked for has been judged, see ServeHTTP
+			// The host is the URI's, whatever the header says (RFC 9112, 3.2.2), so that the one
+			// which is judged and the one which the server sees are the same.
+			r.Out.Host = r.In.URL.Host
 		},
 		Transport: &http.Transport{
 			Proxy:                 nil, // the host's own is not the sandbox's
@@ -70,9 +72,6 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodConnect:
 		p.connect(w, r)
 	case r.URL.Scheme == "http" && r.URL.Host != "":
-		// The host is the URI's, whatever the header says (RFC 9112, 3.2.2), so that the one
-		// which is judged and the one which the server sees are the same.
-		r.Host = r.URL.Host
 		if _, err := p.judge(withPort(r.URL.Host, "80")); err != nil {
 			p.fail(w, r.URL.Host, err)
 			return

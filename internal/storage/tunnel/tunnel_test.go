@@ -95,7 +95,11 @@ func TestTunnel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() }) // after the tunnel's
+	io.WriteString(c, "a request")
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // it is joined
+		t.Fatal(err)
+	}
 }
 
 func TestNoTunnel(t *testing.T) {
