@@ -40,7 +40,7 @@ func (c *Catalog) Generated(root fs.FS) (map[string][]byte, error) {
 				return nil, err
 			}
 		}
-		if out[file], err = withLabels(before, name, m.Labels()); err != nil {
+		if out[file], err = withLabels(before, name, m.Labels(), c.images[name].Options); err != nil {
 			return nil, fmt.Errorf("cannot label %s in %s: %w", name, file, err)
 		}
 	}
@@ -66,8 +66,15 @@ func dockerfile(root fs.FS, name string) (string, error) {
 	}
 }
 
-// withLabels replaces the block of labels of one image. The lines around it stay.
-func withLabels(dockerfile []byte, name string, labels map[string]string) ([]byte, error) {
+// withLabels replaces the block of labels of one image. The lines around it stay, among
+// them the ARGs of its options: what an option brings is in the label when it is given.
+func withLabels(dockerfile []byte, name string, labels map[string]string, options []Option) ([]byte, error) {
+	var optional strings.Builder
+	for _, o := range options {
+		if len(o.Capabilities) > 0 {
+			fmt.Fprintf(&optional, "${%s:+,%s}", o.Arg, strings.Join(o.Capabilities, ","))
+		}
+	}
 	begin := fmt.Sprintf("# labels of %s, generated from its image.yaml\n", name)
 	const end = "# end of labels\n"
 	head, rest, ok := bytes.Cut(dockerfile, []byte(begin))
@@ -86,7 +93,11 @@ func withLabels(dockerfile []byte, name string, labels map[string]string) ([]byt
 		if i > 0 {
 			b.WriteString(" \\\n     ")
 		}
-		fmt.Fprintf(&b, ` %s="%s"`, key, quoteLabel.Replace(labels[key]))
+		more := ""
+		if key == capabilitiesLabel {
+			more = optional.String()
+		}
+		fmt.Fprintf(&b, ` %s="%s%s"`, key, quoteLabel.Replace(labels[key]), more)
 	}
 	b.WriteString("\n" + end)
 	b.Write(tail)

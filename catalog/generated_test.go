@@ -68,11 +68,16 @@ func TestLabelsGoWhereTheDockerfileSays(t *testing.T) {
 
 func TestLabelsAreQuoted(t *testing.T) {
 	block := "# labels of a, generated from its image.yaml\n# end of labels\n"
-	got, err := withLabels([]byte(block), "a", map[string]string{"k": `a "b" $c \d`})
+	got, err := withLabels([]byte(block), "a", map[string]string{"k": `a "b" $c \d`, capabilitiesLabel: "x,y"},
+		[]Option{{Arg: "WITH_Z", Capabilities: []string{"z", "zz"}}, {Arg: "WITH_TOOL", Tools: []string{"t"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `LABEL k="a \"b\" \$c \\d"`; !strings.Contains(string(got), want) {
+	if want := ` k="a \"b\" \$c \\d"`; !strings.Contains(string(got), want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	// An option's names are there when it is: build arguments mean something in a label.
+	if want := `dev.matrx.sandbox.capabilities="x,y${WITH_Z:+,z,zz}"`; !strings.Contains(string(got), want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

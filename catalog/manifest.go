@@ -124,6 +124,9 @@ func (m *Manifest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// capabilitiesLabel has the names, separated by commas.
+const capabilitiesLabel = "dev.matrx.sandbox.capabilities"
+
 // Labels are what the image says without being pulled. They agree with the manifest.
 func (m *Manifest) Labels() map[string]string {
 	extends := ""
@@ -142,6 +145,6 @@ func (m *Manifest) Labels() map[string]string {
 		"dev.matrx.sandbox.extends":            extends,
 		"dev.matrx.sandbox.contract":           m.Contract.Version,
 		"dev.matrx.sandbox.profile":            m.Contract.Profile,
-		"dev.matrx.sandbox.capabilities":       strings.Join(m.Capabilities, ","),
+		capabilitiesLabel:                      strings.Join(m.Capabilities, ","),
 	}
 }
