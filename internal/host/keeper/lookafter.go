@@ -69,7 +69,8 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 		}
 		counting, onTime := context.WithCancel(k.ctx)
 		defer onTime()
-		k.work.Go(func() { k.holdToTime(counting, ending.Deadline(counting, e, place, r), r.SandboxID) })
+		late, id := ending.Deadline(counting, e, place, r), r.SandboxID
+		k.work.Go(func() { k.holdToTime(counting, late, id) })
 		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
 			return exit.Err
 		}

@@ -179,6 +179,8 @@ func TestASandboxThatNeverBeganIsForgotten(t *testing.T) {
 		_, err := os.Stat(filepath.Dir(s.RunDir()))
 		return errors.Is(err, fs.ErrNotExist)
 	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if len(e.volumes) != 0 {
 		t.Errorf("left %v", e.volumes)
 	}
