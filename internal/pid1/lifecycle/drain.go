@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/matrx/sandbox/contract"
@@ -82,7 +83,10 @@ func (s *sandbox) stopAll() {
 // awaitStatus takes the command's status, which may come a moment after its end was
 // seen. A command that could not be stopped has none.
 func (s *sandbox) awaitStatus() {
-	for giveUp := now() + int64(time.Second); s.command != nil && !s.ended && len(s.left) == 0; {
+	if s.command == nil || slices.ContainsFunc(s.left, func(p process.Proc) bool { return p.PID == s.command.PID }) {
+		return
+	}
+	for giveUp := now() + int64(time.Second); !s.ended; {
 		if s.next(giveUp) == evDeadline {
 			return
 		}
