@@ -1,17 +1,20 @@
 // Package delayline is a wire of a given length for benchmarks: a TCP proxy that holds back what
 // clients send, each byte for as long. Requests take longer by it and nothing else gets slower,
-// however many are under way.
+// however many are under way. It counts the requests.
 package delayline
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Line is one proxy.
 type Line struct {
+	requests atomic.Int64
 	listener net.Listener
 	to       string
 	delay    time.Duration
@@ -46,6 +49,12 @@ func (d *Line) Close() {
 	d.open.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 }
 
+// Delay is what it adds.
+func (d *Line) Delay() time.Duration { return d.delay }
+
+// Requests is how many have begun so far.
+func (d *Line) Requests() int64 { return d.requests.Load() }
+
 func (d *Line) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", d.to)
@@ -79,6 +88,9 @@ func (d *Line) forward(to, from net.Conn) {
 			b := pieces.Get().(*[]byte)
 			n, err := from.Read(*b)
 			if n > 0 {
+				if isRequest((*b)[:n]) {
+					d.requests.Add(1)
+				}
 				line <- piece{b, n, time.Now().Add(d.delay)}
 			}
 			if err != nil {
@@ -97,4 +109,15 @@ func (d *Line) forward(to, from net.Conn) {
 	if c, ok := to.(*net.TCPConn); ok {
 		_ = c.CloseWrite()
 	}
+}
+
+// isRequest says whether a request begins here. HTTP/1.1 clients send one when the one
+// before was answered, so it begins what is read.
+func isRequest(b []byte) bool {
+	for _, m := range []string{"GET /", "PUT /", "HEAD /", "POST /", "DELETE /"} {
+		if bytes.HasPrefix(b, []byte(m)) {
+			return true
+		}
+	}
+	return false
 }

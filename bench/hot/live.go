@@ -22,7 +22,7 @@ const (
 // live measures a sandbox that runs: how far S3 is behind a workload that writes all the
 // time, and what a large home costs in which nothing happens.
 func (l *lab) live() error {
-	if err := l.underLoad(); err != nil || l.line.delay > 0 {
+	if err := l.underLoad(); err != nil || l.line.Delay() > 0 {
 		return err
 	}
 	return l.idle()

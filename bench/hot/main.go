@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/bench/delayline"
 )
 
 func main() {
@@ -48,9 +50,9 @@ type lab struct {
 	options
 	dir    string
 	server *server
-	line   *delayLine // nil: directly
-	raw    string     // the raw client's program
-	aws    string     // peers; empty: left out
+	line   *delayline.Line // nil: directly
+	raw    string          // the raw client's program
+	aws    string          // peers; empty: left out
 	rclone string
 	s5cmd  string
 	bucket int
@@ -107,22 +109,22 @@ func (o options) latencies() []time.Duration {
 
 // at runs f with a latency between the peers and the server.
 func (l *lab) at(latency time.Duration, f func() error) error {
-	line, err := newDelayLine(l.server.address, latency)
+	line, err := delayline.New(l.server.address, latency)
 	if err != nil {
 		return err
 	}
-	defer line.close()
+	defer line.Close()
 	l.line = line
 	return f()
 }
 
-func (l *lab) endpoint() string { return "http://" + l.line.address() }
+func (l *lab) endpoint() string { return "http://" + l.line.Address() }
 
 func (l *lab) where() string {
-	if l.line.delay == 0 {
+	if l.line.Delay() == 0 {
 		return "directly"
 	}
-	return fmt.Sprintf("with %v added to each request", l.line.delay)
+	return fmt.Sprintf("with %v added to each request", l.line.Delay())
 }
 
 // findPeers looks for the peers. The real aws of the distribution is meant, not a newer

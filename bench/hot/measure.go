@@ -30,10 +30,10 @@ func (l *lab) measure(name string, args ...string) cost {
 	cmd.Env = l.server.env(home)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	before := l.line.requests.Load()
+	before := l.line.Requests()
 	start := time.Now()
 	err := cmd.Run()
-	c := cost{name: name, wall: time.Since(start), requests: l.line.requests.Load() - before, err: err}
+	c := cost{name: name, wall: time.Since(start), requests: l.line.Requests() - before, err: err}
 	if s := cmd.ProcessState; s != nil {
 		c.cpu = s.UserTime() + s.SystemTime()
 		if r, ok := s.SysUsage().(*syscall.Rusage); ok {

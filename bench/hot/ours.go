@@ -47,7 +47,7 @@ func (l *lab) begin(bucket, home string) (*sandbox, error) {
 		return nil, err
 	}
 	b, _ := json.Marshal(l.job(bucket, home, true))
-	s := &sandbox{l: l, cmd: exec.Command(os.Args[0], roleFlag, string(b)), start: time.Now(), before: l.line.requests.Load()}
+	s := &sandbox{l: l, cmd: exec.Command(os.Args[0], roleFlag, string(b)), start: time.Now(), before: l.line.Requests()}
 	s.cmd.Env = l.server.env(filepath.Join(l.dir, "peer-home"))
 	s.cmd.Stderr = &s.stderr
 	var err error
@@ -76,14 +76,14 @@ func (s *sandbox) step() (t took, err error) {
 
 // tell makes the sandbox do one thing and gives what that cost.
 func (s *sandbox) tell(name, what string) cost {
-	before := s.l.line.requests.Load()
+	before := s.l.line.Requests()
 	if _, err := fmt.Fprintln(s.in, what); err != nil {
 		return cost{name: name, err: err}
 	}
 	t, err := s.step()
 	return cost{
 		name: name, wall: seconds(t.Seconds), cpu: seconds(t.CPU), rss: s.rss(),
-		requests: s.l.line.requests.Load() - before, err: err,
+		requests: s.l.line.Requests() - before, err: err,
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *sandbox) rss() (kib int64) {
 func (s *sandbox) end(name string) cost {
 	s.in.Close()
 	err := s.cmd.Wait()
-	c := cost{name: name, wall: time.Since(s.start), requests: s.l.line.requests.Load() - s.before, err: err}
+	c := cost{name: name, wall: time.Since(s.start), requests: s.l.line.Requests() - s.before, err: err}
 	if err != nil {
 		c.err = fmt.Errorf("%w: %s", err, tail(s.stderr.String()))
 	}
