@@ -17,8 +17,9 @@ func TestHostileCommands(t *testing.T) {
 		code         string // docker wait's
 		done         string // a line of the log that says that it has come to the worst; "" for its end
 	}{
-		// The whole of the container's limit is in use: bash says so each time it cannot fork.
-		{"fork-bomb", before + `echo kept > ~/after; bomb() { bomb | bomb & }; bomb 2>&1; while :; do sleep 1 || :; done`,
+		// The whole of the container's limit is in use: bash says so each time it cannot fork. While it
+		// tries again it keeps SIGTERM waiting, so the command itself is no shell.
+		{"fork-bomb", before + `echo kept > ~/after; bomb() { bomb | bomb & }; bomb 2>&1 & exec sleep 1000`,
 			[]string{"--pids-limit", "114"}, "143", "Resource temporarily unavailable"},
 		// The kernel ends it, by the container's limit.
 		{"memory-hog", before + `tail /dev/zero; echo kept > ~/after; exit 7`,
@@ -28,7 +29,7 @@ func TestHostileCommands(t *testing.T) {
 		// All at the same time, of a storage process that has much to send.
 		{"memory-hogs", before + `echo kept > ~/after; for i in $(seq 200); do head -c 200000 /dev/urandom > ~/f$i; done; for i in 1 2 3 4 5; do tail /dev/zero & done; wait; exit 7`,
 			[]string{"--memory", "256m", "--memory-swap", "256m"}, "7", ""},
-		{"thread-bomb", before + `echo kept > ~/after; for i in $(seq 300); do sleep 1000 & done 2>&1; echo as many as there can be; wait; exit 7`,
+		{"thread-bomb", before + `echo kept > ~/after; for i in $(seq 300); do sleep 1000 & done 2>&1 & exec sleep 1000`,
 			[]string{"--pids-limit", "114"}, "143", "Resource temporarily unavailable"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
