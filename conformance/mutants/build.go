@@ -20,6 +20,9 @@ type Built struct {
 	Parent string // "" none
 }
 
+// ownParent is the name of a parent that was made for this mutant alone.
+func (b Built) ownParent() string { return b.Image + "-parent" }
+
 // Build makes a mutant's image, and its parent's where that is its own. standin is the
 // stand-in's program. The images are tagged by name; Remove removes them.
 func (m Mutant) Build(ctx context.Context, name, standin string) (Built, error) {
@@ -31,7 +34,7 @@ func (m Mutant) Build(ctx context.Context, name, standin string) (Built, error) 
 	switch m.Parent {
 	case "":
 	case "own":
-		b.Parent = b.Image + "-parent"
+		b.Parent = b.ownParent()
 		if err := build(ctx, b.Parent, "FROM "+Images[from]+"\nUSER root\n"+m.ParentDockerfile+"\nUSER agent\n", ""); err != nil {
 			return b, err
 		}
@@ -81,7 +84,7 @@ func build(ctx context.Context, tag, dockerfile, standin string) error {
 // Remove removes the images that Build made.
 func (b Built) Remove(ctx context.Context) error {
 	tags := []string{b.Image}
-	if strings.HasPrefix(b.Parent, "matrx-sandbox-mutant:") {
+	if b.Parent == b.ownParent() { // others have the other parents too
 		tags = append(tags, b.Parent)
 	}
 	if out, err := exec.CommandContext(ctx, "docker", append([]string{"rmi", "-f"}, tags...)...).CombinedOutput(); err != nil {
