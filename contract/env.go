@@ -38,6 +38,10 @@ const (
 	EnvProxySocket   = "PROXY_SOCKET"
 	EnvProxyForwards = "PROXY_FORWARDS"
 
+	// EnvForwardSocket is where the host asks for connections to ports of the container's
+	// loopback; see ForwardHost.
+	EnvForwardSocket = "FORWARD_SOCKET"
+
 	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
 	EnvColdCachePath     = "COLD_CACHE_PATH"
 	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"

@@ -35,6 +35,8 @@ type Config struct {
 	Hot   Hot
 	Cold  Cold
 	Proxy Proxy
+
+	ForwardSocket string // where the host asks for ports of the container's; empty: nowhere
 }
 
 // HasStorage says whether anything is kept: a bucket was named.

@@ -93,6 +93,15 @@ func Variables() []Variable {
 			Meaning: "ports of 127.0.0.1 whose connections that proxy takes to one host each",
 			set:     func(c *Config, v string) (err error) { c.Proxy.Forwards, err = forwards(v); return err }},
 
+		{Name: contract.EnvForwardSocket, Range: "an absolute path", emptyOK: true,
+			Meaning: "a unix socket to make, on which the host asks for connections to ports of 127.0.0.1 and [::1]; its directory must be root's alone; empty: none",
+			set: func(c *Config, v string) (err error) {
+				if v != "" {
+					c.ForwardSocket, err = absolute(v)
+				}
+				return err
+			}},
+
 		secondsVariable(contract.EnvColdMetadataTTL, "60", 0, 86400, "how long listings and attributes of the cold path are trusted", func(c *Config) *time.Duration { return &c.Cold.MetadataTTL }),
 		{Name: contract.EnvColdCachePath, Default: "cold-cache below SANDBOX_STATE_DIR", Range: "an absolute path",
 			Meaning: "the cold path's disk cache",

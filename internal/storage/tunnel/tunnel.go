@@ -1,4 +1,5 @@
-// Package tunnel joins ports of the container's loopback to the host's proxy.
+// Package tunnel joins ports of the container's loopback to the host: outward to the host's
+// proxy (Tunnel), inward to whatever the workload serves there (Inward).
 //
 // A sandbox that may reach named hosts has no network. It has a socket in a mounted
 // directory that root alone may enter, and programs speak HTTP proxies over TCP. So this
@@ -70,7 +71,10 @@ func (t *Tunnel) listen(port uint16, to string) error {
 		return fmt.Errorf("cannot listen for the way out: %w", err)
 	}
 	t.listeners = append(t.listeners, l)
-	t.work.Go(func() { t.accept(l, to) })
+	t.work.Go(func() {
+		a := acceptor{l, t.places, &t.work, t.log}
+		a.accept(t.ctx, func(near net.Conn) { t.serve(near, to) })
+	})
 	return nil
 }
 
@@ -81,34 +85,6 @@ func (t *Tunnel) Close() {
 		l.Close()
 	}
 	t.work.Wait()
-}
-
-func (t *Tunnel) accept(l net.Listener, to string) {
-	for {
-		select {
-		case t.places <- struct{}{}:
-		case <-t.ctx.Done():
-			return
-		}
-		near, err := l.Accept()
-		if err != nil {
-			<-t.places
-			if t.ctx.Err() != nil {
-				return
-			}
-			// Out of descriptors, or a connection that was gone before it was taken.
-			t.log.Warn("a connection to the way out was not taken", "event", "tunnel_accept_failed", "error", err)
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-t.ctx.Done():
-			}
-			continue
-		}
-		t.work.Go(func() {
-			defer func() { <-t.places }()
-			t.serve(near, to)
-		})
-	}
 }
 
 func (t *Tunnel) serve(near net.Conn, to string) {
@@ -150,24 +126,4 @@ func connect(far net.Conn, to string) (io.Reader, error) {
 		return nil, fmt.Errorf("%s: %s", res.Status, why)
 	}
 	return r, far.SetDeadline(time.Time{})
-}
-
-// join copies both ways until both have ended.
-func join(near, far net.Conn, from io.Reader) {
-	var up sync.WaitGroup
-	up.Go(func() { pass(far, near, near) })
-	pass(near, far, from)
-	up.Wait()
-}
-
-// pass copies one way and passes its end on; an error ends both connections.
-func pass(to, source net.Conn, from io.Reader) {
-	_, err := io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-		err = half.CloseWrite()
-	}
-	if err != nil {
-		to.Close()
-		source.Close()
-	}
 }
