@@ -1,0 +1,310 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(makeVariable); dir != "" {
+		makeOne(dir)
+		return
+	}
+	if os.Geteuid() != 0 {
+		os.Stderr.WriteString("these tests mount file systems: run them as root\n")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// newDisk makes one that is gone when the test ends.
+func newDisk(t *testing.T, size int64) Disk {
+	t.Helper()
+	d := At(filepath.Join(t.TempDir(), "disk"))
+	if err := d.Make(t.Context(), size); err != nil {
+		t.Fatalf("%v; it takes root, loop devices and e2fsprogs", err)
+	}
+	t.Cleanup(func() {
+		if err := d.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// device is the loop device that has the image, "" when none has.
+func device(t *testing.T, d Disk) string {
+	t.Helper()
+	out, err := exec.Command("losetup", "--noheadings", "--output", "NAME", "--associated", d.image()).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// mounts is what the kernel says is mounted at or below the place.
+func mounts(t *testing.T, d Disk) (out []string) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, d.dir) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+func TestADiskIsMadeAndRemoved(t *testing.T) {
+	d := newDisk(t, 64<<20)
+	m := mounts(t, d)
+	if len(m) != 1 || !strings.Contains(m[0], " ext4 ") || !strings.Contains(m[0], "nodev") || !strings.Contains(m[0], "nosuid") {
+		t.Errorf("mounted: %q", m)
+	}
+	if device(t, d) == "" {
+		t.Error("it has no device")
+	}
+	for _, dir := range []string{d.Home(), d.State()} {
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil || st.Uid != contract.AgentUID || st.Gid != contract.AgentGID || st.Mode != unix.S_IFDIR|0o755 {
+			t.Errorf("%s: %+v, %v", dir, st, err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("%s has %v, %v", dir, left, err)
+		}
+	}
+	// It takes what was written to it, and not its size.
+	var st unix.Stat_t
+	if err := unix.Stat(d.image(), &st); err != nil || st.Size != 64<<20 || st.Blocks*512 > 8<<20 {
+		t.Errorf("the image takes %d of %d bytes, %v", st.Blocks*512, st.Size, err)
+	}
+	if err := d.Make(t.Context(), 64<<20); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("made twice: %v", err)
+	}
+	if len(mounts(t, d)) != 1 {
+		t.Fatal("the second attempt has removed the first one's")
+	}
+	for range 2 {
+		if err := d.Remove(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(d.dir); !errors.Is(err, fs.ErrNotExist) || len(mounts(t, d)) != 0 {
+			t.Errorf("left: %v, %q", err, mounts(t, d))
+		}
+	}
+}
+
+// What was written is there when it is mounted again, as after a reboot of the host.
+func TestADiskOutlivesItsMount(t *testing.T) {
+	d := newDisk(t, 64<<20)
+	file := filepath.Join(d.Home(), "file")
+	if err := os.WriteFile(file, []byte("kept"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := d.Unmount(); err != nil {
+			t.Fatal(err)
+		}
+		if m, dev := mounts(t, d), device(t, d); len(m) != 0 || dev != "" {
+			t.Errorf("unmounted, there are %q and %s", m, dev)
+		}
+		if _, err := os.Lstat(d.Home()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("below the mount there is a home: %v", err)
+		}
+		if _, ok := d.Usage(); ok {
+			t.Error("it tells of another file system")
+		}
+	}
+	for range 2 {
+		if err := d.Mount(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := mounts(t, d); len(m) != 1 {
+		t.Errorf("mounted twice, there are %q", m)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "kept" {
+		t.Errorf("it has %q, %v", b, err)
+	}
+}
+
+// fill writes to a file until there is no room, as a user.
+func fill(t *testing.T, path string, uid uint32) error {
+	t.Helper()
+	cmd := exec.Command("dd", "if=/dev/zero", "of="+path, "bs=64k", "status=none")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "No space left on device") {
+		t.Fatalf("it was to come to its limit: %v: %s", err, out)
+	}
+	return err
+}
+
+// The workload comes to its limit, root writes on.
+func TestTheReserveIsRoots(t *testing.T) {
+	const size = 64 << 20
+	d := newDisk(t, size)
+	// The test's own directories are root's; the workload gets in through its mount.
+	if err := os.Chmod(d.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for p := d.at(); p != "/"; p = filepath.Dir(p) {
+		if err := os.Chmod(p, 0o755); err != nil && p == d.at() {
+			t.Fatal(err)
+		}
+		if p == os.TempDir() {
+			break
+		}
+	}
+	before, ok := d.Usage()
+	if !ok || before.Size != size || before.Free < size*3/5 || before.Free > size-reserve(size) {
+		t.Errorf("empty: %+v, %v", before, ok)
+	}
+	fill(t, filepath.Join(d.Home(), "all"), contract.AgentUID)
+	full, _ := d.Usage()
+	if full.Free != 0 || full.Used < before.Used+before.Free-1<<20 {
+		t.Errorf("full: %+v", full)
+	}
+	if err := os.WriteFile(filepath.Join(d.State(), "journal"), make([]byte, reserve(size)*9/10), 0o600); err != nil {
+		t.Errorf("the storage process: %v", err)
+	}
+	fill(t, filepath.Join(d.State(), "more"), 0) // the image's size is root's limit, too
+	var st unix.Stat_t
+	if err := unix.Stat(d.image(), &st); err != nil || st.Size != size {
+		t.Errorf("the image has grown to %d, %v", st.Size, err)
+	}
+}
+
+// An image that is still mounted somewhere is not mounted once more.
+func TestAnImageIsMountedOnce(t *testing.T) {
+	d := newDisk(t, 32<<20)
+	look, err := os.Open(d.Home()) // keeps the file system when it is detached
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	dev := device(t, d)
+	if err := d.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if len(mounts(t, d)) != 0 {
+		t.Errorf("it is still there for new ones: %q", mounts(t, d))
+	}
+	if err := d.Mount(); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dev) {
+		t.Errorf("while %s has it: %v", dev, err)
+	}
+	look.Close()
+	if err := d.Mount(); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// What cannot be made leaves nothing.
+func TestAFailureLeavesNothing(t *testing.T) {
+	d := At(filepath.Join(t.TempDir(), "disk"))
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := d.Make(ctx, 32<<20); !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
+	}
+	if err := d.Make(t.Context(), 1<<10); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "mkfs.ext4") {
+		t.Errorf("of a kilobyte: %v", err)
+	}
+	if _, err := os.Lstat(d.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("left: %v", err)
+	}
+	if err := d.Mount(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("mounting one that is not there: %v", err)
+	}
+}
+
+// An image that is no file system is an error of its own, and leaves no device.
+func TestAnImageThatIsDamaged(t *testing.T) {
+	d := newDisk(t, 32<<20)
+	if err := d.Unmount(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.image(), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Mount(); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), d.image()) {
+		t.Errorf("mounted: %v", err)
+	}
+	if dev := device(t, d); dev != "" {
+		t.Errorf("%s has it", dev)
+	}
+}
+
+// Who cannot have one is told why, and what would help.
+func TestWhoCannotHaveOne(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		as   []string // what the program is run by
+		says string
+	}{
+		"another user":       {[]string{"setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"}, "run this program as root"},
+		"no e2fsprogs":       {[]string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /usr/sbin && exec "$0"`}, "install the package e2fsprogs"},
+		"no loop devices":    {[]string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec "$0"`}, "modprobe loop"},
+		"no right to mount":  {[]string{"setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"}, "CAP_SYS_ADMIN"},
+		"nothing in the way": {[]string{"env"}, "made"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			exe := filepath.Join(dir, "make")
+			for _, p := range []string{filepath.Dir(dir), dir} {
+				if err := os.Chmod(p, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Link(self, exe); err != nil {
+				t.Fatal(err)
+			}
+			d := At(filepath.Join(dir, "disk"))
+			t.Cleanup(func() { d.Remove() })
+			cmd := exec.Command(tc.as[0], append(tc.as[1:], exe)...)
+			cmd.Env = append(os.Environ(), makeVariable+"="+d.dir, "PATH=/usr/bin:/bin")
+			out, err := cmd.CombinedOutput()
+			if got := string(out); err != nil || !strings.Contains(got, tc.says) || strings.HasPrefix(got, unavailable) == (tc.says == "made") {
+				t.Errorf("%v: %s", err, got)
+			}
+			if dev := device(t, d); dev != "" && tc.says != "made" {
+				t.Errorf("%s is left", dev)
+			}
+		})
+	}
+}
+
+// makeVariable names the disk that this program makes instead of testing.
+const (
+	makeVariable = "DISK_TEST_MAKE"
+	unavailable  = "unavailable: "
+)
+
+func makeOne(dir string) {
+	err := At(dir).Make(context.Background(), 32<<20)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		fmt.Print(unavailable, err)
+	case err != nil:
+		fmt.Print(err)
+	default:
+		fmt.Print("made")
+	}
+}

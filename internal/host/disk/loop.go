@@ -1,0 +1,101 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// attach gives a file a loop device (loop(4)), which detaches itself when nobody has it
+// open or mounted any more: close it after it was mounted.
+func attach(image string) (*os.File, error) {
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot mount the sandbox's disk: %w", err)
+	}
+	defer f.Close() // the device holds it
+	if err := unused(f); err != nil {
+		return nil, err
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: there are no loop devices: %w; `modprobe loop` may bring them, a container has none", ErrUnavailable, err)
+	}
+	defer control.Close()
+	// Whoever asks at the same time is told of the same device, and one gets it. So each further
+	// attempt means that another program has got on.
+	for range 1000 {
+		dev, err := attachFree(control, f)
+		if err != unix.EBUSY {
+			return dev, err
+		}
+	}
+	return nil, fmt.Errorf("%w: others take each free loop device first", ErrUnavailable)
+}
+
+// attachFree tries the device that is free; unix.EBUSY when it was taken meanwhile.
+func attachFree(control, f *os.File) (*os.File, error) {
+	n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no loop device is free: %w", ErrUnavailable, err)
+	}
+	dev, err := os.OpenFile("/dev/loop"+strconv.Itoa(n), os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: cannot use a loop device: %w", ErrUnavailable, err)
+	}
+	c := unix.LoopConfig{Fd: uint32(f.Fd())}
+	c.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+	copy(c.Info.File_name[:len(c.Info.File_name)-1], f.Name())
+	err = unix.IoctlLoopConfigure(int(dev.Fd()), &c)
+	switch err {
+	case nil:
+		return dev, nil
+	case unix.EBUSY:
+		dev.Close()
+		return nil, err
+	case unix.EINVAL, unix.ENOTTY:
+		err = fmt.Errorf("%w: cannot set up %s: %w; it takes Linux 5.8 or later", ErrUnavailable, dev.Name(), err)
+	default:
+		err = fmt.Errorf("%w: cannot set up %s: %w", ErrUnavailable, dev.Name(), err)
+	}
+	dev.Close()
+	return nil, err
+}
+
+// unused says that no loop device has the file: two mounts of one image, through two
+// devices that know nothing of each other, destroy what is in it.
+func unused(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("cannot mount %s: %w", f.Name(), err)
+	}
+	// Only a device that is set up has this directory.
+	set, err := filepath.Glob("/sys/block/loop*/loop")
+	if err != nil {
+		return err
+	}
+	for _, dir := range set {
+		name := filepath.Join("/dev", filepath.Base(filepath.Dir(dir)))
+		dev, err := os.OpenFile(name, os.O_RDONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // gone meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("%w: cannot look at %s: %w", ErrUnavailable, name, err)
+		}
+		info, err := unix.IoctlLoopGetStatus64(int(dev.Fd()))
+		dev.Close()
+		if err != nil {
+			continue // ENXIO: it is detached, or being detached
+		}
+		if info.Device == st.Dev && info.Inode == st.Ino {
+			return fmt.Errorf("cannot mount %s: %w: %s still has it; close what looks into it, as a shell in its directory", f.Name(), ErrInUse, name)
+		}
+	}
+	return nil
+}
