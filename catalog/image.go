@@ -66,6 +66,9 @@ type Limits struct {
 	CPUCores       float64 `yaml:"cpu_cores" json:"cpu_cores"`
 	TimeoutSeconds int     `yaml:"timeout_seconds" json:"timeout_seconds"`
 	MaxProcesses   int     `yaml:"max_processes" json:"max_processes"`
+
+	// DiskMB is for home and state together; 0: none unless one is asked for.
+	DiskMB int `yaml:"disk_mb" json:"disk_mb,omitempty"`
 }
 
 // Option is something that is in the image only when its build argument is "1".
@@ -125,6 +128,7 @@ func (im *Image) validate() error {
 		{"cpu_cores", im.Limits.CPUCores <= 0, im.Limits.CPUCores, "more than 0"},
 		{"timeout_seconds", im.Limits.TimeoutSeconds < 1, im.Limits.TimeoutSeconds, "1 or more"},
 		{"max_processes", im.Limits.MaxProcesses < 1, im.Limits.MaxProcesses, "1 or more"},
+		{"disk_mb", im.Limits.DiskMB != 0 && im.Limits.DiskMB < 32, im.Limits.DiskMB, "32 or more, or left out for none"},
 	} {
 		if field.low {
 			bad("limits.%s: %v must be %s", field.name, field.at, field.min)

@@ -135,7 +135,7 @@ func (c *imagesShow) Run(ctx context.Context) error {
 	list("extended by", book.Catalog.Children(c.Name))
 	row("contract", fmt.Sprintf("%s, profile %s", m.Contract.Version, m.Contract.Profile))
 	row("access", string(m.Access))
-	row("limits", fmt.Sprintf("%d MB, %g CPUs, %d s, %d processes", m.Limits.MemoryMB, m.Limits.CPUCores, m.Limits.TimeoutSeconds, m.Limits.MaxProcesses))
+	row("limits", describeDefaults(m.Limits))
 	list("capabilities", m.Capabilities)
 	list("tools", m.Tools)
 	list("languages", m.Languages)

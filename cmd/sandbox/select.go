@@ -141,7 +141,7 @@ func tell(s catalog.Selection) error {
 	}
 	fmt.Fprintf(w, "access\t%s\n", s.Access)
 	l := s.Limits
-	fmt.Fprintf(w, "limits\t%d MB, %g CPUs, %d s, %d processes\n", l.MemoryMB, l.CPUCores, l.TimeoutSeconds, l.MaxProcesses)
+	fmt.Fprintf(w, "limits\t%s\n", describeDefaults(l))
 	fmt.Fprintf(w, "because\t%s\n", s.Reason)
 	return w.Flush()
 }
@@ -196,4 +196,13 @@ func (c *selectCommand) list(o *catalog.Offer) error {
 	}
 	fmt.Println(strings.Join(names, "\n"))
 	return nil
+}
+
+// describeDefaults is what an image asks for.
+func describeDefaults(l catalog.Limits) string {
+	s := fmt.Sprintf("%d MB, %g CPUs, %d s, %d processes", l.MemoryMB, l.CPUCores, l.TimeoutSeconds, l.MaxProcesses)
+	if l.DiskMB != 0 {
+		s += fmt.Sprintf(", %d MB of disk", l.DiskMB)
+	}
+	return s
 }

@@ -22,6 +22,7 @@ type Ceiling struct {
 	OpenFiles int64
 	Tmp       int64
 	Shm       int64
+	Disk      int64
 }
 
 // CeilingName is the file of the ceiling, as people are told of it.
@@ -38,6 +39,7 @@ const CeilingName = "~/.config/matrx-sandbox/limits.yaml"
 //	  open_files: 65536
 //	  tmp: 2g
 //	  shm: 2g
+//	  disk: 20g
 func ReadCeiling(machineMemory int64, machineCPUs int) (Ceiling, error) {
 	c := Ceiling{Memory: machineMemory, CPUs: float64(machineCPUs)}
 	dir, _ := os.UserConfigDir()
@@ -70,6 +72,7 @@ func (c *Ceiling) lower(content []byte) error {
 			OpenFiles string `yaml:"open_files"`
 			Tmp       string `yaml:"tmp"`
 			Shm       string `yaml:"shm"`
+			Disk      string `yaml:"disk"`
 		} `yaml:"ceiling"`
 	}
 	d := yaml.NewDecoder(bytes.NewReader(content))
@@ -87,6 +90,7 @@ func (c *Ceiling) lower(content []byte) error {
 		lower(&c.OpenFiles, "open_files", f.OpenFiles, parseNumber),
 		lower(&c.Tmp, "tmp", f.Tmp, parseSize),
 		lower(&c.Shm, "shm", f.Shm, parseSize),
+		lower(&c.Disk, "disk", f.Disk, parseSize),
 	)
 	c.Timeout = time.Duration(timeout)
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/disk"
 )
 
 // What an image gets that does not say what it needs: one with no manifest.
@@ -28,6 +29,7 @@ const (
 	leastProcesses = 1
 	leastFiles     = 1024
 	leastSpace     = 1 << 20
+	leastDisk      = disk.Least
 )
 
 // Asked is what the flags of `sandbox run` say, as it was typed; empty: not asked.
@@ -39,6 +41,7 @@ type Asked struct {
 	OpenFiles string // 4096
 	Tmp       string // 256m
 	Shm       string // 1g
+	Disk      string // 10g, or none
 }
 
 // Decide gives a sandbox's limits. The manifest is nil when the image has none. The
@@ -62,6 +65,7 @@ func Decide(m *catalog.Manifest, a Asked, c Ceiling) (datadir.Limits, error) {
 		OpenFiles: whole(&errs, number("--open-files", a.OpenFiles, defaultOpenFiles, leastFiles, c.OpenFiles)),
 		Timeout:   whole(&errs, timeout("--timeout", a.Timeout, time.Duration(defaults.TimeoutSeconds)*time.Second, c.Timeout)),
 		Tmp:       whole(&errs, size("--tmp-size", a.Tmp, 0, leastSpace, c.Tmp)),
+		Disk:      whole(&errs, orNone("--disk", a.Disk, c.Disk, showSize, size("--disk", a.Disk, int64(defaults.DiskMB)<<20, leastDisk, c.Disk))),
 	}
 	// What is in shared memory counts as memory, so more of it than that is a promise that
 	// cannot be kept.
@@ -115,14 +119,19 @@ func cores(flag, asked string, byDefault, ceiling float64) value[float64] {
 	return choose(flag, asked, parseCores, func(n float64) string { return fmt.Sprint(n) }, byDefault, leastCPUs, ceiling)
 }
 
-// timeout is the one that can be asked away.
 func timeout(flag, asked string, byDefault, ceiling time.Duration) value[time.Duration] {
-	if asked == "none" {
-		if ceiling != 0 {
-			return value[time.Duration]{err: fmt.Errorf("%s is none; this machine's ceiling is %s: ask for less, or raise what %s says", flag, ceiling, CeilingName)}
-		}
-		return value[time.Duration]{}
-	}
-	v := choose(flag, asked, parseTimeout, func(n int64) string { return time.Duration(n).String() }, int64(byDefault), int64(time.Second), int64(ceiling))
+	show := func(n int64) string { return time.Duration(n).String() }
+	v := orNone(flag, asked, int64(ceiling), show, choose(flag, asked, parseTimeout, show, int64(byDefault), int64(time.Second), int64(ceiling)))
 	return value[time.Duration]{time.Duration(v.v), v.err}
+}
+
+// orNone is for those that can be asked away: v is what to do when that was not asked.
+func orNone[T int64 | float64](flag, asked string, ceiling T, show func(T) string, v value[T]) value[T] {
+	switch {
+	case asked != "none":
+		return v
+	case ceiling != 0:
+		return value[T]{err: fmt.Errorf("%s is none; this machine's ceiling is %s: ask for less, or raise what %s says", flag, show(ceiling), CeilingName)}
+	}
+	return value[T]{}
 }

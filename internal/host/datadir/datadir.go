@@ -10,6 +10,7 @@
 //	sandboxes/ID/instance    who holds its lease, learnt by the gateway
 //	sandboxes/ID/host/       mounted at contract.HostDir: the gateway's socket
 //	sandboxes/ID/run/        mounted at contract.DefaultRunDir: state.json, the control socket
+//	sandboxes/ID/disk/       its home and state, when their size is limited: package disk
 //	sandboxes/ID/log         the output of one whose container is gone
 //
 // The directory is the operator's alone (0700), so whatever lies in it, the sockets that

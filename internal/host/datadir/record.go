@@ -22,13 +22,17 @@ type Record struct {
 	Container string `json:"container,omitempty"`
 	// Engine is the engine's own ID: another engine that does not know the container says nothing about it.
 	Engine string `json:"engine,omitempty"`
-	// Volumes are the sandbox's own: its home and its state.
+	// Volumes are the sandbox's own: its home and its state. With Limits.Disk they are names for
+	// directories of Sandbox.Disk.
 	Volumes []string `json:"volumes,omitempty"`
 	// Fresh says that the volumes were empty when it started.
 	Fresh bool `json:"fresh"`
 
 	// Limits are what it may use, decided when it was made.
 	Limits Limits `json:"limits,omitzero"`
+
+	// DiskUnlimited is why there is no limit on its disk although there was to be one.
+	DiskUnlimited string `json:"disk_unlimited,omitempty"`
 
 	// Access is what it may reach, likewise.
 	Access Access `json:"access,omitzero"`
@@ -89,6 +93,7 @@ func (r Record) UserPrefix() string { return r.Store.Prefix + r.UserID + "/" }
 
 // Ended says how a sandbox ended.
 type Ended struct {
+	Disk      int64         `json:"disk_bytes,omitempty"` // of home and state together, see Sandbox.Disk
 	At       time.Time `json:"at"`
 	ExitCode int       `json:"exit_code"`
 	Outcome  Outcome   `json:"outcome"`

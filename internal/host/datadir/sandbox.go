@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/disk"
 )
 
 // Sandbox is the place of one sandbox in a data directory.
@@ -30,6 +31,9 @@ func (s Sandbox) file(name string) string { return filepath.Join(s.path, name) }
 // HostDir is mounted at contract.HostDir, RunDir at contract.DefaultRunDir; LogFile has the
 // output once the container is gone.
 func (s Sandbox) HostDir() string { return s.file("host") }
+
+// Disk has home and state, when their size is limited.
+func (s Sandbox) Disk() disk.Disk { return disk.At(s.file("disk")) }
 
 // RunDir see HostDir.
 func (s Sandbox) RunDir() string { return s.file("run") }
@@ -76,6 +80,9 @@ func (s Sandbox) Remove() error {
 	// The record first: without it the rest is nobody's.
 	err := os.Remove(s.file("record.json"))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = s.Disk().Remove() // it may be mounted
+	}
+	if err == nil {
 		err = os.RemoveAll(s.path)
 	}
 	if err != nil {

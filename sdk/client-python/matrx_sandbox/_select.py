@@ -23,6 +23,7 @@ class Limits:
     cpu_cores: float
     timeout_seconds: int
     max_processes: int
+    disk_mb: int = 0  # 0: no limit of the image's own
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _selection(answer: Mapping[str, Any]) -> Selection:
         reference=answer["reference"],
         reason=answer["reason"],
         access=answer["access"],
-        limits=Limits(limits["memory_mb"], limits["cpu_cores"], limits["timeout_seconds"], limits["max_processes"]),
+        limits=Limits(limits["memory_mb"], limits["cpu_cores"], limits["timeout_seconds"], limits["max_processes"], limits.get("disk_mb", 0)),
         needs=Needs(needs.get("task", ""), tuple(needs["capabilities"]), tuple(needs["tools"])),
         size_mb=answer.get("size_mb", 0),
         registered=answer["registered"],
