@@ -68,6 +68,7 @@ type Limits struct {
 	Timeout   time.Duration `json:"timeout_ns,omitempty"` // from the container's start
 	Tmp       int64         `json:"tmp_bytes,omitempty"`  // of /tmp, which is in memory then
 	Shm       int64         `json:"shm_bytes"`
+	Disk      int64         `json:"disk_bytes,omitempty"` // of home and state together, see Sandbox.Disk
 }
 
 // Store says where the workspace is kept. Credentials in it are those that the operator
@@ -93,7 +94,6 @@ func (r Record) UserPrefix() string { return r.Store.Prefix + r.UserID + "/" }
 
 // Ended says how a sandbox ended.
 type Ended struct {
-	Disk      int64         `json:"disk_bytes,omitempty"` // of home and state together, see Sandbox.Disk
 	At       time.Time `json:"at"`
 	ExitCode int       `json:"exit_code"`
 	Outcome  Outcome   `json:"outcome"`
