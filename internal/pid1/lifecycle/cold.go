@@ -29,13 +29,27 @@ func (s *sandbox) coldDirectory() {
 	path := s.Config.ColdPath
 	err := os.MkdirAll(path, 0o755)
 	if err == nil && s.Mode == privilege.Root {
-		if err = os.Lchown(path, 0, 0); err == nil {
-			err = os.Chmod(path, 0o555)
-		}
+		err = closeToWriters(path)
 	}
 	if err != nil {
 		s.log.Warn("the cold path's directory cannot be made", "event", "cold_directory", "error", err.Error())
 	}
+}
+
+// closeToWriters makes a directory root's, and nobody's to write to. One that is so already,
+// as in every image, is left alone: the root file system may be read-only.
+func closeToWriters(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	if st.Uid == 0 && st.Gid == 0 && st.Mode&0o7777 == 0o555 {
+		return nil
+	}
+	if err := os.Lchown(path, 0, 0); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o555)
 }
 
 // mountCold mounts COLD_PATH and hands the descriptor to storage, for good: were it

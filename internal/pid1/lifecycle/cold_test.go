@@ -1,10 +1,13 @@
 package lifecycle
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
 )
@@ -89,5 +92,38 @@ func TestNoRightToMount(t *testing.T) {
 	st := r.state()
 	if st.Cold != contract.ColdUnavailable || !strings.Contains(st.ColdReason, "--cap-add SYS_ADMIN") {
 		t.Errorf("state %+v", st)
+	}
+}
+
+// A directory that is as it must be is left alone: below a read-only root it could not be
+// changed, and another one is.
+func TestColdDirectoryIsClosedOnce(t *testing.T) {
+	dir := t.TempDir()
+	changed := func() unix.Timespec {
+		t.Helper()
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Uid != 0 || st.Gid != 0 || st.Mode&0o7777 != 0o555 {
+			t.Errorf("it is %o, of %d:%d", st.Mode, st.Uid, st.Gid)
+		}
+		return st.Ctim
+	}
+	for _, open := range []func() error{
+		func() error { return os.Chmod(dir, 0o755) },
+		func() error { return os.Chown(dir, contract.AgentUID, contract.AgentGID) },
+		func() error { return os.Chmod(dir, 0o1555) },
+	} {
+		if err := errors.Join(open(), closeToWriters(dir)); err != nil {
+			t.Fatal(err)
+		}
+		before := changed()
+		if err := closeToWriters(dir); err != nil {
+			t.Fatal(err)
+		}
+		if changed() != before {
+			t.Error("it was changed again")
+		}
 	}
 }
