@@ -25,10 +25,11 @@ type inspectCommand struct {
 // inspected is what is told of one sandbox.
 type inspected struct {
 	roster.Entry
-	Command []string       `json:"command,omitempty"`
-	Limits  datadir.Limits `json:"limits,omitzero"`
-	Access  datadir.Access `json:"access,omitzero"`
-	Saved   *bool          `json:"saved,omitempty"` // of one that has ended: all that had changed is in S3
+	Command  []string            `json:"command,omitempty"`
+	Limits   datadir.Limits      `json:"limits,omitzero"`
+	Access   datadir.Access      `json:"access,omitzero"`
+	Confined datadir.Confinement `json:"confinement,omitzero"`
+	Saved    *bool               `json:"saved,omitempty"` // of one that has ended: all that had changed is in S3
 }
 
 func (c *inspectCommand) Run(ctx context.Context) error {
@@ -41,7 +42,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Access: entry.Record.Access}
+	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Access: entry.Record.Access, Confined: entry.Record.Confinement}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
 		s.Saved = &saved
@@ -65,6 +66,15 @@ func (s inspected) print(out io.Writer) error {
 	line("limits", "%s", describeLimits(s.Limits))
 	if s.Access.Mode != "" {
 		line("access", "%s", strings.TrimSpace(string(s.Access.Mode)+" "+strings.Join(s.Access.Allow, ", ")))
+	}
+	if c := s.Confined; c.Seccomp != "" {
+		root := "writable"
+		if c.ReadOnlyRoot {
+			root = "read-only"
+		}
+		line("root", "%s", root)
+		line("seccomp", "%s", c.Seccomp)
+		line("apparmor", "%s", c.AppArmor)
 	}
 	line("state", "%s", s.State)
 	if s.Ended != nil {

@@ -32,6 +32,7 @@ type runCommand struct {
 	StopTimeout seconds `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
 	Access      string  `placeholder:"MODE" help:"What it may reach: restricted (no network), full, or allow=HOST[:PORT],... (those alone, through a proxy; *.DOMAIN is every name below; HOST:PORT=LOCALPORT is plain TCP). The image's own when not given."`
 	Network     string  `placeholder:"NAME" help:"Network of the engine's to join, with --access full; the engine's default when not given."`
+	ReadOnly    *bool   `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory; so it is with --access restricted, unless --no-read-only is given, for images that write elsewhere than to their home."`
 	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
 
 	Memory    string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
@@ -105,7 +106,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 		DataDir: c.DataDir, SandboxID: c.SandboxID, UserID: c.UserID,
 		Image: c.image(), Command: withoutDashes(c.Command), Env: c.Env,
 		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
-		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Access: c.Access, Network: c.Network, NoFUSE: c.NoFUSE,
+		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Access: c.Access, Network: c.Network, NoFUSE: c.NoFUSE, ReadOnly: c.ReadOnly,
 		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize},
 		Store:  run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
 	}, standard(), c.output())

@@ -73,6 +73,16 @@ func Decide(m *catalog.Manifest, a Asked, c Ceiling) (datadir.Limits, error) {
 	return l, errors.Join(errs...)
 }
 
+// TmpInMemory is the size of a /tmp that is in memory and that nobody has asked a size of:
+// half of the memory, as the kernel's own for a tmpfs.
+func TmpInMemory(l datadir.Limits, c Ceiling) int64 {
+	half := l.Memory / 2
+	if c.Tmp != 0 {
+		return min(half, c.Tmp)
+	}
+	return half
+}
+
 // value is what a flag came to.
 type value[T any] struct {
 	v   T

@@ -119,3 +119,11 @@ func TestCeiling(t *testing.T) {
 		}
 	}
 }
+
+func TestTmpInMemory(t *testing.T) {
+	for _, tc := range []struct{ memory, ceiling, want int64 }{{1 << 30, 0, 1 << 29}, {1 << 30, 1 << 20, 1 << 20}, {1 << 20, 1 << 30, 1 << 19}} {
+		if got := TmpInMemory(datadir.Limits{Memory: tc.memory}, Ceiling{Tmp: tc.ceiling}); got != tc.want {
+			t.Errorf("%+v: %d", tc, got)
+		}
+	}
+}

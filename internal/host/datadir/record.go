@@ -37,6 +37,9 @@ type Record struct {
 	// Access is what it may reach, likewise.
 	Access Access `json:"access,omitzero"`
 
+	// Confinement is what its processes are held to, likewise.
+	Confinement Confinement `json:"confinement,omitzero"`
+
 	Ended *Ended `json:"ended,omitempty"`
 }
 
@@ -56,6 +59,28 @@ const (
 	Restricted Mode = "restricted" // no network
 	Full       Mode = "full"       // the engine's
 	Allow      Mode = "allow"      // no network, and a proxy to the hosts that are named
+)
+
+// Confinement is what a sandbox's processes are held to besides capabilities and limits. The
+// zero one is a record of before there was any.
+type Confinement struct {
+	ReadOnlyRoot bool   `json:"read_only_root"`
+	Seccomp      string `json:"seccomp"`  // SeccompSandbox, ...
+	AppArmor     string `json:"apparmor"` // a profile's name, AppArmorNone or AppArmorUnconfined
+}
+
+// Which calls to the kernel a sandbox's processes may make.
+const (
+	SeccompSandbox = "sandbox"      // those that every sandbox may
+	SeccompBrowser = "browser"      // and those of a browser's own sandbox
+	SeccompEngine  = "the engine's" // those that the engine allows: it takes no profile
+)
+
+// What is said of AppArmor where no profile of ours is in force.
+const (
+	AppArmorNone       = "none"         // the kernel has no AppArmor
+	AppArmorUnconfined = "unconfined"   // ours could not be loaded, and the engine's denies the cold path's mount
+	AppArmorEngine     = "the engine's" // no mount is asked for
 )
 
 // Limits are what a sandbox may use. Zero is none of its own: for

@@ -2,8 +2,9 @@
 // (API 1.40 and later).
 //
 // It is the one place that knows how a sandbox's container is made: as root with all
-// capabilities dropped but those that sandbox-init needs, no-new-privileges, the home
-// and the state on volumes of its own, and the host's directories of sockets mounted.
+// capabilities dropped but those that sandbox-init needs, no-new-privileges, confined as
+// it is told, the home and the state on volumes of its own, and the host's directories of
+// sockets mounted.
 // What it is told comes in a Spec; it decides nothing about sandboxes.
 package engine
 
@@ -14,7 +15,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os/user"
-	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -26,6 +26,7 @@ type Engine struct {
 	c        *client.Client
 	id       string
 	apparmor bool
+	seccomp  bool
 	machine  Machine
 }
 
@@ -58,7 +59,8 @@ func Open(ctx context.Context) (*Engine, error) {
 		c:        c,
 		id:       info.Info.ID,
 		machine:  machine(info.Info),
-		apparmor: slices.ContainsFunc(info.Info.SecurityOptions, func(o string) bool { return strings.Contains(o, "name=apparmor") }),
+		apparmor: confines(info.Info.SecurityOptions, "apparmor"),
+		seccomp:  confines(info.Info.SecurityOptions, "seccomp"),
 	}, nil
 }
 

@@ -47,6 +47,8 @@ type Spec struct {
 	FUSE bool
 
 	Limits Limits
+
+	Confinement Confinement
 }
 
 // Mount is what is mounted where in the container.
@@ -92,6 +94,9 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		CapAdd:      append([]string(nil), Capabilities...),
 		SecurityOpt: []string{"no-new-privileges:true"},
 		NetworkMode: container.NetworkMode(s.Network),
+		// Shared memory of System V goes with the last process that has it, and does not stay to
+		// use up the sandbox's memory.
+		Sysctls: map[string]string{"kernel.shm_rmid_forced": "1"},
 		// A log that a chatty workload cannot fill the host's disk with.
 		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
 	}
@@ -105,10 +110,11 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		setTmpfs(h, p, "rw,nosuid,nodev,noexec,mode=0700,size=64k")
 	}
 	s.Limits.apply(h)
+	s.Confinement.apply(h)
 	if s.FUSE && exists(fuseDevice) {
 		h.CapAdd = append(h.CapAdd, fuseCapability)
 		h.Devices = []container.DeviceMapping{{PathOnHost: fuseDevice, PathInContainer: fuseDevice, CgroupPermissions: "rwm"}}
-		if apparmor {
+		if apparmor && s.Confinement.AppArmor == "" {
 			// docker-default denies mount(2) whatever the capabilities. The workload has
 			// none and no_new_privs; see Spec.FUSE for doing without.
 			h.SecurityOpt = append(h.SecurityOpt, "apparmor=unconfined")

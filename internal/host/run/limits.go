@@ -43,6 +43,10 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 	if err = errors.Join(err, merr); err != nil {
 		return err
 	}
+	x.record.Confinement = x.confine(m)
+	if x.record.Confinement.ReadOnlyRoot && x.Limits.Tmp == "" {
+		x.record.Limits.Tmp = access.TmpInMemory(x.record.Limits, ceiling)
+	}
 	if len(machine.Cannot) > 0 {
 		x.out.say("the kernel of this machine does not hold a container's limits on %s", strings.Join(machine.Cannot, ", "))
 	}

@@ -47,6 +47,7 @@ type Options struct {
 	LogLevel string        // SANDBOX_LOG_LEVEL
 	Network  string        // empty: the engine's default
 	NoFUSE   bool          // no mount of the cold path, and none of the rights that it takes
+	ReadOnly *bool         // the root file system; nil: with --access restricted alone
 
 	Limits access.Asked
 	Access string // see access.DecideMode

@@ -203,6 +203,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err := x.decide(ctx, image); err != nil {
 		return none, err
 	}
+	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
 	if x.keeper, x.hold, err = keeper.Ensure(ctx, x.dir, x.Keeper); err != nil {
 		return none, err
 	}
@@ -222,7 +223,9 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 			return none, err
 		}
 	}
-	return x.spec(x.dir, x.place, x.record, x.shutdown(image), instance), nil
+	spec := x.spec(x.dir, x.place, x.record, x.shutdown(image), instance)
+	spec.Confinement, err = x.confinement(x.record, coldPath(image.Env, spec.Env))
+	return spec, err
 }
 
 // undo takes away what was made before an error.

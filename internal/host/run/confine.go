@@ -1,0 +1,105 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/apparmor"
+	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/seccomp"
+)
+
+// browser is the capability of images whose browser confines its own processes.
+const browser = "browser"
+
+// confine decides what a sandbox's processes are held to. The manifest is nil when the
+// image has none.
+//
+// The root is read-only in restricted alone, unless it is asked for or against: what a
+// sandbox may fetch is unpacked in /tmp and kept in caches, which then are in memory.
+func (x *session) confine(m *catalog.Manifest) datadir.Confinement {
+	c := datadir.Confinement{ReadOnlyRoot: x.record.Access.Mode == datadir.Restricted, Seccomp: datadir.SeccompSandbox}
+	if x.ReadOnly != nil {
+		c.ReadOnlyRoot = *x.ReadOnly
+	}
+	switch {
+	case !x.engine.HasSeccomp():
+		c.Seccomp = datadir.SeccompEngine
+		x.out.say("the container engine takes no seccomp profile: a sandbox may call what the engine allows")
+	case m != nil && slices.Contains(m.Capabilities, browser):
+		c.Seccomp = datadir.SeccompBrowser
+	}
+	return c
+}
+
+// confineByAppArmor names the profile that is in force, and loads it where it can. Each
+// start does so: the machine may have been started anew since the last one.
+func (x *session) confineByAppArmor(ctx context.Context) string {
+	switch {
+	case !x.engine.HasAppArmor():
+		return datadir.AppArmorNone
+	case x.NoFUSE:
+		return datadir.AppArmorEngine
+	}
+	name, err := apparmor.Load(ctx)
+	if err == nil {
+		return name
+	}
+	if !errors.Is(err, apparmor.ErrNotRoot) { // which an operator can do nothing about each time
+		x.out.say("%v; the sandbox runs unconfined by AppArmor", err)
+	}
+	return datadir.AppArmorUnconfined
+}
+
+// confinement is what is decided, in the engine's terms.
+func (o Options) confinement(r datadir.Record, cold string) (engine.Confinement, error) {
+	c := engine.Confinement{ReadOnly: r.Confinement.ReadOnlyRoot}
+	if c.ReadOnly {
+		c.Scratch = scratch(r.Limits.Tmp, cold)
+	}
+	switch r.Confinement.AppArmor {
+	case "", datadir.AppArmorNone, datadir.AppArmorEngine, datadir.AppArmorUnconfined:
+	default:
+		c.AppArmor = r.Confinement.AppArmor
+	}
+	var err error
+	switch r.Confinement.Seccomp {
+	case datadir.SeccompSandbox, datadir.SeccompBrowser:
+		c.Seccomp, err = seccomp.Profile(seccomp.Needs{Mount: !o.NoFUSE, Namespaces: r.Confinement.Seccomp == datadir.SeccompBrowser})
+	}
+	return c, err
+}
+
+// scratch are the directories beside the home that images of this family have for the
+// agent to write to, but for /tmp, which is a limit's. Below a read-only root the cold
+// path's directory must be there, and an image need not have it.
+func scratch(size int64, cold string) []engine.Scratch {
+	return []engine.Scratch{
+		{Path: "/var/tmp", Size: size, Mode: 0o1777},
+		{Path: cacheDir, Size: size, Mode: 0o700, UID: contract.AgentUID},
+		{Path: cold, Size: 4 << 10, Mode: 0o555},
+	}
+}
+
+// cacheDir is where the images keep caches (XDG_CACHE_HOME): out of the home, which is saved.
+const cacheDir = "/var/tmp/agent-cache"
+
+// coldPath is COLD_PATH as sandbox-init will read it: the last one that is said counts. What
+// cannot be one is sandbox-init's to refuse.
+func coldPath(environments ...[]string) string {
+	cold := contract.DefaultColdPath
+	for _, env := range environments {
+		for _, kv := range env {
+			if v, ok := strings.CutPrefix(kv, contract.EnvColdPath+"="); ok && path.IsAbs(v) && path.Clean(v) != "/" {
+				cold = path.Clean(v)
+			}
+		}
+	}
+	return cold
+}
