@@ -18,6 +18,7 @@ import (
 const (
 	socketsDir    = contract.HostDir + "/sockets"
 	storageSocket = socketsDir + "/" + contract.HostStorageSocketName
+	forwardSocket = socketsDir + "/" + contract.HostForwardSocketName
 	proxySocket   = socketsDir + "/" + contract.HostProxySocketName
 )
 

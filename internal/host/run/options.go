@@ -145,6 +145,7 @@ var given = map[string]string{
 	contract.EnvLogLevel:          "--log-level",
 	contract.EnvProxySocket:       "--access",
 	contract.EnvProxyForwards:     "--access",
+	contract.EnvForwardSocket:     "nothing: `sandbox forward` needs it where it is",
 	contract.EnvLeaseTakeover:     "nothing: the engine is asked whether the holder is dead",
 	contract.EnvS3CredentialsFile: "nothing: the host signs, and no credentials enter the sandbox",
 	contract.EnvHotPath:           "nothing: the home is on a volume",
@@ -177,6 +178,7 @@ func (o Options) environment(r datadir.Record, shutdown time.Duration, takeover 
 		contract.EnvS3Region + "=" + r.Store.Region,
 		contract.EnvS3Prefix + "=" + r.Store.Prefix,
 		contract.EnvS3Endpoint + "=unix://" + storageSocket,
+		contract.EnvForwardSocket + "=" + forwardSocket,
 		contract.EnvShutdownTimeout + "=" + strconv.Itoa(int(shutdown/time.Second)),
 		contract.EnvLogLevel + "=" + firstOf(o.LogLevel, "warn"),
 	}
