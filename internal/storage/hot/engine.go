@@ -125,13 +125,18 @@ func (e *Engine) open() error {
 		root.Close()
 		return err
 	}
+	on, err := root.FileSystem()
+	if err != nil {
+		root.Close()
+		return err
+	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		root.Close()
 		return err
 	}
 	j, err := journal.Open(e.stateDir, journal.Identity{
-		Bucket: cfg.S3.Bucket, Prefix: cfg.UserPrefix(), Dev: home.Dev, Ino: home.Ino, Btime: home.Btime, BootID: strings.TrimSpace(string(boot)),
+		Bucket: cfg.S3.Bucket, Prefix: cfg.UserPrefix(), FileSystem: on, Ino: home.Ino, Btime: home.Btime, BootID: strings.TrimSpace(string(boot)),
 	})
 	if err != nil {
 		root.Close()

@@ -144,7 +144,7 @@ func (h *home) open() *opened {
 	must(h.t, err)
 	id, err := root.Identity()
 	must(h.t, err)
-	j, err := journal.Open(h.state, journal.Identity{Bucket: h.bucket.Name, Prefix: h.cfg.HotPrefix(), Dev: id.Dev, Ino: id.Ino, Btime: id.Btime, BootID: h.boot})
+	j, err := journal.Open(h.state, journal.Identity{Bucket: h.bucket.Name, Prefix: h.cfg.HotPrefix(), FileSystem: id.Dev, Ino: id.Ino, Btime: id.Btime, BootID: h.boot})
 	must(h.t, err)
 	return &opened{home: h, store: h.store(), root: root, journal: j}
 }

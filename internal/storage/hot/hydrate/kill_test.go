@@ -47,7 +47,7 @@ func child(spec string) error {
 	if err != nil {
 		return err
 	}
-	j, err := journal.Open(c.Config.StateDir, journal.Identity{Bucket: c.Config.S3.Bucket, Prefix: c.Config.HotPrefix(), Dev: id.Dev, Ino: id.Ino, Btime: id.Btime, BootID: c.Boot})
+	j, err := journal.Open(c.Config.StateDir, journal.Identity{Bucket: c.Config.S3.Bucket, Prefix: c.Config.HotPrefix(), FileSystem: id.Dev, Ino: id.Ino, Btime: id.Btime, BootID: c.Boot})
 	if err != nil {
 		return err
 	}

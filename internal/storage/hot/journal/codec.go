@@ -56,7 +56,7 @@ func appendIntent(b []byte, in Intent) []byte {
 func appendHome(b []byte, id Identity, hydrated bool, seq uint64) []byte {
 	b = appendString(b, id.Bucket)
 	b = appendString(b, id.Prefix)
-	b = binary.AppendUvarint(b, id.Dev)
+	b = binary.AppendUvarint(b, id.FileSystem)
 	b = binary.AppendUvarint(b, id.Ino)
 	b = binary.AppendVarint(b, id.Btime)
 	b = appendString(b, id.BootID)
@@ -136,7 +136,7 @@ func (f *fields) intent() (in Intent) {
 
 func (f *fields) home() (id Identity, hydrated bool, seq uint64) {
 	id.Bucket, id.Prefix = f.string(), f.string()
-	id.Dev, id.Ino, id.Btime = f.uvarint(), f.uvarint(), f.varint()
+	id.FileSystem, id.Ino, id.Btime = f.uvarint(), f.uvarint(), f.varint()
 	id.BootID = f.string()
 	var flag [1]byte
 	f.bytes(flag[:])

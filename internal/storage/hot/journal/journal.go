@@ -101,11 +101,12 @@ func (in Intent) Again() string {
 	return base + "." + strconv.Itoa(in.tries()+1)
 }
 
-// Identity says whose journal it is. One with another bucket, prefix, device, inode
+// Identity says whose journal it is. One with another bucket, prefix, file system, inode
 // or birth time is discarded; BootID only tells a crash of the host.
 type Identity struct {
 	Bucket, Prefix string
-	Dev, Ino       uint64 // of the root
+	FileSystem     uint64 // on which the root is
+	Ino            uint64 // of the root
 	Btime          int64  // of the root, nanoseconds since the epoch; 0 where the file system has none
 	BootID         string // /proc/sys/kernel/random/boot_id
 }

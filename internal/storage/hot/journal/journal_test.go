@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-var home = Identity{Bucket: "b", Prefix: "users/u/", Dev: 7, Ino: 11, Btime: 13, BootID: "one"}
+var home = Identity{Bucket: "b", Prefix: "users/u/", FileSystem: 7, Ino: 11, Btime: 13, BootID: "one"}
 
 func mustOpen(t interface{ Fatal(...any) }, dir string, id Identity) *Journal {
 	j, err := Open(dir, id)
@@ -189,7 +189,7 @@ func TestOrigin(t *testing.T) {
 		{"another boot", other(func(id *Identity) { id.BootID = "two" }), Rebooted, true},
 		{"another bucket", other(func(id *Identity) { id.Bucket = "c" }), Fresh, false},
 		{"another prefix", other(func(id *Identity) { id.Prefix = "users/v/" }), Fresh, false},
-		{"another device", other(func(id *Identity) { id.Dev++ }), Fresh, false},
+		{"another file system", other(func(id *Identity) { id.FileSystem++ }), Fresh, false},
 		{"another root", other(func(id *Identity) { id.Ino++ }), Fresh, false},
 		{"a root made anew with the same inode", other(func(id *Identity) { id.Btime++ }), Fresh, false},
 	} {

@@ -118,6 +118,22 @@ func (r *Root) Space() (Space, error) {
 	return s, nil
 }
 
+// FileSystem tells the home's file system from others, also when it is mounted again: by
+// what the file system calls itself (statfs(2), f_fsid), which for ext4 is made of its UUID. The
+// number of its device is another one when an image gets another loop device, or a disk
+// another place in the machine. It is what there is where the file system has no name.
+func (r *Root) FileSystem() (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(r.dir.fd, &st); err != nil {
+		return 0, pathError("statfs", r.name, err)
+	}
+	if name := uint64(uint32(st.Fsid.Val[0])) | uint64(uint32(st.Fsid.Val[1]))<<32; name != 0 {
+		return name, nil
+	}
+	id, err := r.Identity()
+	return id.Dev, err
+}
+
 // OpenDir opens a directory, "" for the home itself. Close it after use.
 func (r *Root) OpenDir(path string) (*Dir, error) {
 	if path == "" {
