@@ -75,8 +75,10 @@ func TestADiskIsMadeAndRemoved(t *testing.T) {
 	if len(m) != 1 || !strings.Contains(m[0], " ext4 ") || !strings.Contains(m[0], "nodev") || !strings.Contains(m[0], "nosuid") {
 		t.Errorf("mounted: %q", m)
 	}
-	if device(t, d) == "" {
-		t.Error("it has no device")
+	// What every container may read of it.
+	b, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(device(t, d)), "loop/backing_file"))
+	if err != nil || string(b) != "/image\n" {
+		t.Errorf("its device tells of %q, %v", b, err)
 	}
 	for _, dir := range []string{d.Home(), d.State()} {
 		var st unix.Stat_t

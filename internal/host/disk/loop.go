@@ -14,7 +14,7 @@ import (
 // attach gives a file a loop device (loop(4)), which detaches itself when nobody has it
 // open or mounted any more: close it after it was mounted.
 func attach(image string) (*os.File, error) {
-	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	f, err := openNameless(image)
 	if err != nil {
 		return nil, fmt.Errorf("cannot mount the sandbox's disk: %w", err)
 	}
@@ -38,6 +38,26 @@ func attach(image string) (*os.File, error) {
 	return nil, fmt.Errorf("%w: others take each free loop device first", ErrUnavailable)
 }
 
+// openNameless opens a file so that nobody is told of the directories above it. Every
+// container may read what the kernel says of every loop device, in
+// /sys/block/loop*/loop/backing_file, and the path has the sandbox's ID and the user's name in it.
+// In a mount of its own, which is nowhere, the file is at the root.
+func openNameless(image string) (*os.File, error) {
+	dir, err := unix.OpenTree(unix.AT_FDCWD, filepath.Dir(image), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err == unix.EPERM || err == unix.ENOSYS {
+		return nil, fmt.Errorf("%w: open_tree: %w; it takes Linux 5.8 or later and CAP_SYS_ADMIN, which a container does not have", ErrUnavailable, err)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open_tree", Path: filepath.Dir(image), Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, filepath.Base(image), unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: image, Err: err}
+	}
+	return os.NewFile(uintptr(fd), image), nil
+}
+
 // attachFree tries the device that is free; unix.EBUSY when it was taken meanwhile.
 func attachFree(control, f *os.File) (*os.File, error) {
 	n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
@@ -50,7 +70,6 @@ func attachFree(control, f *os.File) (*os.File, error) {
 	}
 	c := unix.LoopConfig{Fd: uint32(f.Fd())}
 	c.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-	copy(c.Info.File_name[:len(c.Info.File_name)-1], f.Name())
 	err = unix.IoctlLoopConfigure(int(dev.Fd()), &c)
 	switch err {
 	case nil:
