@@ -15,6 +15,7 @@
 //	look PATH...           says mode and owner of paths
 //	env                    says its environment
 //	ask METHOD KEY         says what the storage socket answers
+//	calls                  says what system calls and sockets are denied
 package main
 
 import (
@@ -100,6 +101,8 @@ func perform(args []string, stopped <-chan struct{}) int {
 		code, body, err := ask(args[1], args[2], "")
 		fmt.Println(code, body)
 		return failed(err)
+	case "calls":
+		calls()
 	case "unsaved":
 	default:
 		fmt.Fprintln(os.Stderr, "standin: unknown", args)
