@@ -27,6 +27,7 @@ type inspected struct {
 	roster.Entry
 	Command  []string            `json:"command,omitempty"`
 	Limits   datadir.Limits      `json:"limits,omitzero"`
+	Disk     diskUse             `json:"disk"`
 	Access   datadir.Access      `json:"access,omitzero"`
 	Confined datadir.Confinement `json:"confinement,omitzero"`
 	Saved    *bool               `json:"saved,omitempty"` // of one that has ended: all that had changed is in S3
@@ -42,7 +43,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Access: entry.Record.Access, Confined: entry.Record.Confinement}
+	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
 		s.Saved = &saved
@@ -63,7 +64,7 @@ func (s inspected) print(out io.Writer) error {
 		line("command", "%q", s.Command)
 	}
 	line("created", "%s", s.Created.Format(time.RFC3339))
-	line("limits", "%s", describeLimits(s.Limits))
+	line("limits", "%s", describeLimits(s.Limits, s.Disk))
 	if s.Access.Mode != "" {
 		line("access", "%s", strings.TrimSpace(string(s.Access.Mode)+" "+strings.Join(s.Access.Allow, ", ")))
 	}
@@ -85,7 +86,7 @@ func (s inspected) print(out io.Writer) error {
 }
 
 // describeLimits leaves out what has no limit of its own.
-func describeLimits(l datadir.Limits) string {
+func describeLimits(l datadir.Limits, d diskUse) string {
 	if l == (datadir.Limits{}) {
 		return "not known"
 	}
@@ -99,5 +100,5 @@ func describeLimits(l datadir.Limits) string {
 	if l.Tmp != 0 {
 		parts = append(parts, fmt.Sprintf("%d MB of /tmp", l.Tmp>>20))
 	}
-	return strings.Join(append(parts, fmt.Sprintf("%d MB of /dev/shm", l.Shm>>20), "disk: unlimited"), ", ")
+	return strings.Join(append(parts, fmt.Sprintf("%d MB of /dev/shm", l.Shm>>20), "disk: "+d.String()), ", ")
 }

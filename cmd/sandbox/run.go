@@ -42,6 +42,7 @@ type runCommand struct {
 	OpenFiles string `name:"open-files" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Open files of each process; the engine's own limit when not given."`
 	TmpSize   string `name:"tmp-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such."`
 	ShmSize   string `name:"shm-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /dev/shm; 64m, and 1g for images with a browser."`
+	Disk      string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of the disk that home and state have together, as 10g, some of which is kept to save with, or none. It takes root, loop devices and mkfs.ext4 (e2fsprogs); an image's own limit is left out without them."`
 
 	S3Bucket         string `name:"s3-bucket" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"NAME" help:"Bucket of the workspaces. Requests are signed here, with the AWS credentials of this program; none enter the sandbox."`
 	S3Endpoint       string `name:"s3-endpoint" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"URL" help:"Where the bucket is, when it is not at AWS."`
@@ -107,7 +108,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 		Image: c.image(), Command: withoutDashes(c.Command), Env: c.Env,
 		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
 		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Access: c.Access, Network: c.Network, NoFUSE: c.NoFUSE, ReadOnly: c.ReadOnly,
-		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize},
+		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize, Disk: c.Disk},
 		Store:  run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
 	}, standard(), c.output())
 	return exit(code, err)

@@ -48,7 +48,11 @@ func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record)
 			return r, err
 		}
 	}
-	if r.Ended.Kept || r.Ended.Removed {
+	if r.Ended.Kept {
+		// What it has written stays in its image, and is mounted when it is saved.
+		return r, place.Disk().Unmount()
+	}
+	if r.Ended.Removed {
 		return r, nil
 	}
 	return Remove(ctx, e, place, r)
@@ -98,6 +102,9 @@ func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Reco
 		if err == nil {
 			err = e.RemoveVolume(ctx, v)
 		}
+	}
+	if err == nil {
+		err = place.Disk().Remove()
 	}
 	if err != nil {
 		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/system"
@@ -49,6 +50,10 @@ type Machine struct {
 	Memory int64 // bytes
 	CPUs   int
 	Cannot []string // in words: "memory", ...
+
+	// OtherIDs says that a container's users have other IDs on the machine: userns-remap, or
+	// an engine without root.
+	OtherIDs bool
 }
 
 // Machine gives that of the engine.
@@ -63,6 +68,9 @@ func machine(i system.Info) Machine {
 		if !limit.held {
 			m.Cannot = append(m.Cannot, limit.on)
 		}
+	}
+	for _, o := range i.SecurityOptions {
+		m.OtherIDs = m.OtherIDs || strings.Contains(o, "name=userns") || strings.Contains(o, "name=rootless")
 	}
 	return m
 }

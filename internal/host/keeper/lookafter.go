@@ -39,6 +39,9 @@ func (k *Keeper) lookAfter(s *sandbox) {
 	}
 }
 
+// notStarted is the exit code of a container that there never was, as docker(1) has it.
+const notStarted = 125
+
 // maxPause is the longest pause between attempts to reach the engine.
 const maxPause = 15 * time.Second
 
@@ -101,17 +104,21 @@ func (k *Keeper) holdToTime(ctx context.Context, late <-chan error, id string) {
 }
 
 // adopt finds the container of a sandbox whose program was killed before it could
-// record it. One that has no container never began, and is forgotten.
+// record it. One that has no container never began, and is forgotten, but for what it was
+// to save.
 func (k *Keeper) adopt(e Engine, place datadir.Sandbox, r *datadir.Record) (done bool, err error) {
 	found, err := e.List(k.ctx, contract.LabelSandboxID+"="+r.SandboxID, contract.LabelDataDir+"="+k.Dir.Path())
 	if err != nil {
 		return false, err
 	}
+	if len(found) == 0 && !r.Fresh {
+		// It was to save what an earlier run has kept, which is all that there is of it.
+		r.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: notStarted, Outcome: datadir.NotStarted, Reason: "the program that was to save it was killed", Kept: true}
+		return true, errors.Join(place.Save(*r), place.Disk().Unmount())
+	}
 	if len(found) == 0 {
 		for _, v := range r.Volumes {
-			if r.Fresh {
-				err = errors.Join(err, e.RemoveVolume(k.ctx, v))
-			}
+			err = errors.Join(err, e.RemoveVolume(k.ctx, v))
 		}
 		if err != nil {
 			return false, err

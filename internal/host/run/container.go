@@ -88,8 +88,9 @@ func inspectImage(ctx context.Context, e *engine.Engine, ref string) (engine.Ima
 	return i, fmt.Errorf("%w; %s", err, mend)
 }
 
-// makeVolumes makes a new sandbox's volumes. One that is there is somebody else's.
-func makeVolumes(ctx context.Context, e *engine.Engine, d datadir.Dir, r datadir.Record) error {
+// makeVolumes makes a new sandbox's volumes, on the given directories if there are any. One
+// that is there is somebody else's.
+func makeVolumes(ctx context.Context, e *engine.Engine, d datadir.Dir, r datadir.Record, on ...string) error {
 	for _, v := range r.Volumes {
 		has, err := e.HasVolume(ctx, v)
 		if err != nil {
@@ -99,8 +100,14 @@ func makeVolumes(ctx context.Context, e *engine.Engine, d datadir.Dir, r datadir
 			return fmt.Errorf("cannot make the volume %s: %w, of a sandbox of the same ID that another data directory knows; choose another --sandbox-id", v, errNotOurs)
 		}
 	}
-	for _, v := range r.Volumes {
-		if err := e.MakeVolume(ctx, v, labels(d, r)); err != nil {
+	for i, v := range r.Volumes {
+		var err error
+		if len(on) == 0 {
+			err = e.MakeVolume(ctx, v, labels(d, r))
+		} else {
+			err = e.MakeVolumeAt(ctx, v, on[i], labels(d, r))
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,8 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 	}
 	var merr error
 	x.record.Limits, err = access.Decide(m, x.Limits, ceiling)
+	// An image's own is a wish. What the operator says, here or for all of them, is not.
+	x.diskLimited = x.Limits.Disk != "" || ceiling.Disk != 0
 	x.record.Access, merr = access.DecideMode(m, x.Access, x.Network)
 	if err = errors.Join(err, merr); err != nil {
 		return err

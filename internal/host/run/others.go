@@ -59,6 +59,10 @@ func removeOrphan(ctx context.Context, e *engine.Engine, entry roster.Entry, for
 	for _, v := range names {
 		err = errors.Join(err, e.RemoveVolume(ctx, v))
 	}
+	// Whoever removed the directory could not remove what is mounted in it.
+	if place, perr := datadir.At(entry.DataDir).Sandbox(id); perr == nil {
+		err = errors.Join(err, place.Disk().Remove())
+	}
 	return err
 }
 

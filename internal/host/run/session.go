@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/matrx/sandbox/contract"
@@ -25,6 +26,9 @@ type session struct {
 	lock   *datadir.Lock
 	keeper *keeper.Client
 	hold   *keeper.Hold
+
+	// diskLimited says that its disk must have a limit, or it is not started.
+	diskLimited bool
 
 	began time.Time
 }
@@ -154,7 +158,9 @@ func makeRoom(place datadir.Sandbox) error {
 	defer lock.Unlock()
 	r, err := place.Load()
 	switch {
-	case err != nil: // what a program that was killed at once has left
+	case errors.Is(err, fs.ErrNotExist): // what a program that was killed at once has left
+	case err != nil: // one that cannot be read may have kept something
+		return fmt.Errorf("cannot make the sandbox %s: %w; choose another --sandbox-id", place.ID, err)
 	case r.Ended == nil:
 		return fmt.Errorf("cannot make the sandbox %s: one of that ID is being ended; try again, or choose another --sandbox-id", place.ID)
 	case r.Ended.Kept:
@@ -218,10 +224,8 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err != nil {
 		return none, err
 	}
-	if x.record.Fresh {
-		if err := makeVolumes(ctx, x.engine, x.dir, x.record); err != nil {
-			return none, err
-		}
+	if err := x.prepareVolumes(ctx); err != nil {
+		return none, err
 	}
 	spec := x.spec(x.dir, x.place, x.record, x.shutdown(image), instance)
 	spec.Confinement, err = x.confinement(x.record, coldPath(image.Env, spec.Env))
@@ -238,6 +242,7 @@ func (x *session) undo(cause error) (int, error) {
 	}
 	if !x.record.Fresh {
 		// The volumes are those of an earlier run, and kept as before.
+		err = errors.Join(err, x.place.Disk().Unmount())
 		x.record.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: exitCode(cause), Outcome: datadir.NotStarted, Reason: cause.Error(), Kept: true}
 		err = errors.Join(err, x.place.Save(x.record))
 	} else {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/matrx/sandbox/internal/host/disk"
+	"github.com/matrx/sandbox/internal/host/roster"
+)
+
+// diskUse is what is told of a sandbox's disk.
+type diskUse struct {
+	Limit  int64  `json:"limit_bytes,omitempty"` // of home and state together; none: they are on the machine's
+	Reason string `json:"reason,omitempty"`      // why there is none although the image asks for it
+
+	*disk.Usage // while it is in use
+}
+
+func useOfDisk(s roster.Entry) diskUse {
+	u := diskUse{Limit: s.Record.Limits.Disk, Reason: s.Record.DiskUnlimited}
+	if u.Limit != 0 {
+		if now, ok := s.Place.Disk().Usage(); ok {
+			u.Usage = &now
+		}
+	}
+	return u
+}
+
+func (u diskUse) String() string {
+	switch {
+	case u.Limit == 0 && u.Reason != "":
+		return "unlimited (" + u.Reason + ")"
+	case u.Limit == 0:
+		return "unlimited"
+	case u.Usage == nil:
+		return fmt.Sprintf("%d MB", u.Limit>>20)
+	}
+	return fmt.Sprintf("%d MB (%d MB used, %d MB free for the workload)", u.Limit>>20, u.Used>>20, u.Free>>20)
+}
