@@ -44,6 +44,9 @@ func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record)
 			return r, err
 		}
 		r.Ended = &ended
+		if ended.Kept {
+			_ = place.Disk().Unmount() // before it is told; once more below
+		}
 		if err := place.Save(r); err != nil {
 			return r, err
 		}

@@ -29,3 +29,12 @@ func TestMachineSaysWhatItCannotHold(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// Where a container's root is not the machine's.
+func TestWhoseIDsAContainerHas(t *testing.T) {
+	for option, want := range map[string]bool{"name=seccomp,profile=default": false, "name=userns": true, "name=rootless": true} {
+		if got := machine(system.Info{SecurityOptions: []string{"name=apparmor", option}}).OtherIDs; got != want {
+			t.Errorf("%s: %v", option, got)
+		}
+	}
+}
