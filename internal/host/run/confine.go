@@ -77,14 +77,17 @@ func (o Options) confinement(r datadir.Record, cold string) (engine.Confinement,
 }
 
 // scratch are the directories beside the home that images of this family have for the
-// agent to write to, but for /tmp, which is a limit's. Below a read-only root the cold
-// path's directory must be there, and an image need not have it.
+// agent to write to, but for /tmp, which is a limit's. The cold path's directory is in every
+// image; where it is asked for elsewhere it could not be made below a read-only root.
 func scratch(size int64, cold string) []engine.Scratch {
-	return []engine.Scratch{
+	s := []engine.Scratch{
 		{Path: "/var/tmp", Size: size, Mode: 0o1777},
 		{Path: cacheDir, Size: size, Mode: 0o700, UID: contract.AgentUID},
-		{Path: cold, Size: 4 << 10, Mode: 0o555},
 	}
+	if cold != contract.DefaultColdPath {
+		s = append(s, engine.Scratch{Path: cold, Size: 4 << 10, Mode: 0o555})
+	}
+	return s
 }
 
 // cacheDir is where the images keep caches (XDG_CACHE_HOME): out of the home, which is saved.

@@ -19,10 +19,16 @@ func TestConfinement(t *testing.T) {
 	if err != nil || !c.ReadOnly || c.AppArmor != "matrx-sandbox-1" {
 		t.Errorf("%+v, %v", c, err)
 	}
+	if len(c.Scratch) != 3 {
+		t.Errorf("in memory: %+v", c.Scratch)
+	}
 	for _, s := range c.Scratch {
 		if s.Path == cacheDir && s.UID != contract.AgentUID || s.Path != "/cold" && s.Size != 1<<20 {
 			t.Errorf("%+v", s)
 		}
+	}
+	if c, err := (Options{}).confinement(record, contract.DefaultColdPath); err != nil || len(c.Scratch) != 2 {
+		t.Errorf("where the cold path always is: %+v, %v", c, err)
 	}
 	for _, fuse := range []bool{true, false} {
 		for name, namespaces := range map[string]bool{datadir.SeccompSandbox: false, datadir.SeccompBrowser: true} {
