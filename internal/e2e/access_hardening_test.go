@@ -231,3 +231,23 @@ func TestAccessBrowserConfinesItself(t *testing.T) {
 		t.Errorf("with the engine's profile: %v", r)
 	}
 }
+
+// Files in memory take up all that there is, and stay when the processes have been ended:
+// the home is saved all the same.
+func TestAccessFullMemoryFilesystems(t *testing.T) {
+	o := newOperator(t)
+	// More than the limit, in each of them.
+	r := o.inBase("u", "--sandbox-id", "full", "--access", "restricted", "--log-level", "info", "--memory", "256m", "--shm-size", "256m", "--tmp-size", "256m", "--", "bash", "-c",
+		`for n in {1..200}; do head -c 100000 /dev/urandom >~/file$n; done; echo kept >~/file; head -c 300M /dev/zero >/dev/shm/x; head -c 300M /dev/zero >/tmp/x; head -c 300M /dev/zero >/var/tmp/x; exit 7`)
+	// Whose end the kernel chooses, the shell's or what it has started, is the kernel's.
+	if r.code != 7 && r.code != 137 || strings.Contains(r.stderr, "NOT saved") || !strings.Contains(r.stderr, "the memory limit of 256 MB ended") {
+		t.Errorf("it ended as %v", r)
+	}
+	if n := strings.Count(r.stderr, `"scratch_freed"`); n != 3 {
+		t.Errorf("%d file systems in memory have been taken away: %v", n, r)
+	}
+	nothingLeft(t, "full")
+	if r := o.inBase("u", "-q", "--", "bash", "-c", "cat ~/file; ls ~ | wc -l"); r.stdout != "kept\n201\n" {
+		t.Errorf("the next one finds %v", r)
+	}
+}
