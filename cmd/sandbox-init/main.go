@@ -20,6 +20,8 @@ import (
 // version is set by the linker (-X main.version=...).
 var version = "devel"
 
+const exitUsage = 2
+
 func main() {
 	os.Exit(run(os.Args[1:]))
 }
@@ -45,6 +47,10 @@ func run(args []string) int {
 		return control.CheckpointCommand(args[1:])
 	case "cold":
 		return client.Command(args[1:])
+	case packRole:
+		return packPath(args[1:])
+	case unpackRole:
+		return unpackPath(args[1:])
 	case "stop":
 		return control.StopCommand(args[1:])
 	case "storage":
@@ -54,7 +60,7 @@ func run(args []string) int {
 	}
 	if args[0] != "" && args[0][0] == '-' {
 		fmt.Fprintf(os.Stderr, "sandbox-init: unknown flag %s; see sandbox-init --help\n", args[0])
-		return 2
+		return exitUsage
 	}
 	return lifecycle.Main(args, version)
 }

@@ -22,6 +22,7 @@ type cli struct {
 	Ps      psCommand      `cmd:"" help:"List sandboxes: those that run, and those that have kept what is not saved."`
 	Inspect inspectCommand `cmd:"" help:"Tell what a sandbox may use, and how it has ended."`
 	Exec    execCommand    `cmd:"" help:"Run a command in a sandbox, as the agent."`
+	Cp      cpCommand      `cmd:"" help:"Copy files into a sandbox, or out of one."`
 	Forward forwardCommand `cmd:"" help:"Make ports of a sandbox's localhost appear on this machine."`
 	Logs    logsCommand    `cmd:"" help:"Print a sandbox's output."`
 	Stop    stopCommand    `cmd:"" help:"Stop sandboxes and save what has changed."`

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func openInward(t *testing.T) string {
@@ -127,6 +128,7 @@ func TestInwardRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.SetDeadline(time.Now().Add(10 * time.Second)) // what is not refused waits
 		var sent sync.WaitGroup
 		sent.Go(func() { io.WriteString(c, request) })
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/matrx/sandbox/internal/parcel"
+)
+
+// The inner ends of `sandbox cp`, exec'd as the agent so that the agent's rights are theirs. They
+// are spelled as flags: a sandbox-init from before there were any refuses what it does not
+// know, and would run a word as a command.
+const (
+	packRole   = "-pack"
+	unpackRole = "-unpack"
+)
+
+const exitCopyFailed = 1
+
+// packPath writes what is at a path to standard output.
+func packPath(args []string) int {
+	flags := flag.NewFlagSet(packRole, flag.ContinueOnError)
+	follow := flags.Bool("follow", false, "copy what a link leads to")
+	if flags.Parse(args) != nil || flags.NArg() != 1 {
+		return exitUsage
+	}
+	// Whoever copies holds on to standard input. When it goes, nobody reads any more: the
+	// engine would take the rest and throw it away.
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(exitCopyFailed)
+	}()
+	return copied(parcel.Pack(os.Stdout, flags.Arg(0), parcel.PackOptions{Follow: *follow, Note: leftOut}))
+}
+
+// unpackPath puts what comes on standard input at a path.
+func unpackPath(args []string) int {
+	flags := flag.NewFlagSet(unpackRole, flag.ContinueOnError)
+	into := flags.Bool("into", false, "take an archive of any names into a directory")
+	if flags.Parse(args) != nil || flags.NArg() != 1 {
+		return exitUsage
+	}
+	return copied(parcel.Unpack(os.Stdin, flags.Arg(0), parcel.UnpackOptions{Into: *into, Note: leftOut}))
+}
+
+func leftOut(name, reason string) { fmt.Fprintf(os.Stderr, "left out %q: %s\n", name, reason) }
+
+func copied(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return exitCopyFailed
+	}
+	return 0
+}

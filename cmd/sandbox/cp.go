@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/matrx/sandbox/internal/host/copying"
+	"github.com/matrx/sandbox/internal/host/terminal"
+)
+
+// cpCommand is `sandbox cp`.
+type cpCommand struct {
+	common
+	Follow bool   `short:"L" name:"follow-link" help:"When SRC is a symbolic link, copy what it leads to."`
+	Src    string `arg:"" placeholder:"SRC" help:"What to copy: ID:PATH in a sandbox (below the home unless it is absolute), a path here, or - for a tar archive on standard input. DIR/. is what is in a directory."`
+	Dst    string `arg:"" placeholder:"DST" help:"Where to: likewise. What is a directory is copied into; - is a tar archive on standard output."`
+}
+
+func (c *cpCommand) Run(ctx context.Context) error {
+	src, dst := copying.ParsePlace(c.Src), copying.ParsePlace(c.Dst)
+	if err := copying.Check(src, dst); err != nil {
+		return failure{exitUsage, err}
+	}
+	e, d, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	return copying.Copy(ctx, e, d, src, dst, copying.Options{
+		Follow: c.Follow, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal.Is(os.Stderr),
+	})
+}
