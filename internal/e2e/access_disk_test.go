@@ -182,6 +182,20 @@ func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
 	if m, dev := o.mountedOf(), loopOf(t, inode); len(m) != 0 || dev != "" {
 		t.Errorf("what is kept is mounted: %q, on %q", m, dev)
 	}
+	// A save that cannot begin takes nothing away.
+	image := filepath.Join(o.place(id).Disk().Path(), "image")
+	if err := os.Rename(image, image+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if r := o.do(nil, "save", id); r.code != 125 || !strings.Contains(r.stderr, "cannot mount the sandbox's disk") {
+		t.Errorf("without its image: %v", r)
+	}
+	if r := o.record(id); !r.Ended.Kept || volumes(t, id) == "" {
+		t.Errorf("without its image it ended %+v", r.Ended)
+	}
+	if err := os.Rename(image+".away", image); err != nil {
+		t.Fatal(err)
+	}
 	// Somebody else has that device then, if nobody has it yet.
 	taken := filepath.Join(t.TempDir(), "taken")
 	if err := os.WriteFile(taken, make([]byte, 1<<20), 0o600); err != nil {

@@ -97,10 +97,13 @@ func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Recor
 // Remove removes the container and the volumes of a sandbox that has ended, and keeps
 // its output. What they held is gone: the caller has made sure that this is wanted.
 func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	if err := KeepOutput(ctx, e, place, r); err != nil {
-		return r, err
+	var err error
+	if r.Container != "" { // else it was to be saved, and not even that began
+		if err := KeepOutput(ctx, e, place, r); err != nil {
+			return r, err
+		}
+		err = e.Remove(ctx, r.Container, false)
 	}
-	err := e.Remove(ctx, r.Container, false)
 	for _, v := range r.Volumes {
 		if err == nil {
 			err = e.RemoveVolume(ctx, v)
