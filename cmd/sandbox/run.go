@@ -32,7 +32,7 @@ type runCommand struct {
 	StopTimeout seconds `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
 	Access      string  `placeholder:"MODE" help:"What it may reach: restricted (no network), full, or allow=HOST[:PORT],... (those alone, through a proxy; *.DOMAIN is every name below; HOST:PORT=LOCALPORT is plain TCP). The image's own when not given."`
 	Network     string  `placeholder:"NAME" help:"Network of the engine's to join, with --access full; the engine's default when not given."`
-	ReadOnly    *bool   `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory; so it is with --access restricted, unless --no-read-only is given, for images that write elsewhere than to their home."`
+	ReadOnly    *bool   `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory. With --access restricted it is; --no-read-only is for images that write elsewhere than to their home."`
 	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
 
 	Memory    string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
@@ -40,7 +40,7 @@ type runCommand struct {
 	Processes string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Processes and threads of the workload."`
 	Timeout   string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"T" help:"How long it may run, as 600, 10m or none. Then it is stopped, and what has changed is saved."`
 	OpenFiles string `name:"open-files" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Open files of each process; the engine's own limit when not given."`
-	TmpSize   string `name:"tmp-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such."`
+	TmpSize   string `name:"tmp-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such; half of the memory where the root is read-only."`
 	ShmSize   string `name:"shm-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /dev/shm; 64m, and 1g for images with a browser."`
 	Disk      string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of the disk that home and state have together, as 10g, some of which is kept to save with, or none. It takes root, loop devices and mkfs.ext4 (e2fsprogs); an image's own limit is left out without them."`
 
