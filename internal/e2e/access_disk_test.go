@@ -13,6 +13,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/testbed"
 )
 
 // mountedOf are the mounts that lie in the operator's data directory.
@@ -30,29 +31,14 @@ func (o *operator) mountedOf() (out []string) {
 	return out
 }
 
-// loopOf is the loop device that has a file, by its inode: its name is nobody's business.
-func loopOf(t *testing.T, inode string) string {
-	t.Helper()
-	out, err := exec.Command("losetup", "--list", "--noheadings", "--output", "BACK-INO,NAME").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(out)) {
-		if f := strings.Fields(line); len(f) == 2 && f[0] == inode {
-			return f[1]
-		}
-	}
-	return ""
-}
-
-// inodeOf is the number of a sandbox's image.
-func (o *operator) inodeOf(id string) string {
+// imageOf is a sandbox's image, as a file.
+func (o *operator) imageOf(id string) os.FileInfo {
 	o.t.Helper()
-	out, err := exec.Command("stat", "-c", "%i", filepath.Join(o.place(id).Disk().Path(), "image")).Output()
+	fi, err := os.Stat(filepath.Join(o.place(id).Disk().Path(), "image"))
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return fi
 }
 
 // noDisk wants a sandbox to have none any more.
@@ -118,9 +104,9 @@ func TestAccessDiskLife(t *testing.T) {
 	const id = "disk-life"
 	base := []string{"run", "--image", "matrx-sandbox-base:latest", "--user-id", "u"}
 	o.ok(append(base, "--detach", "--sandbox-id", id, "--disk", "64m")...)
-	inode := o.inodeOf(id)
-	if m := o.mountedOf(); len(m) != 1 || loopOf(t, inode) == "" {
-		t.Errorf("mounted are %q, on %q", m, loopOf(t, inode))
+	file := o.imageOf(id)
+	if m := o.mountedOf(); len(m) != 1 || testbed.LoopOf(t, file) == "" {
+		t.Errorf("mounted are %q", m)
 	}
 	before := o.inspectDisk(id)
 	if before.Limit != 64<<20 || before.Used == 0 || before.Free < 40<<20 {
@@ -142,9 +128,7 @@ head -c 10M /dev/zero >~/some; sync -f ~`)
 	o.ok("stop", id)
 	nothingLeft(t, id)
 	o.noDisk(id)
-	if dev := loopOf(t, inode); dev != "" {
-		t.Errorf("%s still has its image", dev)
-	}
+	testbed.AwaitNoLoop(t, file)
 	if text := o.ok("inspect", id); !strings.Contains(text, "disk: 64 MB\n") {
 		t.Errorf("afterwards inspect prints\n%s", text)
 	}
@@ -173,15 +157,16 @@ func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
 	o.ok("run", "--image", "matrx-sandbox-base:latest", "--user-id", "u", "--detach", "--sandbox-id", id, "--disk", "32m",
 		"-e", "HOT_SYNC_QUIET_MS=60000", "-e", "HOT_SYNC_MAX_STALENESS_SECONDS=3600")
 	o.ok("exec", id, "--", "sh", "-c", "echo one >~/file; echo gone >~/gone; sandbox-init checkpoint && echo two >~/file && rm ~/gone && { head -c 1G /dev/zero >~/fill || true; }")
-	inode := o.inodeOf(id)
-	was := loopOf(t, inode)
+	file := o.imageOf(id)
+	was := testbed.LoopOf(t, file)
 	engineOK(t, "kill", "sandbox-"+id)
 	if e := o.awaitEnded(id); e.Outcome != datadir.Killed || !e.Kept {
 		t.Errorf("it ended %+v", e)
 	}
-	if m, dev := o.mountedOf(), loopOf(t, inode); len(m) != 0 || dev != "" {
-		t.Errorf("what is kept is mounted: %q, on %q", m, dev)
+	if m := o.mountedOf(); len(m) != 0 {
+		t.Errorf("what is kept is mounted: %q", m)
 	}
+	testbed.AwaitNoLoop(t, file)
 	// A save that cannot begin takes nothing away.
 	image := filepath.Join(o.place(id).Disk().Path(), "image")
 	if err := os.Rename(image, image+".away"); err != nil {
@@ -221,7 +206,7 @@ func TestAccessDiskOfAKilledProgram(t *testing.T) {
 	const id = "disk-orphan"
 	p := o.start("run", "--image", standinImage, "--user-id", "u", "--sandbox-id", id, "--disk", "32m", "--", "idle")
 	p.out.await(t, "idle")
-	inode := o.inodeOf(id)
+	file := o.imageOf(id)
 	p.signal(syscall.SIGKILL)
 	p.end()
 	if m := o.mountedOf(); len(m) != 1 {
@@ -230,9 +215,7 @@ func TestAccessDiskOfAKilledProgram(t *testing.T) {
 	o.ok("stop", id)
 	nothingLeft(t, id)
 	o.noDisk(id)
-	if dev := loopOf(t, inode); dev != "" {
-		t.Errorf("%s still has its image", dev)
-	}
+	testbed.AwaitNoLoop(t, file)
 }
 
 // Who asks for a limit that cannot be had is told why; an image's wish gives way, which

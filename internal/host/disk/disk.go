@@ -26,9 +26,6 @@ const Least = 32 << 20
 // around it says why, and what would help.
 var ErrUnavailable = errors.New("this sandbox cannot have a disk of its own")
 
-// ErrInUse says that the image is mounted where this program cannot see it.
-var ErrInUse = errors.New("its file system is in use elsewhere")
-
 // Path is where all of it is.
 func (d Disk) Path() string { return d.dir }
 
@@ -152,7 +149,7 @@ func (d Disk) Unmount() error {
 	}
 	err := unix.Unmount(d.at(), unix.UMOUNT_NOFOLLOW)
 	if err == unix.EBUSY {
-		// Somebody looks into it. It goes when they do; until then Mount gives ErrInUse.
+		// Somebody looks into it. It goes when they do.
 		err = unix.Unmount(d.at(), unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/testbed"
 )
 
 func TestMain(m *testing.M) {
@@ -44,15 +45,18 @@ func newDisk(t *testing.T, size int64) Disk {
 	return d
 }
 
-// device is the loop device that has the image, "" when none has.
-func device(t *testing.T, d Disk) string {
+// image is the image as a file.
+func image(t *testing.T, d Disk) os.FileInfo {
 	t.Helper()
-	out, err := exec.Command("losetup", "--noheadings", "--output", "NAME", "--associated", d.image()).Output()
+	fi, err := os.Stat(d.image())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return fi
 }
+
+// device is the loop device that has the image, "" when none has.
+func device(t *testing.T, d Disk) string { return testbed.LoopOf(t, image(t, d)) }
 
 // mounts is what the kernel says is mounted at or below the place.
 func mounts(t *testing.T, d Disk) (out []string) {
@@ -100,10 +104,12 @@ func TestADiskIsMadeAndRemoved(t *testing.T) {
 	if len(mounts(t, d)) != 1 {
 		t.Fatal("the second attempt has removed the first one's")
 	}
+	file := image(t, d)
 	for range 2 {
 		if err := d.Remove(); err != nil {
 			t.Error(err)
 		}
+		testbed.AwaitNoLoop(t, file)
 		if _, err := os.Lstat(d.dir); !errors.Is(err, fs.ErrNotExist) || len(mounts(t, d)) != 0 {
 			t.Errorf("left: %v, %q", err, mounts(t, d))
 		}
@@ -121,9 +127,10 @@ func TestADiskOutlivesItsMount(t *testing.T) {
 		if err := d.Unmount(); err != nil {
 			t.Fatal(err)
 		}
-		if m, dev := mounts(t, d), device(t, d); len(m) != 0 || dev != "" {
-			t.Errorf("unmounted, there are %q and %s", m, dev)
+		if m := mounts(t, d); len(m) != 0 {
+			t.Errorf("unmounted, there are %q", m)
 		}
+		testbed.AwaitNoLoop(t, image(t, d))
 		if _, err := os.Lstat(d.Home()); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("below the mount there is a home: %v", err)
 		}
@@ -191,8 +198,9 @@ func TestTheReserveIsRoots(t *testing.T) {
 	}
 }
 
-// An image that is still mounted somewhere is not mounted once more.
-func TestAnImageIsMountedOnce(t *testing.T) {
+// An image that somebody still looks into is mounted again from the same device: it is one
+// file system.
+func TestAnImageHasOneDevice(t *testing.T) {
 	d := newDisk(t, 32<<20)
 	look, err := os.Open(d.Home()) // keeps the file system when it is detached
 	if err != nil {
@@ -206,12 +214,17 @@ func TestAnImageIsMountedOnce(t *testing.T) {
 	if len(mounts(t, d)) != 0 {
 		t.Errorf("it is still there for new ones: %q", mounts(t, d))
 	}
-	if err := d.Mount(); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dev) {
-		t.Errorf("while %s has it: %v", dev, err)
-	}
-	look.Close()
 	if err := d.Mount(); err != nil {
-		t.Errorf("afterwards: %v", err)
+		t.Fatal(err)
+	}
+	if again := device(t, d); dev == "" || again != dev {
+		t.Errorf("it has %q, and %s before", again, dev)
+	}
+	if err := os.WriteFile(filepath.Join(d.Home(), "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := look.Readdirnames(-1); err != nil || len(names) != 1 {
+		t.Errorf("who looked before sees %q, %v", names, err)
 	}
 }
 
@@ -246,9 +259,7 @@ func TestAnImageThatIsDamaged(t *testing.T) {
 	if err := d.Mount(); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), d.image()) {
 		t.Errorf("mounted: %v", err)
 	}
-	if dev := device(t, d); dev != "" {
-		t.Errorf("%s has it", dev)
-	}
+	testbed.AwaitNoLoop(t, image(t, d))
 }
 
 // Who cannot have one is told why, and what would help.
@@ -286,8 +297,8 @@ func TestWhoCannotHaveOne(t *testing.T) {
 			if got := string(out); err != nil || !strings.Contains(got, tc.says) || strings.HasPrefix(got, unavailable) == (tc.says == "made") {
 				t.Errorf("%v: %s", err, got)
 			}
-			if dev := device(t, d); dev != "" && tc.says != "made" {
-				t.Errorf("%s is left", dev)
+			if _, err := os.Lstat(d.dir); errors.Is(err, fs.ErrNotExist) == (tc.says == "made") {
+				t.Errorf("its place: %v", err)
 			}
 		})
 	}

@@ -19,8 +19,8 @@ func attach(image string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot mount the sandbox's disk: %w", err)
 	}
 	defer f.Close() // the device holds it
-	if err := unused(f); err != nil {
-		return nil, err
+	if dev, err := attached(f); dev != nil || err != nil {
+		return dev, err
 	}
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -86,35 +86,35 @@ func attachFree(control, f *os.File) (*os.File, error) {
 	return nil, err
 }
 
-// unused says that no loop device has the file: two mounts of one image, through two
-// devices that know nothing of each other, destroy what is in it.
-func unused(f *os.File) error {
+// attached finds the device that has the file already, nil when none has, and keeps it from
+// detaching itself. There is one after an unmount while somebody still looks into the file
+// system, or is in a mount namespace that was copied while it was mounted here. Two devices
+// for one image, which know nothing of each other, would destroy what is in it; one that
+// is mounted again shows the same file system.
+func attached(f *os.File) (*os.File, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fmt.Errorf("cannot mount %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("cannot mount %s: %w", f.Name(), err)
 	}
 	// Only a device that is set up has this directory.
 	set, err := filepath.Glob("/sys/block/loop*/loop")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, dir := range set {
 		name := filepath.Join("/dev", filepath.Base(filepath.Dir(dir)))
 		dev, err := os.OpenFile(name, os.O_RDONLY, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone meanwhile
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENXIO) {
+			continue // gone, or detached meanwhile
 		}
 		if err != nil {
-			return fmt.Errorf("%w: cannot look at %s: %w", ErrUnavailable, name, err)
+			return nil, fmt.Errorf("%w: cannot look at %s: %w", ErrUnavailable, name, err)
 		}
 		info, err := unix.IoctlLoopGetStatus64(int(dev.Fd()))
-		dev.Close()
-		if err != nil {
-			continue // ENXIO: it is detached, or being detached
+		if err == nil && info.Device == st.Dev && info.Inode == st.Ino {
+			return dev, nil
 		}
-		if info.Device == st.Dev && info.Inode == st.Ino {
-			return fmt.Errorf("cannot mount %s: %w: %s still has it; close what looks into it, as a shell in its directory", f.Name(), ErrInUse, name)
-		}
+		dev.Close() // an error is ENXIO: it is being detached, and its file system is no more
 	}
-	return nil
+	return nil, nil
 }
