@@ -52,7 +52,7 @@ npm install --silent -g ./tool && tool
 printf '#!/bin/sh\necho program in /tmp\n' >program && chmod +x program && ./program
 echo x >"$XDG_CACHE_HOME/x" && echo cache
 git init -q repo && git -C repo -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && git -C repo log --format=%s
-tmux new-session -d 'echo from tmux >said; tmux wait-for -S done' && tmux wait-for done && cat said
+tmux new-session -d 'echo from tmux >said; tmux wait-for -S done; exec cat' && tmux wait-for done && cat said && tmux kill-server
 echo cold >/data/cold/file && cat /data/cold/file
 `
 
