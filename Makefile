@@ -115,7 +115,7 @@ suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 long: programs core test-packages ## what takes longest: 200 kills at any instant, 100,000 operations on the cold path
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m ./internal/storage/hot
 	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
-	go test -count=1 -tags long -timeout 60m -run AgainAndAgain ./internal/e2e
+	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|TestSelectChainWithTheSuite" ./internal/e2e
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 

@@ -21,8 +21,7 @@ type runCommand struct {
 	UserID    string `name:"user-id" placeholder:"ID" help:"Whose workspace it is; your own name when not given."`
 	SandboxID string `name:"sandbox-id" placeholder:"ID" help:"Its name; made when not given."`
 
-	Image   string `xor:"image" placeholder:"REF" help:"Image to run."`
-	Variant string `xor:"image" placeholder:"NAME" help:"Image to run, by its short name: core, base, ml, ..."`
+	choice
 
 	Interactive bool     `short:"i" help:"Let it read what this program is given."`
 	TTY         bool     `short:"t" name:"tty" help:"Give it a terminal."`
@@ -91,26 +90,23 @@ func (s *seconds) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// image is the reference of the image that is asked for.
-func (c *runCommand) image() string {
-	switch {
-	case c.Image != "":
-		return c.Image
-	case c.Variant == "" || c.Variant == "core":
-		return "matrx-sandbox:latest"
-	}
-	return "matrx-sandbox-" + c.Variant + ":latest"
-}
-
 func (c *runCommand) Run(ctx context.Context) error {
+	out := c.output()
+	image, err := c.choose()
+	if err != nil {
+		return err
+	}
+	if image.why != "" && !c.Quiet {
+		out.Say("%s", image.why)
+	}
 	code, err := run.Run(ctx, run.Options{
 		DataDir: c.DataDir, SandboxID: c.SandboxID, UserID: c.UserID,
-		Image: c.image(), Command: withoutDashes(c.Command), Env: c.Env,
+		Image: image.reference, Digest: image.digest, Command: withoutDashes(c.Command), Env: c.Env,
 		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
 		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Access: c.Access, Network: c.Network, NoFUSE: c.NoFUSE, ReadOnly: c.ReadOnly,
 		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize, Disk: c.Disk},
 		Store:  run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
-	}, standard(), c.output())
+	}, standard(), out)
 	return exit(code, err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
@@ -82,10 +83,19 @@ func inspectImage(ctx context.Context, e *engine.Engine, ref string) (engine.Ima
 		return i, err
 	}
 	mend := fmt.Sprintf("`docker pull %s` fetches one that is in a registry", ref)
-	if name, _, _ := strings.Cut(ref, ":"); name == "matrx-sandbox" || strings.HasPrefix(name, "matrx-sandbox-") {
-		mend = "`make core` in the project's directory builds the core image"
+	if catalog.Named(ref) != "" && !strings.Contains(ref, "/") {
+		mend = fmt.Sprintf("`make %s` in the project's directory builds it", catalog.Named(ref))
 	}
 	return i, fmt.Errorf("%w; %s", err, mend)
+}
+
+// checkDigest refuses an image that has got the name of the one that was meant: what is known
+// of that one, that the suite has passed it above all, is not known of this one.
+func (o Options) checkDigest(i engine.Image) error {
+	if o.Digest == "" || o.Digest == i.ID {
+		return nil
+	}
+	return fmt.Errorf("cannot run %s: it is not the image that was registered, but another that was given its name since; `sandbox images register %s` reads it again", o.Image, o.Image)
 }
 
 // makeVolumes makes a new sandbox's volumes, on the given directories if there are any. One

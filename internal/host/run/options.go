@@ -36,6 +36,7 @@ type Options struct {
 	SandboxID string // empty: made from the user's
 	UserID    string // empty: the operator's name
 	Image     string
+	Digest    string   // what the image must be, when Image is known by more than its name; empty: any
 	Command   []string // empty: an idle sandbox
 	Env       []string // KEY=VALUE, or KEY to take the value from this program's environment
 

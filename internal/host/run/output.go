@@ -46,6 +46,9 @@ func (o Output) line(w io.Writer, e Event) {
 	}
 }
 
+// Say tells the operator something beside what a run tells.
+func (o Output) Say(format string, args ...any) { o.say(format, args...) }
+
 // say writes a message of the moment. The terminal may be raw: it wants its returns.
 func (o Output) say(format string, args ...any) {
 	if o.JSON {

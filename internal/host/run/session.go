@@ -203,6 +203,9 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 		return none, err
 	}
 	image, err := inspectImage(ctx, x.engine, x.record.Image)
+	if err == nil {
+		err = x.checkDigest(image)
+	}
 	if err != nil {
 		return none, err
 	}

@@ -1,0 +1,24 @@
+//go:build long
+
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestSelectChainWithTheSuite: an image of a user's own is registered, judged by the whole suite,
+// selected and run.
+func TestSelectChainWithTheSuite(t *testing.T) {
+	const ref = "matrx-sandbox-e2e-greeter-judged:latest"
+	suite, err := filepath.Abs(filepath.Join(repository, "bin", "sandbox-conformance"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain(t, ref, func(*operator, string) {
+		if out, err := exec.Command(suite, ref).CombinedOutput(); err != nil {
+			t.Fatalf("the suite: %v\n%s", err, out)
+		}
+	})
+}
