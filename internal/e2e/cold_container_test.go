@@ -232,7 +232,7 @@ func TestColdWithoutTheRightToMount(t *testing.T) {
 	if s.Cold != contract.ColdUnavailable || !strings.Contains(s.ColdReason, "/dev/fuse") || !s.Ready {
 		t.Errorf("status says %q, because %q; ready: %v", s.Cold, s.ColdReason, s.Ready)
 	}
-	if got := b.agent(`stat -c '%U %a' /data/cold; ls -A /data/cold; touch /data/cold/x 2>&1 | grep -o 'Permission denied'; sandbox-init status | grep -i cold; sandbox-init healthcheck`); !strings.HasPrefix(got, "root 555\nPermission denied\n") || !strings.Contains(got, "unavailable") {
+	if got := b.agent(`stat -c '%U %a' /data/cold; ls -A /data/cold; touch /data/cold/x 2>&1 | grep -oE 'Permission denied|Read-only file system'; sandbox-init status | grep -i cold; sandbox-init healthcheck`); !strings.HasPrefix(got, "root 555\nRead-only file system\n") || !strings.Contains(got, "unavailable") {
 		t.Errorf("without the mount: %q", got)
 	}
 	if got := b.agent(`set -e; sandbox-init cold ls -r; sandbox-init cold get d/one -; mkdir -p up/deep; echo three > up/deep/three; sandbox-init cold put up; sandbox-init cold put up/deep/three /data/cold/d/; sandbox-init cold rm two; sandbox-init cold sync; sandbox-init cold ls -r; sandbox-init cold get up down; cat down/deep/three`); got != "d/\nd/one\ntwo\none\nd/\nd/one\nd/three\nup/\nup/deep/\nup/deep/three\nthree" {
