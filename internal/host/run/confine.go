@@ -41,20 +41,30 @@ func (x *session) confine(m *catalog.Manifest) datadir.Confinement {
 // confineByAppArmor names the profile that is in force, and loads it where it can. Each
 // start does so: the machine may have been started anew since the last one.
 func (x *session) confineByAppArmor(ctx context.Context) string {
-	switch {
-	case !x.engine.HasAppArmor():
-		return datadir.AppArmorNone
-	case x.NoFUSE:
-		return datadir.AppArmorEngine
-	}
-	name, err := apparmor.Load(ctx)
-	if err == nil {
-		return name
-	}
-	if !errors.Is(err, apparmor.ErrNotRoot) { // which an operator can do nothing about each time
+	name, err := appArmor(x.engine.HasAppArmor(), !x.NoFUSE, func() (string, error) { return apparmor.Load(ctx) })
+	if err != nil {
 		x.out.say("%v; the sandbox runs unconfined by AppArmor", err)
 	}
-	return datadir.AppArmorUnconfined
+	return name
+}
+
+// appArmor is the rule: ours where there is a mount to allow. That only root may load it is
+// no error, since an operator who is not can do nothing about it each time.
+func appArmor(has, mounts bool, load func() (string, error)) (string, error) {
+	switch {
+	case !has:
+		return datadir.AppArmorNone, nil
+	case !mounts:
+		return datadir.AppArmorEngine, nil
+	}
+	name, err := load()
+	switch {
+	case errors.Is(err, apparmor.ErrNotRoot):
+		return datadir.AppArmorUnconfined, nil
+	case err != nil:
+		return datadir.AppArmorUnconfined, err
+	}
+	return name, nil
 }
 
 // confinement is what is decided, in the engine's terms.

@@ -1,10 +1,12 @@
 package run
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/apparmor"
 	"github.com/matrx/sandbox/internal/host/datadir"
 )
 
@@ -43,6 +45,26 @@ func TestConfinement(t *testing.T) {
 		record.Confinement.AppArmor, record.Confinement.Seccomp = none, datadir.SeccompEngine
 		if c, err := (Options{}).confinement(record, "/cold"); err != nil || c.AppArmor != "" || c.Seccomp != "" {
 			t.Errorf("%s is taken for a profile: %+v, %v", none, c, err)
+		}
+	}
+}
+
+func TestAppArmor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		has, mounts bool
+		loads       error
+		want        string
+		says        bool
+	}{
+		"a kernel without":      {false, true, nil, datadir.AppArmorNone, false},
+		"nothing to mount":      {true, false, nil, datadir.AppArmorEngine, false},
+		"ours":                  {true, true, nil, "ours", false},
+		"not root":              {true, true, apparmor.ErrNotRoot, datadir.AppArmorUnconfined, false},
+		"it cannot be compiled": {true, true, errors.New("syntax"), datadir.AppArmorUnconfined, true},
+	} {
+		got, err := appArmor(tc.has, tc.mounts, func() (string, error) { return "ours", tc.loads })
+		if got != tc.want || err != nil != tc.says {
+			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
 }
