@@ -147,6 +147,7 @@ lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, go
 .PHONY: bench
 bench: programs core test-packages ## benchmarks, each against a named peer in the same run
 	go run ./bench/pid1
+	go run ./bench/select
 
 .PHONY: bench-hot
 bench-hot: ## the hot path beside aws s3 sync, rclone, s5cmd, a raw client and cp -a

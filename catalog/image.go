@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -79,11 +80,17 @@ type Option struct {
 	Tools        []string `yaml:"tools" json:"tools,omitempty"`
 }
 
+// Made when first needed: whoever selects reads no image.yaml, and would pay for them at
+// each start.
 var (
-	nameForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	versionForm = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?$`)
-	argForm     = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+	nameForm    = form(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	versionForm = form(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?$`)
+	argForm     = form(`^[A-Z][A-Z0-9_]*$`)
 )
+
+func form(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // ParseImage reads one image.yaml and reports every mistake in it, joined. What can be
 // said only of the whole family (does the parent exist?) is Load's.
@@ -103,10 +110,10 @@ func ParseImage(data []byte) (*Image, error) {
 func (im *Image) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if !nameForm.MatchString(im.Name) {
+	if !nameForm().MatchString(im.Name) {
 		bad("name: %q must be lower-case letters, digits and dashes, at most 63", im.Name)
 	}
-	if !versionForm.MatchString(im.Version) {
+	if !versionForm().MatchString(im.Version) {
 		bad("version: %q must be MAJOR.MINOR.PATCH (semver.org)", im.Version)
 	}
 	if !slices.Contains(tiers, im.Tier) {
@@ -135,7 +142,7 @@ func (im *Image) validate() error {
 		}
 	}
 	for _, o := range im.Options {
-		if !argForm.MatchString(o.Arg) {
+		if !argForm().MatchString(o.Arg) {
 			bad("options: arg %q must be an upper-case build argument, as WITH_CUDA", o.Arg)
 		}
 		if o.Description == "" || len(o.Capabilities)+len(o.Tools) == 0 {

@@ -1,9 +1,6 @@
 package catalog
 
-import (
-	"fmt"
-	"regexp"
-)
+import "fmt"
 
 // Variant is an image as an orchestrator asks for it: {"variant": "ml", "version": "1.2.0"}.
 type Variant struct {
@@ -12,7 +9,7 @@ type Variant struct {
 }
 
 // tagForm is the tag of a reference (OCI Distribution Specification 1.1, "Pulling manifests").
-var tagForm = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+var tagForm = form(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
 // Variants are the names of the family's images, parents before children.
 func (o *Offer) Variants() []string {
@@ -34,7 +31,7 @@ func (o *Offer) Resolve(registry string, v Variant) (string, error) {
 		if name != v.Variant {
 			continue
 		}
-		if v.Version != "" && !tagForm.MatchString(v.Version) {
+		if v.Version != "" && !tagForm().MatchString(v.Version) {
 			return "", fmt.Errorf("cannot name %s: the version %q is no tag: letters, digits, dots and dashes, as 1.2.0", v.Variant, v.Version)
 		}
 		return Reference(registry, v.Variant, v.Version), nil

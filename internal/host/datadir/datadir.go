@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 )
 
 // Dir is a data directory.
@@ -84,11 +85,15 @@ func (d Dir) Keeper() string { return filepath.Join(d.path, "keeper") }
 
 func (d Dir) sandboxes() string { return filepath.Join(d.path, "sandboxes") }
 
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+// validID is made when first needed: it takes half a millisecond, and most of what this program
+// is called for needs none.
+var validID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+})
 
 // CheckID says whether an ID can be a SANDBOX_ID or a USER_ID.
 func CheckID(what, id string) error {
-	if !validID.MatchString(id) {
+	if !validID().MatchString(id) {
 		return fmt.Errorf("%s is %q; it must be 1 to 128 letters, digits, dots, underscores and hyphens, and begin with a letter or digit", what, id)
 	}
 	return nil
