@@ -51,8 +51,8 @@ func (d Disk) Make(ctx context.Context, size int64) (err error) {
 			err = errors.Join(err, d.Remove())
 		}
 	}()
-	if err := sparse(d.image(), size); err != nil {
-		return fmt.Errorf("cannot make the sandbox's disk: %w", err)
+	if err := setAside(d.image(), size); err != nil {
+		return err
 	}
 	if err := format(ctx, d.image(), size); err != nil {
 		return err
@@ -81,13 +81,28 @@ func privileged() error {
 	return fmt.Errorf("%w: only root may mount; run this program as root", ErrUnavailable)
 }
 
-func sparse(path string, size int64) error {
+// setAside makes a file that has all of its blocks.
+func setAside(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot make the sandbox's disk: %w", err)
 	}
 	defer f.Close()
-	return f.Truncate(size)
+	for {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	switch err {
+	case nil:
+		return nil
+	case unix.ENOSPC, unix.EDQUOT:
+		return fmt.Errorf("%w: there is no room to set its %d MB aside in %s: %w; ask for less, or free some", ErrUnavailable, size>>20, filepath.Dir(path), err)
+	case unix.EOPNOTSUPP:
+		return fmt.Errorf("%w: the file system of %s cannot set space aside (fallocate): %w; choose a data directory on ext4, XFS or btrfs", ErrUnavailable, filepath.Dir(path), err)
+	}
+	return fmt.Errorf("cannot set %d MB aside for the sandbox's disk in %s: %w", size>>20, filepath.Dir(path), err)
 }
 
 // Mount mounts what Make has made. One that is mounted stays as it is.
@@ -106,9 +121,9 @@ func (d Disk) Mount() error {
 		return err
 	}
 	defer dev.Close() // the mount holds it from then on
-	// noinit_itable: the kernel would fill the inode tables with zeros in the background, which
-	// are then no holes in the image any more. A file system that is damaged, as by
-	// a host's disk that is full, is not written to.
+	// noinit_itable: the kernel would fill the inode tables with zeros in the background, for
+	// file systems that live longer than this one. One that is damaged is not written to.
+	// Without discard: it would give back what was set aside.
 	const options = "noinit_itable,errors=remount-ro"
 	if err := unix.Mount(dev.Name(), d.at(), "ext4", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
 		return cannotMount(d.image(), err)

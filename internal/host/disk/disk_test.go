@@ -93,10 +93,31 @@ func TestADiskIsMadeAndRemoved(t *testing.T) {
 			t.Errorf("%s has %v, %v", dir, left, err)
 		}
 	}
-	// It takes what was written to it, and not its size.
-	var st unix.Stat_t
-	if err := unix.Stat(d.image(), &st); err != nil || st.Size != 64<<20 || st.Blocks*512 > 8<<20 {
-		t.Errorf("the image takes %d of %d bytes, %v", st.Blocks*512, st.Size, err)
+	// What it may take is its own from the beginning, and stays so.
+	whole := func() {
+		t.Helper()
+		var st unix.Stat_t
+		if err := unix.Stat(d.image(), &st); err != nil || st.Size != 64<<20 || st.Blocks*512 < 64<<20 {
+			t.Errorf("the image has %d of %d bytes, %v", st.Blocks*512, st.Size, err)
+		}
+	}
+	whole()
+	for range 2 {
+		if err := os.WriteFile(filepath.Join(d.Home(), "file"), make([]byte, 20<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(d.Home(), "file")); err != nil {
+			t.Fatal(err)
+		}
+		home, err := os.Open(d.Home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Syncfs(int(home.Fd())); err != nil {
+			t.Error(err)
+		}
+		home.Close()
+		whole()
 	}
 	if err := d.Make(t.Context(), 64<<20); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("made twice: %v", err)
@@ -225,6 +246,19 @@ func TestAnImageHasOneDevice(t *testing.T) {
 	}
 	if names, err := look.Readdirnames(-1); err != nil || len(names) != 1 {
 		t.Errorf("who looked before sees %q, %v", names, err)
+	}
+}
+
+// A disk that has no room below it is not begun.
+func TestThereIsNoRoom(t *testing.T) {
+	outer := newDisk(t, 64<<20)
+	d := At(filepath.Join(outer.State(), "disk"))
+	err := d.Make(t.Context(), 80<<20)
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "no room to set its 80 MB aside in "+d.dir) {
+		t.Errorf("80 MB in 64: %v", err)
+	}
+	if left, err := os.ReadDir(outer.State()); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

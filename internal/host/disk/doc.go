@@ -1,7 +1,7 @@
 // Package disk gives a sandbox a file system of its own, so that what fills it fills
 // nothing but it: an image file of a fixed size, an ext4 in it, a loop device below it.
 //
-//	DIR/image       the file system; sparse, so it takes what has been written to it
+//	DIR/image       the file system, with all of its blocks set aside
 //	DIR/at/         where it is mounted, while its sandbox needs it
 //	DIR/at/home/    the sandbox's home
 //	DIR/at/state/   and its state
@@ -17,6 +17,12 @@
 //
 // Some blocks are root's (see reserve): when the workload can write no more, the storage
 // process still can, and saves what there is.
+//
+// # What it takes of the machine's disk
+//
+// All of its size, from the beginning. A sparse image would promise room that there may not be:
+// a write that the file system has taken fails later, on its way to the disk, when
+// nobody asks any more. So who wants more than there is hears of it before anything begins.
 //
 // # How long it lasts
 //
