@@ -53,7 +53,8 @@ func TestAccessCopy(t *testing.T) {
 	o.ok("cp", tree, box+":/home/agent/new") // as new
 	o.ok("cp", tree+"/.", box+":new/sub")    // what is in it, into one that is there
 	o.ok("cp", tree, box+":/dev/shm")        // in memory
-	for _, at := range []string{"/home/agent/tree", "/dev/shm/tree"} {
+	o.ok("cp", tree, box+":/tmp/")           // likewise, below a root that is read-only
+	for _, at := range []string{"/home/agent/tree", "/dev/shm/tree", "/tmp/tree"} {
 		if got := o.listInside(box, at); got != want {
 			t.Errorf("%s is\n%s\nwant\n%s", at, got, want)
 		}
@@ -66,7 +67,7 @@ func TestAccessCopy(t *testing.T) {
 		t.Errorf("owners, and the two names of one file: %s", got)
 	}
 
-	for i, from := range []string{"tree", "/home/agent/tree/.", "/dev/shm/tree/"} {
+	for i, from := range []string{"tree", "/home/agent/tree/.", "/tmp/tree/"} {
 		to := filepath.Join(here, fmt.Sprint("back", i))
 		o.ok("cp", box+":"+from, to)
 		if got := listHere(t, to); got != want {

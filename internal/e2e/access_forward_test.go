@@ -215,9 +215,11 @@ func TestAccessForwardInEveryMode(t *testing.T) {
 }
 
 // TestAccessForwardIsTheHostsAlone: the workload cannot reach the socket or put anything in its
-// place, and what lies there instead of a socket is not followed.
+// place, although the operator's UID is the agent's; and what lies there instead of a
+// socket is not followed.
 func TestAccessForwardIsTheHostsAlone(t *testing.T) {
 	o := newOperator(t)
+	o.as(contract.AgentUID)
 	id := o.ok("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--detach")
 	const inside = contract.HostDir + "/sockets/" + contract.HostForwardSocketName
 	for name, script := range map[string]string{
@@ -234,9 +236,13 @@ func TestAccessForwardIsTheHostsAlone(t *testing.T) {
 	if st, err := os.Lstat(socket); err != nil || st.Mode().Type() != os.ModeSocket {
 		t.Fatalf("the socket: %v, %v", st, err)
 	}
+	o.serveInside(id, "4", "8080")
+	p, at := o.forwarding(id, "8080:0")
+	if got, err := exchange(at[0], strings.NewReader("x\n")); err != nil || len(got) != 64 {
+		t.Errorf("the operator's: %q, %v", got, err)
+	}
 	// The container's root alone could do this.
 	engineOK(t, "exec", "--user", "0", "sandbox-"+id, "ln", "-sf", o.dataDir+"/keeper/socket", inside)
-	p, at := o.forwarding(id, "8080:0")
 	if got, err := exchange(at[0], strings.NewReader("x\n")); err == nil {
 		t.Errorf("a link is followed: %q", got)
 	}
