@@ -38,7 +38,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 	root := family(map[string]string{"a": "", "b": "nowhere", "c": "d", "d": "c"}, map[string]string{
 		"a": "tools: [bash, sorcery]\noptions: [{arg: cuda, description: x, capabilities: [magic]}]\n",
 	})
-	root["images/e/image.yaml"] = &fstest.MapFile{Data: []byte("name: f\nversion: 1\ntier: top\naccess: open\ncontract: {version: 9.0.0, profile: kernel}\n")}
+	root["images/e/image.yaml"] = &fstest.MapFile{Data: []byte("name: f\nversion: 1\ntier: top\naccess: open\ncontract: {version: 9.0.0, profile: kernel}\nlimits: {disk_mb: 31}\n")}
 	_, err := Load(root)
 	if err == nil {
 		t.Fatal("a broken family loads")
@@ -55,6 +55,7 @@ func TestLoadReportsEverythingTogether(t *testing.T) {
 		`images/e/image.yaml: access: "open" must be`,
 		`images/e/image.yaml: limits.memory_mb: 0 must be 64 or more`,
 		`images/e/image.yaml: limits.cpu_cores: 0 must be more than 0`,
+		`images/e/image.yaml: limits.disk_mb: 31 must be 32 or more`,
 		`contract.version: 9.0.0 is newer than the contract itself`,
 		`contract.profile: the contract has no profile "kernel"`,
 	} {
