@@ -3,6 +3,7 @@ package ending
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 // clock is an engine that knows one container's start and counts the stops.
 type clock struct {
 	began time.Time
-	stops int
+	stops atomic.Int32
 	err   error
 }
 
@@ -23,7 +24,7 @@ func (c *clock) Inspect(context.Context, string) (engine.Container, error) {
 }
 
 func (c *clock) Stop(context.Context, string) error {
-	c.stops++
+	c.stops.Add(1)
 	return nil
 }
 
@@ -50,15 +51,15 @@ func TestDeadlineCountsFromTheContainersStart(t *testing.T) {
 		late := Deadline(t.Context(), c, place, datadir.Record{Limits: datadir.Limits{Timeout: 2 * time.Hour}})
 		time.Sleep(time.Hour - time.Second)
 		synctest.Wait()
-		if c.stops != 0 || place.TimeoutMarked() {
+		if c.stops.Load() != 0 || place.TimeoutMarked() {
 			t.Error("it is stopped before its time")
 		}
 		if err := <-late; err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if c.stops != 1 || !place.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops, place.TimeoutMarked())
+		if c.stops.Load() != 1 || !place.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), place.TimeoutMarked())
 		}
 	})
 }
@@ -74,8 +75,8 @@ func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		// Whoever marked it may have been killed before the stop: it is not left running.
-		if c.stops != 1 || place.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops, place.TimeoutMarked())
+		if c.stops.Load() != 1 || place.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), place.TimeoutMarked())
 		}
 	})
 }
@@ -93,7 +94,7 @@ func TestNoDeadline(t *testing.T) {
 		stop() // it has ended before
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if c.stops != 0 || place.TimeoutMarked() {
+		if c.stops.Load() != 0 || place.TimeoutMarked() {
 			t.Error("one that has ended is stopped")
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -100,7 +101,14 @@ func TestKilled(t *testing.T) {
 			h.lose()
 			continue
 		case <-time.After(time.Duration(rnd.IntN(120)) * time.Millisecond):
-			must(t, cmd.Process.Kill())
+			err := cmd.Process.Kill()
+			if errors.Is(err, os.ErrProcessDone) { // it was as fast
+				must(t, <-ended)
+				finished++
+				h.lose()
+				continue
+			}
+			must(t, err)
 			<-ended
 			kills++
 		}
