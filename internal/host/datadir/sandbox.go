@@ -77,12 +77,13 @@ func (s Sandbox) Make() error {
 
 // Remove removes the place and all in it.
 func (s Sandbox) Remove() error {
-	// The record first: without it the rest is nobody's.
+	// While there is a record: whoever is killed in between leaves a mount that somebody ends.
+	if err := s.Disk().Remove(); err != nil {
+		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
+	}
+	// Then the record: without it the rest is nobody's.
 	err := os.Remove(s.file("record.json"))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = s.Disk().Remove() // it may be mounted
-	}
-	if err == nil {
 		err = os.RemoveAll(s.path)
 	}
 	if err != nil {

@@ -3,10 +3,10 @@ package hydrate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"errors"
 	"os"
 	"os/exec"
 	"syscall"
