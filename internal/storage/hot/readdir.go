@@ -125,6 +125,7 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 // compare tells the line in what a directory differs from the journal.
 func (o *observer) compare(r *dirRead) (below []string) {
 	if isMissing(r.err) {
+		o.unseen(r.path)
 		return nil // whoever saw it go says so
 	}
 	if r.err != nil {

@@ -83,6 +83,7 @@ func (o *observer) endScan() {
 	o.e.counts.rescans++
 	if (o.blind || o.limited || o.watcher == nil) && !s.again {
 		o.e.line.Caught(s.began)
+		o.e.ended()
 	}
 	o.e.mu.Unlock()
 	if !s.again {
@@ -202,10 +203,18 @@ func (o *observer) enter(r *dirRead) *watch.Dir {
 	switch {
 	case r.wd != 0:
 		o.dirs.Watch(node, r.wd)
+		o.unseen(r.path)
 	case errors.Is(r.watchErr, watch.ErrLimit):
 		o.limit()
 	}
 	return node
+}
+
+// unseen notes that in a directory things may have come and gone before it was watched.
+func (o *observer) unseen(dir string) {
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	o.e.line.Unseen(gitGroup(dir+"/"), o.e.now())
 }
 
 // limit says that not all directories are watched.

@@ -23,7 +23,9 @@
 //     first observation to that of its vanishing: a fence within a span counts as the
 //     span's end. (A second repack removes the pack, not yet in S3, in which the first one
 //     had put the objects that it deleted. They may go only when the second pack is in S3.)
-//     Spans that overlap are one.
+//     So does whatever may have come and gone in a directory before it was watched.
+//     Spans that overlap are one. Who waits for a group waits in the same way for what
+//     took the place of its members.
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory
 //     was, or the reverse) waits for that delete and does not hold it back; also when
 //     the deleted name is observed to be written once more, as long as S3 holds its object.

@@ -32,7 +32,8 @@ type Line struct {
 
 	fencing []*item          // deletes that have no fence yet
 	groups  map[string]*heap // the pending members of each group, by first
-	spans   []span           // ascending, apart from each other
+	spans   spans            // of all
+	gone    map[string]spans // of each group's members
 	below   map[string]int   // directory -> number of pending deletes below it
 }
 
@@ -43,6 +44,7 @@ func New(r Rules) *Line {
 		items:   map[string]*item{},
 		below:   map[string]int{},
 		groups:  map[string]*heap{},
+		gone:    map[string]spans{},
 		waiting: heap{slot: slotQueue, less: byDue},
 		adding:  heap{slot: slotQueue, less: byFirst},
 		over:    heap{slot: slotQueue, less: byFirst},

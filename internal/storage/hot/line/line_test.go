@@ -263,6 +263,73 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// A repack puts an object, which is not in S3 yet, into a pack and removes it: what names the
+// object waits for the pack.
+func TestGroupWhoseMemberVanishes(t *testing.T) {
+	l := New(rules)
+	l.Write("objects/1", 1, Order{Group: "g"}, 0)
+	mark := l.Mark()
+	l.Write("pack", 1, Order{Group: "g"}, 1*ms)
+	l.Same("objects/1", false, true, 2*ms)
+	l.Write("objects/2", 1, Order{Group: "g"}, 3*ms)
+	if l.GroupThrough("g", mark) {
+		t.Error("with the pack pending")
+	}
+	_, jobs := drain(l, 1000*ms)
+	l.Done(jobs["pack"], Stored, 0, 1001*ms)
+	if !l.GroupThrough("g", mark) {
+		t.Error("with the pack in S3")
+	}
+	l.Done(jobs["objects/2"], Stored, 0, 1002*ms)
+
+	// It is seen to be missing before the pack is seen.
+	l.Write("objects/3", 1, Order{Group: "g"}, 2000*ms)
+	mark = l.Mark()
+	l.Same("objects/3", false, false, 2001*ms)
+	if l.GroupThrough("g", mark) {
+		t.Error("with a pack that is still to be seen")
+	}
+	l.Write("pack", 1, Order{Exists: true, Group: "g"}, 2002*ms)
+	l.Caught(2003 * ms)
+	if l.GroupThrough("g", mark) {
+		t.Error("with the second pack pending")
+	}
+	_, jobs = drain(l, 9000*ms)
+	l.Done(jobs["pack"], Stored, 0, 9001*ms)
+	if !l.GroupThrough("g", mark) {
+		t.Error("with the second pack in S3")
+	}
+	l.Caught(9002 * ms)
+	if len(l.gone) != 0 {
+		t.Errorf("spans are left: %v", l.gone)
+	}
+}
+
+// What was in a new directory may have gone elsewhere before the directory was watched.
+func TestUnseen(t *testing.T) {
+	l := New(rules)
+	l.Delete("a", true, 0) // it was moved to new/x
+	l.Unseen("g", 1*ms)    // new is watched, and x was moved on to z
+	mark := l.Mark()
+	if l.GroupThrough("g", mark) || !l.Unobserved() {
+		t.Error("with what became of it still to be seen")
+	}
+	l.Caught(1 * ms)
+	l.Write("z", 1, Order{Group: "g"}, 2*ms)
+	l.Caught(3 * ms)
+	got, jobs := drain(l, 1000*ms)
+	want(t, "before the deletion", got, "z")
+	if l.GroupThrough("g", mark) {
+		t.Error("with z pending")
+	}
+	l.Done(jobs["z"], Stored, 0, 1001*ms)
+	got, _ = drain(l, 1002*ms)
+	want(t, "then", got, "a")
+	if !l.GroupThrough("g", mark) || l.Unobserved() {
+		t.Error("with z in S3")
+	}
+}
+
 func TestFileAndDirectoryChangePlaces(t *testing.T) {
 	l := New(rules)
 	l.Delete("p", true, 0)

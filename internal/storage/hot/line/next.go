@@ -61,17 +61,17 @@ func (l *Line) nextDelete() *item {
 		return nil
 	}
 	l.prune()
-	if l.bound(it.fence) >= oldest(&l.hold) {
+	if l.spans.bound(it.fence) >= oldest(&l.hold) {
 		return nil // and the others' fences are not lower
 	}
 	// A write that waits for a delete holds all deletes back but the one that it waits for.
 	// The oldest such write is served first, so that two of them cannot wait for each other.
 	w := l.blocked.min()
-	if w == nil || w.first > l.bound(it.fence) {
+	if w == nil || w.first > l.spans.bound(it.fence) {
 		return it
 	}
 	for _, d := range l.deletes.items {
-		if waitsFor(w.name, d.name) && l.bound(d.fence) < oldest(&l.hold) {
+		if waitsFor(w.name, d.name) && l.spans.bound(d.fence) < oldest(&l.hold) {
 			return d
 		}
 	}

@@ -9,15 +9,39 @@ type span struct {
 	at       Time // when it ended
 }
 
-// vanished leaves a span where a pending write ends.
+// spans are in ascending order and apart from each other. Only the last may be open.
+type spans []span
+
+// vanished leaves a span where a pending write ends, for deletes and for those who wait
+// for its group.
 func (l *Line) vanished(it *item, from, to uint64, ordered bool, now Time) {
 	if it.is(stuck) {
 		return // it held nothing back
 	}
 	s := span{from: from, to: to, open: !ordered, at: now}
-	kept := l.spans[:0]
-	var after []span
-	for _, o := range l.spans {
+	l.spans = l.spans.with(s)
+	if it.group != "" {
+		l.gone[it.group] = l.gone[it.group].with(s)
+		l.pruneGroup(it.group)
+	}
+}
+
+// Unseen says that something may have been written and be gone again without having been
+// observed: in a directory, up to when it was watched. It leaves a span, of the group too.
+func (l *Line) Unseen(group string, now Time) {
+	l.seq++
+	s := span{from: l.seq, to: l.seq, open: true, at: now}
+	l.spans = l.spans.with(s)
+	if group != "" {
+		l.gone[group] = l.gone[group].with(s)
+	}
+}
+
+// with adds one, which swallows those that it overlaps.
+func (all spans) with(s span) spans {
+	kept := all[:0]
+	var after spans
+	for _, o := range all {
 		switch {
 		case !o.open && o.to < s.from:
 			kept = append(kept, o)
@@ -27,43 +51,61 @@ func (l *Line) vanished(it *item, from, to uint64, ordered bool, now Time) {
 			s = span{from: min(s.from, o.from), to: max(s.to, o.to), open: s.open || o.open, at: max(s.at, o.at)}
 		}
 	}
-	l.spans = append(append(kept, s), after...)
+	return append(append(kept, s), after...)
 }
 
-// closeSpans ends the open one (there is at most one, the last) when all that
-// happened before it ended has been observed.
+// closeSpans ends what is open when all that happened before it ended has been observed.
 func (l *Line) closeSpans(at Time) {
-	if n := len(l.spans); n > 0 && l.spans[n-1].open && l.spans[n-1].at < at {
-		l.spans[n-1].open, l.spans[n-1].to = false, l.seq
-	}
+	l.spans.end(at, l.seq)
 	l.prune()
+	for group, gone := range l.gone {
+		gone.end(at, l.seq)
+		l.pruneGroup(group)
+	}
 }
 
-// bound is what a fence counts as: the end of the span that it lies in.
-func (l *Line) bound(fence uint64) uint64 {
-	for _, s := range l.spans {
+func (all spans) end(at Time, seq uint64) {
+	if n := len(all); n > 0 && all[n-1].open && all[n-1].at < at {
+		all[n-1].open, all[n-1].to = false, seq
+	}
+}
+
+// bound is what an observation counts as: the end of the span that it lies in.
+func (all spans) bound(seq uint64) uint64 {
+	for _, s := range all {
 		switch {
-		case fence < s.from:
-			return fence
+		case seq < s.from:
+			return seq
 		case s.open:
 			return math.MaxUint64
-		case fence <= s.to:
+		case seq <= s.to:
 			return s.to
 		}
 	}
-	return fence
+	return seq
 }
 
-// prune drops the spans up to whose end no write is pending: they hold nothing.
-func (l *Line) prune() {
-	pending := min(oldest(&l.hold), oldest(&l.blocked))
+// after drops the spans up to whose end nothing is pending: they hold nothing.
+func (all spans) after(pending uint64) spans {
 	n := 0
-	for n < len(l.spans) && !l.spans[n].open && l.spans[n].to < pending {
+	for n < len(all) && !all[n].open && all[n].to < pending {
 		n++
 	}
-	l.spans = l.spans[n:]
-	if len(l.spans) == 0 {
-		l.spans = nil
+	if n == len(all) {
+		return nil
+	}
+	return all[n:]
+}
+
+func (l *Line) prune() { l.spans = l.spans.after(min(oldest(&l.hold), oldest(&l.blocked))) }
+
+func (l *Line) pruneGroup(group string) {
+	pending := uint64(math.MaxUint64)
+	if g := l.groups[group]; g != nil {
+		pending = oldest(g)
+	}
+	if l.gone[group] = l.gone[group].after(pending); l.gone[group] == nil {
+		delete(l.gone, group)
 	}
 }
 

@@ -1,6 +1,9 @@
 package line
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Mark is the newest observation. See Through.
 func (l *Line) Mark() uint64 { return l.seq }
@@ -11,10 +14,16 @@ func (l *Line) Through(mark uint64) bool {
 	return it == nil || it.first > mark
 }
 
-// GroupThrough is Through for the members of one group.
+// GroupThrough is Through for the members of one group, and for what took the place of
+// those that vanished before they were in S3 (rule 3): a branch names objects that a repack
+// has put into a pack meanwhile.
 func (l *Line) GroupThrough(group string, mark uint64) bool {
+	mark = l.gone[group].bound(mark)
 	g := l.groups[group]
-	return g == nil || g.min().first > mark
+	if g == nil {
+		return mark != math.MaxUint64 // open: what took the place is still to be seen
+	}
+	return g.min().first > mark
 }
 
 // Wake is when Next may return a job although nothing else was called meanwhile.
