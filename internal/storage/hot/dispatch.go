@@ -28,6 +28,9 @@ func (e *Engine) dispatch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-e.kick:
 		case <-timer.C:
+			e.mu.Lock()
+			e.tell()
+			e.mu.Unlock()
 		}
 	}
 }
@@ -38,11 +41,14 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	defer e.mu.Unlock()
 	now := e.now()
 	wait = time.Hour
+	if e.line.InFlight() > 0 {
+		wait = awayAfter // they may all be trying again and again
+	}
 	if e.lost != nil || e.line.InFlight()+e.verify.flying-e.yielding >= e.limit.now {
 		return false, wait
 	}
 	if at, closed := e.breaker.closed(now, e.line.InFlight()-e.yielding); closed {
-		return false, max(at-now, 0)
+		return false, min(wait, max(at-now, 0))
 	}
 	if j, ok := e.line.Next(now); ok {
 		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany}
@@ -198,6 +204,19 @@ func (e *Engine) tell() {
 	e.Problem(p)
 }
 
+// awayAfter is how long the store may fail to answer before that is said: a job tries again
+// by itself for longer than that.
+const awayAfter = 5 * time.Second
+
+// away is why nothing reaches the store, if that has been so for a while.
+func (e *Engine) away() error {
+	since, err := e.Store.Away()
+	if err == nil || time.Since(since) < awayAfter {
+		return nil
+	}
+	return err
+}
+
 // problem is what concerns more than a file. With the lock held.
 func (e *Engine) problem() string {
 	switch {
@@ -205,6 +224,8 @@ func (e *Engine) problem() string {
 		return e.lost.Error()
 	case e.breaker.err != nil:
 		return e.breaker.err.Error()
+	case e.away() != nil:
+		return e.away().Error()
 	case e.held != "":
 		return "deletions are held back: " + e.held
 	}

@@ -50,6 +50,26 @@ func TestAwayAndBack(t *testing.T) {
 	}
 }
 
+// That S3 is away is said long before the requests that are under way give up.
+func TestAwayIsSaid(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("a", "one")
+	s.saved()
+	s.proxy.Away()
+	s.write("a", "two")
+	s.eventually("it is said", func() bool {
+		st := s.e.Status()
+		s.e.mu.Lock()
+		defer s.e.mu.Unlock()
+		return st.State == "failed" && st.Problem != "" && slices.Contains(s.problems, st.Problem)
+	})
+	s.proxy.Back()
+	s.saved()
+	if st := s.e.Status(); st.State != "synced" || st.Problem != "" {
+		t.Errorf("status %+v", st)
+	}
+}
+
 // S3 is away during the flush: it ends in time and names what is missing.
 func TestAwayDuringTheFlush(t *testing.T) {
 	s := newSandbox(t).start()

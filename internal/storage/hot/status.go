@@ -55,7 +55,7 @@ func (e *Engine) Status() contract.HotStatus {
 // state is one word for it. With the lock held.
 func (e *Engine) state() string {
 	switch {
-	case e.lost != nil, e.breaker.err != nil && e.breaker.tries > failingAfter:
+	case e.lost != nil, e.away() != nil, e.breaker.err != nil && e.breaker.tries > failingAfter:
 		return "failed"
 	case e.held != "":
 		return "held"

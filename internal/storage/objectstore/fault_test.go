@@ -304,3 +304,40 @@ func TestAway(t *testing.T) {
 		})
 	}
 }
+
+// TestAwayIsTold: what does not pass is told while it is still being tried, from its beginning.
+func TestAwayIsTold(t *testing.T) {
+	b := newBench(t)
+	if since, err := b.store.Away(); err != nil || !since.IsZero() {
+		t.Errorf("before the first request: since %v, %v", since, err)
+	}
+	b.proxy.Away()
+	began := time.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := b.store.Head(ctx, "k"); done <- err }()
+	var first time.Time
+	for attempts := int64(0); attempts < 3; attempts = b.store.Requests()["HEAD"] {
+		since, err := b.store.Away()
+		if err == nil {
+			continue
+		}
+		if first.IsZero() {
+			first = since
+		}
+		if since != first || since.Before(began) {
+			t.Fatalf("away since %v, then since %v", first, since)
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Head: %v", err)
+	}
+	b.proxy.Back()
+	if _, err := b.put("k", "body", PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if since, err := b.store.Away(); err != nil || !since.IsZero() {
+		t.Errorf("with an answer: since %v, %v", since, err)
+	}
+}
