@@ -81,8 +81,9 @@ push: all ## publishes every image: make push REGISTRY=registry.example.com/team
 	@bin/sandbox images push --all $(if $(REGISTRY),--registry $(REGISTRY))
 
 .PHONY: sizes
-sizes: all ## measures every image, and writes docs/sizes.md
+sizes: all ## measures every image, holds the variants to their limits, and writes docs/sizes.md
 	@bin/sandbox images size --markdown >.cache/sizes.md && mv .cache/sizes.md docs/sizes.md
+	go test -count=1 -tags variants -run TestVariantSizes ./internal/e2e
 
 .PHONY: engine
 engine: ## makes sure that a Docker engine answers
