@@ -210,8 +210,13 @@ func (o *observer) enter(r *dirRead) *watch.Dir {
 	return node
 }
 
-// unseen notes that in a directory things may have come and gone before it was watched.
+// unseen notes that in a directory things may have come and gone before it was watched. Where
+// scans alone tell, each of them would note that anew before the one before is dealt with, and
+// deletions would wait for as long as directories go.
 func (o *observer) unseen(dir string) {
+	if o.blind || o.limited || o.watcher == nil {
+		return
+	}
 	o.e.mu.Lock()
 	defer o.e.mu.Unlock()
 	o.e.line.Unseen(gitGroup(dir+"/"), o.e.now())
