@@ -1,5 +1,3 @@
-//go:build long
-
 package e2e
 
 import (
@@ -53,7 +51,7 @@ func TestStorageIsKilledAgainAndAgain(t *testing.T) {
 		st = x.Status()
 	}
 	command := st.State.WorkloadPID
-	const kills = 12
+	const kills = crashes
 	for range kills {
 		p.Forget()
 		p.WaitFor(t.Context(), testbed.Match{Verb: "PUT"}, 1+rand.IntN(40))
@@ -108,7 +106,7 @@ func TestTheContainerIsKilledAgainAndAgain(t *testing.T) {
 			p := testbed.Proxy(t, srv)
 			x := newHostBox(t, b).through(p).prepared(prepare)
 			instance := ""
-			for round := range 10 {
+			for round := range crashes {
 				x.Start("sh", "-c", busy)
 				instance, _ = x.Event("lease_acquired")["instance"].(string)
 				p.Forget()
