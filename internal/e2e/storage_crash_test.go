@@ -105,10 +105,9 @@ func TestTheContainerIsKilledAgainAndAgain(t *testing.T) {
 			b := srv.Bucket(t)
 			p := testbed.Proxy(t, srv)
 			x := newHostBox(t, b).through(p).prepared(prepare)
-			instance := ""
 			for round := range crashes {
 				x.Start("sh", "-c", busy)
-				instance, _ = x.Event("lease_acquired")["instance"].(string)
+				instance, _ := x.Event("lease_acquired")["instance"].(string)
 				p.Forget()
 				p.WaitFor(t.Context(), testbed.Match{Verb: "PUT"}, 1+rand.IntN(80))
 				x.Kill()
@@ -117,7 +116,6 @@ func TestTheContainerIsKilledAgainAndAgain(t *testing.T) {
 					x.Env["LEASE_TAKEOVER"] = instance // the engine said that it is dead
 				}
 				x.Start("sh", "-c", whole)
-				instance, _ = x.Event("lease_acquired")["instance"].(string)
 				if code := x.Wait(); code != 0 || x.out.Len() != 0 {
 					t.Fatalf("round %d: it ended with %d and found\n%s%s", round, code, x.out, x.log.text())
 				}
