@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
@@ -229,8 +231,17 @@ func (o *opened) publisher() *index.Publisher {
 }
 
 // nextSecond waits until the clock, which is the server's as well, is in another second
-// than now: Last-Modified has whole ones.
+// than now: Last-Modified has whole ones. It is the clock that files get their times from,
+// which is a tick behind the other (clock_gettime(2), CLOCK_REALTIME_COARSE).
 func (h *home) nextSecond() {
 	now := time.Now()
-	<-time.After(now.Truncate(time.Second).Add(time.Second).Sub(now))
+	next := now.Truncate(time.Second).Add(time.Second)
+	for wait := next.Sub(now); ; wait = time.Millisecond {
+		<-time.After(wait)
+		var coarse unix.Timespec
+		must(h.t, unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &coarse))
+		if coarse.Sec >= next.Unix() {
+			return
+		}
+	}
 }
