@@ -108,7 +108,8 @@ func exchange(address string, send io.Reader) ([]byte, error) {
 // connections; and again when the storage process was killed.
 func TestAccessForward(t *testing.T) {
 	o := newOperator(t)
-	id := o.ok("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--detach")
+	// The servers inside have a thread for each connection, more than the image's processes.
+	id := o.ok("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--processes", "500", "--detach")
 	forward, at := o.forwarding(id, "8080:0", "127.0.0.1:8081:0")
 
 	// Nothing listens yet: a refusal, and it is said, once.

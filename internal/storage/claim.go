@@ -42,7 +42,9 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 	look := func(i int, f func() error) {
 		all.Go(func() {
 			if refused[i] = f(); refused[i] != nil {
-				cancel() // nothing to wait for
+				// There is nothing to wait for. What is being written is let arrive: cut off, it
+				// might arrive all the same, and nobody would give that lease back.
+				time.AfterFunc(probeGrace, cancel)
 			}
 		})
 	}

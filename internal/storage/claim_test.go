@@ -82,10 +82,10 @@ func TestWhatIsWrongWithTheBucket(t *testing.T) {
 	missing.Bucket = "no-such-bucket"
 	wrongKey := b.Credentials()
 	wrongKey.Env["AWS_SECRET_ACCESS_KEY"] = "wrong"
-	away := b.Config()
-	away.Endpoint = "http://" + testbed.FreeAddress(t)
 	denied := testbed.Proxy(t, srv)
 	denied.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE", Regexp: "probe-"}, Do: testbed.Refuse(403, "AccessDenied")})
+	away := b.Config()
+	away.Endpoint = "http://" + testbed.FreeAddress(t) // last: who listens next may get this address
 	for _, test := range []struct {
 		name   string
 		s3     config.S3
