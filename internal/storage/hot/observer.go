@@ -314,6 +314,8 @@ func (o *observer) lookAt(path string) {
 	}
 	i, err := o.e.root.Lstat(path)
 	switch {
+	case isMissing(err) && o.wasLeftOut(path):
+		o.dropExcluded(path) // what is left out is not deleted either
 	case isMissing(err):
 		o.absent(path, false)
 	case err != nil:
@@ -325,6 +327,12 @@ func (o *observer) lookAt(path string) {
 	default:
 		o.present(path, i)
 	}
+}
+
+// wasLeftOut tells whether what is missing at a path was left out.
+func (o *observer) wasLeftOut(path string) bool {
+	known, ok := o.e.journal.Get(path)
+	return o.e.rules.Load().Match(path, !ok || known.IsMarker())
 }
 
 // dropExcluded forgets what was pending of a path that is left out by now.
