@@ -134,3 +134,23 @@ func TestUnreadableAndGone(t *testing.T) {
 		})
 	}
 }
+
+// A store that keeps keys as files cannot keep a file where somebody else has put an object below
+// it: that file is refused, by name, and nothing else waits for it.
+func TestSomethingInTheWayThatIsNotOurs(t *testing.T) {
+	s := newSandbox(t).start()
+	s.bucket.Put(prefix+"p/theirs", "x", nil)
+	s.write("p", "ours")
+	s.wantRefused("the file that has no place", "p")
+	s.write("other", "x")
+	s.eventually("the other file arrives", func() bool { _, ok := s.bucket.Get(prefix + "other"); return ok })
+	if reason := s.e.Status().Failed[0].Reason; !strings.Contains(reason, "ExistingObjectIsDirectory") {
+		t.Errorf("the reason is %q", reason)
+	}
+	f := s.flush()
+	if f.UnsavedCount != 1 || f.Unsaved[0].Path != "p" {
+		t.Errorf("%+v", f)
+	}
+	s.kill()
+	s.want("p/theirs", "x")
+}

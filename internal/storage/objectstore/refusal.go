@@ -139,7 +139,8 @@ func classify(status int, code string) (outcome, error) {
 		return final, ErrUnsupported
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		return throttled, ErrUnavailable
-	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTemporaryRedirect, status == http.StatusConflict:
+	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTemporaryRedirect,
+		status == http.StatusConflict && code == "": // one with a code that is not known is about the key, see below
 		return again, ErrUnavailable
 	}
 	return final, ErrInvalid

@@ -81,6 +81,7 @@ func TestDiagnosis(t *testing.T) {
 		"a bucket not found":      {404, "NotFound", "", ErrNoBucket, "create it"},
 		"not implemented":         {501, "NotImplemented", "", ErrUnsupported, ""},
 		"an invalid request":      {400, "InvalidRequest", "", ErrInvalid, ""},
+		"a key in the way":        {409, "ExistingObjectIsDirectory", "", ErrInvalid, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := map[string]string{}
