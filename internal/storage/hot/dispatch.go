@@ -51,7 +51,7 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 		return false, min(wait, max(at-now, 0))
 	}
 	if j, ok := e.line.Next(now); ok {
-		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany}
+		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany, Anyway: e.inTheWay[j.Name]}
 		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Alone)) })
 		return true, 0
 	}
@@ -117,11 +117,12 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 			e.Log.Error("a file cannot be saved", "event", "not_saved", "path", path, "error", r.Err)
 		}
 		e.failed[j.Name] = problem{r.Err.Error(), p.tries + 1}
+	case r.InTheWay != "":
+		e.obs.do(func() { e.lookInTheWay(j.Name, r.InTheWay) })
 	case r.Outcome == line.Changed:
 		retry = now + e.Config.Hot.MaxStaleness
 	case r.Outcome == line.Stored:
-		delete(e.restless, j.Name)
-		delete(e.failed, j.Name)
+		e.forgive(j.Name)
 		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
 			e.odd[path] = r.Err.Error()
 		}
@@ -143,12 +144,25 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
 		e.noteMoved(path)
+		e.obs.look(path) // it may be there again since: see line.Done
 	}
 	if e.line.Len() == 0 {
 		e.counts.success = time.Now()
 	}
 	e.tell()
 	e.ended()
+}
+
+// lookInTheWay looks at what S3 has to lose before it can hold name. When it is gone, the line
+// knows now that name waits; else it stays in S3, and name may go there all the same.
+func (e *Engine) lookInTheWay(name, other string) {
+	e.obs.lookAt(other)
+	e.obs.lookAt(strings.TrimSuffix(name, "/"))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, pending := e.line.Has(name); pending {
+		e.inTheWay[name] = true
+	}
 }
 
 // same tells the line that the disk and S3 agree about a name. With the lock held.
@@ -164,6 +178,7 @@ func (e *Engine) same(name string, exists, ordered bool) {
 func (e *Engine) forgive(name string) {
 	delete(e.failed, name)
 	delete(e.restless, name)
+	delete(e.inTheWay, name)
 }
 
 // final is a result of a job that began when no process was left that could write: what was

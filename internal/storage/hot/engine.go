@@ -65,6 +65,7 @@ type Engine struct {
 	waiters  chan struct{}   // closed and made anew whenever something has ended
 	moved    map[uint64]string
 	failed   map[string]problem // pending names that are stuck, by name
+	inTheWay map[string]bool    // pending writes that something in S3 excludes, which was looked at
 	restless map[string]int     // pending files that were not at rest, and how often in a row
 	odd      map[string]string  // sockets and the like, and directories that cannot be read
 	verify   verifyQueue
@@ -105,7 +106,7 @@ func New(o Options) (*Engine, error) {
 		clock: time.Now(), kick: make(chan struct{}, 1), runs: make(chan struct{}),
 		line:    line.New(line.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
 		waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]problem{},
-		restless: map[string]int{}, odd: map[string]string{}, limit: newLimiter(),
+		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{}, limit: newLimiter(),
 	}
 	return e, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/matrx/sandbox/internal/storage/hot/line"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -286,4 +287,39 @@ func TestSteady(t *testing.T) {
 	if n := s.e.line.Len(); n != 0 {
 		t.Errorf("%d names are pending", n)
 	}
+}
+
+// A job reads the disk ahead of the events: what it finds may exclude what S3 holds, and nobody
+// has said so yet. S3 never holds both.
+func TestFileBeforeItsDirectoryWasSeenGone(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("p/x", "old")
+	s.saved()
+	s.proxy.Forget()
+	s.deaf(func() {
+		s.remove("p")
+		s.write("p", "new")
+		s.e.mu.Lock()
+		s.e.line.Write("p", 3, line.Order{}, s.e.now()) // by an event about an earlier p
+		s.e.mu.Unlock()
+		s.e.wake()
+		s.eventually("the job finds what is in its way", func() bool {
+			s.e.obs.requests.mu.Lock()
+			defer s.e.obs.requests.mu.Unlock()
+			return len(s.e.obs.calls) > 0
+		})
+	})
+	s.saved()
+	s.want("p", "new")
+	wantKeys(t, s.keys(), "p")
+	var changes []string
+	for _, r := range s.proxy.Requests() {
+		if r.Method != "GET" && r.Method != "HEAD" {
+			changes = append(changes, r.Verb+" "+r.Key)
+		}
+	}
+	if want := []string{"DELETE " + prefix + "p/x", "PUT " + prefix + "p"}; !slices.Equal(changes, want) {
+		t.Errorf("%q, want %q", changes, want)
+	}
+	s.flushed()
 }

@@ -29,6 +29,8 @@
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory
 //     was, or the reverse) waits for that delete and does not hold it back; also when
 //     the deleted name is observed to be written once more, as long as S3 holds its object.
+//     Of the deletes that it waits for, a file in the place of a directory goes first: others
+//     may wait for that one too, and hold the rest back when they need not wait any more.
 //  5. A change that cannot be stored is reported and holds nothing back.
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
 //     refusal was of what it was before.
@@ -37,7 +39,9 @@
 // and where it went is still to be told. So a delete gets its fence when the caller has
 // [Line.Caught] up with the moment at which the name was seen gone, and the fence is all
 // that has been observed by then. The same holds for the end of a span, unless the
-// deletion was observed at its place among all changes.
+// deletion was observed at its place among all changes. A job that was under way meanwhile may
+// have read the disk later, and have stored what was made anew: then the name has to be seen
+// gone once more.
 //
 // A job's effects lie between Next and Done; what is observed in between counts as
 // newer than the job.

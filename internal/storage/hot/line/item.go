@@ -45,7 +45,7 @@ type item struct {
 	place [slots]uint32
 }
 
-type flags uint8
+type flags uint16
 
 const (
 	inFlight       flags = 1 << iota
@@ -55,6 +55,7 @@ const (
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way
 	undone               // a write that was a delete of what S3 still holds
+	doubted              // an unfenced delete of what a job may have found on the disk since it was seen gone
 	counted              // it is a delete that others may have to wait for
 )
 

@@ -80,7 +80,7 @@ func (l *Line) Write(name string, size int64, order Order, now Time) {
 		// What waits for the deletion goes on waiting while S3 holds the object: the name may be
 		// gone again, and only the telling of it be on its way.
 		it.set(undone, order.Exists)
-		it.flags &^= unfenced
+		it.flags &^= unfenced | doubted
 		it.kind, it.first = Write, l.seq
 	case it.is(stuck) && order.Anew:
 		it.notBefore = 0 // rule 6
@@ -105,6 +105,10 @@ func (l *Line) Delete(name string, ordered bool, now Time) {
 		l.items[name] = it
 	case it.is(inFlight):
 		l.observedAgain(it, Delete, ordered, now)
+		return
+	case it.is(doubted):
+		it.set(doubted, false)
+		it.last = now
 		return
 	case it.kind == Delete:
 		return // its fence is the first time that it was seen gone
@@ -162,7 +166,7 @@ func (l *Line) Caught(at Time) {
 	for _, it := range l.fencing {
 		switch {
 		case !it.is(unfenced): // it is something else meanwhile, or listed twice
-		case it.last >= at:
+		case it.is(doubted), it.last >= at:
 			kept = append(kept, it)
 		default:
 			it.flags &^= unfenced

@@ -402,3 +402,49 @@ func BenchmarkWriteAndStore(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(names)), "ns/name")
 }
+
+// A file that is in the way of two writes goes before what is in the way of one of them only:
+// the other has to be in S3 before that goes.
+func TestRoomForTheOthersFirst(t *testing.T) {
+	l := New(rules)
+	l.Delete("p/y/z", false, 1*ms)
+	l.Delete("p", false, 2*ms)
+	l.Write("p/y", 1, Order{}, 3*ms) // waits for p and for p/y/z
+	l.Write("p/x", 1, Order{}, 4*ms) // waits for p
+	l.Caught(7 * ms)
+	got, jobs := drain(l, 1000*ms)
+	want(t, "first", got, "p")
+	l.Done(jobs["p"], Stored, 0, 1001*ms)
+	got, jobs = drain(l, 1002*ms)
+	want(t, "then", got, "p/x")
+	l.Done(jobs["p/x"], Stored, 0, 1003*ms)
+	got, jobs = drain(l, 1004*ms)
+	want(t, "then", got, "p/y/z")
+	l.Done(jobs["p/y/z"], Stored, 0, 1005*ms)
+	got, _ = drain(l, 1006*ms)
+	want(t, "then", got, "p/y")
+}
+
+// A scan saw the name gone, and the job that was under way found it there again: where it goes
+// from there is to be seen before its deletion may go.
+func TestGoneBeforeTheJobLooked(t *testing.T) {
+	l := New(rules)
+	l.Write("b", 1, Order{}, 0)
+	_, jobs := drain(l, 1000*ms)
+	l.Delete("b", false, 1001*ms)
+	l.Done(jobs["b"], Stored, 0, 1002*ms)
+	l.Caught(1003 * ms) // a scan that began here, and in which nobody has looked at b yet
+	got, _ := drain(l, 2000*ms)
+	want(t, "before it was seen gone again", got)
+	if !l.Unobserved() {
+		t.Error("nothing is said to be unobserved")
+	}
+	l.Delete("b", false, 2001*ms)
+	l.Write("c", 1, Order{}, 2001*ms)
+	l.Caught(2002 * ms)
+	got, jobs = drain(l, 3000*ms)
+	want(t, "what it was renamed to", got, "c")
+	l.Done(jobs["c"], Stored, 0, 3001*ms)
+	got, _ = drain(l, 3002*ms)
+	want(t, "with that in S3", got, "b")
+}

@@ -21,9 +21,11 @@ type world struct {
 	disk    map[string]int          // name -> version
 	history map[string][]historical // name -> what happened to it, in order
 
-	s3      map[string]int // name -> version
-	s3gone  map[string]int // name -> number of the deletion that S3 has seen
-	journal map[string]int // what the caller knows of s3
+	s3      map[string]int  // name -> version
+	s3gone  map[string]int  // name -> number of the deletion that S3 has seen
+	journal map[string]int  // what the caller knows of s3
+	excused map[string]int  // name -> the last version that was stuck when it vanished (rule 5)
+	anyway  map[string]bool // what is in the way of its write was looked at
 
 	ordered bool     // events come, in order, and none is lost
 	events  []event  // not read yet
@@ -56,6 +58,7 @@ func newWorld(t *rapid.T) *world {
 		t: t, line: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond}),
 		disk: map[string]int{}, history: map[string][]historical{},
 		s3: map[string]int{}, s3gone: map[string]int{}, journal: map[string]int{},
+		excused: map[string]int{}, anyway: map[string]bool{},
 		ordered: rapid.Bool().Draw(t, "ordered"),
 	}
 }
@@ -75,7 +78,7 @@ func (w *world) change(name string, write bool) {
 // makeRoom deletes what stands where name has to be.
 func (w *world) makeRoom(name string) {
 	for _, other := range names {
-		if w.disk[other] != 0 && waitsFor(name, other) {
+		if w.disk[other] != 0 && Exclusive(name, other) {
 			w.ops++
 			w.change(other, false)
 		}
@@ -117,7 +120,7 @@ func (w *world) rename() {
 		return
 	}
 	to := rapid.SampledFrom(names).Draw(w.t, "to")
-	if to == from || waitsFor(to, from) {
+	if to == from || Exclusive(to, from) {
 		return
 	}
 	w.makeRoom(to)
@@ -129,9 +132,21 @@ func (w *world) rename() {
 	w.change(from, false)
 }
 
+// excuse notes that what is gone could not be stored when it went.
+func (w *world) excuse(name string) {
+	for _, h := range w.history[name] {
+		if h.written && w.disk[name] != h.op {
+			w.excused[name] = h.op
+		}
+	}
+}
+
 func (w *world) look(name string, ordered bool) {
 	version, known := w.disk[name], w.journal[name]
 	_, pending := w.line.Has(name)
+	if version == 0 && w.isStuck(name) {
+		w.excuse(name)
+	}
 	switch {
 	case version != 0 && version == known:
 		w.line.Same(name, true, ordered, w.now)
@@ -139,7 +154,10 @@ func (w *world) look(name string, ordered bool) {
 		// What stood in its place was deleted before: say so first.
 		for _, other := range names {
 			_, pending := w.line.Has(other)
-			if waitsFor(name, other) && (pending || w.journal[other] != 0) && w.disk[other] == 0 {
+			if Exclusive(name, other) && (pending || w.journal[other] != 0) && w.disk[other] == 0 {
+				if w.isStuck(other) {
+					w.excuse(other)
+				}
 				w.line.Delete(other, ordered, w.now)
 			}
 		}
@@ -239,7 +257,13 @@ func (w *world) work(faults bool) {
 	r := w.jobs[i]
 	done := func(o Outcome) {
 		w.jobs = slices.Delete(w.jobs, i, i+1)
+		if kind, _ := w.line.Has(r.job.Name); o == Stuck && kind == Delete {
+			w.excuse(r.job.Name)
+		}
 		w.line.Done(r.job, o, w.now+2*time.Millisecond, w.now)
+		if kind, _ := w.line.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
+			w.look(r.job.Name, false)
+		}
 		w.now++
 	}
 	fault := 0
@@ -260,8 +284,15 @@ func (w *world) work(faults bool) {
 		r.sent = true
 		name := r.job.Name
 		if r.job.Kind == Write {
+			if other := w.inTheWay(name); other != "" && !w.anyway[name] {
+				w.anyway[name] = true
+				done(Changed)
+				w.look(other, false)
+				return
+			}
+			w.anyway[name] = false
 			for other := range w.s3 {
-				if waitsFor(name, other) && !w.isStuck(other) {
+				if Exclusive(name, other) && !w.isStuck(other) {
 					w.t.Fatalf("%q is written while S3 holds %q", name, other)
 				}
 			}
@@ -276,6 +307,17 @@ func (w *world) work(faults bool) {
 	default:
 		done(Stored)
 	}
+}
+
+// inTheWay is what S3 is known to hold and has to lose before it can hold name. A caller who
+// reads the disk ahead of the changes' order may find out only now.
+func (w *world) inTheWay(name string) string {
+	for _, other := range names {
+		if w.journal[other] != 0 && Exclusive(name, other) {
+			return other
+		}
+	}
+	return ""
 }
 
 func (w *world) isStuck(name string) bool {
@@ -309,7 +351,7 @@ func (w *world) check() {
 					deleted = h.op
 				}
 			}
-			if written == 0 || w.s3[name] >= written || w.isStuck(name) || w.hadToWait(name) {
+			if written <= w.excused[name] || w.s3[name] >= written || w.isStuck(name) || w.hadToWait(name) {
 				continue
 			}
 			if deleted == 0 {
@@ -326,7 +368,7 @@ func (w *world) check() {
 // hadToWait tells whether one of the deletions that arrived had to make room for name.
 func (w *world) hadToWait(name string) bool {
 	for gone := range w.s3gone {
-		if waitsFor(name, gone) {
+		if Exclusive(name, gone) {
 			return true
 		}
 	}

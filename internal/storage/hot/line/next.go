@@ -61,7 +61,7 @@ func (l *Line) nextDelete() *item {
 		return nil
 	}
 	l.prune()
-	if l.spans.bound(it.fence) >= oldest(&l.hold) {
+	if !l.mayGo(it) {
 		return nil // and the others' fences are not lower
 	}
 	// A write that waits for a delete holds all deletes back but the one that it waits for.
@@ -70,13 +70,31 @@ func (l *Line) nextDelete() *item {
 	if w == nil || w.first > l.spans.bound(it.fence) {
 		return it
 	}
+	return l.makeRoom(w)
+}
+
+// makeRoom returns a delete that w waits for and that may go. A file where one of w's
+// directories has to be comes first: whatever goes before it could be held back by other
+// writes that wait for that file as well, but as long as they do they hold nothing.
+func (l *Line) makeRoom(w *item) *item {
+	for dir := range ancestors(w.name) {
+		if d := l.items[dir]; d != nil && d.is(counted) {
+			if d.queue == &l.deletes && l.mayGo(d) {
+				return d
+			}
+			return nil
+		}
+	}
 	for _, d := range l.deletes.items {
-		if waitsFor(w.name, d.name) && l.spans.bound(d.fence) < oldest(&l.hold) {
+		if isBelow(d.name, w.name) && l.mayGo(d) {
 			return d
 		}
 	}
 	return nil
 }
+
+// mayGo tells whether no write holds a delete back.
+func (l *Line) mayGo(d *item) bool { return l.spans.bound(d.fence) < oldest(&l.hold) }
 
 // Outcome is what became of a job.
 type Outcome uint8
@@ -93,7 +111,9 @@ const (
 	Changed
 )
 
-// Done ends a job. A job that is not Stored may go again from retry on.
+// Done ends a job. A job that is not Stored may go again from retry on. Where Has says that
+// a write has become a delete, the caller looks at the name once more: that it is gone may
+// have been seen, out of order, before the job read the disk.
 func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 	it := j.it
 	it.flags &^= inFlight
@@ -126,6 +146,8 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 		}
 		l.vanished(it, from, it.againLast, ordered, now)
 		l.becomeDelete(it, it.againLast, it.last)
+		// The job may have read the disk later, and stored what was made anew meanwhile.
+		it.set(doubted, !ordered)
 		return
 	case again == Delete && it.kind == Delete:
 		// It may have been made anew and deleted again while the first deletion was on its way.

@@ -92,7 +92,7 @@ func (l *Line) ungroup(it *item) {
 
 // undelete takes an item out of what belongs to deletes.
 func (l *Line) undelete(it *item) {
-	it.flags &^= unfenced
+	it.flags &^= unfenced | doubted
 	l.count(it, false)
 }
 
@@ -140,8 +140,9 @@ func (l *Line) mustWait(name string) bool {
 	return false
 }
 
-// waitsFor tells whether the write of one name waits for the delete of the other.
-func waitsFor(write, del string) bool { return isBelow(write, del) || isBelow(del, write) }
+// Exclusive tells whether S3 is not to hold two names at once: a file, and what has to have
+// a directory there. The write of one waits for the delete of the other.
+func Exclusive(a, b string) bool { return isBelow(a, b) || isBelow(b, a) }
 
 func isBelow(name, dir string) bool {
 	return len(name) > len(dir) && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
@@ -151,7 +152,7 @@ func isBelow(name, dir string) bool {
 func (l *Line) unblock(name string) {
 	var free []*item
 	for _, it := range l.blocked.items {
-		if waitsFor(it.name, name) && !l.mustWait(it.name) {
+		if Exclusive(it.name, name) && !l.mustWait(it.name) {
 			free = append(free, it)
 		}
 	}

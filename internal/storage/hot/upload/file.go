@@ -43,7 +43,7 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 	if err != nil {
 		return Result{Outcome: line.Stuck, Err: err}
 	}
-	v := &version{path: path, key: key, dir: d, name: name}
+	v := &version{path: path, key: key, dir: d, name: name, anyway: how.Anyway}
 	switch {
 	case i.IsSymlink():
 		return s.link(ctx, v, i)
@@ -144,7 +144,7 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 // marker stores a directory's marker, when it needs one: it is empty as far as S3 is
 // concerned, or its permissions are not what a directory gets by itself. A marker
 // that is there stays until the directory goes.
-func (s *Sender) marker(ctx context.Context, path string) Result {
+func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 	threads.Disk.Enter()
 	d, err := s.Root.OpenDir(path)
 	var i tree.Info
@@ -179,7 +179,7 @@ func (s *Sender) marker(ctx context.Context, path string) Result {
 		return Result{Outcome: line.Stuck, Err: err}
 	}
 	sum := sha256.Sum256(nil)
-	v := &version{path: path, key: key, dir: d, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}
+	v := &version{path: path, key: key, dir: d, anyway: how.Anyway, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}
 	v.local = i.Stat
 	return s.store(ctx, v)
 }

@@ -73,7 +73,8 @@ type Sender struct {
 	Options
 	rootDev uint64
 	large   chan struct{} // a place for each large upload
-	linked  sync.Once     // hard links were said to be files of their own
+	way     way
+	linked  sync.Once // hard links were said to be files of their own
 	buffers sync.Pool
 }
 
@@ -101,6 +102,7 @@ func New(o Options) (*Sender, error) {
 	}
 	return &Sender{
 		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost),
+		way:     way{names: map[string]bool{}},
 		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
 	}, nil
 }
@@ -113,8 +115,9 @@ type Result struct {
 	// Everywhere says that Err is not about this name: the store is away, the credentials have
 	// expired, the lease is lost.
 	Everywhere bool
-	NotAtRest  bool // no whole version of the file was found
-	HeldBack   bool // the root is not what it was: nothing is deleted
+	NotAtRest  bool   // no whole version of the file was found
+	InTheWay   string // the path of what S3 holds and has to lose first: look there, then try Anyway
+	HeldBack   bool   // the root is not what it was: nothing is deleted
 
 	Sent  bool     // something was written to S3
 	Bytes int64    // of content that was uploaded
@@ -128,6 +131,7 @@ type Result struct {
 type How struct {
 	Alone    bool // no process is left that could write
 	Restless bool // it was not at rest several times: copy it, however large it is
+	Anyway   bool // what was in its way was looked at, and may stay in S3
 }
 
 // Do brings one name to S3.
@@ -140,7 +144,7 @@ func (s *Sender) Do(ctx context.Context, kind line.Kind, name string, how How) R
 		return Result{Outcome: line.Stored} // left out since it was observed
 	}
 	if isDir {
-		return s.marker(ctx, path)
+		return s.marker(ctx, path, how)
 	}
 	return s.file(ctx, path, how)
 }

@@ -18,6 +18,11 @@ const rounds = 4
 
 // store makes S3 hold a version. ErrMoved as the result's error: it is none any more.
 func (s *Sender) store(ctx context.Context, v *version) Result {
+	leave, blocker := s.way.enter(v.lineName(), v.anyway, s.Journal)
+	if blocker != "" {
+		return Result{Outcome: line.Changed, InTheWay: blocker}
+	}
+	defer leave()
 	for range rounds {
 		known, ok := s.Journal.Get(v.path)
 		if ok && known.IsMarker() != v.isMarker() {

@@ -21,6 +21,8 @@ type version struct {
 	dir  *tree.Dir
 	name string
 
+	anyway bool // see How
+
 	attr  posixattr.Attr
 	body  io.ReaderAt
 	size  int64
@@ -44,6 +46,14 @@ func attrOf(i tree.Info) posixattr.Attr {
 
 // isMarker tells whether the version is a directory's.
 func (v *version) isMarker() bool { return strings.HasSuffix(v.key, "/") }
+
+// lineName is the version's name in the line.
+func (v *version) lineName() string {
+	if v.isMarker() {
+		return v.path + "/"
+	}
+	return v.path
+}
 
 // hash makes sum known.
 func (v *version) hash(ctx context.Context) (sum [32]byte, err error) {

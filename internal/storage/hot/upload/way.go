@@ -1,0 +1,58 @@
+package upload
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// way keeps a file and what is below its name from being in S3 both. The line sees to that as
+// far as it was told; a job reads the disk later, and may find a file where the line has yet
+// to hear that a directory was.
+type way struct {
+	mu    sync.Mutex
+	names map[string]bool // that are being written
+}
+
+// enter begins a write of name, unless something else has to leave S3 first: what is being
+// written, or, unless anyway, what the journal knows.
+func (w *way) enter(name string, anyway bool, j *journal.Journal) (leave func(), blocker string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for other := range w.names {
+		if line.Exclusive(name, other) {
+			return nil, strings.TrimSuffix(other, "/")
+		}
+	}
+	if !anyway {
+		if blocker = known(name, j); blocker != "" {
+			return nil, blocker
+		}
+	}
+	w.names[name] = true
+	return func() {
+		w.mu.Lock()
+		delete(w.names, name)
+		w.mu.Unlock()
+	}, ""
+}
+
+// known is what the journal says is in S3, at another path, and excludes name; "" when
+// nothing does.
+func known(name string, j *journal.Journal) string {
+	path, isDir := strings.CutSuffix(name, "/")
+	if !isDir {
+		for e := range j.Below(path) {
+			return e.Path
+		}
+	}
+	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
+		if e, ok := j.Get(dir); ok && !e.IsMarker() {
+			return dir
+		}
+	}
+	return ""
+}
