@@ -102,11 +102,14 @@ func (p *FaultProxy) open() {
 // reset. It returns when no request is under way any more.
 func (p *FaultProxy) Away() {
 	p.mu.Lock()
-	srv := p.serve
+	srv, listen := p.serve, p.listen
 	p.serve = nil
 	p.mu.Unlock()
 	if srv == nil {
 		return
+	}
+	for _, l := range listen {
+		_ = l.Close() // the server closes those only that it serves by now
 	}
 	_ = srv.Close() // cancels the requests' contexts, too
 	p.running.Wait()
