@@ -42,9 +42,7 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 	look := func(i int, f func() error) {
 		all.Go(func() {
 			if refused[i] = f(); refused[i] != nil {
-				// There is nothing to wait for. What is being written is let arrive: cut off, it
-				// might arrive all the same, and nobody would give that lease back.
-				time.AfterFunc(probeGrace, cancel)
+				cancel() // there is nothing to wait for
 			}
 		})
 	}
@@ -67,7 +65,7 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 		})
 	})
 	all.Wait()
-	if err := cmp.Or(refused[0], refused[1], held); err != nil {
+	if err := cmp.Or(refused[0], refused[1], held, context.Cause(ctx)); err != nil {
 		if taken != nil {
 			giveBack(ctx, taken, c.log)
 		}
@@ -85,13 +83,8 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 // probe is Probe, which a Stop or another holder's lease does not interrupt at once: a write
 // that is cancelled may arrive after its object has been removed, and would stay.
 func (c *claimant) probe(ctx context.Context) (objectstore.Conditional, error) {
-	patient, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() {
-		late := time.AfterFunc(probeGrace, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(patient, func() { late.Stop() })
-	})
-	defer stop()
+	patient, cancel := objectstore.Outlive(ctx, probeGrace)
+	defer cancel()
 	return c.store.Probe(patient, c.cfg.MetaPrefix())
 }
 

@@ -108,6 +108,35 @@ func TestWhatIsWrongWithTheBucket(t *testing.T) {
 	}
 }
 
+// A sandbox that is stopped while it takes the lease leaves none behind: what it was writing is
+// let arrive, and given back.
+func TestStoppedWhileTheLeaseIsWritten(t *testing.T) {
+	srv := testbed.S3(t)
+	b := srv.Bucket(t)
+	p := testbed.Proxy(t, srv)
+	gate := testbed.Hold()
+	p.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Regexp: contract.LeaseName + "$"}, Times: 1, Do: gate})
+	ctx, stop := context.WithCancelCause(t.Context())
+	claimed := make(chan error, 1)
+	go func() {
+		_, err := newClaimant(t, p.Config(b), b.Credentials(), "one").claim(ctx, time.Minute, 0)
+		claimed <- err
+	}()
+	if !gate.WaitArrived(t.Context(), 1) {
+		t.Fatal("no lease is written")
+	}
+	stopped := errors.New("stopped")
+	stop(stopped)
+	gate.Open()
+	if err := <-claimed; !errors.Is(err, stopped) {
+		t.Errorf("claim = %v", err)
+	}
+	b.WantNone("users/u/" + contract.LeaseName)
+	if n := p.Count("DELETE"); n == 0 {
+		t.Error("it never was there")
+	}
+}
+
 // One that resumes while S3 is away says so and goes on trying.
 func TestReclaimOutlastsAnOutage(t *testing.T) {
 	srv := testbed.S3(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
 // Options of Acquire.
@@ -126,7 +127,7 @@ func (l *Lease) take(ctx context.Context) error {
 			}
 			continue
 		}
-		switch err := l.write(ctx, s.etag); {
+		switch err := l.writeFirst(ctx, s.etag); {
 		case err == nil:
 			l.log.Info("the workspace is ours", "event", "lease_acquired", "instance", l.opts.Instance,
 				"was", reason, "holder", s.SandboxID, "holder_instance", s.Instance)
@@ -138,6 +139,20 @@ func (l *Lease) take(ctx context.Context) error {
 		}
 	}
 }
+
+// writeFirst is write, which an end of ctx does not cut off at once: a record that arrived
+// with nobody to know of it would keep the next sandbox waiting.
+func (l *Lease) writeFirst(ctx context.Context, etag string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	patient, cancel := objectstore.Outlive(ctx, firstGrace)
+	defer cancel()
+	return l.write(patient, etag)
+}
+
+// firstGrace is how much longer than its reason the first write may take.
+const firstGrace = 2 * time.Second
 
 // write puts our record over the version etag ("": where none is) and, when the answer says
 // that it is stored, moves the deadline.
