@@ -28,9 +28,6 @@ func (e *Engine) dispatch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-e.kick:
 		case <-timer.C:
-			e.mu.Lock()
-			e.tell()
-			e.mu.Unlock()
 		}
 	}
 }
@@ -39,6 +36,7 @@ func (e *Engine) dispatch(ctx context.Context) {
 func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.tell()
 	now := e.now()
 	wait = time.Hour
 	if e.line.InFlight() > 0 {
@@ -223,8 +221,11 @@ func (e *Engine) tell() {
 // by itself for longer than that.
 const awayAfter = 5 * time.Second
 
-// away is why nothing reaches the store, if that has been so for a while.
+// away is why nothing reaches the store, if something should and that has been so for a while.
 func (e *Engine) away() error {
+	if e.line.Len() == 0 {
+		return nil
+	}
 	since, err := e.Store.Away()
 	if err == nil || time.Since(since) < awayAfter {
 		return nil

@@ -340,4 +340,23 @@ func TestAwayIsTold(t *testing.T) {
 	if since, err := b.store.Away(); err != nil || !since.IsZero() {
 		t.Errorf("with an answer: since %v, %v", since, err)
 	}
+	for name, refusal := range map[string]testbed.Action{
+		"not found": testbed.Refuse(404, "NoSuchKey"), "denied": testbed.Refuse(403, "AccessDenied"), "a condition": testbed.Refuse(412, "PreconditionFailed"),
+	} {
+		failing := b.fault("GET", 0, testbed.Refuse(500, "InternalError"))
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, _ = b.store.Get(ctx, "k", GetOptions{})
+		cancel()
+		failing.Remove()
+		if _, err := b.store.Away(); err == nil {
+			t.Fatal("a store that fails is not said to be away")
+		}
+		b.fault("GET", 1, refusal)
+		if _, err := b.get("k", GetOptions{}); err == nil {
+			t.Fatal(name, "is no error")
+		}
+		if _, err := b.store.Away(); err != nil {
+			t.Errorf("%s is an answer, and the store is said to be away: %v", name, err)
+		}
+	}
 }

@@ -67,7 +67,7 @@ type Store struct {
 	conditional atomic.Pointer[Conditional]
 	md5         atomic.Bool // the store takes no x-amz-checksum: see withChecksum
 	counts      [verbs]atomic.Int64
-	away        atomic.Pointer[away] // nil while there are answers
+	away        away
 }
 
 // Open makes a Store. It sends nothing to the store: Check does that. Credentials that

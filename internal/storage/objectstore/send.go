@@ -37,12 +37,11 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 	pause := newPause(deadline)
 	for n := 1; ; n++ {
 		resp, next, wait, err := s.attempt(ctx, r)
-		switch {
-		case err == nil:
-			s.answered()
+		if err == nil || ctx.Err() == nil {
+			s.attempted(next, err)
+		}
+		if err == nil {
 			return resp, nil
-		case ctx.Err() == nil && (next == again || next == throttled):
-			s.unanswered(err)
 		}
 		if next == final || next == few && n >= fewAttempts || next == atOnce && n >= 8 {
 			return nil, err
