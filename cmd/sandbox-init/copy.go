@@ -12,16 +12,12 @@ import (
 // The inner ends of `sandbox cp`, exec'd as the agent so that the agent's rights are theirs. They
 // are spelled as flags: a sandbox-init from before there were any refuses what it does not
 // know, and would run a word as a command.
-const (
-	packRole   = "-pack"
-	unpackRole = "-unpack"
-)
 
 const exitCopyFailed = 1
 
 // packPath writes what is at a path to standard output.
 func packPath(args []string) int {
-	flags := flag.NewFlagSet(packRole, flag.ContinueOnError)
+	flags := flag.NewFlagSet(parcel.PackRole, flag.ContinueOnError)
 	follow := flags.Bool("follow", false, "copy what a link leads to")
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return exitUsage
@@ -37,7 +33,7 @@ func packPath(args []string) int {
 
 // unpackPath puts what comes on standard input at a path.
 func unpackPath(args []string) int {
-	flags := flag.NewFlagSet(unpackRole, flag.ContinueOnError)
+	flags := flag.NewFlagSet(parcel.UnpackRole, flag.ContinueOnError)
 	into := flags.Bool("into", false, "take an archive of any names into a directory")
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return exitUsage

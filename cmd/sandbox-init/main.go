@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/matrx/sandbox/internal/parcel"
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
 	"github.com/matrx/sandbox/internal/storage"
@@ -47,9 +48,9 @@ func run(args []string) int {
 		return control.CheckpointCommand(args[1:])
 	case "cold":
 		return client.Command(args[1:])
-	case packRole:
+	case parcel.PackRole:
 		return packPath(args[1:])
-	case unpackRole:
+	case parcel.UnpackRole:
 		return unpackPath(args[1:])
 	case "stop":
 		return control.StopCommand(args[1:])

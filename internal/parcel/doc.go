@@ -22,6 +22,12 @@ import (
 	"sync/atomic"
 )
 
+// The roles of sandbox-init that are the ends in the container, exec'd there.
+const (
+	PackRole   = "-pack"
+	UnpackRole = "-unpack"
+)
+
 // Progress counts what has passed; it may be read meanwhile.
 type Progress struct {
 	Files atomic.Int64 // of all kinds

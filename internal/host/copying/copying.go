@@ -27,12 +27,6 @@ type Options struct {
 	Terminal bool      // Err is one
 }
 
-// The inner end's roles; see cmd/sandbox-init.
-const (
-	packRole   = "-pack"
-	unpackRole = "-unpack"
-)
-
 // endWithin is how long the inner end may take to give up when this program is told to.
 const endWithin = 5 * time.Second
 
@@ -156,9 +150,9 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 		w.Close()
 		packed <- err
 	}()
-	args := []string{unpackRole, "--", dst.Path}
+	args := []string{parcel.UnpackRole, "--", dst.Path}
 	if src.archive() {
-		args = []string{unpackRole, "--into", "--", dst.Path}
+		args = []string{parcel.UnpackRole, "--into", "--", dst.Path}
 	}
 	err = x.command(ctx, r, io.Discard, args...)
 	r.Close() // whoever still packs finds nobody there
@@ -193,7 +187,7 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 		r.CloseWithError(err) // nil: what is still sent has nobody to read it
 		unpacked <- err
 	}()
-	args := []string{packRole}
+	args := []string{parcel.PackRole}
 	if x.Follow {
 		args = append(args, "--follow")
 	}

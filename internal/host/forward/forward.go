@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/roster"
 	"github.com/matrx/sandbox/internal/host/sockdir"
+	"github.com/matrx/sandbox/internal/join"
 )
 
 // ErrEnded says that the sandbox has ended, and the forwarding with it.
@@ -133,34 +133,11 @@ func (f *forwarder) close() {
 	f.work.Wait()
 }
 
-// acceptPause lets descriptors become free.
-const acceptPause = 100 * time.Millisecond
-
 func (f *forwarder) accept(l *net.TCPListener, to *line) {
-	for {
-		select {
-		case f.places <- struct{}{}: // the others wait in the kernel's queue
-		case <-f.ctx.Done():
-			return
-		}
-		near, err := l.AcceptTCP()
-		if err != nil {
-			<-f.places
-			if f.ctx.Err() != nil {
-				return
-			}
-			f.tell.Say("a connection to %s was not taken: %v", l.Addr(), err)
-			select {
-			case <-time.After(acceptPause):
-			case <-f.ctx.Done():
-			}
-			continue
-		}
-		f.work.Go(func() {
-			defer func() { <-f.places }()
-			f.serve(near, to)
-		})
-	}
+	a := join.Acceptor{From: l, Places: f.places, Work: &f.work, Failed: func(err error) {
+		f.tell.Say("a connection to %s was not taken: %v", l.Addr(), err)
+	}}
+	a.Serve(f.ctx, func(near net.Conn) { f.serve(near.(*net.TCPConn), to) })
 }
 
 func (f *forwarder) serve(near *net.TCPConn, to *line) {
@@ -176,7 +153,7 @@ func (f *forwarder) serve(near *net.TCPConn, to *line) {
 	defer far.Close()
 	stopFar := context.AfterFunc(f.ctx, func() { far.Close() })
 	defer stopFar()
-	join(near, far, rest)
+	join.Both(near, far, rest)
 }
 
 // explain says how to mend it.

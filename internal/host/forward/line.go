@@ -93,23 +93,3 @@ func (l *line) askOn(far net.Conn) (io.Reader, error) {
 	limit.N = math.MaxInt64
 	return r, far.SetDeadline(time.Time{})
 }
-
-// join copies both ways until both have ended.
-func join(near, far net.Conn, from io.Reader) {
-	var up sync.WaitGroup
-	up.Go(func() { pass(far, near, near) })
-	pass(near, far, from)
-	up.Wait()
-}
-
-// pass copies one way and passes its end on; an error ends both connections.
-func pass(to, source net.Conn, from io.Reader) {
-	_, err := io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-		err = half.CloseWrite()
-	}
-	if err != nil {
-		to.Close()
-		source.Close()
-	}
-}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/join"
 )
 
 // What one who asks may take: for the request, in time and bytes, and for the connection.
@@ -54,7 +55,7 @@ func OpenInward(path string, log *slog.Logger) (*Inward, error) {
 		return nil, fmt.Errorf("cannot listen for the host: %w; check %s", err, contract.EnvForwardSocket)
 	}
 	in.listener = l
-	in.work.Go(func() { acceptor{l, in.places, &in.work, log}.accept(in.ctx, in.serve) })
+	in.work.Go(func() { acceptor(l, in.places, &in.work, log).Serve(in.ctx, in.serve) })
 	return in, nil
 }
 
@@ -109,7 +110,7 @@ func (in *Inward) serve(far net.Conn) {
 	if _, err := io.WriteString(far, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
 	}
-	join(near, far, rest)
+	join.Both(near, far, rest)
 }
 
 // asked reads which port the host asks for. What it has sent beyond that is in rest.

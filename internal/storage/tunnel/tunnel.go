@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/join"
 )
 
 // mostConnections at a time over all ports; the others wait in the kernel's queue. Each is two
@@ -72,10 +73,15 @@ func (t *Tunnel) listen(port uint16, to string) error {
 	}
 	t.listeners = append(t.listeners, l)
 	t.work.Go(func() {
-		a := acceptor{l, t.places, &t.work, t.log}
-		a.accept(t.ctx, func(near net.Conn) { t.serve(near, to) })
+		acceptor(l, t.places, &t.work, t.log).Serve(t.ctx, func(near net.Conn) { t.serve(near, to) })
 	})
 	return nil
+}
+
+func acceptor(l net.Listener, places chan struct{}, work *sync.WaitGroup, log *slog.Logger) join.Acceptor {
+	return join.Acceptor{From: l, Places: places, Work: work, Failed: func(err error) {
+		log.Warn("a connection was not taken", "event", "tunnel_accept_failed", "error", err)
+	}}
 }
 
 // Close ends all connections.
@@ -104,7 +110,7 @@ func (t *Tunnel) serve(near net.Conn, to string) {
 			return
 		}
 	}
-	join(near, far, from)
+	join.Both(near, far, from)
 }
 
 // connect asks the proxy for a host, and gives what follows its answer.
