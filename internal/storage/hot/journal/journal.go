@@ -33,11 +33,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 )
 
@@ -61,44 +58,6 @@ type Entry struct {
 	SHA256   [32]byte // of the body; all zero when not known
 	Modified int64    // S3's Last-Modified in seconds since the epoch, or a bound of it; 0 when not known
 	Local    Stat
-}
-
-// Intent is a write that is about to be sent. WriteID is "BASE.N": BASE stays the
-// same until the path's write is known to have arrived, N counts the attempts, so
-// that each of them is recognised as ours and the newest is known by its content.
-type Intent struct {
-	WriteID  string
-	Key      string
-	UploadID string // of a multipart upload that can be resumed while the file is Local
-	Size     int64
-	Mode     uint32
-	Mtime    int64
-	SHA256   [32]byte // zero when not known before it is sent
-	Local    Stat
-}
-
-// Wrote tells whether an object's write id is one of this intent's attempts, and
-// whether it is the newest, the one that the intent describes.
-func (in Intent) Wrote(writeID string) (ours, newest bool) {
-	base, _, ok := strings.Cut(in.WriteID, ".")
-	if !ok || base == "" {
-		return false, false
-	}
-	got, _, ok := strings.Cut(writeID, ".")
-	return ok && got == base, writeID == in.WriteID
-}
-
-// tries is how many attempts there were up to this one.
-func (in Intent) tries() int {
-	_, number, _ := strings.Cut(in.WriteID, ".")
-	n, _ := strconv.Atoi(number)
-	return n
-}
-
-// Again is the id of the next attempt.
-func (in Intent) Again() string {
-	base, _, _ := strings.Cut(in.WriteID, ".")
-	return base + "." + strconv.Itoa(in.tries()+1)
 }
 
 // Identity says whose journal it is. One with another bucket, prefix, file system, inode
@@ -223,30 +182,6 @@ func (j *Journal) put(e Entry) {
 	j.end(e.Path, 2)
 }
 
-// end ends an intent. From so many attempts on, one may still arrive.
-func (j *Journal) end(path string, least int) {
-	in, ok := j.intents[path]
-	if !ok {
-		return
-	}
-	delete(j.intents, path)
-	if in.tries() < least {
-		return
-	}
-	if _, ok := j.adrift[path]; !ok && len(j.adrift) >= mostAdrift {
-		for other := range j.adrift {
-			delete(j.adrift, other)
-			break
-		}
-	}
-	in.UploadID = ""
-	j.adrift[path] = in
-}
-
-// mostAdrift bounds what is remembered of writes that may still arrive. They do so within
-// moments, or never.
-const mostAdrift = 1024
-
 // Touch replaces what is known of the local file, the object being the same.
 func (j *Journal) Touch(path string, local Stat) error {
 	j.mu.Lock()
@@ -280,131 +215,6 @@ func (j *Journal) Forget(path string) error {
 	delete(j.gone, path)
 	j.end(path, 1)
 	return j.append(opForget, func(b []byte) []byte { return appendString(b, path) })
-}
-
-// Gone records that the deletion of path was seen and is not in S3 yet.
-func (j *Journal) Gone(path string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, ok := j.gone[path]; ok {
-		return nil
-	}
-	j.gone[path] = struct{}{}
-	return j.append(opGone, func(b []byte) []byte { return appendString(b, path) })
-}
-
-// Ungone takes Gone back: the path is there again.
-func (j *Journal) Ungone(path string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, ok := j.gone[path]; !ok {
-		return nil
-	}
-	delete(j.gone, path)
-	return j.append(opUngone, func(b []byte) []byte { return appendString(b, path) })
-}
-
-// IsGone tells whether the deletion of path was seen and is not in S3 yet.
-func (j *Journal) IsGone(path string) bool {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	_, ok := j.gone[path]
-	return ok
-}
-
-// AllGone returns the paths for which IsGone holds, in no order.
-func (j *Journal) AllGone() []string {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	paths := make([]string, 0, len(j.gone))
-	for p := range j.gone {
-		paths = append(paths, p)
-	}
-	return paths
-}
-
-// Kept tells whether there is an entry whose deletion was not seen.
-func (j *Journal) Kept() bool {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	gone := 0
-	for p := range j.gone {
-		if j.files.get(p) != nil {
-			gone++
-		}
-	}
-	return j.files.count > gone
-}
-
-// Begin records a write before it is sent. It replaces the path's earlier intent, so
-// keep that one's BASE as long as its write may still arrive.
-func (j *Journal) Begin(path string, in Intent) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.intents[path] = in
-	return j.append(opBegin, func(b []byte) []byte { return appendIntent(appendString(b, path), in) })
-}
-
-// Done ends the intent of path. Put and Forget do so too.
-func (j *Journal) Done(path string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, ok := j.intents[path]; !ok {
-		return nil
-	}
-	delete(j.intents, path)
-	return j.append(opDone, func(b []byte) []byte { return appendString(b, path) })
-}
-
-// Intent returns the write of path that was sent and not answered.
-func (j *Journal) Intent(path string) (Intent, bool) {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	in, ok := j.intents[path]
-	return in, ok
-}
-
-// Adrift returns the last write of path that may still arrive, whether its intent has ended or not. The
-// next attempt shares its BASE.
-func (j *Journal) Adrift(path string) (Intent, bool) {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	if in, ok := j.intents[path]; ok {
-		return in, true
-	}
-	in, ok := j.adrift[path]
-	return in, ok
-}
-
-// AllAdrift returns what Adrift does, by path.
-func (j *Journal) AllAdrift() map[string]Intent {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	all := maps.Clone(j.adrift)
-	maps.Copy(all, j.intents)
-	return all
-}
-
-// Strays returns the writes that may still arrive where nothing is to be, by path: what was known
-// of the path was forgotten since, and nothing was sent after.
-func (j *Journal) Strays() map[string]Intent {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	all := map[string]Intent{}
-	for path, in := range j.adrift {
-		if _, sent := j.intents[path]; !sent && j.files.get(path) == nil {
-			all[path] = in
-		}
-	}
-	return all
-}
-
-// Arrived says that no attempt at a write of path is on its way any more. It is not recorded: the
-// next process asks once more.
-func (j *Journal) Arrived(path string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	delete(j.adrift, path)
 }
 
 // Hydrated tells whether hydrate has completed for this identity. Until it has,

@@ -1,0 +1,128 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// know fetches attributes that nobody has told yet, since a write replaces all metadata.
+func (fs *FS) know(ctx context.Context, n *node) error {
+	fs.mu.Lock()
+	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
+	source := ""
+	if !known {
+		source = n.source()
+	}
+	fs.mu.Unlock()
+	if known {
+		return nil
+	}
+	key, err := keyOf(source)
+	if err != nil {
+		return err
+	}
+	o, err := fs.store.Head(ctx, fs.prefix+key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil // the write that follows finds out what that means
+	}
+	if err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	link := fs.learn(n, o, nil)
+	fs.mu.Unlock()
+	if link {
+		return fs.fillAll(ctx, n) // with its body it becomes one
+	}
+	return nil
+}
+
+// learn takes the attributes of an object that a response told; body is its content when that
+// came along. It says whether the node is a link whose target has to be read first. With mu.
+func (fs *FS) learn(n *node, o objectstore.Object, body []byte) (link bool) {
+	if o.ETag != n.remote.ETag || n.modeKnown && n.mtimeKnown || n.stale {
+		return false
+	}
+	a, err := posixattr.Decode(o.Metadata, o.LastModified, n.isDir())
+	if err != nil {
+		fs.log.Debug("attributes in an object's metadata cannot be read", "event", "cold_attributes", "key", o.Key, "error", err)
+	}
+	if a.Type() == posixattr.TypeSymlink && n.kind == pending.File && o.Size > 0 && o.Size <= maxTarget {
+		if body == nil {
+			return true
+		}
+		fs.becomeLink(n, a, string(body))
+		return false
+	}
+	if !n.modeKnown {
+		n.mode, n.modeKnown = a.Perm()&permMask, true
+	}
+	if !n.mtimeKnown {
+		n.mtime, n.mtimeKnown = a.Mtime, true
+	}
+	n.foreign = foreign(o.Metadata)
+	if n.mode != 0o644 || n.mtime != o.LastModified.UnixNano() { // else a listing tells as much
+		fs.index.put(n)
+	}
+	return false
+}
+
+// maxTarget is the longest target of a symbolic link (PATH_MAX, without the NUL).
+const maxTarget = 4095
+
+// becomeLink puts a link where a listing made believe that there was a file. Whoever opens
+// the file gets ESTALE, and the kernel looks the name up again.
+func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
+	n.stale = true
+	parent := n.parent
+	if parent == nil || fs.slots[n.path()] != nil {
+		return
+	}
+	fs.detach(n)
+	l := fs.newNode(pending.Symlink)
+	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = a.Perm()&permMask, a.Mtime, true, true
+	l.ctime, l.size, l.target = n.ctime, int64(len(target)), target
+	l.remote, l.pass, l.checked, l.touched = n.remote, n.pass, n.checked, n.touched
+	fs.attach(parent, n.name, l)
+	fs.index.put(l)
+	fs.notifyEntry(parent, n.name)
+}
+
+// permMask is what is kept of a mode: setuid and setgid never enter a sandbox.
+const permMask = 0o1777
+
+// foreign is the metadata that other tools laid down beside ours.
+func foreign(meta map[string]string) map[string]string {
+	ours := posixattr.Encode(posixattr.Attr{}, "-")
+	var f map[string]string
+	for k, v := range meta {
+		if _, is := ours[k]; !is && k != "mode" && k != "mtime" && k != "uid" && k != "gid" {
+			if f == nil {
+				f = map[string]string{}
+			}
+			f[k] = v
+		}
+	}
+	return maps.Clone(f)
+}
+
+// versionOf is what a response says S3 has.
+func versionOf(o objectstore.Object, size int64) version {
+	if o.ETag == "" {
+		return version{}
+	}
+	at := o.LastModified
+	if at.IsZero() {
+		at = o.Date
+	}
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return version{ETag: o.ETag, Size: size, Modified: at.Unix()}
+}

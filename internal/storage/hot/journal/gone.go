@@ -1,0 +1,55 @@
+package journal
+
+// Gone records that the deletion of path was seen and is not in S3 yet.
+func (j *Journal) Gone(path string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, ok := j.gone[path]; ok {
+		return nil
+	}
+	j.gone[path] = struct{}{}
+	return j.append(opGone, func(b []byte) []byte { return appendString(b, path) })
+}
+
+// Ungone takes Gone back: the path is there again.
+func (j *Journal) Ungone(path string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, ok := j.gone[path]; !ok {
+		return nil
+	}
+	delete(j.gone, path)
+	return j.append(opUngone, func(b []byte) []byte { return appendString(b, path) })
+}
+
+// IsGone tells whether the deletion of path was seen and is not in S3 yet.
+func (j *Journal) IsGone(path string) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	_, ok := j.gone[path]
+	return ok
+}
+
+// AllGone returns the paths for which IsGone holds, in no order.
+func (j *Journal) AllGone() []string {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	paths := make([]string, 0, len(j.gone))
+	for p := range j.gone {
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+// Kept tells whether there is an entry whose deletion was not seen.
+func (j *Journal) Kept() bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	gone := 0
+	for p := range j.gone {
+		if j.files.get(p) != nil {
+			gone++
+		}
+	}
+	return j.files.count > gone
+}
