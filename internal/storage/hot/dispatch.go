@@ -142,7 +142,7 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
 		e.noteMoved(path)
-		e.obs.look(path) // it may be there again since: see line.Done
+		e.obs.do(func() { e.lookAgain(j.Name) })
 	}
 	if e.line.Len() == 0 {
 		e.counts.success = time.Now()
@@ -151,9 +151,19 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 	e.ended()
 }
 
+// lookAgain looks at what was seen gone while it was written: it may be there again, see line.Done.
+func (e *Engine) lookAgain(name string) {
+	e.obs.worked = true // the next turn catches up with what is seen here
+	e.obs.lookAt(strings.TrimSuffix(name, "/"))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.line.Looked(name, e.now())
+}
+
 // lookInTheWay looks at what S3 has to lose before it can hold name. When it is gone, the line
 // knows now that name waits; else it stays in S3, and name may go there all the same.
 func (e *Engine) lookInTheWay(name, other string) {
+	e.obs.worked = true
 	e.obs.lookAt(other)
 	e.obs.lookAt(strings.TrimSuffix(name, "/"))
 	e.mu.Lock()

@@ -129,9 +129,9 @@ func (o *observer) absent(path string, ordered bool) {
 			o.goneLocked(nameOf(known), ordered)
 		}
 	}
-	// What was pending and never reached S3, or was deleted while it was on its way there.
+	// What was pending and never reached S3.
 	for _, name := range []string{path, path + "/"} {
-		if kind, ok := e.line.Has(name); ok && (kind == line.Write || !e.line.Flying(name)) {
+		if kind, ok := e.line.Has(name); ok && kind == line.Write {
 			o.goneLocked(name, ordered)
 		}
 	}

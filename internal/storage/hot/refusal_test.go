@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/hot/line"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -153,4 +154,41 @@ func TestSomethingInTheWayThatIsNotOurs(t *testing.T) {
 	}
 	s.kill()
 	s.want("p/theirs", "x")
+}
+
+// A file that a scan saw gone while it was written, and in whose place a directory is now: what is
+// in that waits for the file's deletion, and no longer, whether or not S3 has the file.
+func TestGoneWhileItIsWritten(t *testing.T) {
+	for name, answer := range map[string]testbed.Action{"stored": nil, "refused": testbed.Refuse(400, "InvalidRequest")} {
+		t.Run(name, func(t *testing.T) {
+			withWatches(t, func(t *testing.T, s *sandbox) {
+				s.write("kept", "x")
+				s.write("p", "as it was")
+				s.saved()
+				gate := testbed.Hold()
+				match := testbed.Match{Verb: "PUT", Regexp: "/p$"}
+				s.proxy.Add(testbed.Fault{When: match, Times: 1, Do: gate})
+				if answer != nil {
+					s.proxy.Add(testbed.Fault{When: match, Times: 1, Do: answer})
+				}
+				s.write("p", "a file")
+				if !gate.WaitArrived(s.ctx(), 1) {
+					t.Fatal("it is not written")
+				}
+				s.remove("p")
+				s.eventually("its deletion is seen", func() bool {
+					s.e.mu.Lock()
+					defer s.e.mu.Unlock()
+					kind, _ := s.e.line.Has("p")
+					return kind == line.Delete
+				})
+				s.write("p/x", "in a directory")
+				gate.Open()
+				s.eventually("what is in the directory arrives", func() bool { _, ok := s.bucket.Get(prefix + "p/x"); return ok })
+				s.saved()
+				wantKeys(t, s.keys(), "kept", "p/x")
+				s.flushed()
+			})
+		})
+	}
 }

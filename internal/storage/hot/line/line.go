@@ -107,8 +107,7 @@ func (l *Line) Delete(name string, ordered bool, now Time) {
 		l.observedAgain(it, Delete, ordered, now)
 		return
 	case it.is(doubted):
-		it.set(doubted, false)
-		it.last = now
+		l.Looked(name, now)
 		return
 	case it.kind == Delete:
 		return // its fence is the first time that it was seen gone
@@ -116,6 +115,15 @@ func (l *Line) Delete(name string, ordered bool, now Time) {
 		l.vanished(it, it.first, l.seq, ordered, now)
 	}
 	l.becomeDelete(it, l.seq, now)
+}
+
+// Looked says that the caller has looked at name since its job ended, see Done, and has said
+// what it saw, if anything.
+func (l *Line) Looked(name string, now Time) {
+	if it := l.items[name]; it != nil && it.is(doubted) {
+		it.set(doubted, false)
+		it.last = now
+	}
 }
 
 // Same says that the disk and S3 are known to agree about name: a file that is as it
@@ -151,7 +159,7 @@ func (l *Line) observedAgain(it *item, kind Kind, ordered bool, now Time) {
 // becomeDelete leaves the fence open: the disk was looked at, and what it showed may be
 // ahead of what has been observed (a rename whose new name is still to be seen).
 func (l *Line) becomeDelete(it *item, first uint64, now Time) {
-	it.kind, it.first, it.last = Delete, first, now
+	it.kind, it.first, it.last, it.notBefore = Delete, first, now, 0 // rule 6
 	it.set(stuck, false)
 	it.set(undone, false)
 	it.set(unfenced, true)

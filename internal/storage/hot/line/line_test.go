@@ -192,6 +192,26 @@ func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	}
 }
 
+// What could not be written is deleted at once when it goes.
+func TestStuckIsDeletedWhenItGoes(t *testing.T) {
+	for _, flying := range []bool{true, false} {
+		l := New(Rules{Quiet: 10, MaxStaleness: 100})
+		l.Write("a", 1, Order{Exists: true, Anew: true}, 0)
+		j, _ := l.Next(10)
+		if flying {
+			l.Delete("a", true, 11)
+		}
+		l.Done(j, Stuck, 1000, 12)
+		if !flying {
+			l.Delete("a", true, 13)
+		}
+		l.Caught(14)
+		if d, ok := l.Next(50); !ok || d.Kind != Delete {
+			t.Errorf("under way %v: it waits for the time of the write's next try", flying)
+		}
+	}
+}
+
 func TestRetryHolds(t *testing.T) {
 	l := New(rules)
 	l.Write("a", 1, Order{}, 0)
@@ -439,8 +459,8 @@ func TestGoneBeforeTheJobLooked(t *testing.T) {
 	if !l.Unobserved() {
 		t.Error("nothing is said to be unobserved")
 	}
-	l.Delete("b", false, 2001*ms)
 	l.Write("c", 1, Order{}, 2001*ms)
+	l.Looked("b", 2001*ms)
 	l.Caught(2002 * ms)
 	got, jobs = drain(l, 3000*ms)
 	want(t, "what it was renamed to", got, "c")

@@ -263,6 +263,7 @@ func (w *world) work(faults bool) {
 		w.line.Done(r.job, o, w.now+2*time.Millisecond, w.now)
 		if kind, _ := w.line.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
 			w.look(r.job.Name, false)
+			w.line.Looked(r.job.Name, w.now)
 		}
 		w.now++
 	}

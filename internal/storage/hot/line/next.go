@@ -112,8 +112,8 @@ const (
 )
 
 // Done ends a job. A job that is not Stored may go again from retry on. Where Has says that
-// a write has become a delete, the caller looks at the name once more: that it is gone may
-// have been seen, out of order, before the job read the disk.
+// a write has become a delete, the caller looks at the name once more and says so by Looked:
+// that it is gone may have been seen, out of order, before the job read the disk.
 func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 	it := j.it
 	it.flags &^= inFlight
