@@ -340,23 +340,28 @@ func TestAwayIsTold(t *testing.T) {
 	if since, err := b.store.Away(); err != nil || !since.IsZero() {
 		t.Errorf("with an answer: since %v, %v", since, err)
 	}
+}
+
+// TestRefusalIsAnAnswer: a store that refuses is there.
+func TestRefusalIsAnAnswer(t *testing.T) {
+	b := newBench(t, func(o *Options) { o.Patience = time.Millisecond }) // one attempt, then it fails
 	for name, refusal := range map[string]testbed.Action{
 		"not found": testbed.Refuse(404, "NoSuchKey"), "denied": testbed.Refuse(403, "AccessDenied"), "a condition": testbed.Refuse(412, "PreconditionFailed"),
+		"something in the way": testbed.Refuse(409, "ExistingObjectIsDirectory"),
 	} {
-		failing := b.fault("GET", 0, testbed.Refuse(500, "InternalError"))
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		_, _ = b.store.Get(ctx, "k", GetOptions{})
-		cancel()
-		failing.Remove()
-		if _, err := b.store.Away(); err == nil {
-			t.Fatal("a store that fails is not said to be away")
-		}
-		b.fault("GET", 1, refusal)
-		if _, err := b.get("k", GetOptions{}); err == nil {
-			t.Fatal(name, "is no error")
-		}
-		if _, err := b.store.Away(); err != nil {
-			t.Errorf("%s is an answer, and the store is said to be away: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			for _, answer := range []struct {
+				do   testbed.Action
+				away bool
+			}{{testbed.Refuse(500, "InternalError"), true}, {refusal, false}} {
+				b.fault("GET", 1, answer.do)
+				if _, err := b.get("k", GetOptions{}); err == nil {
+					t.Fatal("no error")
+				}
+				if _, err := b.store.Away(); (err != nil) != answer.away {
+					t.Errorf("away: %v, want %v", err, answer.away)
+				}
+			}
+		})
 	}
 }

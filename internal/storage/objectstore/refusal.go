@@ -140,8 +140,12 @@ func classify(status int, code string) (outcome, error) {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		return throttled, ErrUnavailable
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTemporaryRedirect,
-		status == http.StatusConflict && code == "": // one with a code that is not known is about the key, see below
+		status == http.StatusConflict && code == "":
 		return again, ErrUnavailable
+	case status == http.StatusConflict:
+		// About the key: what it needs as a directory is an object, on stores that keep keys as
+		// files. Those say the same when another request removed that directory in between.
+		return few, ErrInvalid
 	}
 	return final, ErrInvalid
 }

@@ -81,7 +81,6 @@ func TestDiagnosis(t *testing.T) {
 		"a bucket not found":      {404, "NotFound", "", ErrNoBucket, "create it"},
 		"not implemented":         {501, "NotImplemented", "", ErrUnsupported, ""},
 		"an invalid request":      {400, "InvalidRequest", "", ErrInvalid, ""},
-		"a key in the way":        {409, "ExistingObjectIsDirectory", "", ErrInvalid, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := map[string]string{}
@@ -138,6 +137,24 @@ func TestDiagnosis(t *testing.T) {
 		c.Endpoint = strings.Replace(c.Endpoint, "http://", "https://", 1)
 		wantKind(t, check(c, b.bucket.Credentials()), ErrEndpoint, "TLS")
 	})
+}
+
+// TestSomethingInTheWay: a store that keeps keys as files has a 409 of its own for a key below
+// an object, and for one whose directory another request removed in between. Only the first stays.
+func TestSomethingInTheWay(t *testing.T) {
+	b := newBench(t)
+	inTheWay := testbed.Refuse(409, "ExistingObjectIsDirectory")
+	f := b.fault("PUT", 1, inTheWay)
+	if _, err := b.put("k", "body", PutOptions{}); err != nil || f.Hits() != 1 {
+		t.Errorf("%v, %d hits", err, f.Hits())
+	}
+	b.bucket.Want("k", "body")
+	f = b.fault("PUT", 0, inTheWay)
+	_, err := b.put("k", "new", PutOptions{})
+	wantKind(t, err, ErrInvalid, "ExistingObjectIsDirectory")
+	if f.Hits() != fewAttempts {
+		t.Errorf("%d requests", f.Hits())
+	}
 }
 
 // TestNotFoundIsSaidInS3: what is gone is deleted here, too. So a 404 of anything but S3, or

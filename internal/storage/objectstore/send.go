@@ -21,10 +21,11 @@ const (
 	again                    // passing: after a pause
 	throttled                // the same, and the store asks for a longer one
 	atOnce                   // what was wrong has been put right
-	few                      // may be the network's doing: a few attempts, then it is final
+	few                      // may be chance: a few attempts, then it is final
 )
 
-// fewAttempts is how often a body is sent again that arrived otherwise than it was sent.
+// fewAttempts is how often a request is made that few is the outcome of: a body that arrived
+// otherwise than it was sent, a key in whose way something is.
 const fewAttempts = 3
 
 // do sends a request until it succeeds, fails for good, or the time is up. The response is
