@@ -270,6 +270,15 @@ func TestRebaseCarriesANewInitToAnImage(t *testing.T) {
 		t.Errorf("with --rebase and a change %q are built", got)
 	}
 
+	// However often the parent was built meanwhile.
+	for i := range 5 {
+		f.write("program", fmt.Sprint("mended by ", i))
+		f.built(f.root)
+	}
+	if got := f.built("--all", "--rebase"); got != "leaf (rebased)" {
+		t.Errorf("after many builds of its parent, with --rebase %q are built", got)
+	}
+
 	// A parent's file that the image hides is a reason to build.
 	f.write("images/"+f.leaf+"/Dockerfile", f.text(familyLeaf)+"COPY images/"+f.leaf+"/files/b /opt/root/a\n")
 	f.built("--all")

@@ -317,25 +317,6 @@ func (w *work) finish(ctx context.Context, name string, im imagestore.Image, r *
 	return nil
 }
 
-// kept is how many images by digest of inputs stay, so that going back to a former state
-// of the checkout is no build, and the disk does not fill.
-const kept = 3
-
-// forget takes the tags of older inputs away.
-func (w *work) forget(ctx context.Context, name, current string) error {
-	tags, err := w.store.Tagged(ctx, repository(name), recipe.TagPrefix)
-	if err != nil {
-		return err
-	}
-	tags = slices.DeleteFunc(tags, func(t string) bool { return t == current })
-	for _, t := range tags[min(len(tags), kept-1):] {
-		if err := w.store.Untag(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // repository is an image's name without a tag.
 func repository(name string) string {
 	return strings.TrimSuffix(catalog.Reference("", name, "x"), ":x")
