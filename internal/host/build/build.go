@@ -57,11 +57,12 @@ var errParent = errors.New("not built, because what it is made of was not")
 
 // Run builds. The results are in the order of building, those that failed included; the
 // error joins what went wrong.
-func Run(ctx context.Context, store *imagestore.Store, o Options) ([]Result, error) {
+func Run(ctx context.Context, store *imagestore.Store, o Options) (_ []Result, err error) {
 	w, err := prepare(ctx, store, o)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, w.parents.close()) }()
 	return w.all(ctx)
 }
 
@@ -99,6 +100,7 @@ type work struct {
 	digests map[string]string
 	bundle  string // a list of authorities, "" when there is none
 	debian  func(context.Context) (string, error)
+	parents *copies // old and new, of images that are rebased
 }
 
 func prepare(ctx context.Context, store *imagestore.Store, o Options) (*work, error) {
@@ -119,7 +121,7 @@ func prepare(ctx context.Context, store *imagestore.Store, o Options) (*work, er
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Options: o, store: store, book: book, catalog: c, bundle: authorities()}
+	w := &work{Options: o, store: store, book: book, catalog: c, bundle: authorities(), parents: &copies{store: store}}
 	if err := w.checkOptions(); err != nil {
 		return nil, err
 	}

@@ -23,12 +23,13 @@ var ErrOnItAlready = errors.New("it is on that parent already")
 // Rebase puts an image of the engine onto another version of its parent, without building
 // it: onto is a name of the family or a reference. It gets the tag of its inputs only when
 // it and its new parent are made of what the checkout has.
-func Rebase(ctx context.Context, store *imagestore.Store, o Options, name, onto string) (Result, error) {
+func Rebase(ctx context.Context, store *imagestore.Store, o Options, name, onto string) (_ Result, err error) {
 	o.Names = []string{name}
 	w, err := prepare(ctx, store, o)
 	if err != nil {
 		return Result{}, err
 	}
+	defer func() { err = errors.Join(err, w.parents.close()) }()
 	im, err := w.catalog.Image(name)
 	if err != nil {
 		return Result{}, err
@@ -71,13 +72,17 @@ func (w *work) rebase(ctx context.Context, name, parentName string, image, paren
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	images := make([]v1.Image, 3)
-	for i, id := range []string{image.ID, old.ID, parent.ID} {
-		if images[i], err = w.store.Export(ctx, id, dir); err != nil {
+	own, err := w.store.Export(ctx, image.ID, dir)
+	if err != nil {
+		return r, err
+	}
+	parents := make([]v1.Image, 2)
+	for i, id := range []string{old.ID, parent.ID} {
+		if parents[i], err = w.parents.get(ctx, id); err != nil {
 			return r, err
 		}
 	}
-	moved, err := rebase.Rebase(images[0], images[1], images[2])
+	moved, err := rebase.Rebase(own, parents[0], parents[1])
 	if err != nil {
 		return r, err
 	}
