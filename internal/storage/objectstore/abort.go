@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // abandonTime bounds the abort of an upload whose Put has failed, and perhaps because its context ended.
@@ -36,7 +38,7 @@ func (u *upload) abandon(ctx context.Context) {
 
 // Abort gives up a multipart upload that will not be continued. One that is gone is given up.
 func (s *Store) Abort(ctx context.Context, key, uploadID string) error {
-	_, err := s.do(ctx, &request{verb: verbAbort, method: http.MethodDelete, key: key, query: "uploadId=" + escapeQuery(uploadID)})
+	_, err := s.do(ctx, &request{verb: verbAbort, method: http.MethodDelete, key: key, query: "uploadId=" + protocol.EscapeQuery(uploadID)})
 	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
 		return nil
 	}

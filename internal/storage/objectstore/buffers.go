@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // smallBody is the size up to which a body is read once, into memory, and sent from there.
@@ -34,13 +36,13 @@ func (s sums) set(r *request) {
 		r.set("Content-Md5", s.md5)
 		return
 	}
-	r.set("X-Amz-Checksum-Crc32c", crcValue(s.crc))
+	r.set("X-Amz-Checksum-Crc32c", protocol.CRC32CValue(s.crc))
 }
 
 // sumsOf reads [offset, offset+size) of r. A body that is shorter is io.ErrUnexpectedEOF: it
 // changes while it is read.
 func (s *Store) sumsOf(r io.ReaderAt, offset, size int64, withMD5 bool) (sums, error) {
-	return sumsOf(r, offset, size, !s.endpoint.private, withMD5)
+	return sumsOf(r, offset, size, !s.endpoint.Private, withMD5)
 }
 
 func sumsOf(r io.ReaderAt, offset, size int64, signed, withMD5 bool) (s sums, err error) {
@@ -53,7 +55,7 @@ func sumsOf(r io.ReaderAt, offset, size int64, signed, withMD5 bool) (s sums, er
 	if withMD5 {
 		md = md5.New()
 	}
-	table := castagnoli()
+	table := protocol.Castagnoli()
 	for done := int64(0); done < size; {
 		b := buf[:min(int64(len(buf)), size-done)]
 		n, err := r.ReadAt(b, offset+done)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // CopyRequest says what to copy inside the bucket, without its bytes coming here.
@@ -27,7 +29,7 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 		return Object{}, s.fail(r, ErrInvalid, err)
 	}
 	honoured := s.conditional.Load().Copy
-	r.set("X-Amz-Copy-Source", "/"+escapeQuery(s.options.S3.Bucket)+"/"+string(escapePath(nil, c.SrcKey)))
+	r.set("X-Amz-Copy-Source", "/"+protocol.EscapeQuery(s.options.S3.Bucket)+"/"+string(protocol.EscapePath(nil, c.SrcKey)))
 	r.set("X-Amz-Metadata-Directive", "REPLACE")
 	setMetadata(r, c.Metadata)
 	if c.SrcETag != "" {
@@ -56,14 +58,14 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 func etagOf(etag *string) func([]byte) error {
 	return func(b []byte) error {
 		*etag = ""
-		err := scanXML(b, func(parent, name, text []byte) error {
+		err := protocol.ScanXML(b, func(parent, name, text []byte) error {
 			if string(name) == "ETag" && len(parent) > 0 {
-				*etag = bare(unescapeXML(text))
+				*etag = bare(protocol.UnescapeXML(text))
 			}
 			return nil
 		})
 		if err == nil && *etag == "" {
-			err = fmt.Errorf("%w with an ETag", errXML)
+			err = fmt.Errorf("%w with an ETag", protocol.ErrXML)
 		}
 		return err
 	}

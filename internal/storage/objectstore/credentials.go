@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -22,6 +23,10 @@ type Credentials struct {
 
 // anonymous requests are not signed: the other end of a unix socket signs them.
 func (c *Credentials) anonymous() bool { return c.AccessKey == "" }
+
+func (c *Credentials) key() protocol.Key {
+	return protocol.Key{ID: c.AccessKey, Secret: c.Secret, Token: c.Token}
+}
 
 // same says that both sign alike.
 func (c *Credentials) same(d *Credentials) bool {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // roleTimeout bounds one request to a service that hands out credentials: they are all
@@ -98,9 +100,9 @@ func newContainerSource(relative, full, token, tokenFile string, client *http.Cl
 	}
 	// The token would go to whoever is named there: over http only to where nobody else listens.
 	switch h := u.Hostname(); {
-	case u.Scheme == "https", loopback(h), h == "169.254.170.2", h == "169.254.170.23", h == "fd00:ec2::23":
+	case u.Scheme == "https", protocol.Loopback(h), h == "169.254.170.2", h == "169.254.170.23", h == "fd00:ec2::23":
 	default:
-		return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%q: over http only loopback, 169.254.170.2, 169.254.170.23 and fd00:ec2::23 are allowed", full)
+		return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%q: over http only protocol.Loopback, 169.254.170.2, 169.254.170.23 and fd00:ec2::23 are allowed", full)
 	}
 	return &container{full, token, tokenFile, client}, nil
 }
@@ -186,7 +188,7 @@ func newWebIdentity(file, role, session, region, endpoint string, client *http.C
 		session = "matrx-sandbox"
 	}
 	if endpoint == "" {
-		endpoint = "https://sts." + region + "." + dnsSuffix(region)
+		endpoint = "https://sts." + region + "." + protocol.DNSSuffix(region)
 	}
 	return &webIdentity{file, role, session, endpoint, client}
 }
@@ -212,12 +214,12 @@ func (w *webIdentity) read(ctx context.Context) (Credentials, error) {
 		return fail(err, passing(err))
 	}
 	var a roleAnswer
-	err = scanXML(b, func(parent, name, text []byte) error {
+	err = protocol.ScanXML(b, func(parent, name, text []byte) error {
 		if string(parent) != "Credentials" {
 			return nil
 		}
 		var err error
-		switch v := unescapeXML(text); string(name) {
+		switch v := protocol.UnescapeXML(text); string(name) {
 		case "AccessKeyId":
 			a.AccessKeyID = v
 		case "SecretAccessKey":

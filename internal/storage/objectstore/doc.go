@@ -40,6 +40,6 @@
 // Small objects are bound by CPU. Of the 0.2 ms that a GET or PUT of 4 KiB through
 // service/s3 takes, two thirds are its middleware; and PID 1 is the same binary, so what is
 // linked is paid for in its memory. The protocol that is needed here is twelve requests
-// and two XML documents. The signature is the SDK's in the tests, where every request that
+// and two XML documents (package protocol). The signature is the SDK's in the tests, where every request that
 // is signed here is compared with it.
 package objectstore

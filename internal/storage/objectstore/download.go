@@ -79,15 +79,15 @@ func (s *Store) downloadRanges(ctx context.Context, obj Object, w io.WriterAt) e
 	if err := join(g.Wait(), context.Cause(ctx)); err != nil {
 		return err
 	}
-	if !obj.checksum.combines() {
+	if !obj.checksum.Combines() {
 		return nil
 	}
 	whole := sums[0]
 	for i := 1; i < len(sums); i++ {
-		whole = obj.checksum.combine(whole, sums[i], ranges[i].size)
+		whole = obj.checksum.Combine(whole, sums[i], ranges[i].size)
 	}
-	if !obj.checksum.matches(whole) {
-		return s.fail(&request{verb: verbGet, key: obj.Key}, ErrChecksum, fmt.Errorf("%s of what came is not %s", obj.checksum.algorithm, obj.checksum.value))
+	if !obj.checksum.Matches(whole) {
+		return s.fail(&request{verb: verbGet, key: obj.Key}, ErrChecksum, fmt.Errorf("%s of what came is not %s", obj.checksum.Algorithm, obj.checksum.Value))
 	}
 	return nil
 }
@@ -99,8 +99,8 @@ func (s *Store) downloadRange(ctx context.Context, obj Object, p part, w io.Writ
 	}
 	defer r.Close()
 	to := &rangeWriter{w: io.NewOffsetWriter(w, p.offset)}
-	if obj.checksum.combines() {
-		to.hash = obj.checksum.hash()
+	if obj.checksum.Combines() {
+		to.hash = obj.checksum.Hash()
 	}
 	if n, err := r.WriteTo(to); err != nil || n == p.size {
 		return to.sum(), err

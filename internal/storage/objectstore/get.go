@@ -71,7 +71,7 @@ func (s *Store) Get(ctx context.Context, key string, o GetOptions) (*Reader, err
 		return nil, &Error{Op: verbOps[verbGet], Bucket: s.options.S3.Bucket, Key: key, Status: resp.StatusCode, kind: ErrEndpoint, err: errors.New("the answer says no Content-Length")}
 	}
 	if o.Offset == 0 && resp.ContentLength == rd.Size {
-		rd.hash = rd.checksum.hash()
+		rd.hash = rd.checksum.Hash()
 	}
 	return rd, nil
 }
@@ -117,7 +117,7 @@ func (s *Store) get(ctx context.Context, key string, o GetOptions) (*response, e
 	if partial {
 		from := "bytes " + strconv.FormatInt(o.Offset, 10) + "-"
 		if got := resp.Header.Get("Content-Range"); resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(got, from) || o.Length > 0 && resp.ContentLength > o.Length {
-			return bad(ErrUnsupported, "the range %s was asked for and %q came", r.header[0].value, got)
+			return bad(ErrUnsupported, "the range %s was asked for and %q came", r.header[0].Value, got)
 		}
 	}
 	return resp, nil
@@ -176,9 +176,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 func (r *Reader) finish() error {
 	var one [1]byte
 	_, _ = r.resp.Read(one[:])
-	if r.hash != nil && !r.checksum.matches(r.hash.Sum(nil)) {
+	if r.hash != nil && !r.checksum.Matches(r.hash.Sum(nil)) {
 		return &Error{Op: verbOps[verbGet], Bucket: r.store.options.S3.Bucket, Key: r.Key, kind: ErrChecksum,
-			err: fmt.Errorf("%s of what came is not %s", r.checksum.algorithm, r.checksum.value)}
+			err: fmt.Errorf("%s of what came is not %s", r.checksum.Algorithm, r.checksum.Value)}
 	}
 	return io.EOF
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // ListOptions say what to list: the keys that begin with Prefix, after StartAfter and
@@ -124,7 +126,7 @@ func (s *Store) page(ctx context.Context, o ListOptions, token string) (p page) 
 			if q.Len() > 0 {
 				q.WriteByte('&')
 			}
-			q.WriteString(name + "=" + escapeQuery(value))
+			q.WriteString(name + "=" + protocol.EscapeQuery(value))
 		}
 	}
 	// In the order of the signature's canonical form.
@@ -152,14 +154,14 @@ func (s *Store) page(ctx context.Context, o ListOptions, token string) (p page) 
 func parsePage(b []byte, prefix string) (p page, err error) {
 	var cur Entry
 	encoded, root := false, false
-	err = scanXML(b, func(parent, name, text []byte) (err error) {
+	err = protocol.ScanXML(b, func(parent, name, text []byte) (err error) {
 		switch string(parent) {
 		case "Contents":
 			switch string(name) {
 			case "Key":
-				cur.Key = unescapeXML(text)
+				cur.Key = protocol.UnescapeXML(text)
 			case "ETag":
-				cur.ETag = bare(unescapeXML(text))
+				cur.ETag = bare(protocol.UnescapeXML(text))
 			case "Size":
 				cur.Size, err = strconv.ParseInt(string(text), 10, 64)
 			case "LastModified":
@@ -168,7 +170,7 @@ func parsePage(b []byte, prefix string) (p page, err error) {
 			}
 		case "CommonPrefixes":
 			if string(name) == "Prefix" {
-				cur.Prefix = unescapeXML(text)
+				cur.Prefix = protocol.UnescapeXML(text)
 			}
 		case "ListBucketResult":
 			switch string(name) {
@@ -178,7 +180,7 @@ func parsePage(b []byte, prefix string) (p page, err error) {
 			case "IsTruncated":
 				p.truncated, err = strconv.ParseBool(string(text))
 			case "NextContinuationToken":
-				p.next = unescapeXML(text)
+				p.next = protocol.UnescapeXML(text)
 			case "EncodingType":
 				encoded = string(text) == "url"
 			}
@@ -191,7 +193,7 @@ func parsePage(b []byte, prefix string) (p page, err error) {
 		return page{}, err
 	}
 	if !root {
-		return page{}, fmt.Errorf("%w of a listing", errXML)
+		return page{}, fmt.Errorf("%w of a listing", protocol.ErrXML)
 	}
 	for i := range p.entries {
 		e := &p.entries[i]

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // Limits of multipart uploads ("Amazon S3 multipart upload limits").
@@ -110,14 +112,14 @@ func (u *upload) create(ctx context.Context, meta map[string]string) error {
 	setMetadata(r, meta)
 	r.document = func(b []byte) error {
 		u.id = ""
-		err := scanXML(b, func(parent, name, text []byte) error {
+		err := protocol.ScanXML(b, func(parent, name, text []byte) error {
 			if string(name) == "UploadId" {
-				u.id = unescapeXML(text)
+				u.id = protocol.UnescapeXML(text)
 			}
 			return nil
 		})
 		if err == nil && u.id == "" {
-			err = errXML
+			err = protocol.ErrXML
 		}
 		return err
 	}
@@ -159,7 +161,7 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 	p.crc, p.done = sum.crc, false
 	r := &request{
 		verb: verbPart, method: http.MethodPut, key: u.key,
-		query: "partNumber=" + strconv.Itoa(i+1) + "&uploadId=" + escapeQuery(u.id),
+		query: "partNumber=" + strconv.Itoa(i+1) + "&uploadId=" + protocol.EscapeQuery(u.id),
 		body:  io.NewSectionReader(u.body, p.offset, p.size), size: p.size,
 	}
 	sum.set(r)
@@ -176,7 +178,7 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	s := u.store
 	doc, whole := u.document()
 	body := strings.NewReader(doc)
-	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + escapeQuery(u.id), body: body, size: body.Size()}
+	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + protocol.EscapeQuery(u.id), body: body, size: body.Size()}
 	sum, err := s.sumsOf(body, 0, body.Size(), false)
 	if err != nil {
 		return Object{}, err
@@ -184,7 +186,7 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	r.sha256 = sum.sha256
 	r.set("Content-Type", "application/xml")
 	if !u.md5 {
-		r.set("X-Amz-Checksum-Crc32c", crcValue(whole))
+		r.set("X-Amz-Checksum-Crc32c", protocol.CRC32CValue(whole))
 		r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
 		r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
 	}
@@ -210,12 +212,12 @@ func (u *upload) document() (doc string, whole uint32) {
 	var b strings.Builder
 	b.WriteString(`<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`)
 	for i, p := range u.parts {
-		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag>", i+1, escapeXML(p.etag))
+		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag>", i+1, protocol.EscapeXML(p.etag))
 		if !u.md5 {
-			fmt.Fprintf(&b, "<ChecksumCRC32C>%s</ChecksumCRC32C>", crcValue(p.crc))
+			fmt.Fprintf(&b, "<ChecksumCRC32C>%s</ChecksumCRC32C>", protocol.CRC32CValue(p.crc))
 		}
 		b.WriteString("</Part>")
-		whole = combineCRC32C(whole, p.crc, p.size)
+		whole = protocol.CombineCRC32C(whole, p.crc, p.size)
 	}
 	b.WriteString("</CompleteMultipartUpload>")
 	return b.String(), whole

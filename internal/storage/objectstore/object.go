@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // Object is what the store says of an object.
@@ -20,7 +22,7 @@ type Object struct {
 	// still be at it, and finish it after others.
 	Ambiguous bool
 
-	checksum checksum // of the whole content, when the store said one
+	checksum protocol.Checksum // of the whole content, when the store said one
 }
 
 // Entry is one line of a listing: an object without its metadata, or a common prefix.
@@ -68,7 +70,7 @@ func objectOf(key string, h http.Header) Object {
 			}
 		}
 	}
-	o.checksum = checksumOf(h)
+	o.checksum = protocol.ChecksumOf(h)
 	for k, v := range h {
 		if name, ok := strings.CutPrefix(k, metaPrefix); ok {
 			if o.Metadata == nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -58,11 +59,11 @@ func (o *Options) defaults() {
 type Store struct {
 	options     Options
 	log         *slog.Logger
-	endpoint    endpoint
+	endpoint    protocol.Endpoint
 	transport   http.RoundTripper
 	idle        []interface{ CloseIdleConnections() }
 	keys        *keyring
-	signer      signer
+	signer      protocol.Signer
 	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
 	md5         atomic.Bool // the store takes no x-amz-checksum: see withChecksum
@@ -77,15 +78,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.S3.Bucket == "" {
 		return nil, fmt.Errorf("S3_BUCKET is empty: there is no storage to open")
 	}
-	e, err := newEndpoint(o.S3)
+	e, err := protocol.NewEndpoint(o.S3)
 	if err != nil {
 		return nil, err
 	}
 	t := newTransport(e)
 	roles := &http.Transport{DialContext: newDialer().DialContext, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}
-	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: signer{region: o.S3.Region}}
+	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
-	src, err := newSource(o.S3, o.Credentials, e.socket != "", &http.Client{Transport: roles})
+	src, err := newSource(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
 	if err != nil {
 		return nil, s.fail(&request{verb: verbList}, ErrBadCredentials, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
@@ -177,7 +178,7 @@ func written(key string, size int64, h http.Header, meta map[string]string) Obje
 func setMetadata(r *request, meta map[string]string) {
 	for k, v := range meta {
 		name := http.CanonicalHeaderKey(metaPrefix + k)
-		r.header = append(r.header, field{name, strings.ToLower(name), v})
+		r.header = append(r.header, protocol.NewField(name, v))
 	}
 }
 

@@ -1,56 +1,30 @@
 package objectstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
-
-// errorDoc is what S3 says of a refusal ("Error responses", Amazon S3 API reference).
-type errorDoc struct{ code, message, region, requestID string }
-
-func parseErrorDoc(b []byte) (d errorDoc, ok bool) {
-	if !bytes.Contains(b[:min(len(b), 200)], []byte("Error")) {
-		return d, false
-	}
-	err := scanXML(b, func(parent, name, text []byte) error {
-		if string(parent) != "Error" {
-			ok = ok || string(name) == "Error" && len(parent) == 0
-			return nil
-		}
-		switch string(name) {
-		case "Code":
-			d.code = unescapeXML(text)
-		case "Message":
-			d.message = unescapeXML(text)
-		case "Region":
-			d.region = unescapeXML(text)
-		case "RequestId":
-			d.requestID = unescapeXML(text)
-		}
-		return nil
-	})
-	return d, ok && err == nil
-}
 
 // refusal makes an Error of a response that is not 2xx, or of a 200 that carries an error.
 func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *Credentials, signed time.Time) (*Error, outcome, time.Duration) {
-	doc, isS3 := parseErrorDoc(body)
+	doc, isS3 := protocol.ParseRefusal(body)
 	e := s.fail(r, nil, nil)
-	e.Status, e.Code, e.Message, e.RequestID = resp.StatusCode, doc.code, doc.message, doc.requestID
+	e.Status, e.Code, e.Message, e.RequestID = resp.StatusCode, doc.Code, doc.Message, doc.RequestID
 	if e.RequestID == "" {
 		e.RequestID = resp.Header.Get("X-Amz-Request-Id")
 	}
 	wait := retryAfter(resp.Header, s.now())
 
-	next, kind := classify(resp.StatusCode, doc.code)
+	next, kind := classify(resp.StatusCode, doc.Code)
 	region := resp.Header.Get("X-Amz-Bucket-Region")
 	if region == "" {
-		region = doc.region
+		region = doc.Region
 	}
 	switch {
 	case region != "" && region != s.options.S3.Region && (kind == ErrWrongRegion || kind == ErrBadCredentials || kind == ErrInvalid):
@@ -59,7 +33,7 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 	case !isS3 && r.method != http.MethodHead && next == final && kind != ErrPrecondition && kind != ErrAccessDenied:
 		kind = ErrEndpoint
 		e.Message = text(body)
-		e.Hint = fmt.Sprintf("what answers at %s does not speak S3: check S3_ENDPOINT", s.endpoint.name)
+		e.Hint = fmt.Sprintf("what answers at %s does not speak S3: check S3_ENDPOINT", s.endpoint.Name)
 	case kind == ErrNotFound && r.key == "":
 		kind = ErrNoBucket
 	}
@@ -76,7 +50,7 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 	}
 	e.kind = kind
 	if e.Hint == "" {
-		e.Hint = s.hint(kind, doc.code)
+		e.Hint = s.hint(kind, doc.Code)
 	}
 	return e, next, wait
 }
@@ -163,7 +137,7 @@ func (s *Store) hint(kind error, code string) string {
 		}
 		return fmt.Sprintf("check that %s may use s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListMultipartUploadParts there", from)
 	case ErrNoBucket:
-		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)", s.options.S3.Bucket, s.endpoint.name)
+		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)", s.options.S3.Bucket, s.endpoint.Name)
 	case ErrWrongRegion:
 		return fmt.Sprintf("check S3_REGION=%q", s.options.S3.Region)
 	case ErrExpiredCredentials:
@@ -173,7 +147,7 @@ func (s *Store) hint(kind error, code string) string {
 	case ErrClockSkew:
 		return "set the clock of this host"
 	case ErrUnavailable:
-		return fmt.Sprintf("check %s, and try again", s.endpoint.name)
+		return fmt.Sprintf("check %s, and try again", s.endpoint.Name)
 	}
 	return ""
 }

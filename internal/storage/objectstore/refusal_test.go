@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 	"github.com/matrx/sandbox/internal/testbed"
 	"github.com/matrx/sandbox/internal/wire"
 )
@@ -247,8 +248,8 @@ func FuzzErrorDoc(f *testing.F) {
 	f.Add([]byte("<Error><Code/></Error>"))
 	f.Add([]byte("<a><b></a></b>"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, ok := parseErrorDoc(b)
-		if !ok && d.code != "" && len(b) < 8 {
+		d, ok := protocol.ParseRefusal(b)
+		if !ok && d.Code != "" && len(b) < 8 {
 			t.Fatalf("%+v", d)
 		}
 		_ = text(b)

@@ -5,8 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // verb names a kind of request in the counters and says how an error words it.
@@ -40,8 +41,8 @@ type request struct {
 	verb   verb
 	method string
 	key    string // empty: the bucket
-	query  string // in canonical form: sorted by name, encoded by escapeQuery
-	header []field
+	query  string // in canonical form: sorted by name, encoded by protocol.EscapeQuery
+	header []protocol.Field
 	body   io.ReaderAt // nil: none
 	size   int64       // of body
 	sha256 string      // hex SHA-256 of the body, where the endpoint wants it signed
@@ -55,28 +56,35 @@ type request struct {
 	ambiguous bool   // one of them may have arrived though its answer did not
 }
 
-// field is one header field; lower is its name as the signature has it.
-type field struct{ name, lower, value string }
-
 func (r *request) set(name, value string) {
-	r.header = append(r.header, field{name, strings.ToLower(name), value})
+	r.header = append(r.header, protocol.NewField(name, value))
+}
+
+// payloadHash is what the signature says of the body.
+func (r *request) payloadHash() string {
+	if r.sha256 == "" && r.body != nil {
+		return protocol.UnsignedPayload
+	}
+	return r.sha256
 }
 
 // build makes an attempt's http.Request. Host and URL are set by hand: url.Parse and its
 // re-encoding cost as much as the signature, and would normalise what must stay as it is.
 func (s *Store) build(ctx context.Context, r *request, c *Credentials, now time.Time, body io.ReadCloser) *http.Request {
-	path := s.endpoint.path(r.key)
+	path := s.endpoint.Path(r.key)
 	h := make(http.Header, len(r.header)+6)
 	for _, f := range r.header {
-		h[f.name] = []string{f.value}
+		h[f.Name] = []string{f.Value}
 	}
 	h["User-Agent"] = userAgent
 	if !c.anonymous() {
-		s.signer.sign(h, r, c, s.endpoint.host, path, now)
+		s.signer.Sign(h, protocol.Unsigned{
+			Method: r.method, Host: s.endpoint.Host, Path: path, Query: r.query, Fields: r.header, PayloadHash: r.payloadHash(),
+		}, c.key(), now)
 	}
-	u := &url.URL{Scheme: s.endpoint.scheme, Host: s.endpoint.host, Opaque: path, RawQuery: r.query}
+	u := &url.URL{Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Opaque: path, RawQuery: r.query}
 	req := &http.Request{
-		Method: r.method, URL: u, Host: s.endpoint.host, Header: h,
+		Method: r.method, URL: u, Host: s.endpoint.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: body, ContentLength: r.size,
 	}
@@ -84,24 +92,3 @@ func (s *Store) build(ctx context.Context, r *request, c *Credentials, now time.
 }
 
 var userAgent = []string{"matrx-sandbox"}
-
-// escapePath encodes a key for the path of a URL: all but unreserved characters and "/"
-// (RFC 3986, 2.3; "Create a signed AWS API request", URI encode).
-func escapePath(b []byte, key string) []byte { return appendEscaped(b, key, true) }
-
-// escapeQuery encodes a value of a query: all but unreserved characters.
-func escapeQuery(v string) string { return string(appendEscaped(make([]byte, 0, len(v)+8), v, false)) }
-
-func appendEscaped(b []byte, s string, slash bool) []byte {
-	const digits = "0123456789ABCDEF"
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~', c == '/' && slash:
-			b = append(b, c)
-		default:
-			b = append(b, '%', digits[c>>4], digits[c&15])
-		}
-	}
-	return b
-}

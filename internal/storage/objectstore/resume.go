@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strconv"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // recall asks which parts of an upload the store has. What it says is only believed of
@@ -16,7 +18,7 @@ func (u *upload) recall(ctx context.Context) error {
 		if marker != "" {
 			r.query = "part-number-marker=" + marker + "&"
 		}
-		r.query += "uploadId=" + escapeQuery(u.id)
+		r.query += "uploadId=" + protocol.EscapeQuery(u.id)
 		var next string
 		r.document = func(b []byte) (err error) {
 			next, err = u.parseParts(b)
@@ -36,8 +38,8 @@ func (u *upload) recall(ctx context.Context) error {
 func (u *upload) parseParts(b []byte) (next string, err error) {
 	var cur part
 	number, truncated := 0, false
-	err = scanXML(b, func(parent, name, text []byte) (err error) {
-		v := unescapeXML(text)
+	err = protocol.ScanXML(b, func(parent, name, text []byte) (err error) {
+		v := protocol.UnescapeXML(text)
 		switch string(parent) {
 		case "Part":
 			switch string(name) {
@@ -49,7 +51,7 @@ func (u *upload) parseParts(b []byte) (next string, err error) {
 				cur.size, err = strconv.ParseInt(v, 10, 64)
 			case "ChecksumCRC32C":
 				if sum, e := base64.StdEncoding.DecodeString(v); e == nil && len(sum) == 4 {
-					cur.crc, cur.done = uint32(bigEndian(sum)), true
+					cur.crc, cur.done = uint32(protocol.BigEndian(sum)), true
 				}
 			}
 		case "ListPartsResult":

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // outcome is what a failed attempt means for the next one.
@@ -121,7 +123,7 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outc
 		return nil, again, 0, s.network(r, fmt.Errorf("HTTP %d, and then: %w", resp.StatusCode, err))
 	case success:
 		// Copy and Complete answer 200 before they know how it ends ("CopyObject", "CompleteMultipartUpload").
-		if _, isError := parseErrorDoc(doc); !isError {
+		if _, isError := protocol.ParseRefusal(doc); !isError {
 			if err := r.document(doc); err != nil {
 				r.ambiguous = true
 				return nil, again, 0, s.network(r, err)
@@ -218,11 +220,11 @@ func join(a, b error) error {
 func (s *Store) network(r *request, err error) *Error {
 	if s.networkOutcome(err) == final {
 		e := s.fail(r, ErrEndpoint, err)
-		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s) and the certificates of the system", s.endpoint.name)
+		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s) and the certificates of the system", s.endpoint.Name)
 		return e
 	}
 	e := s.fail(r, ErrUnavailable, err)
-	e.Hint = fmt.Sprintf("check that %s can be reached", s.endpoint.name)
+	e.Hint = fmt.Sprintf("check that %s can be reached", s.endpoint.Name)
 	return e
 }
 

@@ -12,6 +12,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // checkSignature compares the signature of a request with that of the SDK.
@@ -40,11 +41,11 @@ func signingStore(t testing.TB, endpoint string) *Store {
 	t.Helper()
 	o := Options{S3: config.S3{Bucket: "bucket", Region: "eu-west-1", Endpoint: endpoint}}
 	o.defaults()
-	e, err := newEndpoint(o.S3)
+	e, err := protocol.NewEndpoint(o.S3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Store{options: o, endpoint: e, signer: signer{region: o.S3.Region}}
+	return &Store{options: o, endpoint: e, signer: protocol.Signer{Region: o.S3.Region}}
 }
 
 func TestSignatureIsTheSDKs(t *testing.T) {
@@ -66,9 +67,9 @@ func TestSignatureIsTheSDKs(t *testing.T) {
 			r = &request{method: "PUT", key: "k", body: strings.NewReader("x"), size: 1, sha256: strings.Repeat("a", 64)}
 			checkSignature(t, s, r, c, now.AddDate(0, 0, 1))
 
-			checkSignature(t, s, &request{method: "GET", query: "list-type=2&prefix=" + escapeQuery("a/b c+é&=%~")}, c, now)
+			checkSignature(t, s, &request{method: "GET", query: "list-type=2&prefix=" + protocol.EscapeQuery("a/b c+é&=%~")}, c, now)
 			checkSignature(t, s, &request{method: "POST", key: "k", query: "uploads="}, c, now)
-			checkSignature(t, s, &request{method: "DELETE", key: "k", query: "uploadId=" + escapeQuery("a+/=")}, c, now)
+			checkSignature(t, s, &request{method: "DELETE", key: "k", query: "uploadId=" + protocol.EscapeQuery("a+/=")}, c, now)
 		}
 	}
 }
@@ -87,11 +88,11 @@ func FuzzSignature(f *testing.F) {
 				return
 			}
 		}
-		r := &request{method: "GET", key: key, query: "prefix=" + escapeQuery(prefix)}
+		r := &request{method: "GET", key: key, query: "prefix=" + protocol.EscapeQuery(prefix)}
 		r.set("X-Amz-Meta-A", header)
 		checkSignature(t, s, r, &Credentials{AccessKey: "a", Secret: "b"}, time.Unix(1700000000, 0))
-		path := s.endpoint.path(key)
-		if u, err := url.PathUnescape(path); err != nil || u != s.endpoint.base+key {
+		path := s.endpoint.Path(key)
+		if u, err := url.PathUnescape(path); err != nil || u != s.endpoint.Base+key {
 			t.Fatalf("the path of %q is %q", key, path)
 		}
 	})

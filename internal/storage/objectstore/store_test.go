@@ -127,7 +127,7 @@ func TestObjectsComeBackAsTheyWent(t *testing.T) {
 			if err != nil || h.ETag != o.ETag || h.Size != int64(size) || h.LastModified.IsZero() || h.Date.IsZero() || fmt.Sprint(h.Metadata) != fmt.Sprint(meta) {
 				t.Errorf("Head: %+v, %v", h, err)
 			}
-			if h.checksum.algorithm != "crc32c" {
+			if h.checksum.Algorithm != "crc32c" {
 				t.Errorf("the store keeps no CRC32C of the whole: %+v", h.checksum)
 			}
 			r, err := b.store.Get(t.Context(), key, GetOptions{})

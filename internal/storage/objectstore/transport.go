@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // idleConns is how many connections wait for the next request: twice the 64 requests
@@ -18,7 +20,7 @@ func newDialer() *net.Dialer {
 
 // newTransport speaks HTTP/1.1 alone, as S3 does. It sets no limit to the connections:
 // a renewal of the lease never waits behind uploads.
-func newTransport(e endpoint) *http.Transport {
+func newTransport(e protocol.Endpoint) *http.Transport {
 	d := newDialer()
 	t := &http.Transport{
 		DialContext:            d.DialContext,
@@ -33,9 +35,9 @@ func newTransport(e endpoint) *http.Transport {
 		ReadBufferSize:         16 << 10,
 	}
 	t.Protocols.SetHTTP1(true)
-	if e.socket != "" {
+	if e.Socket != "" {
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return d.DialContext(ctx, "unix", e.socket)
+			return d.DialContext(ctx, "unix", e.Socket)
 		}
 	}
 	return t

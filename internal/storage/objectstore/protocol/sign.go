@@ -1,4 +1,4 @@
-package objectstore
+package protocol
 
 import (
 	"crypto/hmac"
@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// unsigned stands for the body's hash where the connection itself is safe, or the body
+// UnsignedPayload stands for the body's hash where the connection itself is safe, or the body
 // carries a signed checksum.
-const unsigned = "UNSIGNED-PAYLOAD"
+const UnsignedPayload = "UNSIGNED-PAYLOAD"
 
 // emptySHA256 is the hash of no body.
 const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// signer writes the Authorization header of AWS Signature Version 4 ("Create a signed AWS
+// Signer writes the Authorization header of AWS Signature Version 4 ("Create a signed AWS
 // API request"). The key that is derived from the secret is good for a day and a region,
 // and is kept.
-type signer struct {
-	region  string
+type Signer struct {
+	Region  string
 	derived atomic.Pointer[derivedKey]
 }
 
@@ -31,43 +31,57 @@ type derivedKey struct {
 	key         []byte
 }
 
-// sign adds the fields of the signature to h. All of r's own fields are signed, conditions
-// and ranges too: what is not signed could be dropped on the way.
-func (s *signer) sign(h http.Header, r *request, c *Credentials, host, path string, now time.Time) {
+// Field is one header field; Lower is its name as the signature has it.
+type Field struct{ Name, Lower, Value string }
+
+// NewField is a field; name is in canonical form.
+func NewField(name, value string) Field { return Field{name, strings.ToLower(name), value} }
+
+// Key is what a request is signed with; Token is that of temporary credentials, or empty.
+type Key struct{ ID, Secret, Token string }
+
+// Unsigned is a request before it is signed.
+type Unsigned struct {
+	Method, Host string
+	Path, Query  string // in canonical form: EscapePath, EscapeQuery, sorted by name
+	Fields       []Field
+	PayloadHash  string // hex SHA-256, UnsignedPayload, or empty for no body
+}
+
+// Sign adds the fields of the signature to h. All of r's own fields are signed, conditions
+// and ranges too: a field that is not signed could be dropped on the way.
+func (s *Signer) Sign(h http.Header, r Unsigned, k Key, now time.Time) {
 	stamp := now.UTC().Format("20060102T150405Z")
 	day := stamp[:8]
-	hash := r.sha256
+	hash := r.PayloadHash
 	if hash == "" {
 		hash = emptySHA256
-		if r.body != nil {
-			hash = unsigned
-		}
 	}
-	fields := make([]field, 0, len(r.header)+4)
-	fields = append(fields, r.header...)
+	fields := make([]Field, 0, len(r.Fields)+4)
+	fields = append(fields, r.Fields...)
 	add := func(name, lower, value string) {
 		h[name] = []string{value}
-		fields = append(fields, field{name, lower, value})
+		fields = append(fields, Field{name, lower, value})
 	}
 	add("X-Amz-Content-Sha256", "x-amz-content-sha256", hash)
 	add("X-Amz-Date", "x-amz-date", stamp)
-	if c.Token != "" {
-		add("X-Amz-Security-Token", "x-amz-security-token", c.Token)
+	if k.Token != "" {
+		add("X-Amz-Security-Token", "x-amz-security-token", k.Token)
 	}
-	fields = append(fields, field{lower: "host", value: host})
-	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.lower, b.lower) })
+	fields = append(fields, Field{Lower: "host", Value: r.Host})
+	slices.SortFunc(fields, func(a, b Field) int { return strings.Compare(a.Lower, b.Lower) })
 
 	b := make([]byte, 0, 1024)
-	b = append(b, r.method...)
+	b = append(b, r.Method...)
 	b = append(b, '\n')
-	b = append(b, path...)
+	b = append(b, r.Path...)
 	b = append(b, '\n')
-	b = append(b, r.query...)
+	b = append(b, r.Query...)
 	b = append(b, '\n')
 	for _, f := range fields {
-		b = append(b, f.lower...)
+		b = append(b, f.Lower...)
 		b = append(b, ':')
-		b = append(b, squeeze(f.value)...)
+		b = append(b, squeeze(f.Value)...)
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
@@ -76,14 +90,14 @@ func (s *signer) sign(h http.Header, r *request, c *Credentials, host, path stri
 		if i > 0 {
 			b = append(b, ';')
 		}
-		b = append(b, f.lower...)
+		b = append(b, f.Lower...)
 	}
 	signedHeaders := string(b[names:])
 	b = append(b, '\n')
 	b = append(b, hash...)
 	canonical := sha256.Sum256(b)
 
-	scope := day + "/" + s.region + "/s3/aws4_request"
+	scope := day + "/" + s.Region + "/s3/aws4_request"
 	b = b[:0]
 	b = append(b, "AWS4-HMAC-SHA256\n"...)
 	b = append(b, stamp...)
@@ -91,11 +105,11 @@ func (s *signer) sign(h http.Header, r *request, c *Credentials, host, path stri
 	b = append(b, scope...)
 	b = append(b, '\n')
 	b = hex.AppendEncode(b, canonical[:])
-	sig := mac(s.key(c.Secret, day), b)
+	sig := mac(s.key(k.Secret, day), b)
 
 	b = b[:0]
 	b = append(b, "AWS4-HMAC-SHA256 Credential="...)
-	b = append(b, c.AccessKey...)
+	b = append(b, k.ID...)
 	b = append(b, '/')
 	b = append(b, scope...)
 	b = append(b, ", SignedHeaders="...)
@@ -105,12 +119,12 @@ func (s *signer) sign(h http.Header, r *request, c *Credentials, host, path stri
 	h["Authorization"] = []string{string(b)}
 }
 
-func (s *signer) key(secret, day string) []byte {
+func (s *Signer) key(secret, day string) []byte {
 	if d := s.derived.Load(); d != nil && d.secret == secret && d.day == day {
 		return d.key
 	}
 	k := mac([]byte("AWS4"+secret), []byte(day))
-	for _, part := range []string{s.region, "s3", "aws4_request"} {
+	for _, part := range []string{s.Region, "s3", "aws4_request"} {
 		k = mac(k, []byte(part))
 	}
 	s.derived.Store(&derivedKey{secret, day, k})

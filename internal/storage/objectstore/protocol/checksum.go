@@ -1,4 +1,4 @@
-package objectstore
+package protocol
 
 import (
 	"crypto/sha1"
@@ -13,36 +13,36 @@ import (
 	"sync"
 )
 
-// checksum is that of a whole object, as the store keeps it ("Checking object integrity").
+// Checksum is that of a whole object, as the store keeps it ("Checking object integrity").
 // The zero checksum is none.
-type checksum struct {
-	algorithm string // the end of "x-amz-checksum-": "crc32c"
-	value     string // base64
+type Checksum struct {
+	Algorithm string // the end of "x-amz-checksum-": "crc32c"
+	Value     string // base64
 }
 
-// checksumOf finds the checksum of the content in a response. One of an upload in parts
+// ChecksumOf finds the checksum of the content in a response. One of an upload in parts
 // that covers the checksums of its parts (COMPOSITE, "...-3") says nothing about the
 // content that a reader could compute.
-func checksumOf(h http.Header) checksum {
+func ChecksumOf(h http.Header) Checksum {
 	if h.Get("X-Amz-Checksum-Type") == "COMPOSITE" {
-		return checksum{}
+		return Checksum{}
 	}
 	for _, a := range [...]struct{ header, name string }{
 		{"X-Amz-Checksum-Crc32c", "crc32c"}, {"X-Amz-Checksum-Crc64nvme", "crc64nvme"}, {"X-Amz-Checksum-Crc32", "crc32"},
 		{"X-Amz-Checksum-Sha256", "sha256"}, {"X-Amz-Checksum-Sha1", "sha1"},
 	} {
 		if v := h[a.header]; len(v) == 1 && !strings.Contains(v[0], "-") {
-			return checksum{a.name, v[0]}
+			return Checksum{a.name, v[0]}
 		}
 	}
-	return checksum{}
+	return Checksum{}
 }
 
-// hash makes what computes c; nil when there is nothing to compute.
-func (c checksum) hash() hash.Hash {
-	switch c.algorithm {
+// Hash makes what computes c; nil when there is nothing to compute.
+func (c Checksum) Hash() hash.Hash {
+	switch c.Algorithm {
 	case "crc32c":
-		return crc32.New(castagnoli())
+		return crc32.New(Castagnoli())
 	case "crc64nvme":
 		return crc64.New(nvme())
 	case "crc32":
@@ -55,15 +55,15 @@ func (c checksum) hash() hash.Hash {
 	return nil
 }
 
-// combines says that the checksum of a whole can be made of those of its pieces.
-func (c checksum) combines() bool { return strings.HasPrefix(c.algorithm, "crc") }
+// Combines says that the checksum of a whole can be made of those of its pieces.
+func (c Checksum) Combines() bool { return strings.HasPrefix(c.Algorithm, "crc") }
 
-func (c checksum) matches(sum []byte) bool {
-	return base64.StdEncoding.EncodeToString(sum) == c.value
+func (c Checksum) Matches(sum []byte) bool {
+	return base64.StdEncoding.EncodeToString(sum) == c.Value
 }
 
-// castagnoli is the polynomial that processors have an instruction for: what we upload with.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+// Castagnoli is the polynomial that processors have an instruction for: what we upload with.
+func Castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // nvme is the polynomial of the NVM Express NVM Command Set Specification, 5.2.1.3.4: what AWS
 // computes for objects that come without a checksum. Reflected, as hash/crc64 has them.
@@ -71,33 +71,33 @@ var nvme = sync.OnceValue(func() *crc64.Table { return crc64.MakeTable(nvmePolyn
 
 const nvmePolynomial = 0x9a6c9329ac4bc9b5
 
-// crcValue is a CRC32C as S3's headers have it.
-func crcValue(crc uint32) string {
+// CRC32CValue is a CRC32C as S3's headers have it.
+func CRC32CValue(crc uint32) string {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], crc)
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// combineCRC32C is the checksum of a followed by b, of which the second is n bytes long.
-func combineCRC32C(a, b uint32, n int64) uint32 {
+// CombineCRC32C is the checksum of a followed by b, of which the second is n bytes long.
+func CombineCRC32C(a, b uint32, n int64) uint32 {
 	return uint32(polynomial{crc32.Castagnoli, 32}.combine(uint64(a), uint64(b), n))
 }
 
-// combine is checksum.combines for any CRC, of sums as hash.Hash gives them.
-func (c checksum) combine(a, b []byte, n int64) []byte {
+// Combine is CombineCRC32C for any CRC, of sums as hash.Hash gives them.
+func (c Checksum) Combine(a, b []byte, n int64) []byte {
 	p := polynomial{crc32.Castagnoli, 32}
-	switch c.algorithm {
+	switch c.Algorithm {
 	case "crc32":
 		p.reflected = crc32.IEEE
 	case "crc64nvme":
 		p = polynomial{nvmePolynomial, 64}
 	}
 	var sum [8]byte
-	binary.BigEndian.PutUint64(sum[:], p.combine(bigEndian(a), bigEndian(b), n)<<(64-p.width))
+	binary.BigEndian.PutUint64(sum[:], p.combine(BigEndian(a), BigEndian(b), n)<<(64-p.width))
 	return append([]byte(nil), sum[:p.width/8]...)
 }
 
-func bigEndian(b []byte) (v uint64) {
+func BigEndian(b []byte) (v uint64) {
 	for _, c := range b {
 		v = v<<8 | uint64(c)
 	}

@@ -1,4 +1,4 @@
-package objectstore
+package protocol
 
 import (
 	"bytes"
@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-var errXML = errors.New("the answer is no complete XML document")
+var ErrXML = errors.New("the answer is no complete XML document")
 
-// scanXML reads a document and calls end for each element that ends, with the name of its
-// parent and the character data after its last tag, still escaped (see unescapeXML).
+// ScanXML reads a document and calls end for each element that ends, with the name of its
+// parent and the character data after its last tag, still escaped (see UnescapeXML).
 // Prefixes of names are cut off; attributes, comments and declarations are passed over.
 //
 // S3 answers with two levels of elements without attributes, thousands of them in a
 // listing: encoding/xml takes some 15 ms for a page of a thousand keys, this well under one.
-func scanXML(b []byte, end func(parent, name, text []byte) error) error {
+func ScanXML(b []byte, end func(parent, name, text []byte) error) error {
 	type open struct{ name []byte }
 	stack := make([]open, 0, 8)
 	var text []byte
 	pop := func(name []byte) error {
 		top := len(stack) - 1
 		if top < 0 || !bytes.Equal(stack[top].name, name) {
-			return errXML
+			return ErrXML
 		}
 		stack = stack[:top]
 		var parent []byte
@@ -46,20 +46,20 @@ func scanXML(b []byte, end func(parent, name, text []byte) error) error {
 		switch {
 		case bytes.HasPrefix(b, []byte("<!--")):
 			if b = after(b[4:], "-->"); b == nil {
-				return errXML
+				return ErrXML
 			}
 			continue
 		case bytes.HasPrefix(b, []byte("<![CDATA[")), bytes.HasPrefix(b, []byte("<!")):
-			return errXML // no S3 answer has them
+			return ErrXML // no S3 answer has them
 		case bytes.HasPrefix(b, []byte("<?")):
 			if b = after(b[2:], "?>"); b == nil {
-				return errXML
+				return ErrXML
 			}
 			continue
 		}
 		gt := tagEnd(b)
 		if gt < 0 {
-			return errXML
+			return ErrXML
 		}
 		tag := b[1:gt]
 		b = b[gt+1:]
@@ -70,7 +70,7 @@ func scanXML(b []byte, end func(parent, name, text []byte) error) error {
 			continue
 		}
 		if len(stack) == 0 && seen || len(stack) >= 32 {
-			return errXML
+			return ErrXML
 		}
 		seen = true
 		empty := false
@@ -82,7 +82,7 @@ func scanXML(b []byte, end func(parent, name, text []byte) error) error {
 		}
 		name := localName(tag)
 		if len(name) == 0 {
-			return errXML
+			return ErrXML
 		}
 		stack = append(stack, open{name})
 		text = nil
@@ -93,7 +93,7 @@ func scanXML(b []byte, end func(parent, name, text []byte) error) error {
 		}
 	}
 	if !seen || len(stack) != 0 {
-		return errXML
+		return ErrXML
 	}
 	return nil
 }
@@ -126,9 +126,9 @@ func after(b []byte, sep string) []byte {
 
 func localName(n []byte) []byte { return n[bytes.IndexByte(n, ':')+1:] }
 
-// unescapeXML replaces the references of character data (XML 1.0, 4.1 and 4.6). What is
+// UnescapeXML replaces the references of character data (XML 1.0, 4.1 and 4.6). What is
 // no reference stays as it is.
-func unescapeXML(text []byte) string {
+func UnescapeXML(text []byte) string {
 	if bytes.IndexByte(text, '&') < 0 {
 		return string(text)
 	}
@@ -186,7 +186,7 @@ func reference(name string) (rune, bool) {
 	return rune(n), true
 }
 
-// escapeXML writes character data.
-func escapeXML(s string) string {
+// EscapeXML writes character data.
+func EscapeXML(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\"", "&quot;").Replace(s)
 }

@@ -1,4 +1,4 @@
-package objectstore
+package protocol
 
 import (
 	"fmt"
@@ -10,39 +10,39 @@ import (
 	"github.com/matrx/sandbox/internal/config"
 )
 
-// endpoint is where requests go.
-type endpoint struct {
-	scheme string // "http" or "https"
-	host   string // of the Host header; with the port
-	base   string // encoded path in front of the key: "/" or "/BUCKET/"
-	socket string // path of the unix socket; empty for TCP
-	aws    bool   // AWS itself
-	name   string // as the configuration has it, for messages
+// Endpoint is where requests go.
+type Endpoint struct {
+	Scheme string // "http" or "https"
+	Host   string // of the Host header; with the port
+	Base   string // encoded path in front of the key: "/" or "/BUCKET/"
+	Socket string // path of the unix socket; empty for TCP
+	AWS    bool   // AWS itself
+	Name   string // as the configuration has it, for messages
 
-	// private says that nobody can change a body on the way unseen: TLS, a unix socket,
-	// or loopback. Elsewhere the signature covers the body's SHA-256.
-	private bool
+	// Private says that nobody can change a body on the way unseen: TLS, a unix socket,
+	// or Loopback. Elsewhere the signature covers the body's SHA-256.
+	Private bool
 }
 
-// path is the encoded path of a key.
-func (e *endpoint) path(key string) string {
+// Path is the encoded path of a key.
+func (e *Endpoint) Path(key string) string {
 	if key == "" {
-		if len(e.base) > 1 {
-			return e.base[:len(e.base)-1]
+		if len(e.Base) > 1 {
+			return e.Base[:len(e.Base)-1]
 		}
-		return e.base
+		return e.Base
 	}
-	return string(escapePath(append(make([]byte, 0, len(e.base)+len(key)+16), e.base...), key))
+	return string(EscapePath(append(make([]byte, 0, len(e.Base)+len(key)+16), e.Base...), key))
 }
 
-// newEndpoint reads the configuration.
-func newEndpoint(c config.S3) (endpoint, error) {
-	bad := func(why string) (endpoint, error) {
-		return endpoint{}, fmt.Errorf("S3_ENDPOINT=%q: %s; give https://HOST[:PORT], http://HOST[:PORT], unix:///PATH, or nothing for AWS", c.Endpoint, why)
+// NewEndpoint reads the configuration.
+func NewEndpoint(c config.S3) (Endpoint, error) {
+	bad := func(why string) (Endpoint, error) {
+		return Endpoint{}, fmt.Errorf("S3_ENDPOINT=%q: %s; give https://HOST[:PORT], http://HOST[:PORT], unix:///PATH, or nothing for AWS", c.Endpoint, why)
 	}
-	pathBase := "/" + escapeQuery(c.Bucket) + "/"
+	pathBase := "/" + EscapeQuery(c.Bucket) + "/"
 	if strings.HasSuffix(c.Bucket, "--x-s3") {
-		return endpoint{}, fmt.Errorf("S3_BUCKET=%q: a directory bucket lists its keys in no order, and cannot hold a workspace; use a general purpose bucket", c.Bucket)
+		return Endpoint{}, fmt.Errorf("S3_BUCKET=%q: a directory bucket lists its keys in no order, and cannot hold a workspace; use a general purpose bucket", c.Bucket)
 	}
 	if c.Endpoint == "" {
 		return awsEndpoint(c, pathBase), nil
@@ -51,13 +51,13 @@ func newEndpoint(c config.S3) (endpoint, error) {
 	if err != nil {
 		return bad(err.Error())
 	}
-	e := endpoint{scheme: u.Scheme, host: u.Host, base: pathBase, name: c.Endpoint}
+	e := Endpoint{Scheme: u.Scheme, Host: u.Host, Base: pathBase, Name: c.Endpoint}
 	switch u.Scheme {
 	case "unix":
 		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
 			return bad("a socket needs an absolute path")
 		}
-		e.scheme, e.host, e.socket, e.private = "http", "localhost", u.Path, true
+		e.Scheme, e.Host, e.Socket, e.Private = "http", "localhost", u.Path, true
 		return e, nil
 	case "http", "https":
 	default:
@@ -69,26 +69,26 @@ func newEndpoint(c config.S3) (endpoint, error) {
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
 		return bad("only a host and a port are understood")
 	}
-	e.private = u.Scheme == "https" || loopback(u.Hostname())
+	e.Private = u.Scheme == "https" || Loopback(u.Hostname())
 	if !c.ForcePathStyle && !isAddress(u.Hostname()) && dnsName(c.Bucket) {
-		e.host, e.base = c.Bucket+"."+u.Host, "/"
+		e.Host, e.Base = c.Bucket+"."+u.Host, "/"
 	}
 	return e, nil
 }
 
 // awsEndpoint is the regional one ("Amazon S3 endpoints and quotas").
-func awsEndpoint(c config.S3, pathBase string) endpoint {
-	host := "s3." + c.Region + "." + dnsSuffix(c.Region)
-	e := endpoint{scheme: "https", host: host, base: pathBase, aws: true, name: "https://" + host, private: true}
+func awsEndpoint(c config.S3, pathBase string) Endpoint {
+	host := "s3." + c.Region + "." + DNSSuffix(c.Region)
+	e := Endpoint{Scheme: "https", Host: host, Base: pathBase, AWS: true, Name: "https://" + host, Private: true}
 	// A bucket with a dot in its name does not match the certificate's wildcard.
 	if !c.ForcePathStyle && dnsName(c.Bucket) && !strings.Contains(c.Bucket, ".") {
-		e.host, e.base = c.Bucket+"."+host, "/"
+		e.Host, e.Base = c.Bucket+"."+host, "/"
 	}
 	return e
 }
 
-// dnsSuffix is that of the region's partition (partitions.json of the SDKs).
-func dnsSuffix(region string) string {
+// DNSSuffix is that of the region's partition (partitions.json of the SDKs).
+func DNSSuffix(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
 		return "amazonaws.com.cn"
@@ -111,7 +111,7 @@ func isAddress(host string) bool {
 	return err == nil || host == "localhost"
 }
 
-func loopback(host string) bool {
+func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
