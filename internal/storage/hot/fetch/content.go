@@ -73,7 +73,7 @@ func (f *Fetcher) committed(p *tree.Pending, o *objectstore.Object, key string, 
 
 // Entry is what the journal keeps of an object that is at its path, where lstat says i.
 // If that is not what the object has, something wrote to the file in the moment after
-// it got its name: the stat then compares unequal, and the file is looked at again.
+// it got its name: the stat is then marked Racy, and the content is compared again.
 func Entry(o *objectstore.Object, key, path string, attr posixattr.Attr, sum [32]byte, i tree.Info) journal.Entry {
 	e := journal.Entry{
 		Path: path, Key: key, ETag: o.ETag, Size: o.Size, Mode: attr.Mode, Mtime: attr.Mtime,
@@ -81,7 +81,7 @@ func Entry(o *objectstore.Object, key, path string, attr posixattr.Attr, sum [32
 	}
 	// Some file systems keep times to two seconds.
 	if off := time.Duration(i.Mtime - attr.Mtime).Abs(); !i.IsDir() && (i.Size != o.Size || off > 2*time.Second) {
-		e.Local.Ctime = 0
+		e.Local.Racy = true
 	}
 	return e
 }

@@ -24,12 +24,13 @@ const (
 	compareBatch = 128 // neighbours, which share a block of the manifest
 )
 
-// compare settles the verdicts that only contents can: what was to be compared or
-// verified is nothing or fetched after it.
+// compare settles the verdicts that only contents can: what was to be compared, verified
+// or rechecked is nothing or fetched after it.
 func (h *run) compare(ctx context.Context) error {
 	var open []int
 	for i := range h.items {
-		if v := h.items[i].verdict; v == compared || v == verified {
+		switch h.items[i].verdict {
+		case compared, verified, rechecked:
 			open = append(open, i)
 		}
 	}
@@ -65,12 +66,7 @@ func (h *run) compareOne(ctx context.Context, i int, entries *index.Item) error 
 	if err != nil {
 		return err
 	}
-	var equal bool
-	if it.verdict == verified {
-		equal, err = h.verify(i, path, info)
-	} else {
-		equal, err = h.adopt(ctx, it, path, info, entries)
-	}
+	equal, err := h.compareContent(ctx, i, path, info, entries)
 	if errors.Is(err, objectstore.ErrNotFound) { // gone from S3 meanwhile: ours is a new file
 		it.verdict = nothing
 		return h.Journal.Forget(path)
@@ -86,15 +82,31 @@ func (h *run) compareOne(ctx context.Context, i int, entries *index.Item) error 
 	return h.gatedMoveAside(path)
 }
 
+// compareContent tells whether the content at a path is the item's. It makes an item fetched
+// that may replace what is there.
+func (h *run) compareContent(ctx context.Context, i int, path string, info tree.Info, entries *index.Item) (bool, error) {
+	switch h.items[i].verdict {
+	case verified:
+		return h.verify(i, path, info)
+	case rechecked:
+		unchanged, err := h.gatedUnchanged(path, info)
+		if err != nil {
+			return false, err
+		}
+		if unchanged {
+			h.replace(i, info)
+			return false, nil
+		}
+	}
+	return h.adopt(ctx, &h.items[i], path, info, entries)
+}
+
 // verify says whether a file still has the content that the journal knows. Where the
 // journal knows no hash, the object is fetched again in the file's place.
 func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 	e, ok := h.Journal.Get(path)
 	if ok && e.SHA256 == [32]byte{} && info.Stat == e.Local {
-		h.mu.Lock()
-		h.items[i].verdict = fetched
-		h.seen[i] = info
-		h.mu.Unlock()
+		h.replace(i, info)
 		return false, nil
 	}
 	sums, err := h.sums(path, info, false)
@@ -136,7 +148,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 			return false, err
 		}
 		e.Local = info.Stat
-		e.Local.Ctime = 0 // what was written since the last look would not show: look again
+		e.Local.Racy = true // a write since the last look would not show: compare again
 	}
 	h.mu.Lock()
 	h.res.Adopted++
@@ -189,11 +201,15 @@ type sums struct {
 	md5    string // in hexadecimal, as in an ETag; empty when it was not asked for
 }
 
-// sums reads a file or a link, behind the gate. One that may not be read has none, and is equal to
-// nothing.
-func (h *run) sums(path string, info tree.Info, withMD5 bool) (s sums, err error) {
+// sums is hash, behind the gate.
+func (h *run) sums(path string, info tree.Info, withMD5 bool) (sums, error) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
+	return h.hash(path, info, withMD5)
+}
+
+// hash reads a file or a link. One that may not be read has no sums, and is equal to nothing.
+func (h *run) hash(path string, info tree.Info, withMD5 bool) (s sums, err error) {
 	if info.IsSymlink() {
 		target, err := h.Root.Readlink(path)
 		if err != nil {

@@ -48,12 +48,17 @@ func (h *run) clearWay(path string) error {
 		}
 		return err
 	}
-	e, journalled := h.Journal.Get(path)
-	if journalled && i.Stat == e.Local && !i.IsDir() {
+	unchanged := false
+	if !i.IsDir() {
+		if unchanged, err = h.unchanged(path, i); err != nil {
+			return err
+		}
+	}
+	if unchanged {
 		// S3 has had it, and has it still or not any more: nothing is lost with it.
 		err = h.Root.RemoveSeen(path, i)
 	}
-	if !journalled || errors.Is(err, tree.ErrChanged) || i.Stat != e.Local {
+	if !unchanged || errors.Is(err, tree.ErrChanged) {
 		err = h.moveAside(path)
 	}
 	if err != nil {

@@ -33,7 +33,8 @@ func (h *run) judge(ctx context.Context) error {
 			journalled: journalled,
 			same:       journalled && sameVersion(&e, it),
 			here:       exists,
-			changed:    !journalled || info.Stat != e.Local,
+			changed:    !journalled || !e.Local.LooksLike(info.Stat),
+			racy:       journalled && e.Local.Racy && e.Local.LooksLike(info.Stat),
 			deleted:    h.Journal.IsGone(path),
 			rebooted:   h.Journal.Origin() == journal.Rebooted,
 		}

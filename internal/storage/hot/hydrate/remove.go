@@ -51,20 +51,28 @@ func (h *run) removeOne(e *journal.Entry) error {
 		if err := h.removeEmpty(e.Path); err != nil {
 			return err
 		}
-	case i.Stat == e.Local:
-		parent, _ := tree.Split(e.Path)
-		if err := h.dirs.widen(parent); err != nil {
-			return err
+	default:
+		unchanged, err := h.gatedUnchanged(e.Path, i)
+		if err == nil && unchanged {
+			err = h.removeFile(e.Path, i)
 		}
-		if err := h.Root.RemoveSeen(e.Path, i); err != nil && !errors.Is(err, tree.ErrChanged) {
-			return err
-		}
-		h.res.Removed++
-		if err := h.removeEmpty(parent); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return h.Journal.Forget(e.Path)
+}
+
+func (h *run) removeFile(path string, seen tree.Info) error {
+	parent, _ := tree.Split(path)
+	if err := h.dirs.widen(parent); err != nil {
+		return err
+	}
+	if err := h.Root.RemoveSeen(path, seen); err != nil && !errors.Is(err, tree.ErrChanged) {
+		return err
+	}
+	h.res.Removed++
+	return h.removeEmpty(parent)
 }
 
 // removeEmpty removes a directory that S3 has nothing of, not even a marker, and those

@@ -19,10 +19,14 @@ func (h *run) readRules(ctx context.Context) error {
 	switch {
 	case errors.Is(err, objectstore.ErrNotFound):
 		// Gone from S3 and unchanged here: removed later with the rest, and no rules.
-		e, journalled := h.Journal.Get(ignore.FileName)
-		i, err := h.Root.Lstat(ignore.FileName)
-		if journalled && err == nil && i.Stat == e.Local {
-			return h.setRules(nil)
+		if i, err := h.Root.Lstat(ignore.FileName); err == nil {
+			unchanged, err := h.gatedUnchanged(ignore.FileName, i)
+			if err != nil {
+				return err
+			}
+			if unchanged {
+				return h.setRules(nil)
+			}
 		}
 	case err != nil:
 		return err

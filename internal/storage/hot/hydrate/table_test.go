@@ -14,6 +14,8 @@ func TestTable(t *testing.T) {
 		journal  bool // the first start knew it
 		disk, s3 func(*home)
 		gone     bool // its deletion was journalled while running
+		racy     bool // it was stored when it was too young for its stat to prove anything
+		unseen   bool // and changed in that very moment
 
 		want     string // the file's content afterwards, "" for none
 		conflict string // the conflict copy's
@@ -42,6 +44,18 @@ func TestTable(t *testing.T) {
 			want: "local"},
 		{name: "has it, not there, gone: forgotten", journal: true, disk: removed, s3: deleted,
 			want: ""},
+		{name: "has it, racy and unchanged, same version: nothing", journal: true, racy: true,
+			want: "v1", known: true},
+		{name: "has it, racy and unchanged, other version: fetched", journal: true, racy: true, s3: other,
+			want: "theirs", fetched: 1, known: true},
+		{name: "has it, racy and changed, other version: conflict", journal: true, racy: true, unseen: true, s3: other,
+			want: "theirs", conflict: "v1", fetched: 1, known: true},
+		{name: "has it, racy and seen to be changed, other version: conflict", journal: true, racy: true, disk: changed, s3: other,
+			want: "theirs", conflict: "local", fetched: 1, known: true},
+		{name: "has it, racy and unchanged, gone: removed", journal: true, racy: true, s3: deleted,
+			want: ""},
+		{name: "has it, racy and changed, gone: kept", journal: true, racy: true, unseen: true, s3: deleted,
+			want: "v1"},
 		{name: "no, there, not there: kept", disk: changed,
 			want: "local"},
 		{name: "no, there, there and equal: adopted", disk: func(h *home) { h.write(path, "theirs") }, s3: other,
@@ -61,6 +75,9 @@ func TestTable(t *testing.T) {
 				h.put(path, "v1")
 			}
 			h.hydrate()
+			if row.racy {
+				h.makeRacy(path, row.unseen)
+			}
 			if row.disk != nil {
 				row.disk(h)
 			}
@@ -93,6 +110,20 @@ func removed(h *home) { must(h.t, os.Remove(h.at("dir/f"))) }
 func other(h *home)   { h.put("dir/f", "theirs") }
 func deleted(h *home) { h.bucket.Delete(h.key("dir/f")) }
 
+// makeRacy makes the journal's stat of a file prove nothing. unseen: the file is not what was
+// stored, which its stat does not show.
+func (h *home) makeRacy(path string, unseen bool) {
+	h.t.Helper()
+	o := h.open()
+	defer o.close()
+	e, _ := o.journal.Get(path)
+	e.Local.Racy = true
+	if unseen {
+		e.SHA256 = [32]byte{1}
+	}
+	must(h.t, o.journal.Put(e))
+}
+
 // wantJournal fails the test unless the journal has, or has not, what S3 has of path,
 // and its deletion is, or is not, to be sent.
 func (h *home) wantJournal(path string, known, gone bool) {
@@ -123,5 +154,26 @@ func TestChangedStaysChanged(t *testing.T) {
 	e, _ := o.journal.Get("f")
 	if i, err := o.root.Lstat("f"); err != nil || i.Stat == e.Local {
 		t.Errorf("the change does not show any more: %+v, %v", i, err)
+	}
+}
+
+// A file that was stored when it was too young for its stat to prove anything gives way to a
+// directory in S3, unless its content was changed.
+func TestRacyFileGivesWayToDirectory(t *testing.T) {
+	for _, unseen := range []bool{false, true} {
+		h := newHome(t)
+		h.put("anchor", "anchor")
+		h.put("f", "v1")
+		h.hydrate()
+		h.makeRacy("f", unseen)
+		h.bucket.Delete(h.key("f"))
+		h.put("f/below", "below")
+		h.hydrate()
+		h.want("f/below", "below")
+		conflict := ""
+		if unseen {
+			conflict = "v1"
+		}
+		h.wantConflict("f", conflict)
 	}
 }

@@ -14,6 +14,10 @@ const (
 	// verified: the stat says that it is here, and the host went down since. If the
 	// content says so too, nothing; else as compared.
 	verified
+	// rechecked: the stat proves nothing, since the file was stored when it was too young for
+	// it, and S3 has another version. If the content is the journal's, fetched; else as
+	// compared.
+	rechecked
 	// directory: a marker whose attributes the directory gets.
 	directory
 )
@@ -25,6 +29,7 @@ type facts struct {
 	same       bool // S3 has the version that the journal knows
 	here       bool // something is at the path
 	changed    bool // its stat is not the journal's
+	racy       bool // its stat is, and the file may have changed all the same
 	deleted    bool // its deletion was journalled while running
 	rebooted   bool // the host went down since the journal was written
 }
@@ -35,6 +40,7 @@ type facts struct {
 //	has it   unchanged  same version   nothing
 //	has it   changed    same version   nothing: the sync uploads it
 //	has it   unchanged  other version  fetched
+//	has it   racy       other version  rechecked: fetched when its content is unchanged
 //	has it   changed    other version  compared: a conflict unless the contents are equal
 //	has it   not there  there          fetched, unless its deletion was journalled
 //	no       there      there          compared: adopted or a conflict
@@ -58,6 +64,8 @@ func (f facts) judge() verdict {
 		return compared
 	case f.same:
 		return nothing
+	case f.racy:
+		return rechecked
 	case !f.changed:
 		return fetched
 	default:

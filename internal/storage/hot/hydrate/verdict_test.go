@@ -5,10 +5,10 @@ import "testing"
 // Every combination of facts has its verdict, and a file that nobody else has is never
 // replaced.
 func TestEveryVerdict(t *testing.T) {
-	for n := range 1 << 6 {
+	for n := range 1 << 7 {
 		bit := func(i int) bool { return n>>i&1 == 1 }
-		f := facts{journalled: bit(0), same: bit(1), here: bit(2), changed: bit(3), deleted: bit(4), rebooted: bit(5)}
-		if f.same && !f.journalled || !f.journalled && !f.changed {
+		f := facts{journalled: bit(0), same: bit(1), here: bit(2), changed: bit(3), deleted: bit(4), rebooted: bit(5), racy: bit(6)}
+		if f.same && !f.journalled || !f.journalled && !f.changed || f.racy && f.changed {
 			continue // cannot be
 		}
 		v := f.judge()
@@ -19,7 +19,9 @@ func TestEveryVerdict(t *testing.T) {
 			t.Errorf("%+v: what only this disk has is replaced", f)
 		case f.here && !f.journalled && v != compared:
 			t.Errorf("%+v: %d of what the journal does not know", f, v)
-		case f.here && f.journalled && !f.changed && !f.same && v != fetched:
+		case f.here && f.racy && v == fetched:
+			t.Errorf("%+v: what may be only on this disk is replaced unread", f)
+		case f.here && f.journalled && !f.changed && !f.racy && !f.same && v != fetched:
 			t.Errorf("%+v: %d, and S3 has another version", f, v)
 		case f.here && f.journalled && f.same && !f.changed && !f.rebooted && v != nothing:
 			t.Errorf("%+v: %d, and nothing happened", f, v)

@@ -27,7 +27,15 @@ func appendStat(b []byte, s Stat) []byte {
 	b = binary.AppendVarint(b, s.Size)
 	b = binary.AppendVarint(b, s.Mtime)
 	b = binary.AppendVarint(b, s.Ctime)
-	return binary.AppendUvarint(b, s.Ino)
+	b = binary.AppendUvarint(b, s.Ino)
+	return appendBool(b, s.Racy)
+}
+
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendEntry(b []byte, e Entry) []byte {
@@ -60,11 +68,7 @@ func appendHome(b []byte, id Identity, hydrated bool, seq uint64) []byte {
 	b = binary.AppendUvarint(b, id.Ino)
 	b = binary.AppendVarint(b, id.Btime)
 	b = appendString(b, id.BootID)
-	flag := byte(0)
-	if hydrated {
-		flag = 1
-	}
-	return binary.AppendUvarint(append(b, flag), seq)
+	return binary.AppendUvarint(appendBool(b, hydrated), seq)
 }
 
 // fields reads what the append functions wrote. After the first mistake everything
@@ -114,8 +118,14 @@ func (f *fields) bytes(to []byte) {
 	f.b = f.b[len(to):]
 }
 
+func (f *fields) bool() bool {
+	var flag [1]byte
+	f.bytes(flag[:])
+	return flag[0] == 1
+}
+
 func (f *fields) stat() Stat {
-	return Stat{Size: f.varint(), Mtime: f.varint(), Ctime: f.varint(), Ino: f.uvarint()}
+	return Stat{Size: f.varint(), Mtime: f.varint(), Ctime: f.varint(), Ino: f.uvarint(), Racy: f.bool()}
 }
 
 func (f *fields) entry() (e Entry) {
@@ -138,7 +148,5 @@ func (f *fields) home() (id Identity, hydrated bool, seq uint64) {
 	id.Bucket, id.Prefix = f.string(), f.string()
 	id.FileSystem, id.Ino, id.Btime = f.uvarint(), f.uvarint(), f.varint()
 	id.BootID = f.string()
-	var flag [1]byte
-	f.bytes(flag[:])
-	return id, flag[0] == 1, f.uvarint()
+	return id, f.bool(), f.uvarint()
 }

@@ -39,12 +39,22 @@ import (
 )
 
 // Stat is what a local file looked like when it and its object were known to be
-// equal. A Ctime of 0 is never a real one: it says that the file was equal but may
-// have changed since without its times showing it (its ctime was too recent when it
-// was read), so that it compares unequal and is hashed again.
+// equal.
 type Stat struct {
 	Size, Mtime, Ctime int64 // bytes; nanoseconds since the epoch
 	Ino                uint64
+
+	// Racy says that the file may have changed since without its times showing it: its
+	// ctime was too recent when it was read. The Stat of no file on the disk has it, so that
+	// such a file compares unequal and is hashed again. See LooksLike.
+	Racy bool
+}
+
+// LooksLike tells whether a file is, by its stat, what it was. When s is Racy, that proves
+// nothing until its content is compared; a file that does not look like it has changed.
+func (s Stat) LooksLike(now Stat) bool {
+	s.Racy, now.Racy = false, false
+	return s == now
 }
 
 // Entry is one object of hot/ and the local file that is equal to it.

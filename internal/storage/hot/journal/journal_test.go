@@ -54,7 +54,7 @@ func drawEntry(t *rapid.T) Entry {
 		"d41d8cd98f00b204e9800998ecf8427e-12", "odd", "00000000000000000000000000000000", "d41d8cd98f00b204e9800998ecf8427g"}).Draw(t, "etag")
 	e := Entry{Path: path, Key: key, ETag: etag, Size: rapid.Int64Range(0, 1<<40).Draw(t, "size"),
 		Mode: rapid.Uint32().Draw(t, "mode"), Mtime: rapid.Int64().Draw(t, "mtime"), Modified: rapid.Int64().Draw(t, "modified"),
-		Local: Stat{Size: 1, Mtime: rapid.Int64().Draw(t, "m"), Ctime: -5, Ino: rapid.Uint64().Draw(t, "ino")}}
+		Local: Stat{Size: 1, Mtime: rapid.Int64().Draw(t, "m"), Ctime: -5, Ino: rapid.Uint64().Draw(t, "ino"), Racy: rapid.Bool().Draw(t, "racy")}}
 	e.SHA256[3] = rapid.Byte().Draw(t, "sha")
 	return e
 }

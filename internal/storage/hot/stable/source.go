@@ -257,13 +257,11 @@ func (s *Source) Sum(ctx context.Context) (sum [32]byte, err error) {
 	return sum, nil
 }
 
-// Local is what the journal keeps of the file for this content. While the content could be
-// another than the stat says, it compares unequal with every file.
+// Local is the stat that the journal keeps of the file for this content, Racy while the
+// content could be another than the stat says.
 func (s *Source) Local() journal.Stat {
 	st := s.Info.Stat
-	if s.Racy() {
-		st.Ctime = 0
-	}
+	st.Racy = s.Racy()
 	return st
 }
 
