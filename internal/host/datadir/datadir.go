@@ -10,6 +10,7 @@
 //	sandboxes/ID/instance    who holds its lease, learnt by the gateway
 //	sandboxes/ID/host/       mounted at contract.HostDir: the gateway's socket
 //	sandboxes/ID/run/        mounted at contract.DefaultRunDir: state.json, the control socket
+//	sandboxes/ID/run.sealed/ the same, while its container must not be started: see Sandbox.Seal
 //	sandboxes/ID/disk/       its home and state, when their size is limited: package disk
 //	sandboxes/ID/log         the output of one whose container is gone
 //

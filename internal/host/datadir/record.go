@@ -119,6 +119,10 @@ func (r Record) UserPrefix() string { return r.Store.Prefix + r.UserID + "/" }
 
 // Ended says how a sandbox ended.
 type Ended struct {
+	// Life is the container's start, as the engine knows it, of the run that ended so. The verdict
+	// says nothing about another run of the same container.
+	Life time.Time `json:"life,omitzero"`
+
 	At       time.Time `json:"at"`
 	ExitCode int       `json:"exit_code"`
 	Outcome  Outcome   `json:"outcome"`

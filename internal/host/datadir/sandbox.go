@@ -178,6 +178,9 @@ const maxState = 1 << 20
 // write in, so nothing in it is followed or believed to be small.
 func (s Sandbox) State() (contract.State, error) {
 	root, err := os.OpenRoot(s.RunDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		root, err = os.OpenRoot(s.SealedRunDir())
+	}
 	if err != nil {
 		return contract.State{}, err
 	}

@@ -13,7 +13,7 @@ import (
 // decide says how a sandbox ended, from what its record, the engine and its own last
 // words say. gone: the engine knows no such container; why: what it was told to end for.
 func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contract.State) datadir.Ended {
-	e := datadir.Ended{At: c.Finished, ExitCode: c.ExitCode, Hydrate: st.Hydrate, Flush: st.Flush}
+	e := datadir.Ended{Life: c.Began, At: c.Finished, ExitCode: c.ExitCode, Hydrate: st.Hydrate, Flush: st.Flush}
 	if e.At.IsZero() || e.At.Year() <= 1 {
 		e.At = time.Now().UTC()
 	}

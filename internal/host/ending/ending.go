@@ -8,6 +8,15 @@
 // killed, all saved, and of a container that was. What sandbox-init wrote in its state,
 // in a directory that the host sees, tells them apart; where it wrote nothing, nothing
 // is believed to be saved.
+//
+// # One verdict, one life
+//
+// Any client of the engine can start an ended container again, and what its second life
+// writes is not covered by a verdict on the first. So a verdict names the life that it
+// judges (datadir.Ended.Life, the start as the engine knows it), and one that lets volumes be
+// removed is made only while the container cannot be started (datadir.Sandbox.Seal). It then stays
+// true, over a kill of this program as well. A verdict on a life that has a successor
+// is made anew.
 package ending
 
 import (
@@ -23,6 +32,7 @@ import (
 
 // Engine is what ending a sandbox asks of the engine.
 type Engine interface {
+	ID() string
 	Inspect(ctx context.Context, id string) (engine.Container, error)
 	Logs(ctx context.Context, id string, tty, follow bool, tail int, out, errw io.Writer) error
 	Remove(ctx context.Context, id string, force bool) error
@@ -34,43 +44,95 @@ type Engine interface {
 // ErrRunning says that the sandbox has not ended.
 var ErrRunning = errors.New("the sandbox still runs")
 
+// ErrOtherEngine says that the engine which answers is not the one that runs the sandbox.
+var ErrOtherEngine = errors.New("another engine answers than the one that runs it")
+
 // End records how a sandbox ended and removes what is not needed any more. The caller
 // holds its lock. It may be called again after it failed or was killed in the middle,
-// and then goes on from there.
+// and then goes on from there. ErrRunning when the container runs, again or still.
 func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	if r.Ended == nil {
-		ended, err := judge(ctx, e, place, r)
-		if err != nil {
-			return r, err
-		}
-		r.Ended = &ended
-		if ended.Kept {
-			_ = place.Disk().Unmount() // before it is told; once more below
-		}
-		if err := place.Save(r); err != nil {
-			return r, err
-		}
+	if r.Ended != nil && r.Ended.Removed {
+		return r, nil
+	}
+	r, err := verdict(ctx, e, place, r)
+	if err != nil {
+		return r, err
 	}
 	if r.Ended.Kept {
 		// What it has written stays in its image, and is mounted when it is saved.
-		return r, place.Disk().Unmount()
-	}
-	if r.Ended.Removed {
-		return r, nil
+		return r, errors.Join(place.Unseal(), place.Disk().Unmount())
 	}
 	return Remove(ctx, e, place, r)
 }
 
-// judge looks at what is left of the sandbox.
-func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Ended, error) {
-	c, err := e.Inspect(ctx, r.Container)
-	gone := errors.Is(err, engine.ErrNoContainer)
-	if err != nil && !gone {
-		return datadir.Ended{}, err
+// verdict gives the record with the verdict on the container's last life. Unless that is to
+// be kept, the container is sealed.
+func verdict(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	c, gone, err := inspect(ctx, e, r)
+	if err != nil {
+		return r, err
 	}
 	if c.Running {
-		return datadir.Ended{}, ErrRunning
+		return revoke(place, r)
 	}
+	if r.Ended != nil && (gone || r.Ended.Life.Equal(c.Began)) {
+		if r.Ended.Kept {
+			return r, nil
+		}
+		return r, place.Seal()
+	}
+	// First the seal, then a second look: a start between the two is seen, and none comes after.
+	if err := place.Seal(); err != nil {
+		return r, err
+	}
+	if c, gone, err = inspect(ctx, e, r); err != nil {
+		return r, err
+	}
+	if c.Running {
+		return revoke(place, r)
+	}
+	ended, err := judge(ctx, e, place, r, c, gone)
+	if err != nil {
+		return r, err
+	}
+	r.Ended = &ended
+	if ended.Kept {
+		_ = place.Disk().Unmount() // before it is told; End does so once more and tells of errors
+	}
+	return r, place.Save(r)
+}
+
+// revoke takes back what was decided of a sandbox that runs, and gives ErrRunning.
+func revoke(place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	err := place.Unseal()
+	if r.Ended != nil {
+		r.Ended = nil
+		err = errors.Join(err, place.Save(r))
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, ErrRunning
+}
+
+// inspect asks for the container, gone when there is none.
+func inspect(ctx context.Context, e Engine, r datadir.Record) (c engine.Container, gone bool, err error) {
+	if r.Container == "" {
+		return c, true, nil
+	}
+	if r.Engine != "" && r.Engine != e.ID() {
+		// That this engine has no such container says nothing.
+		return c, false, fmt.Errorf("the sandbox %s: %w; set DOCKER_HOST to the one that runs it", r.SandboxID, ErrOtherEngine)
+	}
+	c, err = e.Inspect(ctx, r.Container)
+	if errors.Is(err, engine.ErrNoContainer) {
+		return engine.Container{}, true, nil
+	}
+	return c, false, err
+}
+
+// judge looks at what is left of the sandbox.
+func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record, c engine.Container, gone bool) (datadir.Ended, error) {
 	st, err := place.State()
 	if err != nil {
 		st.Phase = "" // nothing was told
@@ -154,9 +216,9 @@ func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.
 // clean empties the mounted directories. What the container's root has written there an
 // operator who is not root may not remove; a container's root may.
 func clean(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) {
-	if os.RemoveAll(place.RunDir()) != nil {
-		if e.Scrub(ctx, r.Image, place.RunDir()) == nil {
-			os.RemoveAll(place.RunDir())
+	for _, dir := range []string{place.RunDir(), place.SealedRunDir()} {
+		if os.RemoveAll(dir) != nil && e.Scrub(ctx, r.Image, dir) == nil {
+			os.RemoveAll(dir)
 		}
 	}
 	os.RemoveAll(place.HostDir())

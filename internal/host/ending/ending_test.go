@@ -15,6 +15,8 @@ import (
 // noContainers is an engine that has volumes alone.
 type noContainers struct{ volumes []string }
 
+func (e *noContainers) ID() string { return "engine" }
+
 func (e *noContainers) ask(id string) error {
 	if id == "" {
 		return errors.New("invalid container name or ID: value is empty") // as the client has it

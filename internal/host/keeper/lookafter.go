@@ -68,7 +68,11 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 			}
 		}
 		if r.Engine != e.ID() {
-			return errors.New("another engine answers than the one that runs it")
+			return ending.ErrOtherEngine
+		}
+		// A program that was killed while it judged may have left it sealed.
+		if err := place.Unseal(); err != nil {
+			return err
 		}
 		counting, onTime := context.WithCancel(k.ctx)
 		defer onTime()

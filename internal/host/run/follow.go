@@ -174,6 +174,9 @@ func (x *session) regain(ctx context.Context, out chan<- *keeper.Hold) {
 func (x *session) end(ctx context.Context, code int) (int, error) {
 	r, err := ending.End(ctx, x.engine, x.place, x.record)
 	x.record = r
+	if errors.Is(err, ending.ErrRunning) {
+		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, and another client of the engine has started it again; `sandbox stop %s` ends it", r.SandboxID, code, r.SandboxID)
+	}
 	if r.Ended == nil {
 		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, but not been cleaned up: %w", r.SandboxID, code, err)
 	}

@@ -87,6 +87,9 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	}
 	x.lock = lock
 	defer x.close()
+	if err := place.Unseal(); err != nil {
+		return 0, err
+	}
 	// The old container holds the name, and nothing that a new one does not have: its
 	// output is kept, home and state are on the volumes.
 	if old != "" {
@@ -161,7 +164,7 @@ func makeRoom(place datadir.Sandbox) error {
 	case errors.Is(err, fs.ErrNotExist): // what a program that was killed at once has left
 	case err != nil: // one that cannot be read may have kept something
 		return fmt.Errorf("cannot make the sandbox %s: %w; choose another --sandbox-id", place.ID, err)
-	case r.Ended == nil:
+	case r.Ended == nil, !r.Ended.Kept && !r.Ended.Removed:
 		return fmt.Errorf("cannot make the sandbox %s: one of that ID is being ended; try again, or choose another --sandbox-id", place.ID)
 	case r.Ended.Kept:
 		return fmt.Errorf("cannot make the sandbox %s: one of that ID has ended with changes that may not be saved; `sandbox save %s` saves them", place.ID, place.ID)
