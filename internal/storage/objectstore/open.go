@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 	"github.com/matrx/sandbox/internal/wire"
 )
@@ -62,7 +63,7 @@ type Store struct {
 	endpoint    protocol.Endpoint
 	transport   http.RoundTripper
 	idle        []interface{ CloseIdleConnections() }
-	keys        *keyring
+	keys        *credentials.Keyring
 	signer      protocol.Signer
 	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
@@ -86,11 +87,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	roles := &http.Transport{DialContext: newDialer().DialContext, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}
 	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
-	src, err := newSource(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
+	src, err := credentials.Find(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
 	if err != nil {
 		return nil, s.fail(&request{verb: verbList}, ErrBadCredentials, err)
 	}
-	s.keys = &keyring{source: src, now: s.now}
+	s.keys = credentials.NewKeyring(src, s.now)
 	return s, nil
 }
 

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // refusal makes an Error of a response that is not 2xx, or of a 200 that carries an error.
-func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *Credentials, signed time.Time) (*Error, outcome, time.Duration) {
+func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *credentials.Credentials, signed time.Time) (*Error, outcome, time.Duration) {
 	doc, isS3 := protocol.ParseRefusal(body)
 	e := s.fail(r, nil, nil)
 	e.Status, e.Code, e.Message, e.RequestID = resp.StatusCode, doc.Code, doc.Message, doc.RequestID
@@ -44,8 +45,11 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 			next = atOnce
 		}
 	case ErrExpiredCredentials, ErrBadCredentials:
-		if s.keys.refused(ctx, creds) {
+		switch renewed, err := s.keys.Refused(ctx, creds); {
+		case renewed:
 			next = atOnce
+		case err != nil:
+			e.err = err
 		}
 	}
 	e.kind = kind
@@ -128,7 +132,7 @@ func classify(status int, code string) (outcome, error) {
 func (s *Store) hint(kind error, code string) string {
 	from := ""
 	if s.keys != nil {
-		from = s.keys.source.String()
+		from = s.keys.String()
 	}
 	switch kind {
 	case ErrAccessDenied:

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
@@ -70,17 +71,17 @@ func (r *request) payloadHash() string {
 
 // build makes an attempt's http.Request. Host and URL are set by hand: url.Parse and its
 // re-encoding cost as much as the signature, and would normalise what must stay as it is.
-func (s *Store) build(ctx context.Context, r *request, c *Credentials, now time.Time, body io.ReadCloser) *http.Request {
+func (s *Store) build(ctx context.Context, r *request, c *credentials.Credentials, now time.Time, body io.ReadCloser) *http.Request {
 	path := s.endpoint.Path(r.key)
 	h := make(http.Header, len(r.header)+6)
 	for _, f := range r.header {
 		h[f.Name] = []string{f.Value}
 	}
 	h["User-Agent"] = userAgent
-	if !c.anonymous() {
+	if !c.Anonymous() {
 		s.signer.Sign(h, protocol.Unsigned{
 			Method: r.method, Host: s.endpoint.Host, Path: path, Query: r.query, Fields: r.header, PayloadHash: r.payloadHash(),
-		}, c.key(), now)
+		}, c.Key(), now)
 	}
 	u := &url.URL{Scheme: s.endpoint.Scheme, Host: s.endpoint.Host, Opaque: path, RawQuery: r.query}
 	req := &http.Request{

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
@@ -68,13 +69,13 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 
 // attempt sends a request once.
 func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {
-	creds, err := s.keys.get(ctx)
+	creds, err := s.keys.Get(ctx)
 	if err != nil {
-		var src *sourceError
+		var src *credentials.Error
 		e := s.fail(r, ErrBadCredentials, err)
 		if errors.As(err, &src) {
-			e.Hint = src.hint
-			if src.passing {
+			e.Hint = src.Hint
+			if src.Passing {
 				return nil, again, 0, e
 			}
 		}

@@ -12,11 +12,12 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
 // checkSignature compares the signature of a request with that of the SDK.
-func checkSignature(t *testing.T, s *Store, r *request, c *Credentials, now time.Time) {
+func checkSignature(t *testing.T, s *Store, r *request, c *credentials.Credentials, now time.Time) {
 	t.Helper()
 	ours := s.build(context.Background(), r, c, now, nil)
 	theirs := &http.Request{Method: ours.Method, URL: ours.URL, Host: ours.Host, Header: ours.Header.Clone()}
@@ -53,7 +54,7 @@ func TestSignatureIsTheSDKs(t *testing.T) {
 	for _, endpoint := range []string{"", "http://127.0.0.1:9000", "https://s3.example.org", "unix:///run/s"} {
 		s := signingStore(t, endpoint)
 		for _, token := range []string{"", "token/+=="} {
-			c := &Credentials{AccessKey: "AKID", Secret: "secret/+", Token: token}
+			c := &credentials.Credentials{AccessKey: "AKID", Secret: "secret/+", Token: token}
 			r := &request{method: "GET", key: "users/u/hot/a b+c%/é~\n"}
 			r.set("Range", "bytes=0-9")
 			r.set("If-Match", `"etag"`)
@@ -90,7 +91,7 @@ func FuzzSignature(f *testing.F) {
 		}
 		r := &request{method: "GET", key: key, query: "prefix=" + protocol.EscapeQuery(prefix)}
 		r.set("X-Amz-Meta-A", header)
-		checkSignature(t, s, r, &Credentials{AccessKey: "a", Secret: "b"}, time.Unix(1700000000, 0))
+		checkSignature(t, s, r, &credentials.Credentials{AccessKey: "a", Secret: "b"}, time.Unix(1700000000, 0))
 		path := s.endpoint.Path(key)
 		if u, err := url.PathUnescape(path); err != nil || u != s.endpoint.Base+key {
 			t.Fatalf("the path of %q is %q", key, path)
@@ -100,7 +101,7 @@ func FuzzSignature(f *testing.F) {
 
 func BenchmarkBuild(b *testing.B) {
 	s := signingStore(b, "http://127.0.0.1:1")
-	c := &Credentials{AccessKey: "a", Secret: "b"}
+	c := &credentials.Credentials{AccessKey: "a", Secret: "b"}
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,4 +1,4 @@
-package objectstore
+package credentials
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func (f *fileSource) String() string {
 	return fmt.Sprintf("the profile %q of S3_CREDENTIALS_FILE=%q", f.profile, f.path)
 }
 
-func (f *fileSource) read(context.Context) (Credentials, error) {
+func (f *fileSource) Read(context.Context) (Credentials, error) {
 	if f.path == "" {
 		return f.parse(f.content)
 	}
@@ -33,7 +33,7 @@ func (f *fileSource) read(context.Context) (Credentials, error) {
 		if len(f.content) > 0 && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
 			return f.parse(f.content) // only PID 1 may read it
 		}
-		return Credentials{}, &sourceError{from: f.String(), err: err, hint: "make the file readable for sandbox-init"}
+		return Credentials{}, &Error{From: f.String(), Err: err, Hint: "make the file readable for sandbox-init"}
 	}
 	c, err := f.parse(content)
 	if err != nil {
@@ -49,7 +49,7 @@ func (f *fileSource) read(context.Context) (Credentials, error) {
 // parse reads "[profile]" sections of "name = value" lines, with # and ; comments.
 func (f *fileSource) parse(content []byte) (Credentials, error) {
 	fail := func(format string, a ...any) (Credentials, error) {
-		return Credentials{}, &sourceError{from: f.String(), err: fmt.Errorf(format, a...), hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token"}
+		return Credentials{}, &Error{From: f.String(), Err: fmt.Errorf(format, a...), Hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token"}
 	}
 	var c Credentials
 	found, in := false, false

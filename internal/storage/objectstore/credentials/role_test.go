@@ -1,13 +1,13 @@
-package objectstore
+package credentials
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,29 +62,28 @@ func TestRoles(t *testing.T) {
 		"web identity": {"AWS_WEB_IDENTITY_TOKEN_FILE": write("jwt", "jwt\n"), "AWS_ROLE_ARN": "arn:x", "AWS_ENDPOINT_URL_STS": srv.URL},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, config.S3{Bucket: "bbb", Region: "us-east-1"}, wire.Credentials{Env: env})
-			got, err := s.keys.get(t.Context())
+			source, err := Find(config.S3{Bucket: "bbb", Region: "us-east-1"}, wire.Credentials{Env: env}, false, srv.Client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := source.Read(t.Context())
 			want := Credentials{AccessKey: "A", Secret: "S", Token: "T"}
 			if err != nil || !got.same(&want) || !got.Expires.Equal(expires) || !got.Renew.Equal(expires.Add(-renewBefore)) {
 				t.Fatalf("%+v, %v", got, err)
 			}
-			s.keys.current = nil
 			broken.Store(true)
 			defer broken.Store(false)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
-			n := asked.Load()
-			wantKind(t, s.Check(ctx, ""), ErrBadCredentials, "not now")
-			if asked.Load() < n+2 {
-				t.Error("a service that is down for a moment is not asked again")
+			if _, err = source.Read(t.Context()); !Passing(err) || !strings.Contains(err.Error(), "not now") {
+				t.Errorf("a service that is down for a moment: %v", err)
 			}
 		})
 	}
-	refuses := open(t, config.S3{Bucket: "bbb", Region: "us-east-1"}, wire.Credentials{Env: map[string]string{
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI": srv.URL + "/ecs", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong"}})
-	n := asked.Load()
-	wantKind(t, refuses.Check(t.Context(), ""), ErrBadCredentials, "the container's role", "HTTP 403")
-	if asked.Load() != n+1 {
-		t.Error("a refusal is not passing")
+	refuses, err := Find(config.S3{Bucket: "bbb"}, wire.Credentials{Env: map[string]string{
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI": srv.URL + "/ecs", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong"}}, false, srv.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := refuses.Read(t.Context()); err == nil || Passing(err) || !strings.Contains(err.Error(), "HTTP 403") || !strings.Contains(err.Error(), "the container's role") {
+		t.Errorf("a refusal: %v", err)
 	}
 }

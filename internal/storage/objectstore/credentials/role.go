@@ -1,4 +1,4 @@
-package objectstore
+package credentials
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
 
-// roleTimeout bounds one request to a service that hands out credentials: they are all
+// serviceTimeout bounds one request to a service that hands out credentials: they are all
 // next door, and where there is none nothing may answer at all.
-const roleTimeout = 5 * time.Second
+const serviceTimeout = 5 * time.Second
 
 // ask sends one request and gives the body of a 200.
 func ask(ctx context.Context, client *http.Client, method, url string, header http.Header, body string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, roleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -52,8 +52,8 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("HTTP %d %q", e.status, e.body) }
 
-// passing says that asking again may help: no answer, or one that says so.
-func passing(err error) bool {
+// passes says that asking again may help: no answer, or one that says so.
+func passes(err error) bool {
 	var s *statusError
 	return !errors.As(err, &s) || s.status >= 500 || s.status == http.StatusTooManyRequests
 }
@@ -90,7 +90,7 @@ type container struct {
 
 const ecsAgent = "http://169.254.170.2"
 
-func newContainerSource(relative, full, token, tokenFile string, client *http.Client) (source, error) {
+func newContainerSource(relative, full, token, tokenFile string, client *http.Client) (Source, error) {
 	if relative != "" {
 		return &container{ecsAgent + relative, token, tokenFile, client}, nil
 	}
@@ -109,13 +109,13 @@ func newContainerSource(relative, full, token, tokenFile string, client *http.Cl
 
 func (c *container) String() string { return "the container's role at " + c.url }
 
-func (c *container) read(ctx context.Context) (Credentials, error) {
+func (c *container) Read(ctx context.Context) (Credentials, error) {
 	h := http.Header{}
 	token := c.token
 	if c.tokenFile != "" { // rotated, so read every time
 		b, err := os.ReadFile(c.tokenFile)
 		if err != nil {
-			return Credentials{}, &sourceError{from: c.String(), err: err, hint: "make AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE readable for sandbox-init"}
+			return Credentials{}, &Error{From: c.String(), Err: err, Hint: "make AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE readable for sandbox-init"}
 		}
 		token = strings.TrimSpace(string(b))
 	}
@@ -136,7 +136,7 @@ func askRole(ctx context.Context, client *http.Client, url string, h http.Header
 			}
 		}
 	}
-	return Credentials{}, &sourceError{from: from, err: err, passing: passing(err), hint: "check the role, or give S3_CREDENTIALS_FILE"}
+	return Credentials{}, &Error{From: from, Err: err, Passing: passes(err), Hint: "check the role, or give S3_CREDENTIALS_FILE"}
 }
 
 // instance asks EC2's metadata service, version 2 ("Use the Instance Metadata Service").
@@ -145,7 +145,7 @@ type instance struct {
 	client *http.Client
 }
 
-func newInstanceSource(base string, client *http.Client) source {
+func newInstanceSource(base string, client *http.Client) Source {
 	if base == "" {
 		base = "http://169.254.169.254"
 	}
@@ -154,10 +154,10 @@ func newInstanceSource(base string, client *http.Client) source {
 
 func (i *instance) String() string { return "the instance's role at " + i.base }
 
-func (i *instance) read(ctx context.Context) (Credentials, error) {
+func (i *instance) Read(ctx context.Context) (Credentials, error) {
 	fail := func(err error) (Credentials, error) {
-		return Credentials{}, &sourceError{from: i.String(), err: err, passing: passing(err),
-			hint: "this host has no role: give S3_CREDENTIALS_FILE (in a container on EC2, the metadata service needs a hop limit of 2)"}
+		return Credentials{}, &Error{From: i.String(), Err: err, Passing: passes(err),
+			Hint: "this host has no role: give S3_CREDENTIALS_FILE (in a container on EC2, the metadata service needs a hop limit of 2)"}
 	}
 	token, err := ask(ctx, i.client, http.MethodPut, i.base+"/latest/api/token", http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {"21600"}}, "")
 	if err != nil {
@@ -183,7 +183,7 @@ type webIdentity struct {
 	client                        *http.Client
 }
 
-func newWebIdentity(file, role, session, region, endpoint string, client *http.Client) source {
+func newWebIdentity(file, role, session, region, endpoint string, client *http.Client) Source {
 	if session == "" {
 		session = "matrx-sandbox"
 	}
@@ -197,9 +197,9 @@ func (w *webIdentity) String() string {
 	return fmt.Sprintf("the role %q by AWS_WEB_IDENTITY_TOKEN_FILE=%q", w.role, w.file)
 }
 
-func (w *webIdentity) read(ctx context.Context) (Credentials, error) {
+func (w *webIdentity) Read(ctx context.Context) (Credentials, error) {
 	fail := func(err error, passing bool) (Credentials, error) {
-		return Credentials{}, &sourceError{from: w.String(), err: err, passing: passing, hint: "check the role's trust policy and the token"}
+		return Credentials{}, &Error{From: w.String(), Err: err, Passing: passing, Hint: "check the role's trust policy and the token"}
 	}
 	token, err := os.ReadFile(w.file) // rotated, so read every time
 	if err != nil {
@@ -211,7 +211,7 @@ func (w *webIdentity) read(ctx context.Context) (Credentials, error) {
 	}
 	b, err := ask(ctx, w.client, http.MethodPost, w.endpoint+"/", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
 	if err != nil {
-		return fail(err, passing(err))
+		return fail(err, passes(err))
 	}
 	var a roleAnswer
 	err = protocol.ScanXML(b, func(parent, name, text []byte) error {
