@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/matrx/sandbox/internal/parcel"
+	"github.com/matrx/sandbox/internal/tarstream"
 )
 
 // The inner ends of `sandbox cp`, exec'd as the agent so that the agent's rights are theirs. They
@@ -17,7 +17,7 @@ const exitCopyFailed = 1
 
 // packPath writes what is at a path to standard output.
 func packPath(args []string) int {
-	flags := flag.NewFlagSet(parcel.PackRole, flag.ContinueOnError)
+	flags := flag.NewFlagSet(tarstream.PackRole, flag.ContinueOnError)
 	follow := flags.Bool("follow", false, "copy what a link leads to")
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return exitUsage
@@ -28,17 +28,17 @@ func packPath(args []string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(exitCopyFailed)
 	}()
-	return copied(parcel.Pack(os.Stdout, flags.Arg(0), parcel.PackOptions{Follow: *follow, Note: leftOut}))
+	return copied(tarstream.Pack(os.Stdout, flags.Arg(0), tarstream.PackOptions{Follow: *follow, Note: leftOut}))
 }
 
 // unpackPath puts what comes on standard input at a path.
 func unpackPath(args []string) int {
-	flags := flag.NewFlagSet(parcel.UnpackRole, flag.ContinueOnError)
+	flags := flag.NewFlagSet(tarstream.UnpackRole, flag.ContinueOnError)
 	into := flags.Bool("into", false, "take an archive of any names into a directory")
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return exitUsage
 	}
-	return copied(parcel.Unpack(os.Stdin, flags.Arg(0), parcel.UnpackOptions{Into: *into, Note: leftOut}))
+	return copied(tarstream.Unpack(os.Stdin, flags.Arg(0), tarstream.UnpackOptions{Into: *into, Note: leftOut}))
 }
 
 func leftOut(name, reason string) { fmt.Fprintf(os.Stderr, "left out %q: %s\n", name, reason) }

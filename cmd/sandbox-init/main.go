@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/matrx/sandbox/internal/parcel"
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
 	"github.com/matrx/sandbox/internal/storage"
 	"github.com/matrx/sandbox/internal/storage/cold/client"
 	"github.com/matrx/sandbox/internal/storage/control"
+	"github.com/matrx/sandbox/internal/tarstream"
 )
 
 // version is set by the linker (-X main.version=...).
@@ -48,9 +48,9 @@ func run(args []string) int {
 		return control.CheckpointCommand(args[1:])
 	case "cold":
 		return client.Command(args[1:])
-	case parcel.PackRole:
+	case tarstream.PackRole:
 		return packPath(args[1:])
-	case parcel.UnpackRole:
+	case tarstream.UnpackRole:
 		return unpackPath(args[1:])
 	case "stop":
 		return control.StopCommand(args[1:])

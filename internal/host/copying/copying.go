@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/roster"
 	"github.com/matrx/sandbox/internal/host/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
-	"github.com/matrx/sandbox/internal/parcel"
+	"github.com/matrx/sandbox/internal/tarstream"
 )
 
 // Options say how to copy.
@@ -39,7 +39,7 @@ func Copy(ctx context.Context, e *engine.Engine, d datadir.Dir, src, dst Place, 
 	if err := runs(ctx, e, d, id); err != nil {
 		return err
 	}
-	p := &parcel.Progress{}
+	p := &tarstream.Progress{}
 	stop := o.show(p)
 	defer stop()
 	x := exec{e: e, d: d, id: id, Options: o, progress: p}
@@ -89,7 +89,7 @@ type exec struct {
 	d  datadir.Dir
 	id string
 	Options
-	progress *parcel.Progress
+	progress *tarstream.Progress
 }
 
 // command runs the inner end, and makes an error of how it went.
@@ -145,14 +145,14 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 		if src.archive() {
 			_, err = io.Copy(w, &reader{x.In, x.progress})
 		} else {
-			err = parcel.Pack(w, src.Path, parcel.PackOptions{Follow: x.Follow, Progress: x.progress, Note: x.note})
+			err = tarstream.Pack(w, src.Path, tarstream.PackOptions{Follow: x.Follow, Progress: x.progress, Note: x.note})
 		}
 		w.Close()
 		packed <- err
 	}()
-	args := []string{parcel.UnpackRole, "--", dst.Path}
+	args := []string{tarstream.UnpackRole, "--", dst.Path}
 	if src.archive() {
-		args = []string{parcel.UnpackRole, "--into", "--", dst.Path}
+		args = []string{tarstream.UnpackRole, "--into", "--", dst.Path}
 	}
 	err = x.command(ctx, r, io.Discard, args...)
 	r.Close() // whoever still packs finds nobody there
@@ -180,14 +180,14 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 	go func() {
 		var err error
 		if dst.archive() {
-			err = parcel.Filter(x.Out, r, x.progress)
+			err = tarstream.Filter(x.Out, r, x.progress)
 		} else {
-			err = parcel.Unpack(r, dst.Path, parcel.UnpackOptions{Progress: x.progress, Note: x.note})
+			err = tarstream.Unpack(r, dst.Path, tarstream.UnpackOptions{Progress: x.progress, Note: x.note})
 		}
 		r.CloseWithError(err) // nil: what is still sent has nobody to read it
 		unpacked <- err
 	}()
-	args := []string{parcel.PackRole}
+	args := []string{tarstream.PackRole}
 	if x.Follow {
 		args = append(args, "--follow")
 	}
@@ -195,7 +195,7 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 	w.Close()
 	uerr := <-unpacked
 	// One that was cut off has its reason there; any other is the reason.
-	if uerr != nil && (err == nil || !errors.Is(uerr, parcel.ErrCut)) {
+	if uerr != nil && (err == nil || !errors.Is(uerr, tarstream.ErrCut)) {
 		return uerr
 	}
 	return err

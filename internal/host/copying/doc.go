@@ -6,6 +6,6 @@
 // there. (The engine's own archives see neither mounts in memory nor a read-only root.) What
 // goes in is found by the hot path as any change is, and goes to S3.
 //
-// Between the ends is a stream of package parcel. The agent could end or change the inner end:
+// Between the ends is a stream of package tarstream. The agent could end or change the inner end:
 // so what comes out is unpacked as a stranger's archive, and its words are shown as plain text.
 package copying

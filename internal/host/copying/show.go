@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/terminal"
-	"github.com/matrx/sandbox/internal/parcel"
+	"github.com/matrx/sandbox/internal/tarstream"
 )
 
 // A copy that takes longer than quietFor shows how far it is, that often.
@@ -20,7 +20,7 @@ const (
 )
 
 // show shows the progress on a terminal until stop is called.
-func (o Options) show(p *parcel.Progress) (stop func()) {
+func (o Options) show(p *tarstream.Progress) (stop func()) {
 	if !o.Terminal {
 		return func() {}
 	}
@@ -53,7 +53,7 @@ func (o Options) show(p *parcel.Progress) (stop func()) {
 // reader counts what it reads.
 type reader struct {
 	io.Reader
-	p *parcel.Progress
+	p *tarstream.Progress
 }
 
 func (r *reader) Read(b []byte) (int, error) {

@@ -1,4 +1,4 @@
-// Package parcel packs a file or a tree into a stream and unpacks it elsewhere: what
+// Package tarstream packs a file or a tree into a stream and unpacks it elsewhere: what
 // `sandbox cp` sends into a sandbox and gets out of one. Both ends use it, sandbox-init in the
 // container and the operator's program on the host, so that they mean the same.
 //
@@ -15,7 +15,7 @@
 // destination are refused, symbolic links are made but never followed, not even within, and
 // a file appears under its name whole or not at all. Memory is bounded by the depth of
 // the tree (and, at the sending end, by the number of files with several names).
-package parcel
+package tarstream
 
 import (
 	"strings"

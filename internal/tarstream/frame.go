@@ -1,4 +1,4 @@
-package parcel
+package tarstream
 
 import (
 	"archive/tar"
