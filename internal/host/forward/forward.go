@@ -16,7 +16,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/roster"
 	"github.com/matrx/sandbox/internal/host/sockdir"
-	"github.com/matrx/sandbox/internal/join"
+	"github.com/matrx/sandbox/internal/relay"
 )
 
 // ErrEnded says that the sandbox has ended, and the forwarding with it.
@@ -134,7 +134,7 @@ func (f *forwarder) close() {
 }
 
 func (f *forwarder) accept(l *net.TCPListener, to *line) {
-	a := join.Acceptor{From: l, Places: f.places, Work: &f.work, Failed: func(err error) {
+	a := relay.Acceptor{From: l, Places: f.places, Work: &f.work, Failed: func(err error) {
 		f.tell.Say("a connection to %s was not taken: %v", l.Addr(), err)
 	}}
 	a.Serve(f.ctx, func(near net.Conn) { f.serve(near.(*net.TCPConn), to) })
@@ -153,7 +153,7 @@ func (f *forwarder) serve(near *net.TCPConn, to *line) {
 	defer far.Close()
 	stopFar := context.AfterFunc(f.ctx, func() { far.Close() })
 	defer stopFar()
-	join.Both(near, far, rest)
+	relay.Both(near, far, rest)
 }
 
 // explain says how to mend it.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/join"
+	"github.com/matrx/sandbox/internal/relay"
 )
 
 // What one who asks may take: for the request, in time and bytes, and for the connection.
@@ -110,7 +110,7 @@ func (in *Inward) serve(far net.Conn) {
 	if _, err := io.WriteString(far, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
 	}
-	join.Both(near, far, rest)
+	relay.Both(near, far, rest)
 }
 
 // asked reads which port the host asks for. What it has sent beyond that is in rest.

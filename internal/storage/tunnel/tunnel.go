@@ -26,7 +26,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/config"
-	"github.com/matrx/sandbox/internal/join"
+	"github.com/matrx/sandbox/internal/relay"
 )
 
 // mostConnections at a time over all ports; the others wait in the kernel's queue. Each is two
@@ -78,8 +78,8 @@ func (t *Tunnel) listen(port uint16, to string) error {
 	return nil
 }
 
-func acceptor(l net.Listener, places chan struct{}, work *sync.WaitGroup, log *slog.Logger) join.Acceptor {
-	return join.Acceptor{From: l, Places: places, Work: work, Failed: func(err error) {
+func acceptor(l net.Listener, places chan struct{}, work *sync.WaitGroup, log *slog.Logger) relay.Acceptor {
+	return relay.Acceptor{From: l, Places: places, Work: work, Failed: func(err error) {
 		log.Warn("a connection was not taken", "event", "tunnel_accept_failed", "error", err)
 	}}
 }
@@ -110,7 +110,7 @@ func (t *Tunnel) serve(near net.Conn, to string) {
 			return
 		}
 	}
-	join.Both(near, far, from)
+	relay.Both(near, far, from)
 }
 
 // connect asks the proxy for a host, and gives what follows its answer.

@@ -1,6 +1,6 @@
-// Package join takes connections and connects two of them: what comes on one goes out on the
+// Package relay takes connections and connects two of them: what comes on one goes out on the
 // other. Both ends of a tunnel need it, the one in the container and the one on the host.
-package join
+package relay
 
 import (
 	"io"
