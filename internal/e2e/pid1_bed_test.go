@@ -38,7 +38,7 @@ func tini(t *testing.T) anInit {
 }
 
 // theActor is the program that plays workloads.
-func theActor(t *testing.T) string { return forTheAgent(t, "internal/pid1/actor") }
+func theActor(t *testing.T) string { return forTheAgent(t, "internal/pid1/testproc") }
 
 // forTheAgent builds a command that everybody may execute, as an image has it.
 func forTheAgent(t *testing.T, command string) string {
@@ -102,7 +102,7 @@ func (s staging) command(t *testing.T) *exec.Cmd {
 		argv = append([]string{"/bin/sh", "-c", s.under, "sh"}, argv...)
 	}
 	if !s.alone {
-		argv = append([]string{testbed.Binary(t, "internal/pid1/actor"), "pidns"}, argv...)
+		argv = append([]string{testbed.Binary(t, "internal/pid1/testproc"), "pidns"}, argv...)
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "HOT_PATH="+filepath.Join(dir, "home"), "COLD_PATH="+filepath.Join(dir, "cold"),
