@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/control"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
-	"github.com/matrx/sandbox/internal/storage/tunnel"
+	"github.com/matrx/sandbox/internal/storage/portforward"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -79,14 +79,14 @@ func (s *session) run(ctx context.Context) int {
 		return s.fail(err)
 	}
 	defer s.server.Close()
-	out, err := tunnel.Open(s.cfg.Proxy, s.log)
+	out, err := portforward.Open(s.cfg.Proxy, s.log)
 	if err != nil {
 		// Of no use to what is saved, and no reason not to save.
 		s.log.Error("the sandbox has no way out", "event", "tunnel_open_failed", "error", err)
 	} else {
 		defer out.Close()
 	}
-	in, err := tunnel.OpenInward(s.cfg.ForwardSocket, s.log)
+	in, err := portforward.OpenInward(s.cfg.ForwardSocket, s.log)
 	if err != nil {
 		s.log.Error("the sandbox cannot be reached from outside", "event", "inward_open_failed", "error", err)
 	} else {

@@ -1,4 +1,4 @@
-// Package tunnel joins ports of the container's loopback to the host: outward to the host's
+// Package portforward joins ports of the container's loopback to the host: outward to the host's
 // proxy (Tunnel), inward to whatever the workload serves there (Inward).
 //
 // A sandbox that may reach named hosts has no network. It has a socket in a mounted
@@ -11,7 +11,7 @@
 // dies, and talks to the host anyway. PID 1 has no network code, and a third process would
 // cost every sandbox some 6 MB. What the workload can do to it here is bounded: so many
 // connections, no parsing but of one line that the host's proxy has written.
-package tunnel
+package portforward
 
 import (
 	"bufio"
