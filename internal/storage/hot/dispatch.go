@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/lease"
 )
@@ -78,7 +78,7 @@ const (
 )
 
 // finish takes note of what became of a job.
-func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
+func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	e.obs.look(r.Look...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -97,7 +97,7 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 	case r.Everywhere:
 		retry = e.breaker.fail(now, r.Err)
 		e.troubled(r.Err)
-	case r.Outcome == line.Stored:
+	case r.Outcome == queue.Stored:
 		e.breaker.succeed()
 	}
 	switch {
@@ -105,7 +105,7 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 		n := e.restless[j.Name]
 		e.restless[j.Name] = n + 1
 		retry = now + backoff(restlessFirst, restlessMost, n)
-	case r.Outcome == line.Stuck:
+	case r.Outcome == queue.Stuck:
 		p := e.failed[j.Name]
 		retry = now + backoff(stuckFirst, stuckMost, p.tries)
 		if e.alone && !how.Alone {
@@ -117,9 +117,9 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 		e.failed[j.Name] = problem{r.Err.Error(), p.tries + 1}
 	case r.InTheWay != "":
 		e.obs.do(func() { e.lookInTheWay(j.Name, r.InTheWay) })
-	case r.Outcome == line.Changed:
+	case r.Outcome == queue.Changed:
 		retry = now + e.Config.Hot.MaxStaleness
-	case r.Outcome == line.Stored:
+	case r.Outcome == queue.Stored:
 		e.forgive(j.Name)
 		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
 			e.odd[path] = r.Err.Error()
@@ -127,7 +127,7 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 		if r.Racy {
 			e.verify.add(path, now)
 		}
-		if j.Kind == line.Delete {
+		if j.Kind == queue.Delete {
 			e.forgetMoved(path)
 		}
 	}
@@ -138,7 +138,7 @@ func (e *Engine) finish(j line.Job, how upload.How, r upload.Result) {
 	switch kind, pending := e.line.Has(j.Name); {
 	case !pending:
 		e.forgive(j.Name)
-	case kind == line.Delete && j.Kind == line.Write:
+	case kind == queue.Delete && j.Kind == queue.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
 		e.noteMoved(path)

@@ -19,7 +19,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/lease"
@@ -60,7 +60,7 @@ type Engine struct {
 	runs  chan struct{} // closed when Run has begun
 
 	mu       sync.Mutex
-	line     *line.Line
+	line     *queue.Line
 	hydrated *hydrate.Result // nil before
 	waiters  chan struct{}   // closed and made anew whenever something has ended
 	moved    map[uint64]string
@@ -104,7 +104,7 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"),
 		clock: time.Now(), kick: make(chan struct{}, 1), runs: make(chan struct{}),
-		line:    line.New(line.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
+		line:    queue.New(queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
 		waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]problem{},
 		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{}, limit: newLimiter(),
 	}
@@ -112,7 +112,7 @@ func New(o Options) (*Engine, error) {
 }
 
 // now is the line's time.
-func (e *Engine) now() line.Time { return time.Since(e.clock) }
+func (e *Engine) now() queue.Time { return time.Since(e.clock) }
 
 // open opens the home and the journal.
 func (e *Engine) open() error {

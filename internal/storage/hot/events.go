@@ -2,7 +2,7 @@ package hot
 
 import (
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
@@ -66,7 +66,7 @@ func (o *observer) written(path string) {
 	case isMissing(err):
 		known, ok := o.e.journal.Get(path)
 		o.e.mu.Lock()
-		o.e.line.Write(path, 0, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: true}, o.e.now())
+		o.e.line.Write(path, 0, queue.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: true}, o.e.now())
 		o.e.mu.Unlock()
 	case err != nil:
 		o.look(path)
@@ -141,7 +141,7 @@ type move struct {
 	isDir  bool
 	cookie uint32
 	dir    *watch.Dir
-	at     line.Time
+	at     queue.Time
 }
 
 // pairWithin is how long after the old name of a rename its new one may still come. The kernel
@@ -206,7 +206,7 @@ func (o *observer) keep(path string) {
 
 // settleMoves gives up the old names whose new ones have not come: they were moved out of the
 // home, or to where nothing is watched.
-func (o *observer) settleMoves(now line.Time) {
+func (o *observer) settleMoves(now queue.Time) {
 	var lone []*move
 	for len(o.moves) > 0 && o.moves[0].at+pairWithin <= now {
 		lone = append(lone, o.moves[0])

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 	"github.com/matrx/sandbox/internal/wire"
 )
@@ -135,7 +135,7 @@ func (e *Engine) stuckUntried() bool {
 // heldDeletes is how many deletions are pending. With the lock held.
 func (e *Engine) heldDeletes() (n int) {
 	for p := range e.line.Pending {
-		if p.Kind == line.Delete {
+		if p.Kind == queue.Delete {
 			n++
 		}
 	}
@@ -179,11 +179,11 @@ func (e *Engine) unsaved(scanned error) []contract.Unsaved {
 }
 
 // reason is why a name is not in S3. With the lock held.
-func (e *Engine) reason(p line.Pending) string {
+func (e *Engine) reason(p queue.Pending) string {
 	why := "it was not uploaded in time"
 	if f, ok := e.failed[p.Name]; ok {
 		why = f.reason
-	} else if p.Kind == line.Delete {
+	} else if p.Kind == queue.Delete {
 		why = "its deletion was not sent in time"
 		if e.held != "" {
 			why = "its deletion is held back: " + e.held

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 )
@@ -44,7 +44,7 @@ func (o *observer) presentAs(path string, i tree.Info, anew bool) {
 	if gone {
 		e.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path, i.Size, line.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: anew}, e.now())
+	e.line.Write(path, i.Size, queue.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: anew}, e.now())
 }
 
 // filled notes that something is in a directory: a marker that could not be stored may not be
@@ -55,7 +55,7 @@ func (o *observer) filled(path string) {
 	}
 	if dir, _ := tree.Split(path); dir != "" && o.e.line.Stuck(dir+"/") {
 		_, ok := o.e.journal.Get(dir)
-		o.e.line.Write(dir+"/", 0, line.Order{Exists: ok, Anew: true}, o.e.now())
+		o.e.line.Write(dir+"/", 0, queue.Order{Exists: ok, Anew: true}, o.e.now())
 	}
 }
 
@@ -77,7 +77,7 @@ func (o *observer) makeRoomAbove(path string) {
 	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
 		if known, ok := o.e.journal.Get(dir); ok && !known.IsMarker() {
 			o.goneLocked(dir, true)
-		} else if kind, ok := o.e.line.Has(dir); ok && kind == line.Write {
+		} else if kind, ok := o.e.line.Has(dir); ok && kind == queue.Write {
 			o.goneLocked(dir, true)
 		}
 	}
@@ -101,7 +101,7 @@ func (o *observer) directory(path string) {
 	if e.journal.IsGone(path) && ok {
 		e.remember(e.journal.Ungone(path))
 	}
-	e.line.Write(path+"/", 0, line.Order{Exists: ok, Anew: true}, e.now())
+	e.line.Write(path+"/", 0, queue.Order{Exists: ok, Anew: true}, e.now())
 }
 
 // absent notes that nothing is kept at path any more, nor below it. ordered: a deletion was
@@ -131,13 +131,13 @@ func (o *observer) absent(path string, ordered bool) {
 	}
 	// What was pending and never reached S3.
 	for _, name := range []string{path, path + "/"} {
-		if kind, ok := e.line.Has(name); ok && kind == line.Write {
+		if kind, ok := e.line.Has(name); ok && kind == queue.Write {
 			o.goneLocked(name, ordered)
 		}
 	}
 	if e.line.Len() <= searchPending {
 		for p := range e.line.Pending {
-			if p.Kind == line.Write && isBelow(p.Name, path) {
+			if p.Kind == queue.Write && isBelow(p.Name, path) {
 				o.vanished = append(o.vanished, p.Name)
 			}
 		}

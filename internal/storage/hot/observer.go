@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
@@ -21,11 +21,11 @@ type observer struct {
 	add     func(dir int, self bool) (watch.WD, error)
 	dirs    *watch.Dirs
 
-	scan     *scan     // the one under way
-	nextScan line.Time // when the next one is due
-	blind    bool      // something may have happened that was not observed
-	limited  bool      // not all directories are watched
-	deleted  bool      // a deletion was observed since the root was last seen with something in it
+	scan     *scan      // the one under way
+	nextScan queue.Time // when the next one is due
+	blind    bool       // something may have happened that was not observed
+	limited  bool       // not all directories are watched
+	deleted  bool       // a deletion was observed since the root was last seen with something in it
 
 	moves    []*move             // old names of renames whose new name was not seen yet
 	emptied  map[string]bool     // directories in which something was deleted
@@ -135,7 +135,7 @@ func (o *observer) read(wait bool) (drained bool, err error) {
 const mostReads = 16
 
 // caught tells the line that everything that happened before began has been observed.
-func (o *observer) caught(began line.Time) {
+func (o *observer) caught(began queue.Time) {
 	if o.blind || o.limited || len(o.moves) > 0 || o.watcher == nil {
 		return // the end of a scan will
 	}

@@ -3,7 +3,7 @@ package hot
 import (
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 )
 
 // breaker keeps jobs from failing one by one while the store as a whole cannot be used: after
@@ -11,13 +11,13 @@ import (
 type breaker struct {
 	err   error
 	tries int
-	until line.Time
+	until queue.Time
 }
 
 const breakFirst, breakMost = 500 * time.Millisecond, 10 * time.Second
 
 // closed tells whether no job may start now, and until when at most.
-func (b *breaker) closed(now line.Time, flying int) (until line.Time, closed bool) {
+func (b *breaker) closed(now queue.Time, flying int) (until queue.Time, closed bool) {
 	switch {
 	case b.err == nil:
 		return 0, false
@@ -27,7 +27,7 @@ func (b *breaker) closed(now line.Time, flying int) (until line.Time, closed boo
 	return b.until, now < b.until
 }
 
-func (b *breaker) fail(now line.Time, err error) (retry line.Time) {
+func (b *breaker) fail(now queue.Time, err error) (retry queue.Time) {
 	if b.err == nil || now >= b.until {
 		b.until = now + backoff(breakFirst, breakMost, b.tries)
 		b.tries++
@@ -45,7 +45,7 @@ type limiter struct {
 	up   bool
 	rate float64
 	n    int
-	at   line.Time
+	at   queue.Time
 }
 
 const (
@@ -58,7 +58,7 @@ const (
 func newLimiter() limiter { return limiter{now: limitFirst, up: true} }
 
 // done counts a job that ended. everywhere: the store had enough.
-func (l *limiter) done(now line.Time, everywhere bool) {
+func (l *limiter) done(now queue.Time, everywhere bool) {
 	if everywhere {
 		l.now = max(limitLeast, l.now/2)
 		l.n, l.at, l.rate = 0, now, 0
@@ -91,7 +91,7 @@ func (l *limiter) done(now line.Time, everywhere bool) {
 // verifyQueue holds the files that are compared once more, when their times are old enough.
 type verifyQueue struct {
 	order  []string
-	due    map[string]line.Time
+	due    map[string]queue.Time
 	flying int
 	hurry  bool
 }
@@ -99,9 +99,9 @@ type verifyQueue struct {
 // verifyAfter is when a file's ctime is older than what package stable calls racy.
 const verifyAfter = 1100 * time.Millisecond
 
-func (q *verifyQueue) add(path string, now line.Time) {
+func (q *verifyQueue) add(path string, now queue.Time) {
 	if q.due == nil {
-		q.due = map[string]line.Time{}
+		q.due = map[string]queue.Time{}
 	}
 	if _, ok := q.due[path]; !ok {
 		q.order = append(q.order, path)
@@ -110,7 +110,7 @@ func (q *verifyQueue) add(path string, now line.Time) {
 }
 
 // next takes a file whose time has come.
-func (q *verifyQueue) next(now line.Time) (string, bool) {
+func (q *verifyQueue) next(now queue.Time) (string, bool) {
 	for len(q.order) > 0 {
 		path := q.order[0]
 		due, ok := q.due[path]
@@ -136,7 +136,7 @@ func (q *verifyQueue) next(now line.Time) (string, bool) {
 
 func (q *verifyQueue) done(string) { q.flying-- }
 
-func (q *verifyQueue) wake() (line.Time, bool) {
+func (q *verifyQueue) wake() (queue.Time, bool) {
 	if len(q.order) == 0 {
 		return 0, false
 	}

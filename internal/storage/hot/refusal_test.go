@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -180,7 +180,7 @@ func TestGoneWhileItIsWritten(t *testing.T) {
 					s.e.mu.Lock()
 					defer s.e.mu.Unlock()
 					kind, _ := s.e.line.Has("p")
-					return kind == line.Delete
+					return kind == queue.Delete
 				})
 				s.write("p/x", "in a directory")
 				gate.Open()

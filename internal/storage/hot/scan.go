@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
@@ -16,7 +16,7 @@ import (
 // scan is one look at the whole tree, a piece of it a turn, so that events are taken meanwhile.
 type scan struct {
 	todo     []string
-	began    line.Time
+	began    queue.Time
 	again    bool      // events were lost since it began: another one has to follow
 	barriers []barrier // kept by this one
 	next     []barrier // asked for since it began
@@ -37,7 +37,7 @@ const (
 )
 
 // step does a piece of the scan that is under way or due.
-func (o *observer) step(ctx context.Context, now line.Time) {
+func (o *observer) step(ctx context.Context, now queue.Time) {
 	if o.scan == nil {
 		if now < o.nextScan {
 			return
@@ -55,7 +55,7 @@ func (o *observer) step(ctx context.Context, now line.Time) {
 	}
 }
 
-func (o *observer) beginScan(now line.Time, barriers []barrier) {
+func (o *observer) beginScan(now queue.Time, barriers []barrier) {
 	o.scan = &scan{todo: []string{""}, began: now, barriers: barriers}
 	if o.checkRoot() {
 		o.scan.trouble = true

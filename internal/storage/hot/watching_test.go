@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -300,7 +300,7 @@ func TestFileBeforeItsDirectoryWasSeenGone(t *testing.T) {
 		s.remove("p")
 		s.write("p", "new")
 		s.e.mu.Lock()
-		s.e.line.Write("p", 3, line.Order{}, s.e.now()) // by an event about an earlier p
+		s.e.line.Write("p", 3, queue.Order{}, s.e.now()) // by an event about an earlier p
 		s.e.mu.Unlock()
 		s.e.wake()
 		s.eventually("the job finds what is in its way", func() bool {

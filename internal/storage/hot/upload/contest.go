@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -107,7 +107,7 @@ func (s *Sender) yieldMarker(v *version, o objectstore.Object, theirs posixattr.
 	e := v.entry(o.ETag, o.LastModified.Unix())
 	e.Mode, e.Mtime = theirs.Mode, theirs.Mtime
 	s.Remember(s.Journal.Put(e))
-	return Result{Outcome: line.Stored, Look: []string{v.path}}, false
+	return Result{Outcome: queue.Stored, Look: []string{v.path}}, false
 }
 
 // yield leaves the key to whoever wrote it. The order matters: ours has its new name
@@ -149,9 +149,9 @@ func (s *Sender) fetch(ctx context.Context, d *tree.Dir, name, key string, o obj
 		return changed(path) // the workload made a new one: that is another conflict
 	case errors.As(err, &refused):
 		s.Remember(s.Journal.Forget(path)) // kept in S3: nothing here stands for it
-		return Result{Outcome: line.Stored, Err: fmt.Errorf("kept in S3: %s", strings.TrimSpace(refused.Reason))}
+		return Result{Outcome: queue.Stored, Err: fmt.Errorf("kept in S3: %s", strings.TrimSpace(refused.Reason))}
 	default:
 		return remote(ctx, err)
 	}
-	return Result{Outcome: line.Stored, Look: []string{path}}
+	return Result{Outcome: queue.Stored, Look: []string{path}}
 }

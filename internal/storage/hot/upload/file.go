@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -41,7 +41,7 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 	// Only what is there is refused: a name that is gone needs no key.
 	key, err := s.key(path, false)
 	if err != nil {
-		return Result{Outcome: line.Stuck, Err: err}
+		return Result{Outcome: queue.Stuck, Err: err}
 	}
 	v := &version{path: path, key: key, dir: d, name: name, anyway: how.Anyway}
 	switch {
@@ -52,7 +52,7 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 		case s.large <- struct{}{}:
 			defer func() { <-s.large }()
 		case <-ctx.Done():
-			return Result{Outcome: line.Retry, Err: context.Cause(ctx)}
+			return Result{Outcome: queue.Retry, Err: context.Cause(ctx)}
 		}
 	}
 	if i.Nlink > 1 {
@@ -99,7 +99,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 		}
 		// It changed while it was read. What is written all the time is read from a clone.
 		if err = src.Settle(ctx); errors.Is(err, stable.ErrNotAtRest) {
-			return Result{Outcome: line.Retry, Err: err, NotAtRest: true}
+			return Result{Outcome: queue.Retry, Err: err, NotAtRest: true}
 		} else if err != nil {
 			return local(v.path, err)
 		}
@@ -118,7 +118,7 @@ func (v *version) use(src *stable.Source) {
 func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 	known, ok := s.Journal.Get(path)
 	if !ok || known.IsMarker() {
-		return Result{Outcome: line.Stored}
+		return Result{Outcome: queue.Stored}
 	}
 	parent, name := tree.Split(path)
 	d, err := s.Root.OpenDir(parent)
@@ -138,7 +138,7 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 		return changed(path)
 	}
 	s.Remember(s.Journal.Refresh(path, known.ETag, v.local))
-	return Result{Outcome: line.Stored, Racy: v.racy}
+	return Result{Outcome: queue.Stored, Racy: v.racy}
 }
 
 // marker stores a directory's marker, when it needs one: it is empty as far as S3 is
@@ -168,15 +168,15 @@ func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 		return changed(path) // its file is still to be deleted
 	case sent:
 	case !ok && !empty && attr.Perm() == defaultDirPerm:
-		return Result{Outcome: line.Stored}
+		return Result{Outcome: queue.Stored}
 	case ok && known.Mode&keep == attr.Mode && (!empty || known.Mtime == attr.Mtime):
-		return Result{Outcome: line.Stored}
+		return Result{Outcome: queue.Stored}
 	}
 	// Only a marker that is needed needs a key: a directory that was empty for an instant is
 	// not refused for that.
 	key, err := s.key(path, true)
 	if err != nil {
-		return Result{Outcome: line.Stuck, Err: err}
+		return Result{Outcome: queue.Stuck, Err: err}
 	}
 	sum := sha256.Sum256(nil)
 	v := &version{path: path, key: key, dir: d, anyway: how.Anyway, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -34,7 +34,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		if !other {
 			s.Remember(s.Journal.Ungone(path))
 		}
-		return Result{Outcome: line.Stored} // S3 holds nothing of ours
+		return Result{Outcome: queue.Stored} // S3 holds nothing of ours
 	}
 	if r, gone := s.isGone(path, isDir); !gone {
 		return r
@@ -52,7 +52,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		}
 		if err == nil {
 			s.Remember(s.Journal.Forget(path))
-			return Result{Outcome: line.Stored, Sent: true}
+			return Result{Outcome: queue.Stored, Sent: true}
 		}
 		if !errors.Is(err, objectstore.ErrPrecondition) {
 			return remote(ctx, err)
@@ -61,7 +61,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		o, err := s.Store.Head(ctx, s.Prefix+known.Key)
 		if errors.Is(err, objectstore.ErrNotFound) {
 			s.Remember(s.Journal.Forget(path))
-			return Result{Outcome: line.Stored}
+			return Result{Outcome: queue.Stored}
 		}
 		if err != nil {
 			return remote(ctx, err)
@@ -72,7 +72,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		}
 		known.ETag = o.ETag
 	}
-	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+	return Result{Outcome: queue.Retry, Err: errors.New("others are writing to this key all the time")}
 }
 
 func (s *Sender) delete(ctx context.Context, e journal.Entry) error {
@@ -91,7 +91,7 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	if replaced, err := s.Root.Replaced(); replaced || err != nil {
-		return Result{Outcome: line.Retry, HeldBack: true, Err: errors.Join(ErrRoot, err)}, false
+		return Result{Outcome: queue.Retry, HeldBack: true, Err: errors.Join(ErrRoot, err)}, false
 	}
 	for {
 		parent, name := tree.Split(path)
@@ -101,7 +101,7 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 			continue
 		}
 		if err != nil {
-			return Result{Outcome: line.Stuck, Err: err}, false
+			return Result{Outcome: queue.Stuck, Err: err}, false
 		}
 		defer d.Close()
 		at, err := d.Stat()
@@ -109,14 +109,14 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 			err = fmt.Errorf("%q is on another device than the home: nothing there is taken for deleted", tree.Join("", parent))
 		}
 		if err != nil {
-			return Result{Outcome: line.Stuck, Err: err}, false
+			return Result{Outcome: queue.Stuck, Err: err}, false
 		}
 		i, err := d.Lstat(name)
 		switch {
 		case missing(err):
 			return Result{}, true
 		case err != nil:
-			return Result{Outcome: line.Stuck, Err: err}, false
+			return Result{Outcome: queue.Stuck, Err: err}, false
 		case i.IsDir() != isDir || !Kept(i.Mode):
 			return Result{}, true // something else has its name
 		}
@@ -133,14 +133,14 @@ func (s *Sender) restore(ctx context.Context, path, key string, o objectstore.Ob
 	s.Log.Warn("a file that was deleted here was written by somebody else; theirs is kept", "event", "conflict_deleted", "path", path)
 	if strings.HasSuffix(key, "/") {
 		s.Remember(s.Journal.Forget(path)) // an empty directory of theirs comes with the next hydrate
-		return Result{Outcome: line.Stored}
+		return Result{Outcome: queue.Stored}
 	}
 	parent, name := tree.Split(path)
 	d, err := s.Root.OpenDir(parent)
 	if err != nil {
 		if missing(err) { // its directory is gone as well: theirs stays in S3
 			s.Remember(s.Journal.Forget(path))
-			return Result{Outcome: line.Stored}
+			return Result{Outcome: queue.Stored}
 		}
 		return local(path, err)
 	}

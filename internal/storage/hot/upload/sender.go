@@ -35,7 +35,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/lease"
@@ -109,7 +109,7 @@ func New(o Options) (*Sender, error) {
 
 // Result is what became of a name.
 type Result struct {
-	Outcome line.Outcome
+	Outcome queue.Outcome
 	Err     error // why it is not stored; nil when it is
 
 	// Everywhere says that Err is not about this name: the store is away, the credentials have
@@ -135,13 +135,13 @@ type How struct {
 }
 
 // Do brings one name to S3.
-func (s *Sender) Do(ctx context.Context, kind line.Kind, name string, how How) Result {
-	if kind == line.Delete {
+func (s *Sender) Do(ctx context.Context, kind queue.Kind, name string, how How) Result {
+	if kind == queue.Delete {
 		return s.remove(ctx, name)
 	}
 	path, isDir := strings.CutSuffix(name, "/")
 	if s.Rules().Match(path, isDir) {
-		return Result{Outcome: line.Stored} // left out since it was observed
+		return Result{Outcome: queue.Stored} // left out since it was observed
 	}
 	if isDir {
 		return s.marker(ctx, path, how)
@@ -169,7 +169,7 @@ func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (s
 }
 
 // changed is the result when the disk is not what the name was noted for.
-func changed(path string) Result { return Result{Outcome: line.Changed, Look: []string{path}} }
+func changed(path string) Result { return Result{Outcome: queue.Changed, Look: []string{path}} }
 
 // local is the result of a local error.
 func local(path string, err error) Result {
@@ -178,9 +178,9 @@ func local(path string, err error) Result {
 		errors.Is(err, tree.ErrNotRegular), errors.Is(err, unix.ESTALE):
 		return changed(path)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return Result{Outcome: line.Retry, Err: err}
+		return Result{Outcome: queue.Retry, Err: err}
 	}
-	return Result{Outcome: line.Stuck, Err: err}
+	return Result{Outcome: queue.Stuck, Err: err}
 }
 
 // remote is the result of an error of the store or the fence.
@@ -190,11 +190,11 @@ func remote(ctx context.Context, err error) Result {
 		objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrClockSkew, objectstore.ErrEndpoint,
 	} {
 		if errors.Is(err, everywhere) {
-			return Result{Outcome: line.Retry, Err: err, Everywhere: true}
+			return Result{Outcome: queue.Retry, Err: err, Everywhere: true}
 		}
 	}
 	if errors.Is(err, lease.ErrInDoubt) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		return Result{Outcome: line.Retry, Err: err}
+		return Result{Outcome: queue.Retry, Err: err}
 	}
-	return Result{Outcome: line.Stuck, Err: err}
+	return Result{Outcome: queue.Stuck, Err: err}
 }

@@ -7,7 +7,7 @@ import (
 	"errors"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -20,7 +20,7 @@ const rounds = 4
 func (s *Sender) store(ctx context.Context, v *version) Result {
 	leave, blocker := s.way.enter(v.lineName(), v.anyway, s.Journal)
 	if blocker != "" {
-		return Result{Outcome: line.Changed, InTheWay: blocker}
+		return Result{Outcome: queue.Changed, InTheWay: blocker}
 	}
 	defer leave()
 	for range rounds {
@@ -36,7 +36,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 			// While a write of ours is unanswered, S3 may hold that instead of what is known.
 			if same && v.hasAttr(known) && !s.unanswered(v) {
 				s.Remember(s.Journal.Refresh(v.path, known.ETag, v.local))
-				return Result{Outcome: line.Stored, Racy: v.racy}
+				return Result{Outcome: queue.Stored, Racy: v.racy}
 			}
 		}
 		if !v.isMarker() {
@@ -51,7 +51,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 				s.Remember(s.Journal.Begin(v.path, in))
 			}
 			s.Remember(s.Journal.Put(v.entry(o.ETag, writtenAt(o))))
-			return Result{Outcome: line.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
+			return Result{Outcome: queue.Stored, Sent: true, Bytes: bytes, Racy: v.racy}
 		}
 		if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
 			return s.unsent(ctx, v, err)
@@ -60,7 +60,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 			return r
 		}
 	}
-	return Result{Outcome: line.Retry, Err: errors.New("others are writing to this key all the time")}
+	return Result{Outcome: queue.Retry, Err: errors.New("others are writing to this key all the time")}
 }
 
 // unanswered tells whether an earlier write of the name may have arrived, or may yet.
@@ -81,11 +81,11 @@ func writtenAt(o objectstore.Object) int64 {
 // unsent is the result of an error on the way.
 func (s *Sender) unsent(ctx context.Context, v *version, err error) Result {
 	if errors.Is(err, stable.ErrMoved) {
-		return Result{Outcome: line.Retry, Err: err}
+		return Result{Outcome: queue.Retry, Err: err}
 	}
 	var e *objectstore.Error
 	if v.src != nil && !errors.As(err, &e) {
-		if r := local(v.path, err); r.Outcome == line.Changed {
+		if r := local(v.path, err); r.Outcome == queue.Changed {
 			return r
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/line"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
@@ -23,7 +23,7 @@ func (w *way) enter(name string, anyway bool, j *journal.Journal) (leave func(),
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for other := range w.names {
-		if line.Exclusive(name, other) {
+		if queue.Exclusive(name, other) {
 			return nil, strings.TrimSuffix(other, "/")
 		}
 	}

@@ -1,4 +1,4 @@
-package line
+package queue
 
 // heap is a binary heap of items that know their place in it, so that any of them can
 // be taken out. An item is in at most one heap of each slot.

@@ -1,4 +1,4 @@
-package line
+package queue
 
 // Rules are the line's times.
 type Rules struct {

@@ -1,4 +1,4 @@
-package line
+package queue
 
 // Next returns the job that is to go next, if any may go now. It is under way from
 // then on, until Done.

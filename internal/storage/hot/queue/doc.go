@@ -1,4 +1,4 @@
-// Package line is the order in which changes of the home go to S3: what is pending,
+// Package queue is the order in which changes of the home go to S3: what is pending,
 // and what may go now. It is pure: no files, no network, no clock, no goroutine, no
 // lock. The caller says what it saw and what became of each job, and asks for the next.
 //
@@ -45,4 +45,4 @@
 //
 // A job's effects lie between Next and Done; what is observed in between counts as
 // newer than the job.
-package line
+package queue
