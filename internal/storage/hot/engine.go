@@ -17,8 +17,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/hydrate"
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
-	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
@@ -48,7 +48,7 @@ type Engine struct {
 	rootDev   uint64
 	journal   *journal.Journal
 	rules     atomic.Pointer[ignore.Rules]
-	publisher *index.Publisher
+	publisher *manifest.Publisher
 	sender    *upload.Sender
 	progress  hydrate.Progress
 
@@ -144,9 +144,9 @@ func (e *Engine) open() error {
 		return fmt.Errorf("%w; SANDBOX_STATE_DIR=%s must be a directory that can be written", err, cfg.StateDir)
 	}
 	e.root, e.rootDev, e.journal = root, home.Dev, j
-	e.publisher = index.NewPublisher(index.Options{
+	e.publisher = manifest.NewPublisher(manifest.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Dir: e.stateDir, Log: e.Log,
-		Place: index.Place{MetaPrefix: cfg.MetaPrefix(), HotPrefix: cfg.HotPrefix()},
+		Place: manifest.Place{MetaPrefix: cfg.MetaPrefix(), HotPrefix: cfg.HotPrefix()},
 	})
 	e.sender, err = upload.New(upload.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Fetch: fetch.New(e.Store, cfg.HotPrefix(), e.Log),

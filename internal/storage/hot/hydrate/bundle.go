@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
-	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -32,7 +32,7 @@ type bundle struct {
 	ready chan struct{} // closed when the verdicts stand
 	done  sync.WaitGroup
 
-	ranges  []index.Range
+	ranges  []manifest.Range
 	next    atomic.Int64 // of ranges
 	covered []bool       // the manifest's entries that are in a range; nil before begin
 	byEntry []int32      // the item, from 1, that an entry vouches for; 0: none
@@ -128,7 +128,7 @@ func (b *bundle) wait() []int {
 }
 
 // empty writes a directory or a file without content.
-func (b *bundle) empty(i int, it *item, e *index.Entry) error {
+func (b *bundle) empty(i int, it *item, e *manifest.Entry) error {
 	o, attr := b.h.vouched(it, e)
 	if it.isMarker() {
 		return b.settled(it, b.h.dirs.mark(it.key, it.path(), o, attr))
@@ -139,14 +139,14 @@ func (b *bundle) empty(i int, it *item, e *index.Entry) error {
 }
 
 // vouched is what the manifest knows of an item, as if the store had said it.
-func (h *run) vouched(it *item, e *index.Entry) (objectstore.Object, posixattr.Attr) {
+func (h *run) vouched(it *item, e *manifest.Entry) (objectstore.Object, posixattr.Attr) {
 	o := objectstore.Object{Key: h.prefix + it.key, ETag: e.ETag, Size: it.size, LastModified: time.Unix(it.modified, 0)}
 	return o, posixattr.Attr{Mode: e.Mode, Mtime: e.Mtime}
 }
 
 // work fetches ranges and writes what is in them.
 func (b *bundle) work() error {
-	buf := make([]byte, index.RangeSize)
+	buf := make([]byte, manifest.RangeSize)
 	w := &writer{b: b}
 	defer w.close()
 	entries := b.h.manifest.Items()
@@ -174,7 +174,7 @@ func (b *bundle) work() error {
 	}
 }
 
-func (b *bundle) get(r *index.Range, buf []byte) ([]byte, error) {
+func (b *bundle) get(r *manifest.Range, buf []byte) ([]byte, error) {
 	m := b.h.manifest
 	body, err := b.h.Store.Get(b.ctx, b.h.place.BundleKey(m.Bundle), objectstore.GetOptions{IfMatch: m.Bundle.ETag, Offset: r.Offset, Length: r.Length})
 	if err != nil {
@@ -186,7 +186,7 @@ func (b *bundle) get(r *index.Range, buf []byte) ([]byte, error) {
 }
 
 // writeRange writes the files of a range; data is nil when it could not be had.
-func (b *bundle) writeRange(w *writer, entries *index.Item, r *index.Range, data []byte) error {
+func (b *bundle) writeRange(w *writer, entries *manifest.Item, r *manifest.Range, data []byte) error {
 	for _, n := range r.Items {
 		if b.ctx.Err() != nil {
 			return context.Cause(b.ctx)
@@ -232,7 +232,7 @@ func (w *writer) close() {
 	}
 }
 
-func (w *writer) write(i int, it *item, e *index.Entry, content []byte) error {
+func (w *writer) write(i int, it *item, e *manifest.Entry, content []byte) error {
 	h := w.b.h
 	sum := sha256.Sum256(content)
 	o, attr := h.vouched(it, e)

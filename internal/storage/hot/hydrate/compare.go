@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
-	"github.com/matrx/sandbox/internal/storage/hot/index"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -55,7 +55,7 @@ func (h *run) compare(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (h *run) compareOne(ctx context.Context, i int, entries *index.Item) error {
+func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) error {
 	it := &h.items[i]
 	path := it.path()
 	info, err := h.Root.Lstat(path)
@@ -123,7 +123,7 @@ func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 }
 
 // adopt takes what is here for the object, if it is.
-func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *index.Item) (bool, error) {
+func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *manifest.Item) (bool, error) {
 	if info.Size != it.size || !info.IsRegular() && !info.IsSymlink() {
 		return false, nil
 	}
@@ -158,7 +158,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 
 // sameContent asks whoever knows: the manifest's hash, the ETag when it is an MD5, and
 // at last the object itself.
-func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *index.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
+func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *manifest.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
 	kind := info.Mode & posixattr.TypeMask
 	if it.entry > 0 {
 		known, err := entries.Get(int(it.entry) - 1)

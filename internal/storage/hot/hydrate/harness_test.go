@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/config"
-	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
@@ -211,7 +211,7 @@ func equalMaps(a, b map[string]string) bool {
 // publish writes the manifest and the bundle of what was hydrated. Of an object that was
 // stored in the very second of the manifest nobody can tell which came first, so that
 // second is waited out.
-func (h *home) publish() index.Published {
+func (h *home) publish() manifest.Published {
 	h.t.Helper()
 	h.nextSecond()
 	o := h.open()
@@ -223,10 +223,10 @@ func (h *home) publish() index.Published {
 	return pub
 }
 
-func (o *opened) publisher() *index.Publisher {
-	return index.NewPublisher(index.Options{
+func (o *opened) publisher() *manifest.Publisher {
+	return manifest.NewPublisher(manifest.Options{
 		Store: o.store, Fence: lease.None{}, Root: o.root, Journal: o.journal, Dir: o.state, Log: o.slog(),
-		Place: index.Place{MetaPrefix: o.cfg.MetaPrefix(), HotPrefix: o.cfg.HotPrefix()},
+		Place: manifest.Place{MetaPrefix: o.cfg.MetaPrefix(), HotPrefix: o.cfg.HotPrefix()},
 	})
 }
 

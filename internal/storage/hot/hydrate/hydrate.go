@@ -15,8 +15,8 @@ import (
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
-	"github.com/matrx/sandbox/internal/storage/hot/index"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
@@ -51,19 +51,19 @@ type Result struct {
 	Took                 time.Duration
 
 	Rules    *ignore.Rules
-	Manifest *index.Manifest // nil when there was none; the caller closes it
-	Stale    int             // objects that the manifest did not vouch for
+	Manifest *manifest.Manifest // nil when there was none; the caller closes it
+	Stale    int                // objects that the manifest did not vouch for
 }
 
 // run is one Run under way.
 type run struct {
 	Deps
 	prefix string // the hot prefix
-	place  index.Place
+	place  manifest.Place
 	fetch  *fetch.Fetcher
 
 	rules    *ignore.Rules
-	manifest *index.Manifest
+	manifest *manifest.Manifest
 	items    []item
 	dirs     *directories
 	seen     map[int]tree.Info // of items that are fetched in the place of something
@@ -77,7 +77,7 @@ func newRun(d Deps) *run {
 	h := &run{
 		Deps:   d,
 		prefix: d.Config.HotPrefix(),
-		place:  index.Place{MetaPrefix: d.Config.MetaPrefix(), HotPrefix: d.Config.HotPrefix()},
+		place:  manifest.Place{MetaPrefix: d.Config.MetaPrefix(), HotPrefix: d.Config.HotPrefix()},
 		fetch:  fetch.New(d.Store, d.Config.HotPrefix(), d.Log),
 		seen:   map[int]tree.Info{},
 		kept:   map[string]bool{},
@@ -148,7 +148,7 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.readRules(gctx) })
 	g.Go(func() (err error) {
-		if h.manifest, err = index.Load(gctx, h.Store, h.place, h.Dir, h.Log); err != nil {
+		if h.manifest, err = manifest.Load(gctx, h.Store, h.place, h.Dir, h.Log); err != nil {
 			return err
 		}
 		if empty {

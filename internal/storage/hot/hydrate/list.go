@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/matrx/sandbox/internal/storage/hot/index"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
@@ -72,6 +72,6 @@ func (h *run) listRange(ctx context.Context, block int, after, until string) ([]
 
 // vouches says whether what the manifest knows is of this very version. Last-Modified
 // has whole seconds: an object of the manifest's own second may be a later one.
-func (h *run) vouches(known *index.Entry, e *objectstore.Entry) bool {
+func (h *run) vouches(known *manifest.Entry, e *objectstore.Entry) bool {
 	return known.ETag != "" && known.ETag == e.ETag && known.Size == e.Size && e.LastModified.Before(h.manifest.LastModified)
 }

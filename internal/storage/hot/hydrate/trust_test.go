@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/hot/index"
+	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -96,8 +96,8 @@ func TestManifestIsBehind(t *testing.T) {
 
 func TestVouches(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
-	h := &run{manifest: &index.Manifest{LastModified: at}}
-	known := &index.Entry{Key: "k", ETag: "e", Size: 3}
+	h := &run{manifest: &manifest.Manifest{LastModified: at}}
+	known := &manifest.Entry{Key: "k", ETag: "e", Size: 3}
 	for _, c := range []struct {
 		what string
 		o    objectstore.Object
@@ -113,7 +113,7 @@ func TestVouches(t *testing.T) {
 			t.Errorf("%s: %v", c.what, got)
 		}
 	}
-	if h.vouches(&index.Entry{Key: "k", Size: 3}, &objectstore.Entry{Object: objectstore.Object{Size: 3, LastModified: at.Add(-time.Hour)}}) {
+	if h.vouches(&manifest.Entry{Key: "k", Size: 3}, &objectstore.Entry{Object: objectstore.Object{Size: 3, LastModified: at.Add(-time.Hour)}}) {
 		t.Error("no ETag is equal to no ETag")
 	}
 }
@@ -139,10 +139,10 @@ func TestBrokenAccelerators(t *testing.T) {
 			put(h.manifestKey(), bytes.Replace(manifest.Body, []byte("manifest 1"), []byte("manifest 2"), 1))
 		}},
 		{what: "another's manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
-			put(h.manifestKey(), h.rewritten("users/other/hot/", func(*index.Entry) {}))
+			put(h.manifestKey(), h.rewritten("users/other/hot/", func(*manifest.Entry) {}))
 		}},
 		{what: "a manifest that lies about contents", event: "bundle_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
-			put(h.manifestKey(), h.rewritten(h.cfg.HotPrefix(), func(e *index.Entry) { e.SHA256[0] ^= 1 }))
+			put(h.manifestKey(), h.rewritten(h.cfg.HotPrefix(), func(e *manifest.Entry) { e.SHA256[0] ^= 1 }))
 		}},
 		{what: "no bundle", event: "bundle_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { h.bucket.Delete(bundleKey) }},
 		{what: "another bundle", event: "bundle_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(bundleKey, bytes.ToUpper(content.Body)) }},
@@ -185,13 +185,13 @@ func TestBrokenAccelerators(t *testing.T) {
 }
 
 // rewritten is the manifest with other entries, well made.
-func (h *home) rewritten(prefix string, edit func(*index.Entry)) []byte {
+func (h *home) rewritten(prefix string, edit func(*manifest.Entry)) []byte {
 	h.t.Helper()
 	o, _ := h.bucket.Get(h.manifestKey())
-	m, err := index.Decode(bytes.NewReader(o.Body), int64(len(o.Body)))
+	m, err := manifest.Decode(bytes.NewReader(o.Body), int64(len(o.Body)))
 	must(h.t, err)
 	var out bytes.Buffer
-	w := index.NewWriter(&out)
+	w := manifest.NewWriter(&out)
 	for b := range m.Blocks() {
 		es, err := m.Block(b)
 		must(h.t, err)

@@ -1,4 +1,4 @@
-// Package index writes and reads the two objects that make hydrate fast: the manifest,
+// Package manifest writes and reads the two objects that make hydrate fast: the manifest,
 // an index of hot/, and the bundle, its small files packed together.
 //
 // Both are accelerators and never the truth. What they say of an object is believed
@@ -33,4 +33,4 @@
 // Everything read here comes from outside: it is checked as it is decoded, the memory
 // that it takes follows from the block, never from a number in the file, and a manifest
 // that is in any way wrong is no manifest (ErrMalformed).
-package index
+package manifest

@@ -1,4 +1,4 @@
-package index
+package manifest
 
 import (
 	"crypto/sha256"

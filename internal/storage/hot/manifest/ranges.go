@@ -1,4 +1,4 @@
-package index
+package manifest
 
 // Range is a piece of the bundle that holds whole contents: what one GET brings.
 type Range struct {
