@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/cold/index"
+	"github.com/matrx/sandbox/internal/storage/cold/attrindex"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -31,7 +31,7 @@ const (
 // attrIndex is the index of attributes, and its copy in S3.
 type attrIndex struct {
 	fs     *FS
-	x      *index.Index
+	x      *attrindex.Index
 	dir    string
 	loaded chan struct{} // closed when the shared index is in, or cannot be had
 
@@ -42,7 +42,7 @@ type attrIndex struct {
 }
 
 func openIndex(fs *FS, dir string) (*attrIndex, error) {
-	x, err := index.Open(dir)
+	x, err := attrindex.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (a *attrIndex) put(n *node) {
 	if err != nil {
 		return
 	}
-	a.note(index.Entry{
+	a.note(attrindex.Entry{
 		Key: key, ETag: n.remote.ETag, Size: n.remote.Size, Modified: n.remote.Modified,
 		Mode: n.mode | n.typeBits(), Mtime: n.mtime, Target: n.target,
 	})
@@ -75,11 +75,11 @@ func (a *attrIndex) put(n *node) {
 // drop forgets an object that is gone.
 func (a *attrIndex) drop(path string) {
 	if key, err := keyOf(path); err == nil {
-		a.note(index.Entry{Key: key})
+		a.note(attrindex.Entry{Key: key})
 	}
 }
 
-func (a *attrIndex) note(e index.Entry) {
+func (a *attrIndex) note(e attrindex.Entry) {
 	if err := a.x.Put(e); err != nil {
 		a.fs.log.Warn("attributes will have to be asked for again", "event", "cold_index", "error", err)
 		return
@@ -88,7 +88,7 @@ func (a *attrIndex) note(e index.Entry) {
 	defer a.mu.Unlock()
 	if a.timer == nil {
 		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.fs.ctx) })
-	} else if _, recent := a.x.Counts(); recent == index.FoldAt {
+	} else if _, recent := a.x.Counts(); recent == attrindex.FoldAt {
 		a.timer.Reset(0)
 	}
 }

@@ -1,4 +1,4 @@
-// Package index remembers the attributes of objects that a listing does not tell: mode, mtime to
+// Package attrindex remembers the attributes of objects that a listing does not tell: mode, mtime to
 // the nanosecond, and the targets of symbolic links. Without it a listing of 10,000 files would
 // cost 10,000 requests, or show them all with mode 0644.
 //
@@ -15,4 +15,4 @@
 // In memory are the log's entries and one key of each block: some 3 MB for a million files of
 // which 10,000 are new. Both formats are read by newer versions of this program for ever; what
 // cannot be read is dropped, and what it told is told by the objects.
-package index
+package attrindex
