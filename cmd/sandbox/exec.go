@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 )
 
 // execCommand is `sandbox exec`.

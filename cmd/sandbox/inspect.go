@@ -12,7 +12,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/roster"
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 )
 
 // inspectCommand is `sandbox inspect`.

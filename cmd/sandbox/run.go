@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/matrx/sandbox/internal/host/access"
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
 

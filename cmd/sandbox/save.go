@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 )
 
 // saveCommand is `sandbox save`.

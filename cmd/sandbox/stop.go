@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 )
 
 // stopCommand is `sandbox stop`.

@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/roster"
-	"github.com/matrx/sandbox/internal/host/run"
+	"github.com/matrx/sandbox/internal/host/sandbox/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
 	"github.com/matrx/sandbox/internal/tarstream"
 )
