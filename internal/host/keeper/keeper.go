@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/datadir"
-	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
@@ -39,7 +39,7 @@ const closeWithin = 5 * time.Second
 
 // Engine is what the keeper asks of the container engine.
 type Engine interface {
-	ending.Engine
+	teardown.Engine
 	Stop(ctx context.Context, id string) error
 	ID() string
 	Wait(ctx context.Context, id string, next bool) <-chan engine.Exit

@@ -8,8 +8,8 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
-	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
 // lookAfter waits until nobody else looks after the sandbox and then ends it well when its
@@ -76,13 +76,13 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 		}
 		counting, onTime := context.WithCancel(k.ctx)
 		defer onTime()
-		late, id := ending.Deadline(counting, e, place, r), r.SandboxID
+		late, id := teardown.Deadline(counting, e, place, r), r.SandboxID
 		k.work.Go(func() { k.holdToTime(counting, late, id) })
 		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
 			return exit.Err
 		}
 	}
-	r, err = ending.End(k.ctx, e, place, r)
+	r, err = teardown.End(k.ctx, e, place, r)
 	if err != nil {
 		return err
 	}

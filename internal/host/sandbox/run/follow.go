@@ -9,9 +9,9 @@ import (
 	"syscall"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
@@ -64,7 +64,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	}
 	counting, onTime := context.WithCancel(ctx)
 	f.onTime = onTime
-	f.late = ending.Deadline(counting, x.engine, x.place, x.record)
+	f.late = teardown.Deadline(counting, x.engine, x.place, x.record)
 	if x.TTY && terminal.Is(s.In) {
 		f.takeTerminal(ctx, x.engine, id, s.In, x.Interactive)
 	}
@@ -172,7 +172,7 @@ func (x *session) regain(ctx context.Context, out chan<- *keeper.Hold) {
 
 // end judges, cleans up and tells.
 func (x *session) end(ctx context.Context, code int) (int, error) {
-	r, err := ending.End(ctx, x.engine, x.place, x.record)
+	r, err := teardown.End(ctx, x.engine, x.place, x.record)
 	x.record = r
 	if errors.Is(err, ending.ErrRunning) {
 		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, and another client of the engine has started it again; `sandbox stop %s` ends it", r.SandboxID, code, r.SandboxID)

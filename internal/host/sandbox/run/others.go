@@ -7,10 +7,10 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
-	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
 	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
 // ErrUnsaved says that a sandbox has ended without everything being saved.
@@ -89,7 +89,7 @@ func ended(ctx context.Context, e *engine.Engine, entry roster.Entry) (datadir.R
 	if err != nil {
 		return r, err
 	}
-	return ending.End(ctx, e, entry.Place, r)
+	return teardown.End(ctx, e, entry.Place, r)
 }
 
 // Remove removes all that is known of a sandbox that has ended. With force it stops one that
@@ -123,14 +123,14 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	if err != nil {
 		return err
 	}
-	if r, err = ending.End(ctx, e, entry.Place, r); err != nil {
+	if r, err = teardown.End(ctx, e, entry.Place, r); err != nil {
 		return err
 	}
 	if r.Ended.Kept {
 		if !force {
 			return fmt.Errorf("cannot remove the sandbox %s: %w; `sandbox save %s` saves it, --force throws it away", id, ErrUnsaved, id)
 		}
-		if _, err := ending.Remove(ctx, e, entry.Place, r); err != nil {
+		if _, err := teardown.Remove(ctx, e, entry.Place, r); err != nil {
 			return err
 		}
 	}

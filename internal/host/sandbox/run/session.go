@@ -9,9 +9,9 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
-	"github.com/matrx/sandbox/internal/host/ending"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
 // session is one run of one sandbox, from the record to the end.
@@ -93,7 +93,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	// The old container holds the name, and nothing that a new one does not have: its
 	// output is kept, home and state are on the volumes.
 	if old != "" {
-		err := ending.KeepOutput(ctx, x.engine, place, r)
+		err := teardown.KeepOutput(ctx, x.engine, place, r)
 		if err == nil {
 			err = place.SetLogAside()
 		}

@@ -1,4 +1,4 @@
-// Package ending decides what a sandbox that has ended leaves behind.
+// Package teardown decides what a sandbox that has ended leaves behind.
 //
 // One that ended well, which means that sandbox-init says that all is in S3, loses its
 // container and its volumes; the output is kept. One that ended otherwise keeps them,
@@ -17,7 +17,7 @@
 // removed is made only while the container cannot be started (datadir.Sandbox.Seal). It then stays
 // true, over a kill of this program as well. A verdict on a life that has a successor
 // is made anew.
-package ending
+package teardown
 
 import (
 	"context"
