@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/datadir"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
 )
 
@@ -24,7 +24,7 @@ type inspectCommand struct {
 
 // inspected is what is told of one sandbox.
 type inspected struct {
-	roster.Entry
+	inventory.Entry
 	Command  []string            `json:"command,omitempty"`
 	Limits   datadir.Limits      `json:"limits,omitzero"`
 	Disk     diskUse             `json:"disk"`
@@ -39,7 +39,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	entry, err := roster.Find(ctx, e, d, c.ID)
+	entry, err := inventory.Find(ctx, e, d, c.ID)
 	if err != nil {
 		return err
 	}

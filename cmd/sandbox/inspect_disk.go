@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/matrx/sandbox/internal/host/disk"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
 
 // diskUse is what is told of a sandbox's disk.
@@ -15,7 +15,7 @@ type diskUse struct {
 	*disk.Usage // while it is in use
 }
 
-func useOfDisk(s roster.Entry) diskUse {
+func useOfDisk(s inventory.Entry) diskUse {
 	u := diskUse{Limit: s.Record.Limits.Disk, Reason: s.Record.DiskUnlimited}
 	if u.Limit != 0 {
 		if now, ok := s.Place.Disk().Usage(); ok {

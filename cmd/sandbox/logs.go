@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
 
 // logsCommand is `sandbox logs`.
@@ -24,7 +24,7 @@ func (c *logsCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	s, err := roster.Find(ctx, e, d, c.ID)
+	s, err := inventory.Find(ctx, e, d, c.ID)
 	if err != nil {
 		return err
 	}

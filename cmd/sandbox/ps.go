@@ -11,7 +11,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
 
 // psCommand is `sandbox ps`.
@@ -34,11 +34,11 @@ func (c *psCommand) Run(ctx context.Context) error {
 	} else {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)
 	}
-	entries, err := roster.List(ctx, e, d, c.All)
+	entries, err := inventory.List(ctx, e, d, c.All)
 	switch {
 	case c.JSON:
 		if entries == nil {
-			entries = []roster.Entry{}
+			entries = []inventory.Entry{}
 		}
 		if jerr := json.NewEncoder(os.Stdout).Encode(entries); jerr != nil {
 			return jerr
@@ -68,7 +68,7 @@ func (c common) open(ctx context.Context) (*engine.Engine, datadir.Dir, error) {
 	return e, d, err
 }
 
-func describe(s roster.Entry) string {
+func describe(s inventory.Entry) string {
 	if s.Ended == nil {
 		return s.State
 	}

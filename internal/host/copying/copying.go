@@ -12,7 +12,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
 	"github.com/matrx/sandbox/internal/tarstream"
@@ -72,7 +72,7 @@ func Copy(ctx context.Context, e *engine.Engine, d datadir.Dir, src, dst Place, 
 
 // runs finds out whether there is anything to copy from or to, and says what to do instead.
 func runs(ctx context.Context, e *engine.Engine, d datadir.Dir, id string) error {
-	entry, err := roster.Find(ctx, e, d, id)
+	entry, err := inventory.Find(ctx, e, d, id)
 	if err != nil || entry.Running {
 		return err
 	}

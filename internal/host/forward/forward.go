@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 	"github.com/matrx/sandbox/internal/relay"
 )
@@ -38,14 +38,14 @@ type Teller interface {
 
 // Engine is what is asked of the engine.
 type Engine interface {
-	roster.Engine
+	inventory.Engine
 	Wait(ctx context.Context, id string, next bool) <-chan engine.Exit
 }
 
 // Run forwards until ctx is done, which is no error, or the sandbox has ended: ErrEnded. Either all
 // ports appear or none.
 func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, tell Teller) error {
-	entry, err := roster.Find(ctx, e, d, id)
+	entry, err := inventory.Find(ctx, e, d, id)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 
 // served finds out early that nobody will ever answer: one that is ready has the socket, dead
 // or alive.
-func served(entry roster.Entry) error {
+func served(entry inventory.Entry) error {
 	_, err := os.Lstat(filepath.Join(entry.Place.HostDir(), contract.HostForwardSocketName))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

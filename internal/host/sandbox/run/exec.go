@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
@@ -25,7 +25,7 @@ type ExecOptions struct {
 // Exec runs a command as the agent in a sandbox, once that is ready: before, its files are
 // not there. It returns the command's exit code.
 func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o ExecOptions, s Streams) (int, error) {
-	entry, err := roster.Find(ctx, e, d, id)
+	entry, err := inventory.Find(ctx, e, d, id)
 	if err != nil {
 		return 0, err
 	}
@@ -76,7 +76,7 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 }
 
 // awaitReady waits until a sandbox is ready; one that ends or stops before is an error.
-func awaitReady(ctx context.Context, e *engine.Engine, entry roster.Entry) error {
+func awaitReady(ctx context.Context, e *engine.Engine, entry inventory.Entry) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {

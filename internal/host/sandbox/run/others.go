@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
-	"github.com/matrx/sandbox/internal/host/roster"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
@@ -19,7 +19,7 @@ var ErrUnsaved = errors.New("not everything is saved")
 // Stop stops a sandbox gracefully, waits until whoever looks after it has ended it, and
 // tells how. ErrUnsaved when it has kept something.
 func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
-	entry, err := roster.Find(ctx, e, d, id)
+	entry, err := inventory.Find(ctx, e, d, id)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 }
 
 // removeOrphan removes a container and volumes that no data directory knows any more.
-func removeOrphan(ctx context.Context, e *engine.Engine, entry roster.Entry, force bool) error {
+func removeOrphan(ctx context.Context, e *engine.Engine, entry inventory.Entry, force bool) error {
 	id := entry.SandboxID
 	if !force {
 		return fmt.Errorf("cannot remove the sandbox %s: its data directory %s does not know it any more; --force removes its container and volumes, saved or not", id, entry.DataDir)
@@ -68,7 +68,7 @@ func removeOrphan(ctx context.Context, e *engine.Engine, entry roster.Entry, for
 
 // revive sees to it that a sandbox which is about to need its storage has it. One that cannot
 // be had is said, and stops nobody: what cannot be saved then is kept.
-func revive(ctx context.Context, entry roster.Entry, say func(string, ...any)) (release func()) {
+func revive(ctx context.Context, entry inventory.Entry, say func(string, ...any)) (release func()) {
 	release, err := keeper.Revive(ctx, entry.Dir, nil)
 	if err != nil {
 		say("the sandbox %s is without its storage: %v", entry.SandboxID, err)
@@ -79,7 +79,7 @@ func revive(ctx context.Context, entry roster.Entry, say func(string, ...any)) (
 
 // ended waits until a sandbox has been ended, by its program, by the keeper, or by this one
 // when neither is there.
-func ended(ctx context.Context, e *engine.Engine, entry roster.Entry) (datadir.Record, error) {
+func ended(ctx context.Context, e *engine.Engine, entry inventory.Entry) (datadir.Record, error) {
 	lock, err := entry.Place.Lock(ctx)
 	if err != nil {
 		return datadir.Record{}, err
@@ -95,7 +95,7 @@ func ended(ctx context.Context, e *engine.Engine, entry roster.Entry) (datadir.R
 // Remove removes all that is known of a sandbox that has ended. With force it stops one that
 // runs, and throws away what is not saved.
 func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, force bool) error {
-	entry, err := roster.Find(ctx, e, d, id)
+	entry, err := inventory.Find(ctx, e, d, id)
 	if err != nil {
 		return err
 	}

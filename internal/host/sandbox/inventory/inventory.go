@@ -1,6 +1,6 @@
-// Package roster finds sandboxes: those whose containers an engine has, of every data
+// Package inventory finds sandboxes: those whose containers an engine has, of every data
 // directory, and those that a data directory remembers.
-package roster
+package inventory
 
 import (
 	"cmp"
