@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // keeperCommand is `sandbox keeper`, which the other commands start when they need it.

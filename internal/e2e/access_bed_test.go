@@ -1,6 +1,6 @@
 package e2e
 
-import "github.com/matrx/sandbox/internal/host/datadir"
+import "github.com/matrx/sandbox/internal/host/sandbox/datadir"
 
 // record is what the operator's data directory knows of a sandbox.
 func (o *operator) record(id string) datadir.Record {

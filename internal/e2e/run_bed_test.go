@@ -21,8 +21,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // standinImage has internal/e2e/standin in the place of sandbox-init, and nothing else.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // A detached sandbox outlives its program, is found by its label, entered as the agent, and

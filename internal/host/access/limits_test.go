@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 var roomy = Ceiling{Memory: 16 << 30, CPUs: 8}

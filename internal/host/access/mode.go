@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/egress"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // proxyPort is the proxy's in the sandbox (internal/config has it, on the other side).

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 func TestDecideMode(t *testing.T) {

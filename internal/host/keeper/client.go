@@ -9,7 +9,7 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // A guard is a process that does nothing but wait for its keeper's death. They share a

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )

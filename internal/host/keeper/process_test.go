@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // ensure holds on to a keeper and stops whatever keeper there is when the test ends.

@@ -8,9 +8,9 @@ import (
 	"log/slog"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/egress"
 	"github.com/matrx/sandbox/internal/host/gateway"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 

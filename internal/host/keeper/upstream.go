@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/gateway"
 	"github.com/matrx/sandbox/internal/host/s3server"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // upstream gives the store that a record names.

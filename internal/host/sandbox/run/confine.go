@@ -10,8 +10,8 @@ import (
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/apparmor"
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/seccomp"
 )
 

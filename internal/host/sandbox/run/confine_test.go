@@ -7,7 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/apparmor"
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 func TestConfinement(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/access"
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // initProcesses come on top of what the workload may have: the threads of sandbox-init and

@@ -12,9 +12,9 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/access"
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // EmbeddedBucket is the bucket of the embedded S3 in which all workspaces are.

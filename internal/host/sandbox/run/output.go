@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // Output is where a run tells the operator about itself: beside the sandbox's own

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // A new sandbox takes the place of one that never had a record, and not of one whose record

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // Stopper is what holding a time limit asks of the engine.

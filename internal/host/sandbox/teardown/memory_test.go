@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 func TestParseVictim(t *testing.T) {

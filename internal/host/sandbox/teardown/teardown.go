@@ -26,8 +26,8 @@ import (
 	"io"
 	"os"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // Engine is what ending a sandbox asks of the engine.

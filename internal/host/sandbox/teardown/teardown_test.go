@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // noContainers is an engine that has volumes alone.
