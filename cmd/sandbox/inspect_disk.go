@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/matrx/sandbox/internal/host/disk"
+	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
 

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/disk"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 )
 
 // What an image gets that does not say what it needs: one with no manifest.

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/disk"
+	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 )
 
 // Sandbox is the place of one sandbox in a data directory.

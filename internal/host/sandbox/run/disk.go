@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/matrx/sandbox/internal/host/disk"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 )
 
 // prepareVolumes makes what the home and the state are on, or mounts again what an earlier run has
