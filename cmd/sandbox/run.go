@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/matrx/sandbox/internal/host/access"
+	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )

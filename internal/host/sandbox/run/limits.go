@@ -9,8 +9,8 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/access"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
