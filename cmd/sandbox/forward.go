@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/matrx/sandbox/internal/host/forward"
+	"github.com/matrx/sandbox/internal/host/sandbox/forward"
 )
 
 // forwardCommand is `sandbox forward`.
