@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/matrx/sandbox/internal/host/copying"
+	"github.com/matrx/sandbox/internal/host/sandbox/cp"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
@@ -17,8 +17,8 @@ type cpCommand struct {
 }
 
 func (c *cpCommand) Run(ctx context.Context) error {
-	src, dst := copying.ParsePlace(c.Src), copying.ParsePlace(c.Dst)
-	if err := copying.Check(src, dst); err != nil {
+	src, dst := cp.ParsePlace(c.Src), cp.ParsePlace(c.Dst)
+	if err := cp.Check(src, dst); err != nil {
 		return failure{exitUsage, err}
 	}
 	e, d, err := c.open(ctx)
@@ -26,7 +26,7 @@ func (c *cpCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	return copying.Copy(ctx, e, d, src, dst, copying.Options{
+	return cp.Copy(ctx, e, d, src, dst, cp.Options{
 		Follow: c.Follow, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal.Is(os.Stderr),
 	})
 }

@@ -1,4 +1,4 @@
-package copying
+package cp
 
 import (
 	"strings"

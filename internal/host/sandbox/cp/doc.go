@@ -1,4 +1,4 @@
-// Package copying copies files into a running sandbox and out of one.
+// Package cp copies files into a running sandbox and out of one.
 //
 // The inner end is sandbox-init, exec'd as the agent: what is copied in belongs to the agent
 // and can replace only what the agent may, what is copied out is what the agent may read, and
@@ -8,4 +8,4 @@
 //
 // Between the ends is a stream of package tarstream. The agent could end or change the inner end:
 // so what comes out is unpacked as a stranger's archive, and its words are shown as plain text.
-package copying
+package cp
