@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
@@ -18,9 +18,9 @@ func (c *keeperCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := keeper.NewLogger()
+	log := hostd.NewLogger()
 	if c.Guard {
-		return keeper.Guard(ctx, dir, nil, log)
+		return hostd.Guard(ctx, dir, nil, log)
 	}
-	return keeper.Main(ctx, keeper.Options{Dir: dir, Log: log, OpenEngine: keeper.OpenEngine}, nil)
+	return hostd.Main(ctx, hostd.Options{Dir: dir, Log: log, OpenEngine: hostd.OpenEngine}, nil)
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
@@ -29,7 +29,7 @@ func (c *psCommand) Run(ctx context.Context) error {
 	}
 	defer e.Close()
 	// A list is no reason to fail, but whatever needs a keeper may have one.
-	if release, err := keeper.Revive(ctx, d, nil); err == nil {
+	if release, err := hostd.Revive(ctx, d, nil); err == nil {
 		defer release()
 	} else {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)

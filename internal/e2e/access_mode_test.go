@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 )
 
 // inCore runs a command in the real core image.
@@ -156,7 +156,7 @@ func TestAccessAllow(t *testing.T) {
 			t.Errorf("%s: %v, want %q", tc.name, r, tc.want)
 		}
 	}
-	c, err := keeper.Dial(o.data())
+	c, err := hostd.Dial(o.data())
 	if err != nil {
 		t.Fatal(err)
 	}

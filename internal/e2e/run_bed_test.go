@@ -21,7 +21,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
@@ -130,7 +130,7 @@ func (o *operator) leaveNothing() {
 			o.t.Errorf("cannot remove %s: %v\n%s", r.SandboxID, err, out)
 		}
 	}
-	c, err := keeper.Dial(d)
+	c, err := hostd.Dial(d)
 	if err != nil {
 		o.t.Error(err)
 		return
@@ -315,7 +315,7 @@ func (o *operator) awaitEnded(id string) *datadir.Ended {
 // keeperPID is the process that keeps the operator's data directory.
 func (o *operator) keeperPID() int {
 	o.t.Helper()
-	c, err := keeper.Dial(o.data())
+	c, err := hostd.Dial(o.data())
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 	"github.com/matrx/sandbox/internal/host/terminal"
 )
@@ -98,7 +98,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	defer f.land()
 	output := f.streams.Done()
 	lost := x.hold.Lost()
-	regained := make(chan *keeper.Hold, 1)
+	regained := make(chan *hostd.Hold, 1)
 	stopper := stopper{x: x}
 	defer stopper.close()
 	for {
@@ -158,7 +158,7 @@ func (x *session) late(err error) {
 
 // regain finds or starts a keeper when the one it held on to is gone. The sandbox's
 // sockets come back with it. It does not give up: without storage the sandbox loses data.
-func (x *session) regain(ctx context.Context, out chan<- *keeper.Hold) {
+func (x *session) regain(ctx context.Context, out chan<- *hostd.Hold) {
 	for {
 		h, err := x.keeper.Again(ctx, x.dir, x.Keeper)
 		if err == nil {

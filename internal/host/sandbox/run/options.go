@@ -12,7 +12,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
@@ -55,7 +55,7 @@ type Options struct {
 
 	Store Store
 
-	Keeper keeper.Program
+	Keeper hostd.Program
 }
 
 // Store says where the workspace is; without bucket it is the embedded S3.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
@@ -69,7 +69,7 @@ func removeOrphan(ctx context.Context, e *engine.Engine, entry inventory.Entry, 
 // revive sees to it that a sandbox which is about to need its storage has it. One that cannot
 // be had is said, and stops nobody: what cannot be saved then is kept.
 func revive(ctx context.Context, entry inventory.Entry, say func(string, ...any)) (release func()) {
-	release, err := keeper.Revive(ctx, entry.Dir, nil)
+	release, err := hostd.Revive(ctx, entry.Dir, nil)
 	if err != nil {
 		say("the sandbox %s is without its storage: %v", entry.SandboxID, err)
 		return func() {}

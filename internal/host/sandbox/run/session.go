@@ -9,7 +9,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
-	"github.com/matrx/sandbox/internal/host/keeper"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
@@ -24,8 +24,8 @@ type session struct {
 	engine *engine.Engine
 
 	lock   *datadir.Lock
-	keeper *keeper.Client
-	hold   *keeper.Hold
+	keeper *hostd.Client
+	hold   *hostd.Hold
 
 	// diskLimited says that its disk must have a limit, or it is not started.
 	diskLimited bool
@@ -216,7 +216,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 		return none, err
 	}
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
-	if x.keeper, x.hold, err = keeper.Ensure(ctx, x.dir, x.Keeper); err != nil {
+	if x.keeper, x.hold, err = hostd.Ensure(ctx, x.dir, x.Keeper); err != nil {
 		return none, err
 	}
 	if err := x.keeper.Serve(ctx, x.record.SandboxID); err != nil {

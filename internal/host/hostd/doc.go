@@ -1,4 +1,4 @@
-// Package keeper is the process that keeps the sandboxes of one data directory in
+// Package hostd is the process that keeps the sandboxes of one data directory in
 // reach of their storage: it serves the embedded S3 and, for each sandbox, the gateway's
 // socket in the directory that is mounted into its container.
 //
@@ -20,4 +20,4 @@
 // The program that runs a sandbox ends it as well (package ending). When that program is
 // gone (a detached run, or one that was killed) the keeper takes over the lock of the
 // sandbox and does it.
-package keeper
+package hostd
