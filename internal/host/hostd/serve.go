@@ -9,7 +9,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/egress"
-	"github.com/matrx/sandbox/internal/host/gateway"
+	"github.com/matrx/sandbox/internal/host/hostd/gateway"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sockdir"
 )
