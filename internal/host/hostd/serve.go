@@ -8,7 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/egress"
+	"github.com/matrx/sandbox/internal/host/hostd/egress"
 	"github.com/matrx/sandbox/internal/host/hostd/gateway"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sockdir"

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/egress"
+	"github.com/matrx/sandbox/internal/host/hostd/egress"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
