@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/host/s3server"
+	"github.com/matrx/sandbox/internal/host/hostd/s3server"
 )
 
 // s3Command is `sandbox s3`.

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/matrx/sandbox/internal/host/s3server"
+	"github.com/matrx/sandbox/internal/host/hostd/s3server"
 )
 
 // Server is the embedded S3 in a process of its own: its backend changes the working

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/matrx/sandbox/internal/host/hostd/gateway"
-	"github.com/matrx/sandbox/internal/host/s3server"
+	"github.com/matrx/sandbox/internal/host/hostd/s3server"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 

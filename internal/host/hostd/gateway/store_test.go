@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/matrx/sandbox/internal/host/s3server"
+	"github.com/matrx/sandbox/internal/host/hostd/s3server"
 )
 
 const bucket = "workspaces"
