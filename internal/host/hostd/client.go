@@ -9,8 +9,8 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // Client talks to the keeper of one data directory, whichever process that is.

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // Linger is how long a keeper that nobody needs stays, so that runs that follow each

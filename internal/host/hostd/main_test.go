@@ -22,8 +22,8 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // The test's own program is the keeper when it is called like one. Its engine knows

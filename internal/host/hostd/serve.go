@@ -10,8 +10,8 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/hostd/egress"
 	"github.com/matrx/sandbox/internal/host/hostd/gateway"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // sandbox is one that has not ended, and its door.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 	"github.com/matrx/sandbox/internal/relay"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // ErrStore says that the store is not to be had, so that nothing was started.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 // progressEvery is how often the operator's line is drawn anew.

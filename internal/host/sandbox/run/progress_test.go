@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
-	"github.com/matrx/sandbox/internal/host/sockdir"
 )
 
 func newPlace(t *testing.T) datadir.Sandbox {
