@@ -9,8 +9,8 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/apparmor"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/engine/apparmor"
 	"github.com/matrx/sandbox/internal/host/engine/seccomp"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/apparmor"
+	"github.com/matrx/sandbox/internal/host/engine/apparmor"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
