@@ -4,8 +4,8 @@ import (
 	"context"
 	"os"
 
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/cp"
-	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
 // cpCommand is `sandbox cp`.

@@ -14,8 +14,8 @@ import (
 	"github.com/matrx/sandbox/catalog/recipe"
 	"github.com/matrx/sandbox/internal/host/build"
 	"github.com/matrx/sandbox/internal/host/checkout"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
 // imagesBuild is `sandbox images build`.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
-	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
 // runCommand is `sandbox run`.

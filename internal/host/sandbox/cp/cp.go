@@ -11,10 +11,10 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
-	"github.com/matrx/sandbox/internal/host/terminal"
 	"github.com/matrx/sandbox/internal/tarstream"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/terminal"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/tarstream"
 )
 

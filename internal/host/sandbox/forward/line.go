@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/terminal"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 )
 
 // line is the way to one port of the sandbox's.

@@ -8,9 +8,9 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
-	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
 // ExecOptions say what to run in a sandbox that runs.

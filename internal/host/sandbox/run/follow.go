@@ -10,9 +10,9 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
-	"github.com/matrx/sandbox/internal/host/terminal"
 )
 
 // Streams are what a sandbox's are joined to.
