@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/build"
+	"github.com/matrx/sandbox/internal/host/images/build"
 	"github.com/matrx/sandbox/internal/host/imagestore"
 	"github.com/matrx/sandbox/internal/host/rebase"
 )
