@@ -6,7 +6,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
-	"github.com/matrx/sandbox/internal/host/checkout"
+	"github.com/matrx/sandbox/internal/host/images/checkout"
 )
 
 // imagesCommand is `sandbox images`: what it does with a checkout of this repository.

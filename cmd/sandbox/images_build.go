@@ -12,9 +12,9 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
-	"github.com/matrx/sandbox/internal/host/checkout"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/images/build"
+	"github.com/matrx/sandbox/internal/host/images/checkout"
 	"github.com/matrx/sandbox/internal/host/imagestore"
 )
 

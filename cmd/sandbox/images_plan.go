@@ -10,7 +10,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
-	"github.com/matrx/sandbox/internal/host/checkout"
+	"github.com/matrx/sandbox/internal/host/images/checkout"
 )
 
 // imagesPlan is `sandbox images plan`.

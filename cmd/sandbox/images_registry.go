@@ -15,8 +15,8 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
-	"github.com/matrx/sandbox/internal/host/checkout"
 	"github.com/matrx/sandbox/internal/host/images/build"
+	"github.com/matrx/sandbox/internal/host/images/checkout"
 	"github.com/matrx/sandbox/internal/host/imagestore"
 	"github.com/matrx/sandbox/internal/host/publish"
 )

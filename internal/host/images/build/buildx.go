@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/checkout"
+	"github.com/matrx/sandbox/internal/host/images/checkout"
 )
 
 // authorities is the list of authorities of this machine. A proxy that signs with its own
