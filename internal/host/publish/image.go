@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/matrx/sandbox/internal/host/layers"
+	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
 // Annotations beside those of OCI.

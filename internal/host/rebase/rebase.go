@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
-	"github.com/matrx/sandbox/internal/host/layers"
+	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
 // InitBinary is where sandbox-init lies in an image, below the root.

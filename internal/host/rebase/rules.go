@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/matrx/sandbox/internal/host/layers"
+	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
 // inherited says where the configurations differ that an image inherits from its parent.

@@ -15,7 +15,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/matrx/sandbox/internal/host/layers"
+	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
 // Package is something that is in an image in a version.

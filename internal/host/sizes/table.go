@@ -7,7 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/matrx/sandbox/internal/host/layers"
+	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
 // most is how many packages are named.
