@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/images/build"
+	"github.com/matrx/sandbox/internal/host/images/rebase"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/rebase"
 )
 
 // imagesRebase is `sandbox images rebase`.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
+	"github.com/matrx/sandbox/internal/host/images/rebase"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/rebase"
 )
 
 // ErrOnItAlready is an image that has that very parent.
