@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/matrx/sandbox/internal/host/sbom"
+	"github.com/matrx/sandbox/internal/host/images/sbom"
 	"github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"github.com/matrx/sandbox/internal/host/sbom"
+	"github.com/matrx/sandbox/internal/host/images/sbom"
 )
 
 // Request says what is published, and as what.

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
-	"github.com/matrx/sandbox/internal/host/sbom"
+	"github.com/matrx/sandbox/internal/host/images/sbom"
 )
 
 // Verified is what was found whole.
