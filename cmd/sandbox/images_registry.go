@@ -17,8 +17,8 @@ import (
 	"github.com/matrx/sandbox/catalog/recipe"
 	"github.com/matrx/sandbox/internal/host/images/build"
 	"github.com/matrx/sandbox/internal/host/images/checkout"
+	"github.com/matrx/sandbox/internal/host/images/publish"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/publish"
 )
 
 // inRegistry are the flags of every command on published images.
