@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/internal/host/images/register"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/register"
 )
 
 // imagesRegister is `sandbox images register`.
