@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/matrx/sandbox/catalog"
+	"github.com/matrx/sandbox/internal/host/images/sizes"
 	"github.com/matrx/sandbox/internal/host/imagestore"
-	"github.com/matrx/sandbox/internal/host/sizes"
 )
 
 // imagesSize is `sandbox images size`.
