@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/images/build"
 	"github.com/matrx/sandbox/internal/host/images/checkout"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // imagesBuild is `sandbox images build`.
@@ -51,13 +51,13 @@ func (c *imagesBuild) Run(ctx context.Context) error {
 	if err := build.EnsureEngine(ctx, at); err != nil {
 		return err
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer local.Close()
 	p := &buildProgress{terminal: terminal.Is(os.Stderr), quiet: c.Quiet, steps: map[string]string{}}
-	results, err := build.Run(ctx, store, build.Options{
+	results, err := build.Run(ctx, local, build.Options{
 		Checkout: at, Names: names, NoCache: c.NoCache, Rebase: c.Rebase, Jobs: c.Jobs, Platform: c.Platform, With: c.With, Tags: c.Tag, Progress: p,
 	})
 	if c.JSON {
@@ -69,7 +69,7 @@ func (c *imagesBuild) Run(ctx context.Context) error {
 	if err != nil || c.Push == "" {
 		return err
 	}
-	_, err = push(ctx, store, at, images, c.Push, slices.DeleteFunc(results, func(r build.Result) bool { return !slices.Contains(names, r.Image) }))
+	_, err = push(ctx, local, at, images, c.Push, slices.DeleteFunc(results, func(r build.Result) bool { return !slices.Contains(names, r.Image) }))
 	return err
 }
 

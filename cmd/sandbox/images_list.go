@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/matrx/sandbox/catalog"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // imagesList is `sandbox images list`.
@@ -39,9 +39,9 @@ func (c *imagesList) Run(ctx context.Context) error {
 		return err
 	}
 	// A list of what there is to build needs no engine; with one, it says what was built.
-	store, err := imagestore.Open(ctx)
+	engine, err := store.Open(ctx)
 	if err == nil {
-		defer store.Close()
+		defer engine.Close()
 	}
 	var entries []listed
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
@@ -57,10 +57,10 @@ func (c *imagesList) Run(ctx context.Context) error {
 		}
 		e := listed{Manifest: m, Reference: catalog.Reference("", name, "")}
 		size, built := "-", "-"
-		if store != nil {
-			local, err := store.Inspect(ctx, e.Reference)
+		if engine != nil {
+			local, err := engine.Inspect(ctx, e.Reference)
 			switch {
-			case errors.Is(err, imagestore.ErrNoImage):
+			case errors.Is(err, store.ErrNoImage):
 			case err != nil:
 				return err
 			default:

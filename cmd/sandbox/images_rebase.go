@@ -9,7 +9,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/host/images/build"
 	"github.com/matrx/sandbox/internal/host/images/rebase"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // imagesRebase is `sandbox images rebase`.
@@ -25,12 +25,12 @@ func (c *imagesRebase) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	r, err := build.Rebase(ctx, store, build.Options{Checkout: at}, c.Name, c.Onto)
+	defer local.Close()
+	r, err := build.Rebase(ctx, local, build.Options{Checkout: at}, c.Name, c.Onto)
 	switch {
 	case errors.Is(err, build.ErrOnItAlready):
 		fmt.Fprintf(os.Stderr, "%s: %v\n", c.Name, build.ErrOnItAlready)

@@ -18,7 +18,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/images/build"
 	"github.com/matrx/sandbox/internal/host/images/checkout"
 	"github.com/matrx/sandbox/internal/host/images/publish"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // inRegistry are the flags of every command on published images.
@@ -62,16 +62,16 @@ func (c *imagesPush) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	results, err := build.Current(ctx, store, build.Options{Checkout: at, Names: names})
+	defer local.Close()
+	results, err := build.Current(ctx, local, build.Options{Checkout: at, Names: names})
 	if err != nil {
 		return err
 	}
-	pushed, err := push(ctx, store, at, images, c.Registry, results)
+	pushed, err := push(ctx, local, at, images, c.Registry, results)
 	if c.JSON {
 		err = errors.Join(printJSON(pushed), err)
 	}
@@ -80,14 +80,14 @@ func (c *imagesPush) Run(ctx context.Context) error {
 
 // push publishes images that were found or built, parents first, so that each can name its
 // parent's digest.
-func push(ctx context.Context, store *imagestore.Store, at checkout.Checkout, images *catalog.Catalog, registry string, results []build.Result) ([]publish.Pushed, error) {
+func push(ctx context.Context, local *store.Store, at checkout.Checkout, images *catalog.Catalog, registry string, results []build.Result) ([]publish.Pushed, error) {
 	commit, err := at.Revision(ctx)
 	if err != nil {
 		return nil, err
 	}
 	pushed := []publish.Pushed{}
 	for _, r := range results {
-		p, err := pushOne(ctx, store, images, registry, commit, r)
+		p, err := pushOne(ctx, local, images, registry, commit, r)
 		if err != nil {
 			return pushed, err
 		}
@@ -97,7 +97,7 @@ func push(ctx context.Context, store *imagestore.Store, at checkout.Checkout, im
 	return pushed, nil
 }
 
-func pushOne(ctx context.Context, store *imagestore.Store, images *catalog.Catalog, registry, commit string, r build.Result) (publish.Pushed, error) {
+func pushOne(ctx context.Context, local *store.Store, images *catalog.Catalog, registry, commit string, r build.Result) (publish.Pushed, error) {
 	im, err := images.Image(r.Image)
 	if err != nil {
 		return publish.Pushed{}, err
@@ -107,7 +107,7 @@ func pushOne(ctx context.Context, store *imagestore.Store, images *catalog.Catal
 		return publish.Pushed{}, err
 	}
 	defer os.RemoveAll(dir)
-	img, err := store.Export(ctx, r.ID, dir)
+	img, err := local.Export(ctx, r.ID, dir)
 	if err != nil {
 		return publish.Pushed{}, err
 	}
@@ -135,11 +135,11 @@ func (c *imagesPull) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer local.Close()
 	type pulled struct {
 		Image     string `json:"image"`
 		From      string `json:"from"`
@@ -149,7 +149,7 @@ func (c *imagesPull) Run(ctx context.Context) error {
 	out := []pulled{}
 	for _, n := range names {
 		p := pulled{Image: n, From: catalog.Reference(c.Registry, n, c.Version), Reference: catalog.Reference("", n, c.Version)}
-		if p.ID, err = pull(ctx, store, p.From, p.Reference); err != nil {
+		if p.ID, err = pull(ctx, local, p.From, p.Reference); err != nil {
 			return err
 		}
 		out = append(out, p)
@@ -163,8 +163,8 @@ func (c *imagesPull) Run(ctx context.Context) error {
 
 // pull takes one image. It gets the tag of its inputs too, so that a build that would make
 // the same one finds it.
-func pull(ctx context.Context, store *imagestore.Store, from, reference string) (id string, err error) {
-	img, inputs, err := publish.Fetch(ctx, from, store.Arch())
+func pull(ctx context.Context, local *store.Store, from, reference string) (id string, err error) {
+	img, inputs, err := publish.Fetch(ctx, from, local.Arch())
 	if err != nil {
 		return "", err
 	}
@@ -176,10 +176,10 @@ func pull(ctx context.Context, store *imagestore.Store, from, reference string) 
 	if err != nil {
 		return "", err
 	}
-	if err := store.Load(ctx, func(w io.Writer) error { return tarball.Write(tag, img, w) }); err != nil {
+	if err := local.Load(ctx, func(w io.Writer) error { return tarball.Write(tag, img, w) }); err != nil {
 		return "", fmt.Errorf("cannot take %s: %w", from, err)
 	}
-	im, err := store.Inspect(ctx, reference)
+	im, err := local.Inspect(ctx, reference)
 	if err != nil {
 		return "", err
 	}
@@ -193,7 +193,7 @@ func pull(ctx context.Context, store *imagestore.Store, from, reference string) 
 		return im.ID, nil //nolint:nilerr // published by somebody who does not say from what
 	}
 	repository, _, _ := strings.Cut(reference, ":")
-	return im.ID, store.Tag(ctx, im.ID, repository+":"+recipe.Tag(inputs))
+	return im.ID, local.Tag(ctx, im.ID, repository+":"+recipe.Tag(inputs))
 }
 
 // imagesVerify is `sandbox images verify`.

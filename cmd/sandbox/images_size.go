@@ -7,7 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/internal/host/images/sizes"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // imagesSize is `sandbox images size`.
@@ -28,11 +28,11 @@ func (c *imagesSize) Run(ctx context.Context) error {
 	if len(names) == 0 {
 		names = images.Names()
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer local.Close()
 	measured := []sizes.Image{}
 	for _, name := range names {
 		im, err := images.Image(name)
@@ -43,7 +43,7 @@ func (c *imagesSize) Run(ctx context.Context) error {
 		if im.Extends != "" {
 			subject.ParentReference = catalog.Reference("", im.Extends, "")
 		}
-		m, err := sizes.Measure(ctx, store, subject, filepath.Join(at.Dir, ".cache", "layers"))
+		m, err := sizes.Measure(ctx, local, subject, filepath.Join(at.Dir, ".cache", "layers"))
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/internal/host/images/register"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // imagesRegister is `sandbox images register`.
@@ -70,14 +70,14 @@ func (c *imagesRegister) read(ctx context.Context) (*register.Image, error) {
 	if c.From == "registry" {
 		return register.FromRegistry(ctx, c.Reference)
 	}
-	store, err := imagestore.Open(ctx)
+	local, err := store.Open(ctx)
 	if err == nil {
-		defer store.Close()
+		defer local.Close()
 		var im *register.Image
-		if im, err = register.FromEngine(ctx, store, c.Reference); err == nil {
+		if im, err = register.FromEngine(ctx, local, c.Reference); err == nil {
 			return im, nil
 		}
-		if !errors.Is(err, imagestore.ErrNoImage) {
+		if !errors.Is(err, store.ErrNoImage) {
 			return nil, err
 		}
 	}

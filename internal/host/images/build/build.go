@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
 	"github.com/matrx/sandbox/internal/host/images/checkout"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // Options say what is built.
@@ -57,7 +57,7 @@ var errParent = errors.New("not built, because what it is made of was not")
 
 // Run builds. The results are in the order of building, those that failed included; the
 // error joins what went wrong.
-func Run(ctx context.Context, store *imagestore.Store, o Options) (_ []Result, err error) {
+func Run(ctx context.Context, store *store.Store, o Options) (_ []Result, err error) {
 	w, err := prepare(ctx, store, o)
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func Run(ctx context.Context, store *imagestore.Store, o Options) (_ []Result, e
 
 // Current finds the images that are what a build would make now, and says which are not
 // there; it builds nothing but sandbox-init.
-func Current(ctx context.Context, store *imagestore.Store, o Options) ([]Result, error) {
-	w, err := prepare(ctx, store, o)
+func Current(ctx context.Context, images *store.Store, o Options) ([]Result, error) {
+	w, err := prepare(ctx, images, o)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,9 @@ func Current(ctx context.Context, store *imagestore.Store, o Options) ([]Result,
 	var errs []error
 	for _, name := range o.Names {
 		r := Result{Image: name, Reference: w.reference(name), Inputs: w.digests[name]}
-		im, err := store.Inspect(ctx, r.Reference)
+		im, err := images.Inspect(ctx, r.Reference)
 		switch {
-		case errors.Is(err, imagestore.ErrNoImage):
+		case errors.Is(err, store.ErrNoImage):
 			errs = append(errs, fmt.Errorf("%s is not built from this checkout as it is now: run `sandbox images build %s`", name, name))
 		case err != nil:
 			return nil, err
@@ -93,7 +93,7 @@ func Current(ctx context.Context, store *imagestore.Store, o Options) ([]Result,
 // work is one run.
 type work struct {
 	Options
-	store   *imagestore.Store
+	store   *store.Store
 	book    *recipe.Book
 	catalog *catalog.Catalog
 	order   []string
@@ -103,7 +103,7 @@ type work struct {
 	parents *copies // old and new, of images that are rebased
 }
 
-func prepare(ctx context.Context, store *imagestore.Store, o Options) (*work, error) {
+func prepare(ctx context.Context, store *store.Store, o Options) (*work, error) {
 	arch := store.Arch()
 	if o.Platform != "" && o.Platform != "linux/"+arch {
 		return nil, fmt.Errorf("cannot build for %s: the engine runs on linux/%s, and images are never built by emulation; build on such a machine, or set DOCKER_HOST to one", o.Platform, arch)
@@ -252,7 +252,7 @@ func (w *work) one(ctx context.Context, name string, room chan struct{}, r *Resu
 	if err == nil && !(w.NoCache && asked) {
 		return w.finish(ctx, name, im, r)
 	}
-	if err != nil && !errors.Is(err, imagestore.ErrNoImage) {
+	if err != nil && !errors.Is(err, store.ErrNoImage) {
 		return err
 	}
 	select {
@@ -302,7 +302,7 @@ func (w *work) one(ctx context.Context, name string, room chan struct{}, r *Resu
 }
 
 // finish gives an image that is what it should be all its names.
-func (w *work) finish(ctx context.Context, name string, im imagestore.Image, r *Result) error {
+func (w *work) finish(ctx context.Context, name string, im store.Image, r *Result) error {
 	r.ID, r.Created, r.Size = im.ID, im.Created, im.Size
 	names, err := w.names(name)
 	if err != nil {

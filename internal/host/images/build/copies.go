@@ -8,13 +8,13 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // copies are images that were copied out of the engine, each once however many ask for it: a
 // family is rebased from one former parent onto one new one. Safe for concurrent use.
 type copies struct {
-	store *imagestore.Store
+	store *store.Store
 
 	mu   sync.Mutex
 	dir  string // made when it is needed

@@ -7,7 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // kept is how many images by digest of inputs stay, so that going back to a former state
@@ -31,13 +31,13 @@ func (w *work) forget(ctx context.Context, name, current string) error {
 	}
 	for _, t := range tags[kept-1:] {
 		im, err := w.store.Inspect(ctx, t)
-		if errors.Is(err, imagestore.ErrNoImage) {
+		if errors.Is(err, store.ErrNoImage) {
 			continue // it went meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(above, func(child imagestore.Image) bool { return on(child, im) == whole }) {
+		if slices.ContainsFunc(above, func(child store.Image) bool { return on(child, im) == whole }) {
 			continue
 		}
 		if err := w.store.Untag(ctx, t); err != nil {
@@ -48,10 +48,10 @@ func (w *work) forget(ctx context.Context, name, current string) error {
 }
 
 // above are the images that extend one, as they are now.
-func (w *work) above(ctx context.Context, name string) (out []imagestore.Image, err error) {
+func (w *work) above(ctx context.Context, name string) (out []store.Image, err error) {
 	for _, child := range w.catalog.Children(name) {
 		im, err := w.store.Inspect(ctx, catalog.Reference("", child, ""))
-		if errors.Is(err, imagestore.ErrNoImage) {
+		if errors.Is(err, store.ErrNoImage) {
 			continue
 		}
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/catalog/recipe"
 	"github.com/matrx/sandbox/internal/host/images/rebase"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // ErrOnItAlready is an image that has that very parent.
@@ -23,7 +23,7 @@ var ErrOnItAlready = errors.New("it is on that parent already")
 // Rebase puts an image of the engine onto another version of its parent, without building
 // it: onto is a name of the family or a reference. It gets the tag of its inputs only when
 // it and its new parent are made of what the checkout has.
-func Rebase(ctx context.Context, store *imagestore.Store, o Options, name, onto string) (_ Result, err error) {
+func Rebase(ctx context.Context, store *store.Store, o Options, name, onto string) (_ Result, err error) {
 	o.Names = []string{name}
 	w, err := prepare(ctx, store, o)
 	if err != nil {
@@ -58,7 +58,7 @@ func Rebase(ctx context.Context, store *imagestore.Store, o Options, name, onto 
 }
 
 // rebase does it, and gives the result all its names.
-func (w *work) rebase(ctx context.Context, name, parentName string, image, parent imagestore.Image) (r Result, err error) {
+func (w *work) rebase(ctx context.Context, name, parentName string, image, parent store.Image) (r Result, err error) {
 	r.Image = name
 	if on(image, parent) == whole || on(image, parent) == copied && image.Layers[len(image.Layers)-1] == parent.Layers[len(parent.Layers)-1] {
 		return r, ErrOnItAlready
@@ -121,7 +121,7 @@ func (w *work) instead(ctx context.Context, name string) (*Result, error) {
 		return nil, err
 	}
 	image, err := w.store.Inspect(ctx, catalog.Reference("", name, ""))
-	if errors.Is(err, imagestore.ErrNoImage) {
+	if errors.Is(err, store.ErrNoImage) {
 		return nil, nil
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (w *work) instead(ctx context.Context, name string) (*Result, error) {
 
 // unchanged says whether an image that lies on an old parent is made of what the checkout
 // has, that parent aside.
-func (w *work) unchanged(name, parentName string, image, old imagestore.Image) (bool, error) {
+func (w *work) unchanged(name, parentName string, image, old store.Image) (bool, error) {
 	tags := map[string]string{}
 	for _, p := range w.book.Recipe(name).Parents {
 		tags[p] = recipe.Tag(w.digests[p])
@@ -180,7 +180,7 @@ func (w *work) unchanged(name, parentName string, image, old imagestore.Image) (
 }
 
 // inputTags are the tags of inputs that an image has.
-func inputTags(im imagestore.Image, name string) []string {
+func inputTags(im store.Image, name string) []string {
 	var out []string
 	for _, t := range im.Tags {
 		if tag, ok := strings.CutPrefix(t, repository(name)+":"); ok && strings.HasPrefix(tag, recipe.TagPrefix) {
@@ -199,7 +199,7 @@ const (
 	whole
 )
 
-func on(image, parent imagestore.Image) int {
+func on(image, parent store.Image) int {
 	n := len(parent.Layers)
 	switch {
 	case n == 0:
@@ -212,15 +212,15 @@ func on(image, parent imagestore.Image) int {
 }
 
 // former finds the parent that an image was built from among those that the engine has.
-func (w *work) former(ctx context.Context, parentName string, image imagestore.Image) (imagestore.Image, error) {
+func (w *work) former(ctx context.Context, parentName string, image store.Image) (store.Image, error) {
 	tags, err := w.store.Tagged(ctx, repository(parentName), "")
 	if err != nil {
-		return imagestore.Image{}, err
+		return store.Image{}, err
 	}
-	var second imagestore.Image
+	var second store.Image
 	for _, t := range tags {
 		im, err := w.store.Inspect(ctx, t)
-		if errors.Is(err, imagestore.ErrNoImage) {
+		if errors.Is(err, store.ErrNoImage) {
 			continue // it went meanwhile
 		}
 		if err != nil {

@@ -5,18 +5,18 @@ import (
 	"errors"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
-// FromEngine reads an image that the engine has: imagestore.ErrNoImage, ErrNoManifest.
-func FromEngine(ctx context.Context, store *imagestore.Store, ref string) (*Image, error) {
-	im, err := store.Inspect(ctx, ref)
+// FromEngine reads an image that the engine has: store.ErrNoImage, ErrNoManifest.
+func FromEngine(ctx context.Context, images *store.Store, ref string) (*Image, error) {
+	im, err := images.Inspect(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	// By its ID: the name may be given to another image meanwhile.
-	manifest, err := store.ReadFile(ctx, im.ID, contract.Capabilities, mostManifest)
-	if errors.Is(err, imagestore.ErrNoFile) {
+	manifest, err := images.ReadFile(ctx, im.ID, contract.Capabilities, mostManifest)
+	if errors.Is(err, store.ErrNoFile) {
 		return nil, ErrNoManifest
 	}
 	if err != nil {

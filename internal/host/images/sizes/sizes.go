@@ -18,7 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/matrx/sandbox/internal/host/images/layers"
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
 // Layer is one layer of an image.
@@ -54,7 +54,7 @@ type Subject struct {
 
 // source is where images come from; the engine, but for tests.
 type source interface {
-	Inspect(ctx context.Context, ref string) (imagestore.Image, error)
+	Inspect(ctx context.Context, ref string) (store.Image, error)
 	Export(ctx context.Context, ref, dir string) (v1.Image, error)
 }
 
@@ -67,7 +67,7 @@ func Measure(ctx context.Context, s source, subject Subject, cache string) (Imag
 		return out, err
 	}
 	given := 0
-	var parent imagestore.Image
+	var parent store.Image
 	if subject.Parent != "" {
 		parent, err = s.Inspect(ctx, subject.ParentReference)
 		if err != nil {
@@ -110,7 +110,7 @@ type known struct {
 	Commands []string `json:"commands"`
 }
 
-func all(ctx context.Context, s source, ref string, im imagestore.Image, cache string) ([]layers.Contents, []string, error) {
+func all(ctx context.Context, s source, ref string, im store.Image, cache string) ([]layers.Contents, []string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/matrx/sandbox/internal/host/imagestore"
+	"github.com/matrx/sandbox/internal/host/images/store"
 	"github.com/matrx/sandbox/internal/testbed/layerstest"
 )
 
@@ -21,10 +21,10 @@ type shelf struct {
 	exports int
 }
 
-func (s *shelf) Inspect(_ context.Context, ref string) (imagestore.Image, error) {
+func (s *shelf) Inspect(_ context.Context, ref string) (store.Image, error) {
 	img := s.images[ref]
 	if img == nil {
-		return imagestore.Image{}, imagestore.ErrNoImage
+		return store.Image{}, store.ErrNoImage
 	}
 	id, err := img.ConfigName()
 	if err != nil {
@@ -34,7 +34,7 @@ func (s *shelf) Inspect(_ context.Context, ref string) (imagestore.Image, error)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	out := imagestore.Image{ID: id.String()}
+	out := store.Image{ID: id.String()}
 	for _, d := range config.RootFS.DiffIDs {
 		out.Layers = append(out.Layers, d.String())
 	}
@@ -71,7 +71,7 @@ func TestMeasure(t *testing.T) {
 	if diff := cmp.Diff(first, again); diff != "" || s.exports != 2 { // its own and its parent's
 		t.Errorf("the second time, with %d exports (-first +again):\n%s", s.exports, diff)
 	}
-	if _, err := Measure(t.Context(), s, Subject{Reference: "none"}, cache); !errors.Is(err, imagestore.ErrNoImage) {
+	if _, err := Measure(t.Context(), s, Subject{Reference: "none"}, cache); !errors.Is(err, store.ErrNoImage) {
 		t.Errorf("an image that is not there: %v", err)
 	}
 

@@ -121,7 +121,7 @@ func TestVouches(t *testing.T) {
 // Whatever is wrong with the two accelerators costs requests and nothing else.
 func TestBrokenAccelerators(t *testing.T) {
 	h, want := published(t, 100)
-	manifest, _ := h.bucket.Get(h.manifestKey())
+	stored, _ := h.bucket.Get(h.manifestKey())
 	bundleKey := h.bundleKey()
 	content, _ := h.bucket.Get(bundleKey)
 	put := func(key string, body []byte) { h.bucket.Put(key, string(body), nil) }
@@ -134,9 +134,9 @@ func TestBrokenAccelerators(t *testing.T) {
 		{what: "nothing", break_: func(*testbed.FaultProxy) {}},
 		{what: "no manifest", byThemsel: true, break_: func(*testbed.FaultProxy) { h.bucket.Delete(h.manifestKey()) }},
 		{what: "an empty manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(h.manifestKey(), nil) }},
-		{what: "half a manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(h.manifestKey(), manifest.Body[:len(manifest.Body)/2]) }},
+		{what: "half a manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(h.manifestKey(), stored.Body[:len(stored.Body)/2]) }},
 		{what: "a manifest of a version to come", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
-			put(h.manifestKey(), bytes.Replace(manifest.Body, []byte("manifest 1"), []byte("manifest 2"), 1))
+			put(h.manifestKey(), bytes.Replace(stored.Body, []byte("manifest 1"), []byte("manifest 2"), 1))
 		}},
 		{what: "another's manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
 			put(h.manifestKey(), h.rewritten("users/other/hot/", func(*manifest.Entry) {}))
@@ -158,7 +158,7 @@ func TestBrokenAccelerators(t *testing.T) {
 				h.bucket.Delete(k)
 			}
 			put(bundleKey, content.Body)
-			put(h.manifestKey(), manifest.Body)
+			put(h.manifestKey(), stored.Body)
 			h.lose()
 			h.t, h.log = t, &logged{}
 			p := h.through()

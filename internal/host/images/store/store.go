@@ -1,6 +1,6 @@
-// Package imagestore is the images of a Docker engine (API 1.40 and later): it finds,
+// Package store is the images of a Docker engine (API 1.40 and later): it finds,
 // names, reads and takes them. It never starts a container.
-package imagestore
+package store
 
 import (
 	"context"
