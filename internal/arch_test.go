@@ -69,7 +69,7 @@ var rooms = []struct {
 	{"contract", "", nil},
 	{"catalog", "", []string{"contract"}},
 	{"internal/tarstream", "", nil}, // both ends of a copy
-	{"internal/relay", "", nil},      // both ends of a tunnel
+	{"internal/relay", "", nil},     // both ends of a tunnel
 	{"internal/threads", "container", nil},
 	{"internal/logsink", "container", nil},
 	{"internal/config", "container", []string{"contract"}},

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // A client of the engine stops a sandbox and starts it again at once, and what its second life writes

@@ -68,7 +68,7 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 			}
 		}
 		if r.Engine != e.ID() {
-			return ending.ErrOtherEngine
+			return teardown.ErrOtherEngine
 		}
 		// A program that was killed while it judged may have left it sealed.
 		if err := place.Unseal(); err != nil {

@@ -25,7 +25,7 @@ type Streams struct {
 // flight is a container that has been started.
 type flight struct {
 	ended   <-chan engine.Exit
-	late    <-chan error     // the time limit has passed, see ending.Deadline
+	late    <-chan error     // the time limit has passed, see teardown.Deadline
 	onTime  func()           // gives up waiting for it
 	streams *engine.Attached // nil: nobody listens
 	land    func()           // gives back the terminal
@@ -174,7 +174,7 @@ func (x *session) regain(ctx context.Context, out chan<- *hostd.Hold) {
 func (x *session) end(ctx context.Context, code int) (int, error) {
 	r, err := teardown.End(ctx, x.engine, x.place, x.record)
 	x.record = r
-	if errors.Is(err, ending.ErrRunning) {
+	if errors.Is(err, teardown.ErrRunning) {
 		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, and another client of the engine has started it again; `sandbox stop %s` ends it", r.SandboxID, code, r.SandboxID)
 	}
 	if r.Ended == nil {

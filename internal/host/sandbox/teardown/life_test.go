@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
-	"github.com/matrx/sandbox/internal/host/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/engine"
 )
 

@@ -84,7 +84,7 @@ func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) err
 
 // compareContent tells whether the content at a path is the item's. It makes an item fetched
 // that may replace what is there.
-func (h *run) compareContent(ctx context.Context, i int, path string, info tree.Info, entries *index.Item) (bool, error) {
+func (h *run) compareContent(ctx context.Context, i int, path string, info tree.Info, entries *manifest.Item) (bool, error) {
 	switch h.items[i].verdict {
 	case verified:
 		return h.verify(i, path, info)
