@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/matrx/sandbox/conformance/tether"
+	"github.com/matrx/sandbox/conformance/deathwatch"
 )
 
 func startPostgres(ctx context.Context, h host, dir string) (func(), error) {
@@ -73,10 +73,10 @@ func startRedis(ctx context.Context, h host, dir string) (func(), error) {
 	return h.serve(ctx, socket, nil, program, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "777", "--save", "", "--dir", dir)
 }
 
-// serve starts a server on a tether and waits until its socket answers. A server that ends
+// serve starts a server under a deathwatch and waits until its socket answers. A server that ends
 // first is an error with what it printed.
 func (h host) serve(ctx context.Context, socket string, as *syscall.Credential, argv ...string) (func(), error) {
-	cmd := tether.New(tether.Spec{Program: h.program, Lock: h.lock, As: as, Argv: argv})
+	cmd := deathwatch.New(deathwatch.Spec{Program: h.program, Lock: h.lock, As: as, Argv: argv})
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	held, err := cmd.StdinPipe()

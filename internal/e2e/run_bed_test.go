@@ -25,7 +25,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// standinImage has internal/e2e/standin in the place of sandbox-init, and nothing else.
+// standinImage has internal/e2e/fakeinit in the place of sandbox-init, and nothing else.
 const standinImage = "matrx-sandbox-standin:test"
 
 // sandboxProgram builds the operator's program, once.
@@ -47,7 +47,7 @@ func build(name, pkg string) (string, error) {
 
 // standin makes the stand-in image, once, and only when its program has changed.
 var standin = sync.OnceValue(func() error {
-	path, err := build("standin", "./internal/e2e/standin")
+	path, err := build("standin", "./internal/e2e/fakeinit")
 	if err != nil {
 		return err
 	}

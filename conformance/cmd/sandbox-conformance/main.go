@@ -16,10 +16,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/matrx/sandbox/conformance"
+	"github.com/matrx/sandbox/conformance/deathwatch"
 	"github.com/matrx/sandbox/conformance/reaper"
 	"github.com/matrx/sandbox/conformance/report"
 	"github.com/matrx/sandbox/conformance/s3"
-	"github.com/matrx/sandbox/conformance/tether"
 )
 
 // The exit codes.
@@ -52,8 +52,8 @@ func run(args []string) int {
 		switch args[0] { // what the suite starts of itself
 		case s3.Command:
 			return serveS3(args[1:])
-		case tether.Command:
-			return tether.Main(args[1:])
+		case deathwatch.Command:
+			return deathwatch.Main(args[1:])
 		case reaper.Command:
 			return reaper.Main(args[1:])
 		}
@@ -133,7 +133,7 @@ func serveS3(args []string) int {
 	if len(args) != 2 {
 		return fail(fmt.Errorf("usage: sandbox-conformance %s DIR LOCK", s3.Command))
 	}
-	if err := tether.Share(args[1]); err != nil {
+	if err := deathwatch.Share(args[1]); err != nil {
 		return fail(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

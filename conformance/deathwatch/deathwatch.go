@@ -1,12 +1,12 @@
-// Package tether runs a program that ends when the one who started it has ended, however
+// Package deathwatch runs a program that ends when the one who started it has ended, however
 // that was: the suite's servers must not outlive a suite that was killed.
 //
-// The suite starts its own program once more as the tether, and the tether starts the
-// server. The tether ends the server when its standard input ends, which the kernel sees
-// to when the suite dies; and the server dies with the tether by PR_SET_PDEATHSIG
-// (prctl(2)). A tether holds a shared lock on a file as long as it lives, so that whoever
+// The suite starts its own program once more as the deathwatch, and the deathwatch starts the
+// server. The deathwatch ends the server when its standard input ends, which the kernel sees
+// to when the suite dies; and the server dies with the deathwatch by PR_SET_PDEATHSIG
+// (prctl(2)). A deathwatch holds a shared lock on a file as long as it lives, so that whoever
 // removes the server's files can wait for its end.
-package tether
+package deathwatch
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ import (
 )
 
 // Command is the suite's subcommand that is Main.
-const Command = "tether"
+const Command = "deathwatch"
 
 // grace is what a server has between SIGTERM and SIGKILL.
 const grace = 5 * time.Second
@@ -38,7 +38,7 @@ type Spec struct {
 	Argv    []string
 }
 
-// New is the tethered server, not started. End ends it.
+// New is the watched server, not started. End ends it.
 func New(s Spec) *exec.Cmd {
 	args := []string{Command, "-lock", s.Lock}
 	if s.As != nil {
@@ -51,14 +51,14 @@ func New(s Spec) *exec.Cmd {
 	return cmd
 }
 
-// Main is the tether: args are those after Command. It returns the server's exit code.
+// Main is the deathwatch: args are those after Command. It returns the server's exit code.
 func Main(args []string) int {
 	fs := flag.NewFlagSet(Command, flag.ContinueOnError)
 	lock := fs.String("lock", "", "the file that is locked")
 	uid := fs.Int64("uid", -1, "the server's user")
 	gid := fs.Int64("gid", -1, "the server's group")
 	if err := fs.Parse(args); err != nil || fs.NArg() == 0 {
-		return say(errors.New("usage: tether -lock FILE [-uid N -gid N] -- PROGRAM ARGUMENTS"))
+		return say(errors.New("usage: deathwatch -lock FILE [-uid N -gid N] -- PROGRAM ARGUMENTS"))
 	}
 	if err := Share(*lock); err != nil {
 		return say(err)

@@ -1,4 +1,4 @@
-// Command standin stands in for an image's sandbox-init in the tests of `sandbox run`: it
+// Command fakeinit stands in for an image's sandbox-init in the tests of `sandbox run`: it
 // goes through the same states, keeps one file of the home in S3 and does on demand
 // what the real one never should. It is PID 1 of an image with nothing else in it.
 //

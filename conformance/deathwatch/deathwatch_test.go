@@ -1,4 +1,4 @@
-package tether
+package deathwatch
 
 import (
 	"bufio"
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts a tethered server and gives its pidfd: pidfd_open(2) says when it has ended.
+// start starts a watched server and gives its pidfd: pidfd_open(2) says when it has ended.
 func start(t *testing.T, lock string) (cmd *exec.Cmd, stdin io.Closer, pidfd int) {
 	t.Helper()
 	self, err := os.Executable()
@@ -96,7 +96,7 @@ func TestTheServerEndsWithTheInput(t *testing.T) {
 	}
 }
 
-func TestTheServerEndsWithTheTether(t *testing.T) {
+func TestServerEndsWithTheDeathwatch(t *testing.T) {
 	cmd, _, pidfd := start(t, filepath.Join(t.TempDir(), "lock"))
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestTheServerEndsWithTheTether(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-func TestTheServersEndIsTheTethers(t *testing.T) {
+func TestDeathwatchEndsWithTheServer(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Command standin takes sandbox-init's place in a mutant and gets one thing wrong. The
+// Command faultyinit takes sandbox-init's place in a mutant and gets one thing wrong. The
 // fault's name is in the file Fault; the real sandbox-init lies at Real.
 //
 // Most faults change what the real one is told, and become it by execve(2). Those that
