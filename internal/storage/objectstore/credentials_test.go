@@ -1,9 +1,14 @@
 package objectstore
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/matrx/sandbox/internal/testbed"
@@ -99,5 +104,32 @@ func (s *Store) forget(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Credentials that have ended are asked for again, and a source that does not answer at that moment is no
+// reason to give the request up.
+func TestRequestOutlivesSourceThatIsDown(t *testing.T) {
+	b := newBench(t)
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 2 {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`)
+			return
+		}
+		fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
+			b.bucket.Server.AccessKey, b.bucket.Server.SecretKey)
+	}))
+	defer sts.Close()
+	s := open(t, b.proxy.Config(b.bucket), wire.Credentials{Env: map[string]string{
+		"AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_ARN": "arn:x", "AWS_ENDPOINT_URL_STS": sts.URL}})
+	b.fault("", 1, testbed.Refuse(400, "ExpiredToken"))
+	if err := s.Check(t.Context(), ""); err != nil || asked.Load() != 3 {
+		t.Errorf("STS was asked %d times: %v", asked.Load(), err)
 	}
 }

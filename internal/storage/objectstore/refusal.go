@@ -49,7 +49,7 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 		case renewed:
 			next = atOnce
 		case err != nil:
-			e.err = err
+			e.err, next = err, credentialsOutcome(err)
 		}
 	}
 	e.kind = kind

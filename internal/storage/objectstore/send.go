@@ -71,15 +71,11 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {
 	creds, err := s.keys.Get(ctx)
 	if err != nil {
-		var src *credentials.Error
 		e := s.fail(r, ErrBadCredentials, err)
-		if errors.As(err, &src) {
+		if src, ok := errors.AsType[*credentials.Error](err); ok {
 			e.Hint = src.Hint
-			if src.Passing {
-				return nil, again, 0, e
-			}
 		}
-		return nil, final, 0, e
+		return nil, credentialsOutcome(err), 0, e
 	}
 	if ctx.Err() != nil { // asked of the caller's own context: see sendBody.Read
 		return nil, final, 0, s.interrupted(ctx, r, nil)
@@ -135,6 +131,18 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outc
 	}
 	e, next, wait := s.refusal(ctx, r, resp, doc, creds, now)
 	return nil, next, wait, e
+}
+
+// credentialsOutcome is what a source of credentials that cannot be read means for the next attempt.
+func credentialsOutcome(err error) outcome {
+	src, ok := errors.AsType[*credentials.Error](err)
+	switch {
+	case !ok || src.Outlook == credentials.Lasts:
+		return final
+	case src.Outlook == credentials.MayPass:
+		return few
+	}
+	return again
 }
 
 // neverSent tells that there was no connection that a request could have gone over.

@@ -2,7 +2,6 @@ package credentials
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -38,18 +37,20 @@ type Source interface {
 
 // Error is a source that could not be read.
 type Error struct {
-	From string
-	Err  error
-	Hint string
-	// Passing says that another attempt may do: the service did not answer.
-	Passing bool
+	From    string
+	Err     error
+	Hint    string
+	Outlook Outlook
 }
+
+// Outlook says whether another attempt to read a source may do.
+type Outlook int
+
+const (
+	Lasts   Outlook = iota // the same attempt would fail again
+	MayPass                // it may be chance, or a mistake: worth a few attempts
+	Passes                 // the service did not answer, or asks for patience
+)
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.From, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
-
-// Passing says that a source could not be read, and that another attempt may do.
-func Passing(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Passing
-}

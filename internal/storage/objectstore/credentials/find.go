@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -38,7 +39,7 @@ func Find(c config.S3, w wire.Credentials, unix bool, client *http.Client) (Sour
 		return f, err
 	}
 	if file, role := env("AWS_WEB_IDENTITY_TOKEN_FILE"), env("AWS_ROLE_ARN"); file != "" && role != "" {
-		return newWebIdentity(file, role, env("AWS_ROLE_SESSION_NAME"), c.Region, env("AWS_ENDPOINT_URL_STS"), client), nil
+		return newWebIdentity(file, role, env("AWS_ROLE_SESSION_NAME"), cmp.Or(env("AWS_REGION"), c.Region), env("AWS_ENDPOINT_URL_STS"), client), nil
 	}
 	if rel, full := env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), env("AWS_CONTAINER_CREDENTIALS_FULL_URI"); rel != "" || full != "" {
 		return newContainerSource(rel, full, env("AWS_CONTAINER_AUTHORIZATION_TOKEN"), env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), client)

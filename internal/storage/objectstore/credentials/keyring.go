@@ -79,7 +79,7 @@ func (k *Keyring) Get(ctx context.Context) (*Credentials, error) {
 
 // Refused says that the server did not take old. It reports whether there are others now:
 // the source is asked again, unless another request has done so meanwhile. The error is the
-// source's; with one for which Passing holds there may be others soon.
+// source's; unless that one Lasts, there may be others soon.
 func (k *Keyring) Refused(ctx context.Context, old *Credentials) (renewed bool, err error) {
 	k.mu.Lock()
 	if k.current == old {

@@ -40,7 +40,7 @@ func ask(ctx context.Context, client *http.Client, method, url string, header ht
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(b[:min(len(b), 300)]))}
+		return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(b))}
 	}
 	return b, nil
 }
@@ -50,12 +50,45 @@ type statusError struct {
 	body   string
 }
 
-func (e *statusError) Error() string { return fmt.Sprintf("HTTP %d %q", e.status, e.body) }
+func (e *statusError) Error() string {
+	return fmt.Sprintf("HTTP %d %q", e.status, e.body[:min(len(e.body), 300)])
+}
 
-// passes says that asking again may help: no answer, or one that says so.
-func passes(err error) bool {
-	var s *statusError
-	return !errors.As(err, &s) || s.status >= 500 || s.status == http.StatusTooManyRequests
+// outlook reads what a service said, or that it said nothing.
+func outlook(err error) Outlook {
+	s, ok := errors.AsType[*statusError](err)
+	switch {
+	case !ok, s.status >= 500, s.status == http.StatusTooManyRequests, s.status == http.StatusRequestTimeout:
+		return Passes
+	}
+	return stsOutlook(s.code())
+}
+
+// stsOutlook reads the code of a refusal of STS, which answers 400 to most of what passes
+// ("Common Errors" and "AssumeRoleWithWebIdentity", AWS STS API reference).
+func stsOutlook(code string) Outlook {
+	switch code {
+	case "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded",
+		"TooManyRequestsException", "PriorRequestNotComplete", "RequestTimeout", "RequestTimeoutException", "InternalFailure", "InternalError", "ServiceUnavailable",
+		"IDPCommunicationError": // STS could not reach the issuer of the token
+		return Passes
+	case "InvalidIdentityToken", // also while the issuer's keys rotate: the SDKs ask again, too
+		"ExpiredTokenException", // or the token in the file is about to be replaced
+		"RequestExpired":
+		return MayPass
+	}
+	return Lasts
+}
+
+// code is the code in an error document of STS; empty without one.
+func (e *statusError) code() (code string) {
+	_ = protocol.ScanXML([]byte(e.body), func(parent, name, text []byte) error { // a body of another kind has none
+		if string(parent) == "Error" && string(name) == "Code" {
+			code = protocol.UnescapeXML(text)
+		}
+		return nil
+	})
+	return code
 }
 
 // roleAnswer is what the instance's and the container's service answer.
@@ -136,7 +169,7 @@ func askRole(ctx context.Context, client *http.Client, url string, h http.Header
 			}
 		}
 	}
-	return Credentials{}, &Error{From: from, Err: err, Passing: passes(err), Hint: "check the role, or give S3_CREDENTIALS_FILE"}
+	return Credentials{}, &Error{From: from, Err: err, Outlook: outlook(err), Hint: "check the role, or give S3_CREDENTIALS_FILE"}
 }
 
 // instance asks EC2's metadata service, version 2 ("Use the Instance Metadata Service").
@@ -156,7 +189,7 @@ func (i *instance) String() string { return "the instance's role at " + i.base }
 
 func (i *instance) Read(ctx context.Context) (Credentials, error) {
 	fail := func(err error) (Credentials, error) {
-		return Credentials{}, &Error{From: i.String(), Err: err, Passing: passes(err),
+		return Credentials{}, &Error{From: i.String(), Err: err, Outlook: outlook(err),
 			Hint: "this host has no role: give S3_CREDENTIALS_FILE (in a container on EC2, the metadata service needs a hop limit of 2)"}
 	}
 	token, err := ask(ctx, i.client, http.MethodPut, i.base+"/latest/api/token", http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {"21600"}}, "")
@@ -198,12 +231,12 @@ func (w *webIdentity) String() string {
 }
 
 func (w *webIdentity) Read(ctx context.Context) (Credentials, error) {
-	fail := func(err error, passing bool) (Credentials, error) {
-		return Credentials{}, &Error{From: w.String(), Err: err, Passing: passing, Hint: "check the role's trust policy and the token"}
+	fail := func(err error, o Outlook) (Credentials, error) {
+		return Credentials{}, &Error{From: w.String(), Err: err, Outlook: o, Hint: "check the role's trust policy and the token"}
 	}
 	token, err := os.ReadFile(w.file) // rotated, so read every time
 	if err != nil {
-		return fail(err, false)
+		return fail(err, Lasts)
 	}
 	form := url.Values{
 		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
@@ -211,7 +244,7 @@ func (w *webIdentity) Read(ctx context.Context) (Credentials, error) {
 	}
 	b, err := ask(ctx, w.client, http.MethodPost, w.endpoint+"/", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
 	if err != nil {
-		return fail(err, passes(err))
+		return fail(err, outlook(err))
 	}
 	var a roleAnswer
 	err = protocol.ScanXML(b, func(parent, name, text []byte) error {
@@ -232,11 +265,11 @@ func (w *webIdentity) Read(ctx context.Context) (Credentials, error) {
 		return err
 	})
 	if err != nil {
-		return fail(err, true)
+		return fail(err, Passes)
 	}
 	c, err := a.credentials()
 	if err != nil {
-		return fail(err, false)
+		return fail(err, Lasts)
 	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,7 +74,7 @@ func TestRoles(t *testing.T) {
 			}
 			broken.Store(true)
 			defer broken.Store(false)
-			if _, err = source.Read(t.Context()); !Passing(err) || !strings.Contains(err.Error(), "not now") {
+			if _, err = source.Read(t.Context()); outlookOf(err) != Passes || !strings.Contains(err.Error(), "not now") {
 				t.Errorf("a service that is down for a moment: %v", err)
 			}
 		})
@@ -83,7 +84,44 @@ func TestRoles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := refuses.Read(t.Context()); err == nil || Passing(err) || !strings.Contains(err.Error(), "HTTP 403") || !strings.Contains(err.Error(), "the container's role") {
+	if _, err := refuses.Read(t.Context()); err == nil || outlookOf(err) != Lasts || !strings.Contains(err.Error(), "HTTP 403") || !strings.Contains(err.Error(), "the container's role") {
 		t.Errorf("a refusal: %v", err)
+	}
+}
+
+func outlookOf(err error) Outlook {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Outlook
+	}
+	return -1
+}
+
+// STS answers 400 to most of what another attempt mends.
+func TestSTSRefusalIsReadByItsCode(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]Outlook{
+		"Throttling": Passes, "IDPCommunicationError": Passes, "RequestLimitExceeded": Passes, "InvalidIdentityToken": MayPass, "ExpiredTokenException": MayPass,
+		"AccessDenied": Lasts, "MalformedPolicyDocument": Lasts, "ValidationError": Lasts,
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>m</Message></Error></ErrorResponse>`, code)
+		}))
+		_, err := newWebIdentity(token, "arn:x", "", "us-east-1", srv.URL, srv.Client()).Read(t.Context())
+		if outlookOf(err) != want || !strings.Contains(err.Error(), code) {
+			t.Errorf("%s: %v, outlook %d, want %d", code, err, outlookOf(err), want)
+		}
+		srv.Close()
+	}
+}
+
+func TestSTSIsAskedInTheRegionOfTheEnvironment(t *testing.T) {
+	env := map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "r", "AWS_REGION": "eu-west-1"}
+	s, err := Find(config.S3{Region: "somewhere"}, wire.Credentials{Env: env}, false, http.DefaultClient)
+	if err != nil || s.(*webIdentity).endpoint != "https://sts.eu-west-1.amazonaws.com" {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
