@@ -2,8 +2,8 @@
 //
 // The lease is one object, written with conditions. Acquire takes it with
 // If-None-Match, a goroutine renews it with If-Match every RenewEvery, Release gives
-// it back. Every record carries a nonce, so that each write of it has an ETag of its
-// own and If-Match means "nobody has written since".
+// it back. Every record carries a nonce, so that each renewal has an ETag of its
+// own and If-Match means "no other process has written since".
 //
 // # Two clocks, and neither is the wall clock
 //
@@ -27,13 +27,18 @@
 // A request that had left before the deadline may still arrive after it. No lease can
 // prevent that: the request's own condition on its key decides.
 //
-// # Lost answers
+// # Lost answers, and copies
 //
 // A renewal may arrive while its answer does not. The next one then fails with 412; the
-// holder reads the object and, finding a nonce of its own in it, knows that renewal to have
-// succeeded: it counts for the fence from when it was sent. With its own INSTANCE and an
-// unknown nonce (an earlier process wrote it and was killed) it takes over the ETag and
-// renews again.
+// holder reads the object and, finding the nonce that it sent, knows that renewal to have
+// succeeded: it counts for the fence from when it was first sent. Every attempt to replace one
+// version sends the same record, so there is one such nonce.
+//
+// Any other nonce is another process, with another INSTANCE or with the same: a disk that was
+// cloned or a machine that was resumed twice has two processes of one INSTANCE. The version
+// that a renewal replaces is one that this very process wrote, so no process before it can have
+// written since; the lease is lost. A process that starts with the INSTANCE of the holder takes the lease at once,
+// since it cannot tell a dead holder from a copy; the holder learns it at its next renewal.
 package lease
 
 import "time"

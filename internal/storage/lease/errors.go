@@ -44,11 +44,16 @@ func (e *HeldError) Error() string {
 type LostError struct {
 	SandboxID string
 	Instance  string // empty: the lease had been deleted when its renewal was due
+	Copy      bool   // Instance is our own, and another process renews with it
 }
 
 func (e *LostError) Error() string {
 	if e.Instance == "" {
 		return "the lease was lost: its object is gone and another sandbox may have held it since; nothing more is saved by this one"
+	}
+	if e.Copy {
+		return fmt.Sprintf("the lease was lost: another process renews it as instance %s, so a copy of this sandbox's disk or machine runs; "+
+			"nothing more is saved by this one; start copies with an empty state directory (SANDBOX_STATE_DIR)", e.Instance)
 	}
 	return fmt.Sprintf("the lease was lost: sandbox %q (instance %s) has taken the workspace; nothing more is saved by this one",
 		e.SandboxID, e.Instance)

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,6 +216,77 @@ func TestALostLeaseStaysLost(t *testing.T) {
 		if err := l.Release(t.Context()); err != nil || s.body == nil {
 			t.Errorf("Release of a lost lease = %v, object there: %v", err, s.body != nil)
 		}
+	})
+}
+
+// A copy of a process, made when it held the lease: a disk that was cloned, a machine that was resumed twice.
+func TestLeaseIsLostToACopyOfTheSameInstance(t *testing.T) {
+	for name, copied := range map[string]func(t *testing.T, s *fakeStore, c *fakeClock, l *Lease){
+		"a cloned disk": func(t *testing.T, s *fakeStore, c *fakeClock, l *Lease) { acquire(t, options(s, c, "one")) },
+		"a machine resumed twice": func(t *testing.T, s *fakeStore, c *fakeClock, l *Lease) {
+			twin := &Lease{opts: l.opts, log: l.log, clock: l.clock, changed: make(chan struct{}), etag: l.etag}
+			if err := twin.renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		for _, renewed := range []int{0, 2} {
+			t.Run(fmt.Sprintf("%s after %d renewals", name, renewed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s, c := &fakeStore{}, newClock()
+					l := acquire(t, options(s, c, "one"))
+					w := mustWrite(t, l)
+					time.Sleep(time.Duration(renewed)*RenewEvery + time.Second)
+					synctest.Wait()
+					copied(t, s, c, l)
+					time.Sleep(RenewEvery)
+					synctest.Wait()
+					var gone *LostError
+					if _, _, err := l.Write(t.Context()); !errors.As(err, &gone) || !gone.Copy {
+						t.Fatalf("Write of a holder beside its copy = %v", err)
+					}
+					if w.Err() == nil {
+						t.Error("a write under way goes on")
+					}
+					if err := l.Release(t.Context()); err != nil || s.body == nil {
+						t.Errorf("Release = %v; the lease of the copy is there: %v", err, s.body != nil)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A holder that stops before its next renewal has not learned of its copy.
+func TestReleaseLeavesACopyAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := &fakeStore{}, newClock()
+		l := acquire(t, options(s, c, "one"))
+		acquire(t, options(s, c, "one"))
+		if err := l.Release(t.Context()); err != nil || s.body == nil {
+			t.Errorf("Release = %v; the lease of the copy is there: %v", err, s.body != nil)
+		}
+	})
+}
+
+// The store was away for longer than WriteFor, and the first renewal of that time had arrived.
+func TestLateAnswerIsNoCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := &fakeStore{}, newClock()
+		l := acquire(t, options(s, c, "one"))
+		s.setFault(func(n int) fault {
+			if n == 2 {
+				return lostAnswer
+			}
+			return refused
+		})
+		time.Sleep(RenewEvery + 3*WriteFor)
+		s.setFault(nil)
+		_, cancel, err := l.Write(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -58,10 +59,8 @@ type Lease struct {
 
 	// The following belong to Acquire, then to the renewing goroutine, then to Release.
 
-	etag string // of the object as we wrote it last
-	// unanswered are the writes whose outcome is unknown: nonce and time of sending. They are
-	// forgotten after WriteFor, when knowing of them cannot open the fence any more.
-	unanswered map[string]time.Duration
+	etag    string   // of the object as we wrote it last
+	pending *pending // the record whose write has not been answered yet; nil: none
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -72,7 +71,7 @@ type Lease struct {
 func Acquire(ctx context.Context, opts Options) (*Lease, error) {
 	l := &Lease{
 		opts: opts, log: opts.Log, clock: opts.Clock,
-		changed: make(chan struct{}), writes: make(map[*write]struct{}), unanswered: make(map[string]time.Duration),
+		changed: make(chan struct{}), writes: make(map[*write]struct{}),
 	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
@@ -154,18 +153,23 @@ func (l *Lease) writeFirst(ctx context.Context, etag string) error {
 // firstGrace is how much longer than its reason the first write may take.
 const firstGrace = 2 * time.Second
 
+// pending is a record whose write has not been answered: it may be stored, or arrive yet. While
+// the version that it replaces is the known one, every attempt sends the same record, so that
+// one nonce tells our own write from another's, however many attempts there were.
+type pending struct {
+	record
+	over string        // the ETag that it replaces; "": there was no object
+	sent time.Duration // the first attempt, in boot time: the server's Last-Modified is not before it
+}
+
 // write puts our record over the version etag ("": where none is) and, when the answer says
 // that it is stored, moves the deadline.
 func (l *Lease) write(ctx context.Context, etag string) error {
 	sent := l.clock.Now() // before the request leaves: see the package comment
-	r := l.record(false)
-	for nonce, sent := range l.unanswered {
-		if l.clock.Now()-sent >= WriteFor {
-			delete(l.unanswered, nonce)
-		}
+	if l.pending == nil || l.pending.over != etag {
+		l.pending = &pending{record: l.record(false), over: etag, sent: sent}
 	}
-	l.unanswered[r.Nonce] = sent
-	etag, err := l.opts.Store.Write(ctx, l.opts.Key, r.encode(), etag)
+	etag, err := l.opts.Store.Write(ctx, l.opts.Key, l.pending.encode(), etag)
 	if err != nil {
 		return err
 	}
@@ -175,8 +179,7 @@ func (l *Lease) write(ctx context.Context, etag string) error {
 
 // confirm moves the deadline: the server has our record with this ETag, sent then.
 func (l *Lease) confirm(etag string, sent time.Duration) {
-	clear(l.unanswered) // each needed the version that this one replaced
-	l.etag = etag
+	l.etag, l.pending = etag, nil // an attempt that is still on its way needs the version that this one replaced
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.phase != held && l.phase != doubt {
@@ -191,11 +194,17 @@ func (l *Lease) confirm(etag string, sent time.Duration) {
 	}
 }
 
-// record is what we write: always another one.
+// wrote says that we have written what is stored, or that an attempt of ours has.
+func (l *Lease) wrote(s stored) bool {
+	return s.Instance == l.opts.Instance && l.pending != nil && s.Nonce == l.pending.Nonce
+}
+
+// record is what we write: always another one. The time is for machines that were resumed from one
+// snapshot: their random numbers may be the same at first.
 func (l *Lease) record(released bool) record {
 	return record{
 		LeaseHolder: contract.LeaseHolder{SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Released: released},
-		Nonce:       rand.Text(),
+		Nonce:       rand.Text() + strconv.FormatInt(time.Now().UnixNano(), 36),
 	}
 }
 
@@ -283,8 +292,8 @@ func (l *Lease) Release(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, ExpireAfter, err)
-		case s.Instance != l.opts.Instance || s.Released:
-			return nil
+		case !l.wrote(s):
+			return nil // another's, or released by an attempt before
 		}
 		l.etag = s.etag
 	}

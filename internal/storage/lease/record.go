@@ -12,7 +12,7 @@ import (
 // with any S3 tool.
 type record struct {
 	contract.LeaseHolder
-	// Nonce is new in each write, so that no two writes have the same ETag.
+	// Nonce is new in each renewal, so that no two versions have the same ETag.
 	Nonce string `json:"nonce"`
 }
 

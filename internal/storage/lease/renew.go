@@ -63,16 +63,13 @@ func (l *Lease) renew(ctx context.Context) error {
 			l.etag = ""
 		case err != nil:
 			return err
-		case s.Instance != l.opts.Instance || s.Released:
-			return &LostError{SandboxID: s.SandboxID, Instance: s.Instance}
+		case l.wrote(s):
+			l.confirm(s.etag, l.pending.sent) // a renewal whose answer was lost
+			return nil
 		default:
-			// Our own. It counts when it is a renewal whose answer was lost, not when it was left on
-			// the way by an earlier process of this INSTANCE.
-			if sent, ok := l.unanswered[s.Nonce]; ok {
-				l.confirm(s.etag, sent)
-				return nil
-			}
-			l.etag = s.etag
+			// With our own INSTANCE too: the version that we replaced was ours, so no earlier
+			// process can have written since. A copy of this one lives.
+			return &LostError{SandboxID: s.SandboxID, Instance: s.Instance, Copy: s.Instance == l.opts.Instance && !s.Released}
 		}
 	}
 }
