@@ -18,7 +18,8 @@ import (
 const attempts = 3
 
 // Settle makes the Source read from a clone or a copy, which nobody writes to. Info is then
-// the stat from before it was made. ErrNotAtRest when that cannot be had now.
+// the stat from before it was made. ErrNotAtRest when that cannot be had now, tree.ErrChanged
+// when the path leads elsewhere by now.
 func (s *Source) Settle(ctx context.Context) error {
 	if s.copy != nil {
 		return nil
@@ -26,7 +27,7 @@ func (s *Source) Settle(ctx context.Context) error {
 	s.small = nil
 	err := s.clone()
 	if err == nil {
-		return nil
+		return s.named()
 	}
 	if !s.mayCopy() {
 		return ErrNotAtRest
@@ -39,6 +40,9 @@ func (s *Source) Settle(ctx context.Context) error {
 		if err = s.copyWhole(ctx, young != nil); !errors.Is(err, ErrMoved) {
 			break
 		}
+	}
+	if err == nil {
+		return s.named()
 	}
 	if errors.Is(err, ErrMoved) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return ErrNotAtRest

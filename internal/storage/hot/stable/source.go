@@ -13,6 +13,11 @@
 // read when the tick is over. On file systems whose times are coarser yet (seconds),
 // [Source.Racy] says that the file has to be compared once more, later.
 //
+// A descriptor follows a file that is renamed, and what is then written to it was never at the
+// path that is read. So once the version is fixed, after a small file was read, and after a clone
+// or a copy, the path must still lead to the file: each content that is handed on was at the path
+// at some instant.
+//
 // What never rests is read from a clone (reflink), or from a copy: one during which the
 // stat did not change, or one of a file that only grew and whose copied part was the same
 // when it was read a second time. The first reading met the end of the file at some
@@ -21,6 +26,7 @@
 package stable
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -95,8 +101,18 @@ type Source struct {
 }
 
 // Open opens a file's present version. Its errors are those of the file system;
-// tree.ErrNotRegular for what is no file. With ErrMoved the Source is good for Settle.
+// tree.ErrNotRegular for what is no file, tree.ErrChanged when the path leads elsewhere by now. With ErrMoved the Source is good for Settle.
 func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, error) {
+	s, err := open(ctx, d, name, o, (*Source).whenOld)
+	for tries := 0; tries < attempts && errors.Is(err, tree.ErrChanged); tries++ {
+		// It is replaced more often than a tick is long: no version of it gets that old.
+		s, err = open(ctx, d, name, o, (*Source).atOnce)
+	}
+	return s, err
+}
+
+// open opens a file and fixes its version.
+func open(ctx context.Context, d *tree.Dir, name string, o Options, fix func(*Source, context.Context) error) (*Source, error) {
 	threads.Disk.Enter()
 	f, err := d.Open(name)
 	threads.Disk.Leave()
@@ -104,17 +120,34 @@ func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, er
 		return nil, err
 	}
 	s := &Source{dir: d, name: name, opts: o, file: f}
-	if err = s.begin(ctx, patience); err == nil {
-		s.size = s.Info.Size
-		if s.size <= o.Small {
-			err = s.readSmall()
-		}
-	}
-	if err != nil && !errors.Is(err, ErrMoved) {
-		f.Close()
+	if err = fix(s, ctx); err != nil && !errors.Is(err, ErrMoved) {
+		s.Close()
 		return nil, err
 	}
 	return s, err
+}
+
+// whenOld fixes the version that the file is when it is older than a tick.
+func (s *Source) whenOld(ctx context.Context) error {
+	err := s.begin(ctx, patience)
+	if s.size = s.Info.Size; err == nil && s.size <= s.opts.Small {
+		err = s.readSmall()
+	}
+	if err != nil && !errors.Is(err, ErrMoved) {
+		return err
+	}
+	return cmp.Or(s.named(), err)
+}
+
+// atOnce fixes the version that the file is now, by a clone or a copy.
+func (s *Source) atOnce(ctx context.Context) (err error) {
+	if s.Info, err = tree.Fstat(s.file.Fd()); err != nil {
+		return err
+	}
+	if err = s.Settle(ctx); errors.Is(err, ErrNotAtRest) {
+		return ErrMoved
+	}
+	return err
 }
 
 // patience is how often the end of a tick is waited for: a file that is written all the
@@ -178,6 +211,15 @@ func (s *Source) readSmall() error {
 	}
 	s.small, s.size = b, s.Info.Size
 	return nil
+}
+
+// named is tree.ErrChanged unless the path leads to the file. Later reads succeed only while
+// the file is the version that was fixed before, so that this version is at the path at this
+// instant.
+func (s *Source) named() error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	return s.dir.StillAt(s.name, s.Info)
 }
 
 // unmoved tells whether the file is still the version that it was.

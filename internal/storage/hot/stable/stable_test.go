@@ -402,3 +402,97 @@ func TestRefusesWhatIsNoFile(t *testing.T) {
 		}
 	}
 }
+
+// A file that is renamed, and changed under its new name, is not read under the old one: neither
+// by the descriptor that was opened, nor by a clone or a copy, nor through a directory above.
+func TestContentWasAtItsName(t *testing.T) {
+	const grown = "as it is under the new name"
+	moveAway := func(h *home) {
+		if err := os.Rename(filepath.Join(h.path, "sub/f"), filepath.Join(h.path, "sub/other")); err != nil {
+			h.t.Fatal(err)
+		}
+		h.write("sub/other", []byte(grown))
+	}
+	for _, c := range []struct {
+		name   string
+		opened func(h *home) // when the directory is open
+		begun  func(h *home) // when the file is, and was looked at first
+		fixed  func(h *home) // when its version is fixed
+	}{
+		{name: "renamed before it was read", begun: moveAway},
+		{name: "replaced before it was read, by what is no file", begun: func(h *home) {
+			moveAway(h)
+			if err := os.Mkdir(filepath.Join(h.path, "sub/f"), 0o755); err != nil {
+				h.t.Fatal(err)
+			}
+		}},
+		{name: "renamed before it was copied", fixed: moveAway},
+		{name: "directory renamed", opened: func(h *home) {
+			if err := os.Rename(filepath.Join(h.path, "sub"), filepath.Join(h.path, "moved")); err != nil {
+				h.t.Fatal(err)
+			}
+			h.write("moved/f", []byte(grown))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHome(t)
+			if err := os.Mkdir(filepath.Join(h.path, "sub"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			h.write("sub/f", []byte("x"))
+			var err error
+			if h.dir, err = h.dir.OpenDir("sub"); err != nil {
+				t.Fatal(err)
+			}
+			defer h.dir.Close()
+			if c.opened != nil {
+				c.opened(h)
+			}
+			h.opts.Now = func() time.Time {
+				if c.begun != nil {
+					c.begun(h)
+					c.begun = nil
+				}
+				return time.Now()
+			}
+			s, err := h.open("f")
+			if err == nil && c.fixed != nil {
+				c.fixed(h)
+				err = s.Settle(context.Background())
+			}
+			if err != nil {
+				if !errors.Is(err, tree.ErrChanged) && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, tree.ErrNotRegular) {
+					t.Errorf("it is not said that the name leads elsewhere: %v", err)
+				}
+				return
+			}
+			if b, err := content(s); err == nil {
+				t.Errorf("%q is read, which was never there", b)
+			}
+		})
+	}
+}
+
+// A file that is replaced more often than the kernel's clock ticks is read all the same.
+func TestReplacedFileIsRead(t *testing.T) {
+	h := newHome(t)
+	h.write("f", []byte("version 0"))
+	replaced := 0
+	h.opts.Now = func() time.Time {
+		if replaced < 2 {
+			replaced++
+			h.write("f.tmp", fmt.Appendf(nil, "version %d", replaced))
+			if err := os.Rename(filepath.Join(h.path, "f.tmp"), filepath.Join(h.path, "f")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return time.Now()
+	}
+	s, err := h.open("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := content(s); err != nil || !strings.HasPrefix(string(b), "version ") {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 
@@ -51,6 +52,20 @@ func (d *Dir) Lstat(name string) (Info, error) {
 		return Info{}, pathError("lstat", Join(d.path, name), err)
 	}
 	return info(&st), nil
+}
+
+// StillAt is ErrChanged unless the path by which the directory was opened, and name in it, lead
+// to the file that i describes at this moment. A descriptor follows what it was opened for through
+// renames, of a directory above too: what is read through it need never have been at the path.
+func (d *Dir) StillAt(name string, i Info) error {
+	now, err := d.root.Lstat(Join(d.path, name))
+	if err == nil && now.Ino == i.Ino && now.Dev == i.Dev {
+		return nil
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) || IsNotDir(err) {
+		err = ErrChanged
+	}
+	return pathError("find again", Join(d.path, name), err)
 }
 
 // Readlink reads the target of a symbolic link.

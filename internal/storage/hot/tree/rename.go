@@ -47,7 +47,7 @@ func renameByLink(fd int, name string, toFD int, toName string) error {
 	return err
 }
 
-// ErrChanged is the error of a Replace whose target was not what the caller had seen.
+// ErrChanged is the error when a name does not lead to what the caller had seen.
 var ErrChanged = errors.New("changed meanwhile")
 
 // ErrNotRegular is the error of opening a device, a socket, a FIFO or a directory as a file.

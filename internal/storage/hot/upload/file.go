@@ -69,6 +69,9 @@ func (s *Sender) link(ctx context.Context, v *version, i tree.Info) Result {
 	if err == nil {
 		after, err = v.dir.Lstat(v.name)
 	}
+	if err == nil {
+		err = v.dir.StillAt(v.name, i)
+	}
 	if err != nil {
 		return local(v.path, err)
 	}
@@ -153,6 +156,7 @@ func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 		defer d.Close()
 		if i, err = d.Stat(); err == nil {
 			empty = s.isEmpty(d)
+			err = s.stillAt(path, i)
 		}
 	}
 	threads.Disk.Leave()
@@ -182,6 +186,17 @@ func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 	v := &version{path: path, key: key, dir: d, anyway: how.Anyway, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}
 	v.local = i.Stat
 	return s.store(ctx, v)
+}
+
+// stillAt tells whether a path still leads to the directory that i describes.
+func (s *Sender) stillAt(path string, i tree.Info) error {
+	parent, name := tree.Split(path)
+	d, err := s.Root.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.StillAt(name, i)
 }
 
 // defaultDirPerm are the permissions of a directory of which S3 says nothing.

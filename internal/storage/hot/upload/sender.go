@@ -175,7 +175,7 @@ func changed(path string) Result { return Result{Outcome: queue.Changed, Look: [
 func local(path string, err error) Result {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP),
-		errors.Is(err, tree.ErrNotRegular), errors.Is(err, unix.ESTALE):
+		errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrChanged), errors.Is(err, unix.ESTALE):
 		return changed(path)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Result{Outcome: queue.Retry, Err: err}
