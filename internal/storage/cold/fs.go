@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
@@ -78,6 +79,7 @@ type FS struct {
 	progress  chan struct{}                 // closed and replaced when a job ends
 	awake     chan struct{}
 	conflicts int64
+	damaged   []contract.Unsaved // what this process had to set aside
 
 	pass       uint32            // of listings
 	listings   int               // under way
@@ -125,8 +127,8 @@ func New(o Options) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	var entries map[string]pending.Entry
-	fs.journal, entries, err = pending.Open(dir)
+	var found pending.Found
+	fs.journal, found, err = pending.Open(dir)
 	if err != nil {
 		return nil, errors.Join(err, fs.cache.Close())
 	}
@@ -134,7 +136,7 @@ func New(o Options) (*FS, error) {
 		return nil, errors.Join(err, fs.journal.Close(), fs.cache.Close())
 	}
 	fs.ctx, fs.stop = context.WithCancel(context.Background())
-	if err := fs.recover(entries); err != nil {
+	if err := fs.recover(found); err != nil {
 		fs.stop()
 		return nil, errors.Join(err, fs.index.close(), fs.journal.Close(), fs.cache.Close())
 	}
@@ -170,7 +172,9 @@ func (fs *FS) cacheDir() (string, error) {
 		for _, d := range []string{"clean", "partial", "tmp"} {
 			os.RemoveAll(filepath.Join(top, o.Name(), d))
 		}
-		if dirty, _ := os.ReadDir(filepath.Join(top, o.Name(), "dirty")); len(dirty) > 0 {
+		dirty, _ := os.ReadDir(filepath.Join(top, o.Name(), "dirty"))
+		damaged, _ := os.ReadDir(filepath.Join(top, o.Name(), pending.DamagedDir))
+		if dirty = append(dirty, damaged...); len(dirty) > 0 {
 			fs.log.Warn("the cold path's cache has files of another bucket or user that never reached S3; start a sandbox with that bucket and user to save them",
 				"event", "cold_cache_other", "dir", filepath.Join(top, o.Name()), "files", len(dirty))
 		} else {

@@ -10,23 +10,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 )
 
-// recover makes tree and slots of what an earlier process left in its journal.
-func (fs *FS) recover(entries map[string]pending.Entry) error {
-	all := slices.SortedFunc(maps.Values(entries), func(a, b pending.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
-	used := map[string]bool{}
+// recover makes tree and slots of what an earlier process left in its journal. What is damaged is set
+// aside and named, and never keeps the rest from being recovered.
+func (fs *FS) recover(found pending.Found) error {
+	all := slices.SortedFunc(maps.Values(found.Entries), func(a, b pending.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	if found.Damaged != nil {
+		fs.log.Error("the cold path's journal is damaged; it was set aside, and what it does not tell any more goes up under other names",
+			"event", "cold_damaged", "kept_as", found.SetAside, "error", found.Damaged)
+		fs.damaged = append(fs.damaged, contract.Unsaved{Path: found.SetAside, Reason: fmt.Sprintf("the cold path's journal is damaged: %v", found.Damaged)})
+	}
+	crash := fs.judgeCrash(all)
+	used := map[string]bool{}
 	// Directories first: whatever they hold is attached to them.
 	for _, dirs := range []bool{true, false} {
 		for i := range all {
 			if e := &all[i]; (e.Kind == pending.Dir) == dirs {
 				used[e.Data] = true
-				if err := fs.recoverEntry(e); err != nil {
-					return err
+				if err := fs.recoverEntry(e, crash); err != nil {
+					fs.setAside(e, err)
 				}
 			}
 		}
@@ -35,32 +43,89 @@ func (fs *FS) recover(entries map[string]pending.Entry) error {
 	if err != nil {
 		return err
 	}
+	lostEntries := fs.cache.Rebooted() || found.Damaged != nil
 	for _, name := range names {
-		if !used[name] { // of a file that had lost its name, or of an upload that was just done
-			if err := fs.cache.RemoveDirty(name); err != nil {
-				return err
-			}
+		if used[name] {
+			continue
+		}
+		if lostEntries && !found.Mentioned[name] {
+			fs.recoverUnnamed(name)
+		} else if err := fs.cache.RemoveDirty(name); err != nil { // of a file that had lost its name, or of an upload that was just done
+			fs.log.Warn("cached content that is wanted no longer cannot be removed", "event", "cold_cache_remove", "error", err)
 		}
 	}
 	if len(all) > 0 {
 		fs.log.Info("changes of the cold path that an earlier process did not bring to S3 go up now", "event", "cold_recovered", "changes", len(all))
 	}
-	return nil
+	return fs.cache.Recovered()
 }
 
-func (fs *FS) recoverEntry(e *pending.Entry) error {
+// setAside lets go of an entry that cannot be recovered: its content is kept where nothing touches it.
+func (fs *FS) setAside(e *pending.Entry, why error) {
+	u := contract.Unsaved{Path: fs.sandboxPath(e.Path), Reason: why.Error()}
+	if e.Data != "" {
+		kept, err := fs.cache.SetAside(e.Data)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			fs.log.Error("damaged content cannot be set aside; it stays in the cache's directory", "event", "cold_damaged", "path", e.Path, "error", err)
+		}
+		if kept != "" {
+			u.Reason += "; what is here of its content is kept in " + kept
+		}
+	}
+	fs.log.Error("a change of the cold path cannot be recovered; the file is as it is in S3", "event", "cold_damaged", "path", e.Path, "reason", u.Reason)
+	fs.damaged = append(fs.damaged, u)
+	fs.rewrite(pending.Batch{Remove: []string{e.Path}})
+}
+
+// rewrite has the journal follow what recover decides. Without room for it the next start decides the
+// same again.
+func (fs *FS) rewrite(b pending.Batch) {
+	if err := fs.journal.Apply(b, len(fs.slots)); err != nil {
+		fs.log.Warn("the cold path's journal does not have what was recovered of it", "event", "cold_journal", "error", err)
+	}
+}
+
+// recoverUnnamed gives content of which the journal does not speak a name at the root: its entry was
+// lost when the machine went down, and its path with it.
+func (fs *FS) recoverUnnamed(data string) {
+	now := time.Now()
+	e := &pending.Entry{
+		Path: conflict.Name("recovered-"+data[:min(len(data), 8)], fs.cfg.SandboxID, now),
+		Kind: pending.File, Mode: 0o600, Since: now.UnixNano(), Live: true, Data: data, Synced: true,
+	}
+	n := fs.newNode(pending.File)
+	err := fs.recoverData(n, e)
+	if err == nil && n.size == 0 {
+		if err := fs.cache.RemoveDirty(data); err != nil {
+			fs.log.Warn("an empty file in the cache cannot be removed", "event", "cold_cache_remove", "error", err)
+		}
+		return
+	}
+	if err != nil {
+		fs.setAside(e, err)
+		return
+	}
+	fs.seq++
+	e.Seq = fs.seq
+	if err := fs.recoverEntry(e, crashed{}); err != nil {
+		fs.setAside(e, err)
+		return
+	}
+	fs.log.Warn("content was written shortly before the machine went down, and its path is not known any more; it is kept under another name",
+		"event", "cold_torn", "kept_as", e.Path)
+	fs.rewrite(pending.Batch{Put: []pending.Entry{fs.slots[e.Path].entry()}})
+}
+
+func (fs *FS) recoverEntry(e *pending.Entry, crash crashed) error {
 	fs.seq = max(fs.seq, e.Seq)
 	s := &slot{
 		path: e.Path, seq: e.Seq, first: e.Seq, since: time.Unix(0, e.Since), base: e.Base,
 		writes: e.Writes, uploadID: e.UploadID,
 	}
 	if e.Kind != pending.Nothing {
-		n, err := fs.recoverNode(e)
+		n, err := fs.recoverNode(e, crash)
 		if err != nil {
 			return err
-		}
-		if n == nil {
-			return fs.journal.Apply(pending.Batch{Remove: []string{e.Path}}, len(fs.slots))
 		}
 		s.node, s.uploadGen = n, n.gen
 		if e.Live { // it may have changed since the upload began, and its metadata with it
@@ -68,7 +133,8 @@ func (fs *FS) recoverEntry(e *pending.Entry) error {
 			s.uploadID = ""
 		}
 		if path := n.slotPath(); path != e.Path {
-			return fs.recoverAs(s, path)
+			fs.recoverAs(s, path)
+			return nil
 		}
 	}
 	fs.slots[s.path] = s
@@ -88,16 +154,16 @@ func (fs *FS) enqueue(s *slot) {
 }
 
 // recoverAs has a file that must not replace what S3 has under its name go up under another.
-func (fs *FS) recoverAs(s *slot, path string) error {
+func (fs *FS) recoverAs(s *slot, path string) {
 	old := s.path
 	s.path, s.base, s.writes, s.uploadID = path, version{}, nil, ""
 	fs.slots[path] = s
 	fs.enqueue(s)
-	return fs.journal.Apply(pending.Batch{Remove: []string{old}, Put: []pending.Entry{s.entry()}}, len(fs.slots))
+	fs.rewrite(pending.Batch{Remove: []string{old}, Put: []pending.Entry{s.entry()}})
 }
 
-// recoverNode makes the node of an entry; nil when nothing is left of it.
-func (fs *FS) recoverNode(e *pending.Entry) (*node, error) {
+// recoverNode makes the node of an entry.
+func (fs *FS) recoverNode(e *pending.Entry, crash crashed) (*node, error) {
 	path, isDir := strings.CutSuffix(e.Path, "/")
 	parent, name := fs.recoverParent(path)
 	n := parent.dir.child(name)
@@ -117,18 +183,16 @@ func (fs *FS) recoverNode(e *pending.Entry) (*node, error) {
 	case e.Kind == pending.File && e.Data == "":
 		n.size = n.remote.Size
 	case e.Kind == pending.File:
-		keep, err := fs.recoverData(n, e)
-		if err != nil || !keep {
+		if err := fs.recoverData(n, e); err != nil {
 			return nil, err
 		}
-		if n.dirty() && fs.cache.Rebooted() && !e.Synced {
-			// What was not synced when the machine went down may be torn: S3 keeps the name.
-			was := name
-			for at := time.Now(); parent.dir.child(name) != nil || name == was; at = at.Add(time.Millisecond) {
-				name = conflict.Name(was, fs.cfg.SandboxID, at)
+		if other := crash.nameFor(e.Path); n.dirty() && other != "" {
+			for at := time.Now(); parent.dir.child(other) != nil; at = at.Add(time.Millisecond) {
+				other = conflict.Name(name, fs.cfg.SandboxID, at)
 			}
 			fs.log.Warn("a file that was not yet in S3 when the machine went down may be torn; it is kept under another name",
-				"event", "cold_torn", "path", e.Path, "kept_as", name)
+				"event", "cold_torn", "path", e.Path, "kept_as", other)
+			name = other
 		}
 	}
 	if n.parent == nil {
@@ -140,19 +204,24 @@ func (fs *FS) recoverNode(e *pending.Entry) (*node, error) {
 	return n, nil
 }
 
-// recoverData takes up a file's content. Without content here it is as S3 has it; without that
-// either there is nothing to keep.
-func (fs *FS) recoverData(n *node, e *pending.Entry) (bool, error) {
+// Errors of content that cannot be recovered.
+var (
+	errNoContent = errors.New("its content is missing from the cold path's cache")
+	errTornPart  = errors.New("a part of it was changed shortly before the machine went down, and that change was not synced")
+)
+
+// recoverData takes up a file's content. Where that is missing, and S3 has an earlier version, the
+// file is as S3 has it.
+func (fs *FS) recoverData(n *node, e *pending.Entry) error {
 	f, err := fs.cache.OpenDirty(e.Data)
 	if errors.Is(err, os.ErrNotExist) {
-		n.size = n.remote.Size
-		if n.remote.ETag == "" {
-			fs.log.Error("the content of a file that was not yet in S3 is missing from the cache", "event", "cold_lost", "path", e.Path)
+		if n.size = n.remote.Size; n.remote.ETag == "" {
+			return errNoContent
 		}
-		return n.remote.ETag != "", nil
+		return nil
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
 	n.data, n.size, n.dataGen, n.live = e.Data, f.Size(), 1, false
 	if e.Live {
@@ -160,12 +229,11 @@ func (fs *FS) recoverData(n *node, e *pending.Entry) (bool, error) {
 	}
 	whole := f.Whole()
 	f.Return()
-	if !whole && fs.cache.Rebooted() && !e.Synced {
-		fs.log.Error("changes to a part of a file were lost when the machine went down; it is as it is in S3", "event", "cold_lost", "path", e.Path)
-		n.data, n.size = "", n.remote.Size
-		return false, fs.cache.RemoveDirty(e.Data)
+	if !whole && (n.remote.ETag == "" || fs.cache.Rebooted() && !e.Synced) {
+		n.data = ""
+		return errTornPart
 	}
-	return true, nil
+	return nil
 }
 
 // recoverParent finds or makes the directories that a path is in.

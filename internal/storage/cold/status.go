@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
@@ -21,6 +20,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 	defer fs.mu.Unlock()
 	st := &contract.ColdStatus{PendingFiles: int64(len(fs.slots))}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
+	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
 	for _, s := range fs.slots {
 		if n := s.node; n != nil && n.kind == pending.File && n.dirty() {
 			st.PendingBytes += n.size
@@ -36,12 +36,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 // unsaved names a slot by its path in the sandbox, since the list of what is missing has the hot
 // path's files as well.
 func (fs *FS) unsaved(s *slot) contract.Unsaved {
-	u := contract.Unsaved{Path: filepath.Join(fs.cfg.ColdPath, s.path)}
-	if !utf8.ValidString(u.Path) {
-		if key, err := keyOf(s.path); err == nil {
-			u.Path = filepath.Join(fs.cfg.ColdPath, key)
-		}
-	}
+	u := contract.Unsaved{Path: fs.sandboxPath(s.path)}
 	switch {
 	case s.err != nil:
 		u.Reason = s.err.Error()
@@ -53,8 +48,12 @@ func (fs *FS) unsaved(s *slot) contract.Unsaved {
 	return u
 }
 
+// sandboxPath is a path below the root as programs in the sandbox know it, in UTF-8.
+func (fs *FS) sandboxPath(path string) string { return filepath.Join(fs.cfg.ColdPath, shown(path)) }
+
 // Flush brings everything that is pending when it is called to S3, without letting files rest. It
-// returns what was not there when ctx ended, and what will not get there by trying again.
+// returns what was not there when ctx ended, what will not get there by trying again, and what New
+// had to set aside.
 func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 	fs.mu.Lock()
 	fs.hurryUp(1)
@@ -70,7 +69,7 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 	if len(left) == 0 {
 		fs.index.publish(ctx)
 	}
-	return left
+	return append(left, fs.damaged...)
 }
 
 // retryNow has slots that failed tried again at once. With mu.

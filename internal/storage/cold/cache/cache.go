@@ -23,6 +23,9 @@ const BlockSize = 128 << 10
 // chunkSize is the unit of eviction of a file that is held.
 const chunkSize = 16 << 20
 
+// damagedDir is where content goes that cannot be used.
+const damagedDir = "damaged"
+
 // maxFiles bounds the clean files, and thereby the memory that knows of them.
 const maxFiles = 100_000
 
@@ -31,6 +34,7 @@ var (
 	ErrFull     = errors.New("the cold path's cache is full of data that is not yet in S3")
 	ErrMissing  = errors.New("a block has to be fetched first")
 	ErrInUse    = errors.New("another process uses this cache")
+	ErrDamaged  = errors.New("the file in the cold path's cache is damaged")
 	ErrSnapshot = errors.New("the snapshot was given up: its file was truncated, or there was no room")
 )
 
@@ -65,6 +69,7 @@ type Cache struct {
 	log  *slog.Logger
 	lock *os.File
 
+	bootID   string
 	rebooted bool
 
 	mu      sync.Mutex
@@ -81,7 +86,7 @@ func Open(o Options) (*Cache, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cache{dir: o.Dir, max: o.Max, log: o.Log, clean: map[ID]*File{}, dirtied: map[string]*File{}, changed: make(chan struct{})}
+	c := &Cache{dir: o.Dir, max: o.Max, log: o.Log, bootID: o.BootID, clean: map[ID]*File{}, dirtied: map[string]*File{}, changed: make(chan struct{})}
 	for _, d := range []string{"clean", "partial", "dirty", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o700); err != nil {
 			return nil, fmt.Errorf("cannot make the cold path's cache: %w", err)
@@ -97,7 +102,7 @@ func Open(o Options) (*Cache, error) {
 		}
 		c.max = max(int64(st.Blocks)*int64(st.Bsize)/10, 4*BlockSize)
 	}
-	if err := c.checkBoot(o.BootID); err != nil {
+	if err := c.checkBoot(); err != nil {
 		return nil, err
 	}
 	return c, c.scan()
@@ -121,10 +126,9 @@ func (c *Cache) takeLock() error {
 }
 
 // checkBoot drops clean content that an earlier boot of the machine left behind.
-func (c *Cache) checkBoot(id string) error {
-	name := filepath.Join(c.dir, "boot_id")
-	was, err := os.ReadFile(name)
-	if err == nil && string(was) == id {
+func (c *Cache) checkBoot() error {
+	was, err := os.ReadFile(filepath.Join(c.dir, "boot_id"))
+	if err == nil && string(was) == c.bootID {
 		return nil
 	}
 	c.rebooted = err == nil
@@ -134,7 +138,16 @@ func (c *Cache) checkBoot(id string) error {
 	if err := os.Mkdir(filepath.Join(c.dir, "clean"), 0o700); err != nil {
 		return fmt.Errorf("cannot make the cold path's cache: %w", err)
 	}
-	return os.WriteFile(name, []byte(id), 0o600)
+	return nil
+}
+
+// Recovered notes that this boot of the machine has judged what the one before it left. A process
+// that dies before that leaves the judgement to the next.
+func (c *Cache) Recovered() error {
+	if err := os.WriteFile(filepath.Join(c.dir, "boot_id"), []byte(c.bootID), 0o600); err != nil {
+		return fmt.Errorf("cannot note this boot of the machine in the cold path's cache: %w", err)
+	}
+	return nil
 }
 
 // Rebooted says that the machine was started anew since this cache was used: dirty content
@@ -207,5 +220,35 @@ func (c *Cache) RemoveDirty(name string) error {
 	if e := os.Remove(c.dirtyName(name) + mapSuffix); err == nil && !errors.Is(e, os.ErrNotExist) {
 		err = e
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.dirtied[name]; f != nil {
+		c.used -= f.bytes
+		c.dirty -= f.bytes
+		f.bytes = 0
+		delete(c.dirtied, name)
+		c.notify()
+	}
 	return err
+}
+
+// SetAside moves a dirty file that is not held, with its map, out of the way of everything: to the
+// directory "damaged", where it does not count as cached and nothing but its user removes it. It
+// gives the file's new name.
+func (c *Cache) SetAside(name string) (string, error) {
+	dir := filepath.Join(c.dir, damagedDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, name)
+	if err := os.Rename(c.dirtyName(name), to); err != nil {
+		return "", err
+	}
+	if err := os.Rename(c.dirtyName(name)+mapSuffix, to+mapSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return to, err
+	}
+	if err := c.RemoveDirty(name); err != nil && !errors.Is(err, os.ErrNotExist) { // for the books
+		return to, err
+	}
+	return to, nil
 }

@@ -274,6 +274,9 @@ func TestDirtyIsNeverEvicted(t *testing.T) {
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	c := open(t, dir, 1<<30, "boot 1")
+	if err := c.Recovered(); err != nil {
+		t.Fatal(err)
+	}
 	b := object(3*BlockSize+5, 1)
 	id := VersionID("k", "e", int64(len(b)))
 	f, _ := c.Checkout(id, int64(len(b)))

@@ -7,6 +7,7 @@
 //	partial/HEX    the same, of which only some blocks are here; dropped at a restart
 //	dirty/NAME     content that S3 does not have; only its owner removes it
 //	dirty/NAME.map which blocks of it are here, while some still have to come from S3
+//	damaged/       what could not be read after a crash of the machine; only its user removes it
 //	tmp/           side files of snapshots, unlinked as soon as they are made
 //
 // A File is sparse and as long as what it stands for. Blocks of BlockSize are here or

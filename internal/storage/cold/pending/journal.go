@@ -7,9 +7,11 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,9 @@ const (
 	// ahead is how much of the disk is kept for what comes next, so that a deletion can
 	// still be written down when the disk is full.
 	ahead = 256 << 10
+
+	// syncAfter is how long after a batch the disk has it, when nobody asks for it earlier.
+	syncAfter = time.Second
 )
 
 // Journal is a file of entries.
@@ -39,6 +44,7 @@ type Journal struct {
 	live     int   // entries, to judge when most of the file is history
 	written  int   // records since the file was written anew
 	broken   error // the file's end is not known any more
+	syncing  *time.Timer
 	buf      []byte
 }
 
@@ -48,62 +54,105 @@ type Batch struct {
 	Put    []Entry
 }
 
-// Open reads the journal in a directory, or begins one, and gives what is pending by path.
-func Open(dir string) (*Journal, map[string]Entry, error) {
+// Found is what Open read.
+type Found struct {
+	Entries map[string]Entry // by path
+
+	// Mentioned are the cached files that the journal speaks of, of entries that are gone again
+	// too: content of any other name lost its entry in a power cut.
+	Mentioned map[string]bool
+
+	// Damaged says why the journal could not be read to its end. Entries are those before the
+	// damage, and the journal was set aside as SetAside.
+	Damaged  error
+	SetAside string
+}
+
+// Open reads the journal in a directory, or begins one. A damaged journal is no error: it is set
+// aside, and a new one begins with the entries that could be read.
+func Open(dir string) (*Journal, Found, error) {
 	j := &Journal{path: filepath.Join(dir, "journal")}
+	found := Found{Entries: map[string]Entry{}, Mentioned: map[string]bool{}}
 	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot open the cold path's journal: %w", err)
+		return nil, found, fmt.Errorf("cannot open the cold path's journal: %w", err)
 	}
 	j.f = f
-	entries, err := j.replay()
-	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("cannot read the cold path's journal %s: %w", j.path, err)
+	if found.Damaged = j.replay(&found); found.Damaged != nil {
+		if err := j.setAside(dir, &found); err != nil {
+			j.f.Close()
+			return nil, found, fmt.Errorf("cannot set the damaged journal %s of the cold path aside (%w): %w", j.path, found.Damaged, err)
+		}
 	}
-	j.live = len(entries)
-	return j, entries, nil
+	j.live = len(found.Entries)
+	return j, found, nil
 }
 
 // replay reads the frames and cuts off what a kill left at the end.
-func (j *Journal) replay() (map[string]Entry, error) {
-	entries := map[string]Entry{}
+func (j *Journal) replay(found *Found) error {
 	info, err := j.f.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	head := make([]byte, len(magic))
 	if _, err := io.ReadFull(j.f, head); err != nil {
 		if info.Size() >= int64(len(magic)) {
-			return nil, err
+			return err
 		}
-		return entries, j.begin() // killed while it was begun
+		return j.begin() // killed while it was begun
 	}
 	if string(head) != magic {
-		return nil, errors.New("it is not a journal, or one of a newer version; move it away if what is pending in it may be lost")
+		return errors.New("it is not a journal, or one of a newer version")
 	}
 	j.size = int64(len(magic))
 	r := &counted{r: io.NewSectionReader(j.f, j.size, info.Size()-j.size)}
 	for {
 		payload, ok, err := readFrame(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !ok {
 			break
 		}
-		n, err := apply(entries, payload)
+		n, err := apply(found, payload)
 		if err != nil {
-			return nil, err // the checksum is right: this is not a kill's doing
+			return err // the checksum is right: this is not a kill's doing
 		}
 		j.written += n
 		j.size = int64(len(magic)) + r.n
 	}
 	if j.size < info.Size() {
-		return entries, j.f.Truncate(j.size)
+		return j.f.Truncate(j.size)
 	}
-	return entries, nil
+	return nil
 }
+
+// setAside keeps a journal that cannot be read, and begins a new one.
+func (j *Journal) setAside(dir string, found *Found) error {
+	aside := filepath.Join(dir, DamagedDir)
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	found.SetAside = filepath.Join(aside, "journal-"+time.Now().UTC().Format("20060102T150405.000000000Z"))
+	if err := os.Rename(j.path, found.SetAside); err != nil {
+		return err
+	}
+	j.f.Close()
+	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	j.f, j.reserved, j.written = f, 0, 0
+	if err := j.fill(maps.Values(found.Entries)); err != nil {
+		return err
+	}
+	j.written = j.live
+	return nil
+}
+
+// DamagedDir is the directory, beside the journal, of files that could not be read after a crash of
+// the machine. Nothing removes them but their user.
+const DamagedDir = "damaged"
 
 func (j *Journal) begin() error {
 	if err := j.f.Truncate(0); err != nil {
@@ -152,7 +201,7 @@ func atEnd(err error) error {
 	return err
 }
 
-func apply(entries map[string]Entry, payload []byte) (records int, err error) {
+func apply(found *Found, payload []byte) (records int, err error) {
 	r := &reader{b: payload}
 	for len(r.b) > 0 {
 		op, body := r.uvarint(), r.str()
@@ -162,13 +211,16 @@ func apply(entries map[string]Entry, payload []byte) (records int, err error) {
 		records++
 		switch op {
 		case recordRemove:
-			delete(entries, body)
+			delete(found.Entries, body)
 		case recordPut:
 			e, err := decode([]byte(body))
 			if err != nil {
 				return records, err
 			}
-			entries[e.Path] = e
+			found.Entries[e.Path] = e
+			if e.Data != "" {
+				found.Mentioned[e.Data] = true
+			}
 		default:
 			return records, fmt.Errorf("%w: kind %d", errRecord, op)
 		}
@@ -195,7 +247,19 @@ func (j *Journal) Apply(b Batch, live int) error {
 	}
 	j.written += len(b.Put) + len(b.Remove)
 	j.live = live
+	if j.syncing == nil {
+		j.syncing = time.AfterFunc(syncAfter, j.syncLater)
+	}
 	return nil
+}
+
+// syncLater bounds what the end of the machine takes from the journal. An error is the next Sync's
+// to report: nobody was told that these entries are on the disk.
+func (j *Journal) syncLater() {
+	j.mu.Lock()
+	j.syncing = nil
+	j.mu.Unlock()
+	_ = j.Sync()
 }
 
 func appendBatch(to []byte, b Batch) []byte {
@@ -231,6 +295,7 @@ func (j *Journal) append(frame []byte) error {
 				j.broken = fmt.Errorf("cannot write the cold path's journal: %w; then: %w", err, terr)
 				return j.broken
 			}
+			j.reserved = 0 // truncating gave it back
 		}
 		return fmt.Errorf("cannot write the cold path's journal: %w", err)
 	}
@@ -290,18 +355,41 @@ func (j *Journal) fill(entries iter.Seq[Entry]) error {
 
 // Sync returns when the disk has what was applied.
 func (j *Journal) Sync() error {
-	j.mu.Lock()
-	f := j.f
-	j.mu.Unlock()
-	if err := unix.Fdatasync(int(f.Fd())); err != nil {
-		return fmt.Errorf("cannot sync the cold path's journal: %w", err)
+	for {
+		f := j.file()
+		err := datasync(f)
+		if errors.Is(err, os.ErrClosed) && j.file() != f {
+			continue // Compact replaced it meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("cannot sync the cold path's journal: %w", err)
+		}
+		return nil
 	}
-	return nil
+}
+
+func (j *Journal) file() *os.File {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.f
+}
+
+// datasync keeps the descriptor from being closed, and given to another file, meanwhile.
+func datasync(f *os.File) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var synced error
+	return errors.Join(c.Control(func(fd uintptr) { synced = unix.Fdatasync(int(fd)) }), synced)
 }
 
 // Close closes the file.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.syncing != nil {
+		j.syncing.Stop()
+	}
 	return j.f.Close()
 }

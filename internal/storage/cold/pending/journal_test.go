@@ -1,6 +1,8 @@
 package pending
 
 import (
+	"encoding/binary"
+	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -79,7 +81,7 @@ func TestKillAtEveryByte(t *testing.T) {
 			if err != nil {
 				t.Fatalf("cut at %d: %v", cut, err)
 			}
-			if d := cmp.Diff(want, got); d != "" {
+			if d := cmp.Diff(want, got.Entries); d != "" || got.Damaged != nil {
 				t.Fatalf("cut at %d (-want +got):\n%s", cut, d)
 			}
 			return j
@@ -130,24 +132,65 @@ func TestCompact(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(map[string]Entry{e.Path: e, "other": other}, got); d != "" {
+	if d := cmp.Diff(map[string]Entry{e.Path: e, "other": other}, got.Entries); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
 }
 
-func TestForeignFileIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	name := filepath.Join(dir, "journal")
-	content := []byte("something that is not a journal at all")
-	if err := os.WriteFile(name, content, 0o600); err != nil {
-		t.Fatal(err)
+// TestDamagedJournalIsSetAside has each kind of damage that a checksum does not explain by a kill: the
+// journal opens all the same, with what stands before the damage, and the file is kept.
+func TestDamagedJournalIsSetAside(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 5))
+	good := entry(r)
+	before := append([]byte(magic), appendBatch(nil, Batch{Put: []Entry{good}})...)
+	for name, c := range map[string]struct {
+		content []byte
+		want    map[string]Entry
+	}{
+		"zeros where the header was": {make([]byte, 4096), map[string]Entry{}},
+		"another program's file":     {[]byte("something that is not a journal at all"), map[string]Entry{}},
+		"a record of no known kind":  {append(before, frame([]byte{9, 1, 'x'})...), map[string]Entry{good.Path: good}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "journal"), c.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j, found, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, found.Entries); d != "" || found.Damaged == nil {
+				t.Errorf("damage: %v; entries (-want +got):\n%s", found.Damaged, d)
+			}
+			if got, err := os.ReadFile(found.SetAside); err != nil || string(got) != string(c.content) {
+				t.Errorf("the damaged file was not kept as it was: %v", err)
+			}
+			other := entry(r)
+			other.Path = "other"
+			if err := j.Apply(Batch{Put: []Entry{other}}, 2); err != nil {
+				t.Fatal(err)
+			}
+			j.Close()
+			c.want["other"] = other
+			j, found, err = Open(dir)
+			if err != nil || found.Damaged != nil {
+				t.Fatal(err, found.Damaged)
+			}
+			defer j.Close()
+			if d := cmp.Diff(c.want, found.Entries); d != "" {
+				t.Errorf("the new journal (-want +got):\n%s", d)
+			}
+		})
 	}
-	if _, _, err := Open(dir); err == nil {
-		t.Error("a file that is no journal was accepted")
-	}
-	if got, _ := os.ReadFile(name); string(got) != string(content) {
-		t.Error("a file that is no journal was changed")
-	}
+}
+
+// frame is a frame with a payload of any kind.
+func frame(payload []byte) []byte {
+	b := append(make([]byte, frameHead), payload...)
+	binary.BigEndian.PutUint32(b, uint32(len(payload)))
+	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 func FuzzDecode(f *testing.F) {
