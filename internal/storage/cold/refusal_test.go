@@ -241,3 +241,42 @@ func repeat(c byte, n int) []byte {
 	}
 	return b
 }
+
+// TestWritesAfterUploadToFullDisk: there is no room to give content that went to S3 its clean name, and
+// later there is room again. What is written and synced then survives a kill.
+func TestWritesAfterUploadToFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, throughProxy)
+	f := open(t, b.path("f"), os.O_RDWR|os.O_CREATE)
+	if _, err := f.WriteString("first"); err != nil {
+		t.Fatal(err)
+	}
+	// A file in the way of the directory: rename(2) fails, as it does on a full disk.
+	clean := filepath.Join(b.cacheDir(), "clean")
+	if err := errors.Join(os.RemoveAll(clean), os.WriteFile(clean, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b.sync()
+	b.bucket.Want(keys+"f", "first")
+	if err := errors.Join(os.Remove(clean), os.Mkdir(clean, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readAt(t, f, 0, 10); err != nil || string(got) != "first" {
+		t.Errorf("reads %q, %v", got, err)
+	}
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT"}, Do: testbed.Refuse(503, "SlowDown")})
+	if _, err := f.WriteAt([]byte("second"), 5); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	b.kill()
+	b.proxy.ClearFaults()
+	b.start()
+	if got, err := os.ReadFile(b.path("f")); err != nil || string(got) != "firstsecond" {
+		t.Errorf("after a kill it reads %q, %v", got, err)
+	}
+	b.sync()
+	b.bucket.Want(keys+"f", "firstsecond")
+}

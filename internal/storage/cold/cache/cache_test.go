@@ -381,3 +381,28 @@ func TestDefaultSize(t *testing.T) {
 		t.Errorf("the cache may have %d bytes of a disk of 100 MiB", limit)
 	}
 }
+
+// TestRemovedContentIsOffTheBooks, held or not.
+func TestRemovedContentIsOffTheBooks(t *testing.T) {
+	c := open(t, t.TempDir(), 1<<30, "b")
+	defer c.Close()
+	for name, remove := range map[string]func(*File) error{
+		"discarded": func(f *File) error { f.Discard(); return nil },
+		"removed":   func(f *File) error { f.Return(); return c.RemoveDirty(f.name) },
+		"set aside": func(f *File) error { f.Return(); _, err := c.SetAside(f.name); return err },
+	} {
+		f, err := c.Create(name[:3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(object(100_000, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := remove(f); err != nil {
+			t.Fatal(err)
+		}
+		if used, dirty, _ := c.Used(); used != 0 || dirty != 0 {
+			t.Errorf("%s: %d bytes used, %d of them dirty", name, used, dirty)
+		}
+	}
+}

@@ -78,6 +78,7 @@ func (f *File) dropMapOf(name string) {
 		f.mapFD = nil
 	}
 	os.Remove(f.c.dirtyName(name) + mapSuffix)
+	f.named.Store(false)
 }
 
 // OpenDirty takes up dirty content that was given back, or that an earlier process left.

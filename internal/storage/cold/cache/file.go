@@ -25,6 +25,7 @@ type File struct {
 	fd    atomic.Pointer[os.File] // nil until the first byte, and when not held
 	size  atomic.Int64
 	whole atomic.Bool // nothing is missing
+	named atomic.Bool // the disk has the name of dirty content, and that its map is gone
 
 	dirty   bool   // changes with mu exclusive
 	name    string // of a dirty file
@@ -249,7 +250,8 @@ func (f *File) open() (*os.File, error) {
 	return fd, nil
 }
 
-// Sync makes the content safe against the end of the machine (fdatasync(2)).
+// Sync makes dirty content safe against the end of the machine, and with it the name under which its
+// owner's journal knows it: fdatasync(2) of a file need not bring its new name to the disk.
 func (f *File) Sync() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -263,6 +265,27 @@ func (f *File) Sync() error {
 		if err := unix.Fdatasync(int(fd.Fd())); err != nil {
 			return fmt.Errorf("cannot sync cached content: %w", err)
 		}
+	}
+	if !f.dirty || f.named.Load() {
+		return nil
+	}
+	f.named.Store(true) // before the sync: a map that goes meanwhile needs another
+	if err := f.c.syncNames(); err != nil {
+		f.named.Store(false)
+		return err
+	}
+	return nil
+}
+
+// syncNames has the disk know which dirty files there are.
+func (c *Cache) syncNames() error {
+	d, err := os.Open(filepath.Join(c.dir, "dirty"))
+	if err != nil {
+		return fmt.Errorf("cannot sync the cold path's cache: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("cannot sync the cold path's cache: %w", err)
 	}
 	return nil
 }

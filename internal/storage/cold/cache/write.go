@@ -16,6 +16,9 @@ func (f *File) BeginDirty(name string) error {
 	f.wr.Lock()
 	defer f.wr.Unlock()
 	if f.dirty {
+		if f.name != name { // what its owner writes down about name would be about nothing
+			return fmt.Errorf("cache: BeginDirty as %s of content that is dirty as %s", name, f.name)
+		}
 		return nil
 	}
 	if _, err := f.open(); err != nil {
@@ -39,11 +42,14 @@ func (f *File) BeginDirty(name string) error {
 	f.dirty, f.name, f.id = true, name, ID{}
 	c.dirtied[name] = f
 	c.mu.Unlock()
+	f.named.Store(false)
 	f.account(0)
 	return nil
 }
 
-// MarkClean says that S3 has the content as it is, as that version. It is evictable then.
+// MarkClean says that S3 has the content as it is, as that version. It is evictable then. Content that
+// the disk has no room to give another name is dropped: it can be fetched again, and must not stay
+// under a name of which its owner's journal does not speak any more.
 func (f *File) MarkClean(id ID) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +80,8 @@ func (f *File) MarkClean(id ID) error {
 			fd.Close()
 		}
 	} else if err := rename(f.path(), c.pathOf(id, private, true)); err != nil {
-		return full(err)
+		c.log.Info("content that went to S3 is not kept in the cold path's cache", "event", "cold_cache_clean", "error", err)
+		f.drop()
 	}
 	delete(c.dirtied, f.name)
 	f.dirty, f.id, f.name = false, id, private
@@ -82,15 +89,32 @@ func (f *File) MarkClean(id ID) error {
 	c.dirty -= n
 	f.bytes = 0
 	f.limit = f.size.Load()
-	f.countWhole()
-	if sparse := f.bytes - n; sparse > 0 && n < f.bytes/2 {
-		f.countLess(sparse)
+	if f.whole.Load() {
+		f.countWhole()
+		if sparse := f.bytes - n; sparse > 0 && n < f.bytes/2 {
+			f.countLess(sparse)
+		}
 	}
 	if !f.private() {
 		c.clean[id] = f
 	}
 	c.notify()
 	return nil
+}
+
+// drop takes all of a dirty file's content off the disk: every block of it is missing then. With mu
+// exclusive and wr.
+func (f *File) drop() {
+	if err := os.Remove(f.path()); err != nil {
+		f.c.log.Warn("cached content cannot be removed", "event", "cold_cache_remove", "error", err)
+	}
+	if fd := f.fd.Swap(nil); fd != nil {
+		fd.Close()
+	}
+	size := f.size.Load()
+	f.have, f.missing = newBitmap(blocks(size)), blocks(size)
+	f.chunks = make([]*chunk, (size+chunkSize-1)/chunkSize)
+	f.whole.Store(false)
 }
 
 // countLess corrects the books for a sparse file: its chunks share what it occupies.
