@@ -34,6 +34,9 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch attrChange) error {
 		n.atime = *ch.atime
 		n.ctime = now.UnixNano()
 	}
+	if n.displaced != "" {
+		return syscall.ESTALE // by its path another file is found
+	}
 	if ch.mode == nil && ch.mtime == nil {
 		if ch.uid != nil || ch.gid != nil {
 			n.ctime = now.UnixNano()
@@ -66,6 +69,12 @@ func (fs *FS) truncate(ctx context.Context, n *node, size int64) error {
 	}
 	if size > maxFile {
 		return syscall.EFBIG
+	}
+	fs.mu.Lock()
+	stale := n.displaced != "" && n.opens == 0 // by its path another file is found
+	fs.mu.Unlock()
+	if stale {
+		return syscall.ESTALE
 	}
 	c, err := fs.beginWrite(ctx, n)
 	if err != nil {

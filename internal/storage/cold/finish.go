@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
-	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
@@ -58,7 +57,8 @@ func (fs *FS) stored(j *job, v version) error {
 	// A write that is under way has marked neither yet; see FS.write.
 	sameData := n.dataGen == j.dataGen && n.writing == 0
 	same := n.gen == j.gen && sameData
-	data := n.data
+	data, live, remote, origin := n.data, n.live, n.remote, n.origin
+	t.undo(func() { n.data, n.live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
 	if sameData {
 		n.data, n.live = "", false
 		n.remote = v
@@ -74,7 +74,6 @@ func (fs *FS) stored(j *job, v version) error {
 		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
 	}
 	if err := t.commit(); err != nil {
-		n.data = data
 		return err
 	}
 	// The journal speaks no longer of the dirty name when that goes.
@@ -187,17 +186,12 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	}
 	parent, name := n.parent, n.name
 	dirPath := strings.TrimSuffix(j.path, name)
-	at := time.Now()
-	ours := conflict.Name(name, fs.cfg.SandboxID, at)
-	for parent.dir.child(ours) != nil || fs.slots[dirPath+ours] != nil {
-		at = at.Add(time.Millisecond)
-		ours = conflict.Name(name, fs.cfg.SandboxID, at)
-	}
+	ours := fs.conflictName(parent, name)
 	if !n.dirty() && n.origin == "" {
 		// Only its attributes were changed, and theirs has its own.
 		t.forget(j.path)
-		fs.detach(n)
-		t.undo(func() { fs.attach(parent, name, n) })
+		fs.displace(n)
+		t.undo(func() { fs.attach(parent, name, n); n.displaced = "" })
 	} else {
 		t.forget(j.path)
 		fs.detach(n)

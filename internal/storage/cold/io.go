@@ -39,7 +39,7 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
 		fs.mu.Unlock()
 		return nil, syscall.EINVAL
 	}
-	if n.stale {
+	if n.stale || n.displaced != "" {
 		fs.mu.Unlock()
 		return nil, syscall.ESTALE
 	}
@@ -208,6 +208,9 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 	if n.dirty() && (!write || n.live && !n.synced) {
 		return nil
 	}
+	if n.displaced != "" && !n.content.file.Whole() {
+		return syscall.ESTALE // the rest of it is nowhere any more
+	}
 	was := *n
 	restore := func() { n.data, n.live, n.synced = was.data, was.live, was.synced }
 	if !n.dirty() {
@@ -215,14 +218,20 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 		n.dataGen++ // a copy that is under way must not make it clean
 	}
 	n.live, n.synced = write, false
-	if n.parent != nil {
+	if n.parent != nil || n.displaced != "" {
 		// The journal first: it may speak of a file that is not there (then nothing was
 		// written), but no content may be there of which it does not speak.
 		t := fs.begin()
 		t.undo(restore)
+		if n.displaced != "" {
+			fs.readmit(t, n)
+		}
 		t.want(n.slotPath(), n, n.remote)
 		if err := t.commit(); err != nil {
 			return err
+		}
+		if was.displaced != "" {
+			fs.readmitted(n, was.displaced)
 		}
 	}
 	if was.dirty() {

@@ -169,7 +169,7 @@ func (l *listing) directory(parent *node, name string) *node {
 			return nil
 		}
 		// The name is both a file and a directory in S3. The directory is shown: it may hold many.
-		fs.detach(n)
+		fs.displace(n)
 		n = nil
 	}
 	if n == nil {
@@ -229,7 +229,7 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 			n.checked = l.began
 			return
 		}
-		fs.detach(n) // another version is another node
+		fs.displace(n) // another version is another node
 	}
 	n = fs.newNode(pending.File)
 	n.mode, n.size = 0o644, e.Size
@@ -263,7 +263,7 @@ func (l *listing) complete(n *node) {
 			continue
 		}
 		fs.index.drop(c.slotPath())
-		fs.detach(c)
+		fs.displace(c)
 	}
 	if fs.hiddenSeen[n.id] != l.pass {
 		d.hidden = 0

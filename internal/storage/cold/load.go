@@ -143,7 +143,7 @@ func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 			fs.learn(n, o, nil)
 		}
 	case old != nil && old.touched <= l.ops && !fs.pendingIn(old):
-		fs.detach(old)
+		fs.displace(old)
 	}
 	return nil
 }

@@ -53,8 +53,9 @@ type node struct {
 	target     string // of a symbolic link
 	content    *content
 	dir        *dir
-	localizing bool // its content is being brought here for good
-	stale      bool // somebody changed the object: opening it again finds the new one
+	displaced  string // the path from which others took it, while it may be open; see displaced.go
+	localizing bool   // its content is being brought here for good
+	stale      bool   // somebody changed the object: opening it again finds the new one
 }
 
 // dir is what a directory has beside a node. Its own object, the marker, is node.remote.

@@ -165,7 +165,7 @@ func (fs *FS) recoverAs(s *slot, path string) {
 // recoverNode makes the node of an entry.
 func (fs *FS) recoverNode(e *pending.Entry, crash crashed) (*node, error) {
 	path, isDir := strings.CutSuffix(e.Path, "/")
-	parent, name := fs.recoverParent(path)
+	parent, name := fs.nearestDir(path)
 	n := parent.dir.child(name)
 	if n == nil || n.kind != e.Kind {
 		if isDir != (e.Kind == pending.Dir) {
@@ -234,23 +234,4 @@ func (fs *FS) recoverData(n *node, e *pending.Entry) error {
 		return errTornPart
 	}
 	return nil
-}
-
-// recoverParent finds or makes the directories that a path is in.
-func (fs *FS) recoverParent(path string) (*node, string) {
-	n := fs.root
-	for {
-		name, rest, more := strings.Cut(path, "/")
-		if !more {
-			return n, name
-		}
-		c := n.dir.child(name)
-		if c == nil || !c.isDir() {
-			c = fs.newNode(pending.Dir)
-			c.mode, c.modeKnown, c.mtimeKnown = 0o755, true, true
-			c.mtime, c.ctime = fs.root.mtime, fs.root.ctime
-			fs.attach(n, name, c)
-		}
-		n, path = c, rest
-	}
 }

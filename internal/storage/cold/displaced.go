@@ -1,0 +1,87 @@
+package cold
+
+import (
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
+)
+
+// A node is displaced when another client replaced or deleted its object and a listing told so. The
+// name leads to what S3 has then, and a program that has the file open goes on reading what it opened.
+// What such a program writes must not vanish with its last descriptor: with its first write the file
+// gets a name again, that of a conflict copy. A file that its user removed here has no such claim.
+
+// displace takes a node out of the tree for what S3 says. With mu.
+func (fs *FS) displace(n *node) {
+	fs.markDisplaced(n, n.path())
+	fs.detach(n)
+}
+
+func (fs *FS) markDisplaced(n *node, path string) {
+	switch {
+	case n.isDir():
+		for name, c := range n.dir.children {
+			fs.markDisplaced(c, join(path, name))
+		}
+	case n.kind == pending.File && (n.opens > 0 || n.lookups > 0):
+		n.displaced = path
+	}
+}
+
+// readmit gives a displaced file the name of a conflict copy, as part of t. All of its content is here.
+func (fs *FS) readmit(t *tx, n *node) {
+	path, remote := n.displaced, n.remote
+	parent, name := fs.nearestDir(path)
+	fs.attach(parent, fs.conflictName(parent, name), n)
+	n.displaced, n.remote = "", version{}
+	t.undo(func() {
+		fs.detach(n)
+		n.displaced, n.remote = path, remote
+	})
+}
+
+// readmitted says so, once that is in the journal.
+func (fs *FS) readmitted(n *node, path string) {
+	fs.conflicts++
+	fs.log.Warn("somebody else replaced or deleted a file in S3 that is open and was written to here; what was written is kept under another name",
+		"event", "cold_conflict", "path", path, "kept_as", n.path())
+	fs.notifyEntry(n.parent, n.name)
+}
+
+// conflictName is a name for a conflict copy that is free.
+func (fs *FS) conflictName(parent *node, name string) string {
+	at := time.Now()
+	for {
+		ours := conflict.Name(name, fs.cfg.SandboxID, at)
+		if parent.dir.child(ours) == nil && fs.slots[join(parent.path(), ours)] == nil {
+			return ours
+		}
+		at = at.Add(time.Millisecond)
+	}
+}
+
+// nearestDir finds or makes the directory that a path is in. Where a file is in the way of it, it is the
+// directory of that file.
+func (fs *FS) nearestDir(path string) (*node, string) {
+	n := fs.root
+	for {
+		name, rest, more := strings.Cut(path, "/")
+		if !more {
+			return n, name
+		}
+		c := n.dir.child(name)
+		if c == nil {
+			c = fs.newNode(pending.Dir)
+			c.mode, c.modeKnown, c.mtimeKnown = 0o755, true, true
+			c.mtime, c.ctime = fs.root.mtime, fs.root.ctime
+			fs.attach(n, name, c)
+			fs.notifyEntry(n, name)
+		}
+		if !c.isDir() {
+			return n, path[strings.LastIndexByte(path, '/')+1:]
+		}
+		n, path = c, rest
+	}
+}
