@@ -127,6 +127,7 @@ func (b *bridge) Forget(id, count uint64) {
 	}
 	if n.lookups -= min(count, n.lookups); n.lookups == 0 {
 		delete(b.fs.ids, id)
+		b.fs.dropOrphan(n)
 	}
 }
 

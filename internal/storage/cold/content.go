@@ -36,14 +36,10 @@ func (fs *FS) acquire(n *node) (*content, error) {
 	if c == nil {
 		c = &content{fs: fs, node: n, etag: n.remote.ETag, size: n.remote.Size}
 		c.arrived.L = &c.mu
-		if n.remote.ETag != "" {
-			key, err := keyOf(n.source())
-			if err != nil {
-				return nil, err
-			}
-			c.key = fs.prefix + key
-		}
 		var err error
+		if c.key, err = fs.contentKey(n); err != nil {
+			return nil, err
+		}
 		if n.dirty() {
 			c.file, err = fs.cache.OpenDirty(n.data)
 		} else {
@@ -61,6 +57,18 @@ func (fs *FS) acquire(n *node) (*content, error) {
 		c.mu.Unlock()
 	}
 	return c, nil
+}
+
+// contentKey is where the remote content of a node is; empty: there is none. With mu.
+func (fs *FS) contentKey(n *node) (string, error) {
+	switch {
+	case n.remote.ETag == "":
+		return "", nil
+	case n.parent == nil && n.origin == "":
+		return n.lastKey, nil
+	}
+	key, err := keyOf(n.source())
+	return fs.prefix + key, err
 }
 
 // release ends a use. What is being fetched for nobody is broken off. With mu.
@@ -83,12 +91,8 @@ func (c *content) settle() {
 	}
 	n.content = nil
 	c.fs.setOriginOfOrphan(n)
-	if n.parent == nil && n.dirty() {
-		c.file.Discard()
-		n.data = ""
-		return
-	}
 	c.file.Return()
+	c.fs.dropOrphan(n)
 }
 
 // moved says that the content is at another key, or in another version, from now on.

@@ -39,7 +39,7 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
 		fs.mu.Unlock()
 		return nil, syscall.EINVAL
 	}
-	if n.stale || n.displaced != "" {
+	if n.stale || n.displaced != "" || n.parent == nil && !fs.orphanWhole(n) {
 		fs.mu.Unlock()
 		return nil, syscall.ESTALE
 	}

@@ -53,6 +53,7 @@ type node struct {
 	target     string // of a symbolic link
 	content    *content
 	dir        *dir
+	lastKey    string // of a file that lost its name: where its clean content was; see orphan.go
 	displaced  string // the path from which others took it, while it may be open; see displaced.go
 	localizing bool   // its content is being brought here for good
 	stale      bool   // somebody changed the object: opening it again finds the new one

@@ -4,8 +4,6 @@ import (
 	"context"
 	"syscall"
 	"time"
-
-	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
 func (fs *FS) unlink(ctx context.Context, parent *node, name string) error {
@@ -86,30 +84,5 @@ func (fs *FS) keepDir(t *tx, d *node) {
 	}
 	if path := d.slotPath(); fs.slots[path] == nil || fs.slots[path].deletion() {
 		t.want(path, d, version{})
-	}
-}
-
-// orphaned sees to the content of a file that has lost its name. Whoever has it open goes on
-// reading it, so it is brought here before its object goes; else it is dropped. With mu.
-func (fs *FS) orphaned(n *node, path string) {
-	if n.kind != pending.File {
-		fs.setOrigin(n, "")
-		return
-	}
-	if n.opens > 0 {
-		if n.remote.ETag != "" && !(n.dirty() && n.content.file.Whole()) {
-			if n.origin == "" {
-				fs.setOrigin(n, path)
-			}
-			fs.localize(n)
-		}
-		return
-	}
-	fs.setOrigin(n, "")
-	if n.dirty() && n.content == nil {
-		if err := fs.cache.RemoveDirty(n.data); err != nil {
-			fs.log.Warn("cannot remove cached content of a file that was removed", "event", "cold_cache_remove", "error", err)
-		}
-		n.data = ""
 	}
 }

@@ -102,6 +102,7 @@ func (fs *FS) unmounted(b *bridge) {
 	for id, n := range fs.ids {
 		if n.lookups = 0; n != fs.root {
 			delete(fs.ids, id)
+			fs.dropOrphan(n)
 		}
 	}
 }
