@@ -1,5 +1,7 @@
 package journal
 
+import "github.com/matrx/sandbox/internal/storage/binenc"
+
 // Gone records that the deletion of path was seen and is not in S3 yet.
 func (j *Journal) Gone(path string) error {
 	j.mu.Lock()
@@ -8,7 +10,7 @@ func (j *Journal) Gone(path string) error {
 		return nil
 	}
 	j.gone[path] = struct{}{}
-	return j.append(opGone, func(b []byte) []byte { return appendString(b, path) })
+	return j.append(opGone, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
 // Ungone takes Gone back: the path is there again.
@@ -19,7 +21,7 @@ func (j *Journal) Ungone(path string) error {
 		return nil
 	}
 	delete(j.gone, path)
-	return j.append(opUngone, func(b []byte) []byte { return appendString(b, path) })
+	return j.append(opUngone, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
 // IsGone tells whether the deletion of path was seen and is not in S3 yet.

@@ -3,6 +3,8 @@ package journal
 import (
 	"encoding/hex"
 	"strings"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // index holds the entries as a tree of directories. Names instead of whole paths, and
@@ -52,7 +54,10 @@ func join(dir, name string) string {
 func newRecord(e Entry) *record {
 	r := &record{sha: e.SHA256, size: e.Size, mtime: e.Mtime, modified: e.Modified, local: e.Local, mode: e.Mode}
 	var odd oddity
-	if !packETag(&r.etag, e.ETag) {
+	// All zeros stand for no ETag.
+	if sum, ok := binenc.PackMD5(e.ETag); ok && sum != [16]byte{} {
+		r.etag = sum
+	} else {
 		odd.etag = e.ETag
 	}
 	switch {
@@ -86,23 +91,6 @@ func (r *record) entry(path string) Entry {
 		e.ETag = hex.EncodeToString(r.etag[:])
 	}
 	return e
-}
-
-// packETag stores the usual form of an ETag, a lower-case MD5, in 16 bytes. It
-// reports whether entry() would give exactly the same string back.
-func packETag(to *[16]byte, etag string) bool {
-	if etag == "" {
-		return true
-	}
-	if len(etag) != 32 || strings.ToLower(etag) != etag {
-		return false
-	}
-	var raw [16]byte
-	if _, err := hex.Decode(raw[:], []byte(etag)); err != nil || raw == [16]byte{} {
-		return false
-	}
-	*to = raw
-	return true
 }
 
 // dir returns the node of a directory, nil when nothing is below it.

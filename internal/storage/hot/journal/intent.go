@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // Intent is a write that is about to be sent. WriteID is "BASE.N": BASE stays the
@@ -74,7 +76,7 @@ func (j *Journal) Begin(path string, in Intent) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.intents[path] = in
-	return j.append(opBegin, func(b []byte) []byte { return appendIntent(appendString(b, path), in) })
+	return j.append(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, path), in) })
 }
 
 // Done ends the intent of path. Put and Forget do so too.
@@ -85,7 +87,7 @@ func (j *Journal) Done(path string) error {
 		return nil
 	}
 	delete(j.intents, path)
-	return j.append(opDone, func(b []byte) []byte { return appendString(b, path) })
+	return j.append(opDone, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
 // Intent returns the write of path that was sent and not answered.

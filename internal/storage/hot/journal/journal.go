@@ -36,6 +36,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // Stat is what a local file looked like when it and its object were known to be
@@ -201,7 +203,7 @@ func (j *Journal) Touch(path string, local Stat) error {
 		return nil
 	}
 	r.local = local
-	return j.append(opTouch, func(b []byte) []byte { return appendStat(appendString(b, path), local) })
+	return j.append(opTouch, func(b []byte) []byte { return appendStat(binenc.AppendString(b, path), local) })
 }
 
 // Refresh is Touch, provided that the entry still describes this version of the object.
@@ -224,7 +226,7 @@ func (j *Journal) Forget(path string) error {
 	j.seq++
 	delete(j.gone, path)
 	j.end(path, 1)
-	return j.append(opForget, func(b []byte) []byte { return appendString(b, path) })
+	return j.append(opForget, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
 // Hydrated tells whether hydrate has completed for this identity. Until it has,

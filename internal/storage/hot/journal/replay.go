@@ -1,6 +1,10 @@
 package journal
 
-import "time"
+import (
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
+)
 
 // replay applies the log's records. It reports false when there was nothing of this
 // home in it.
@@ -11,9 +15,9 @@ func (j *Journal) replay(want Identity) (found bool, err error) {
 			if len(payload) == 0 || op(payload[0]) != opHome {
 				return false
 			}
-			f := fields{b: payload[1:]}
+			f := fieldsOf(payload[1:])
 			id, _, _ := f.home()
-			if f.bad || !id.sameHome(want) {
+			if f.bad() || !id.sameHome(want) {
 				return false
 			}
 			found = true
@@ -35,38 +39,38 @@ func (j *Journal) apply(payload []byte) bool {
 	if len(payload) == 0 {
 		return false
 	}
-	f := fields{b: payload[1:]}
+	f := fieldsOf(payload[1:])
 	switch op(payload[0]) {
 	case opHome:
 		id, hydrated, seq := f.home()
-		if f.bad {
+		if f.bad() {
 			return false
 		}
 		j.id, j.hydrated, j.seq = id, hydrated, seq
 	case opPut:
 		e := f.entry()
-		if f.bad {
+		if f.bad() {
 			return false
 		}
 		j.seq++
 		j.put(e)
 	case opTouch:
-		path, local := f.string(), f.stat()
-		if f.bad {
+		path, local := f.String(), f.stat()
+		if f.bad() {
 			return false
 		}
 		if r := j.files.get(path); r != nil {
 			r.local = local
 		}
 	case opBegin:
-		path, in := f.string(), f.intent()
-		if f.bad {
+		path, in := f.String(), f.intent()
+		if f.bad() {
 			return false
 		}
 		j.intents[path] = in
 	default:
-		path := f.string()
-		if f.bad {
+		path := f.String()
+		if f.bad() {
 			return false
 		}
 		switch op(payload[0]) {
@@ -85,7 +89,7 @@ func (j *Journal) apply(payload []byte) bool {
 			return false
 		}
 	}
-	return len(f.b) == 0
+	return f.Len() == 0
 }
 
 // append writes one record, and the whole log anew when that failed before or when
@@ -101,7 +105,7 @@ func (j *Journal) append(o op, fill func([]byte) []byte) error {
 	if o == opPut || o == opHome {
 		j.log.live = j.liveBytes()
 	}
-	if j.log.size > 2*j.log.live+(4<<20) {
+	if j.log.size() > 2*j.log.live+(4<<20) {
 		return j.rewrite()
 	}
 	return nil
@@ -144,17 +148,17 @@ func (j *Journal) rewrite() error {
 		record(opHome, func(b []byte) []byte { return appendHome(b, j.id, j.hydrated, j.seq) })
 		// An intent that ended: it began, and what was known was forgotten. The entries follow.
 		for p, in := range j.adrift {
-			record(opBegin, func(b []byte) []byte { return appendIntent(appendString(b, p), in) })
-			record(opForget, func(b []byte) []byte { return appendString(b, p) })
+			record(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, p), in) })
+			record(opForget, func(b []byte) []byte { return binenc.AppendString(b, p) })
 		}
 		j.files.each(func(e Entry) {
 			record(opPut, func(b []byte) []byte { return appendEntry(b, e) })
 		})
 		for p := range j.gone {
-			record(opGone, func(b []byte) []byte { return appendString(b, p) })
+			record(opGone, func(b []byte) []byte { return binenc.AppendString(b, p) })
 		}
 		for p, in := range j.intents {
-			record(opBegin, func(b []byte) []byte { return appendIntent(appendString(b, p), in) })
+			record(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, p), in) })
 		}
 		record(opHome, func(b []byte) []byte { return appendHome(b, j.id, j.hydrated, j.seq) })
 		return failed
