@@ -27,7 +27,7 @@ type coldPath interface {
 var _ coldPath = (*cold.FS)(nil)
 
 func newCold(s *session) (coldPath, error) {
-	return cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.later, Log: s.log})
+	return cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log})
 }
 
 // serveCold serves the mount behind the descriptor and tells PID 1 whether that works.

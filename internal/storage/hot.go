@@ -31,7 +31,7 @@ var _ hotPath = (*hot.Engine)(nil)
 
 func newHot(s *session) (hotPath, error) {
 	return hot.New(hot.Options{
-		Config: s.cfg, Store: s.store, Fence: s.later, Log: s.log,
+		Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log,
 		Problem: func(p string) { s.tell(fromHot, p) },
 	})
 }

@@ -31,9 +31,9 @@ type session struct {
 	messages <-chan packet
 	log      *slog.Logger
 
-	hot   hotPath
-	cold  coldPath
-	later *lease.Later // who may write, once that is known
+	hot      hotPath
+	cold     coldPath
+	deferred *lease.Deferred // who may write, once that is known
 
 	// claim makes the workspace ours, reclaim does so again.
 	claim   func(ctx context.Context) (lease.Holder, error)
@@ -57,14 +57,14 @@ func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, cfg: cfg, resumes: start.Resume, messages: messages, log: log, later: lease.NewLater(), store: store}
+	s := &session{conn: conn, cfg: cfg, resumes: start.Resume, messages: messages, log: log, deferred: lease.NewDeferred(), store: store}
 	if s.hot, err = newHot(s); err != nil {
 		return nil, err
 	}
 	if s.cold, err = newCold(s); err != nil {
 		return nil, err
 	}
-	c := &claimant{cfg: cfg, store: store, instance: instance.ID, log: log, onChange: s.leaseChanged}
+	c := &acquirer{cfg: cfg, store: store, instance: instance.ID, log: log, onChange: s.leaseChanged}
 	s.claim = func(ctx context.Context) (lease.Holder, error) {
 		return c.claim(ctx, cfg.HydrateTimeout, cfg.LeaseWait)
 	}
@@ -111,22 +111,22 @@ func (s *session) run(ctx context.Context) int {
 // fail says why the workspace cannot be had. The lease is free again before PID 1 acts on it.
 func (s *session) fail(err error) int {
 	s.log.Error("the workspace cannot be had", "event", "storage_failed", "error", err)
-	giveBack(context.Background(), s.later, s.log)
+	release(context.Background(), s.deferred, s.log)
 	_ = s.conn.Send(wire.Message{Failed: &wire.Failed{Code: contract.ExitHydrate, Message: err.Error()}})
 	return exitFailed
 }
 
 // stop leaves S3 as it is.
 func (s *session) stop(by wire.Deadline) int {
-	s.giveBack(by)
+	s.release(by)
 	return s.flushed(wire.Flushed{})
 }
 
-// giveBack releases the lease before a deadline of PID 1's.
-func (s *session) giveBack(by wire.Deadline) {
+// release releases the lease before a deadline of PID 1's.
+func (s *session) release(by wire.Deadline) {
 	ctx, cancel := context.WithTimeout(context.Background(), max(by.Left(), leastForRelease))
 	defer cancel()
-	giveBack(ctx, s.later, s.log)
+	release(ctx, s.deferred, s.log)
 }
 
 // leastForRelease is spent even when the deadline has passed: PID 1 keeps a second after it.
@@ -196,7 +196,7 @@ func (s *session) takeAndHydrate(ctx context.Context) (wire.Hydrated, error) {
 	if err != nil {
 		return wire.Hydrated{}, s.tooLong(ctx, err)
 	}
-	s.later.Is(holder)
+	s.deferred.Is(holder)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.HydrateTimeout, errHydrateTimeout)
 	defer cancel()
 	h, err := s.hot.Hydrate(ctx)
@@ -226,7 +226,7 @@ func (s *session) resume(ctx context.Context) error {
 		if err != nil {
 			return // the process ends
 		}
-		s.later.Is(holder)
+		s.deferred.Is(holder)
 		if st := holder.Status(); st.State == "lost" {
 			s.leaseChanged(st)
 		}
@@ -327,6 +327,6 @@ func (s *session) flush(by wire.Deadline, w *watching) int {
 	f.Took = time.Since(began)
 	s.log.Info("the flush is over", "event", "flush_done", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String(), "unsaved", f.UnsavedCount)
 	w.stop()
-	s.giveBack(by)
+	s.release(by)
 	return s.flushed(f)
 }

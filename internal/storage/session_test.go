@@ -147,7 +147,7 @@ func newBed(t *testing.T) *bed {
 	b := &bed{journalOf: j, to: make(chan packet, 16), from: make(chan wire.Message, 16), code: make(chan int, 1),
 		hot: &fakeHot{journalOf: j, run: make(chan error, 1), drained: make(chan time.Time, 1)}}
 	cfg := &config.Config{SandboxID: "s", UserID: "u", RunDir: t.TempDir(), HydrateTimeout: time.Minute, S3: config.S3{Bucket: "bkt", Prefix: "users/"}}
-	b.session = &session{conn: b, cfg: cfg, messages: b.to, log: slog.New(slog.DiscardHandler), later: lease.NewLater(), hot: b.hot, store: store}
+	b.session = &session{conn: b, cfg: cfg, messages: b.to, log: slog.New(slog.DiscardHandler), deferred: lease.NewDeferred(), hot: b.hot, store: store}
 	b.cold = &fakeCold{}
 	b.sweep = func(context.Context) {}
 	b.claim = func(context.Context) (lease.Holder, error) {
@@ -357,14 +357,14 @@ func TestResumeDoesNotWaitForS3(t *testing.T) {
 	// A write waits for the lease.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := b.later.Write(ctx); !errors.Is(err, context.Canceled) {
+	if _, _, err := b.deferred.Write(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a write was admitted without the lease: %v", err)
 	}
 	close(back)
 	if p := (<-b.from).Problem; p == nil || p.Message != "" {
 		t.Errorf("Problem = %+v, want that it is over", p)
 	}
-	if _, end, err := b.later.Write(t.Context()); err != nil {
+	if _, end, err := b.deferred.Write(t.Context()); err != nil {
 		t.Errorf("Write = %v", err)
 	} else {
 		end()
@@ -384,7 +384,7 @@ func TestFlushBeforeTheLeaseIsBack(t *testing.T) {
 		return nil, ctx.Err()
 	}
 	b.hot.flush = func(ctx context.Context) (wire.Flushed, error) {
-		_, _, err := b.later.Write(ctx)
+		_, _, err := b.deferred.Write(ctx)
 		return wire.Flushed{UnsavedCount: 1, Unsaved: []contract.Unsaved{{Path: "a", Reason: "S3 is away"}}}, err
 	}
 	b.start()
@@ -401,7 +401,7 @@ func TestResumeFindsTheWorkspaceTaken(t *testing.T) {
 	b := newBed(t)
 	b.resumes = true
 	b.reclaim = func(context.Context, func(string)) (lease.Holder, error) {
-		return lease.Taken{By: &lease.HeldError{SandboxID: "other", Instance: "abc"}}, nil
+		return lease.Superseded{By: &lease.HeldError{SandboxID: "other", Instance: "abc"}}, nil
 	}
 	b.start()
 	var problem string
@@ -413,7 +413,7 @@ func TestResumeFindsTheWorkspaceTaken(t *testing.T) {
 	if !strings.Contains(problem, `"other" (instance abc)`) {
 		t.Errorf("the problem is %q", problem)
 	}
-	if _, _, err := b.later.Write(t.Context()); !errors.Is(err, lease.ErrLost) {
+	if _, _, err := b.deferred.Write(t.Context()); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("Write = %v", err)
 	}
 	if st := b.Status(); st.Lease.State != "lost" {

@@ -15,7 +15,7 @@ func (s *session) Status() contract.StorageStatus {
 	return contract.StorageStatus{
 		Hot:   s.hot.Status(),
 		Cold:  s.cold.Status(),
-		Lease: s.later.Status(),
+		Lease: s.deferred.Status(),
 		Store: contract.StoreStatus{
 			Bucket: s.cfg.S3.Bucket, Prefix: s.cfg.UserPrefix(), Endpoint: s.cfg.S3.Endpoint,
 			Conditional: s.store.Conditional().Verbs(),

@@ -15,8 +15,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
-// claimant makes the workspace ours.
-type claimant struct {
+// acquirer makes the workspace ours.
+type acquirer struct {
 	cfg      *config.Config
 	store    *objectstore.Store
 	instance string
@@ -27,7 +27,7 @@ type claimant struct {
 // claim looks whether the bucket is there and usable, finds out which conditions it honours
 // and takes the lease, all side by side: each is round trips. within bounds them, and the
 // wait for another holder comes on top. The error is a *lease.HeldError when there is one.
-func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease.Holder, error) {
+func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease.Holder, error) {
 	acquire, cancel := context.WithTimeout(ctx, within+wait)
 	defer cancel()
 	short, cancelShort := context.WithTimeout(ctx, within)
@@ -67,13 +67,13 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 	all.Wait()
 	if err := cmp.Or(refused[0], refused[1], held, context.Cause(ctx)); err != nil {
 		if taken != nil {
-			giveBack(ctx, taken, c.log)
+			release(ctx, taken, c.log)
 		}
 		return nil, err
 	}
 	if !honoured.Put {
 		// Whatever Acquire read and wrote there proves nothing.
-		giveBack(ctx, taken, c.log)
+		release(ctx, taken, c.log)
 		c.log.Warn(lease.None{}.Warning(), "event", "lease_none")
 		return lease.None{}, nil
 	}
@@ -82,14 +82,14 @@ func (c *claimant) claim(ctx context.Context, within, wait time.Duration) (lease
 
 // probe is Probe, which a Stop or another holder's lease does not interrupt at once: a write
 // that is cancelled may arrive after its object has been removed, and would stay.
-func (c *claimant) probe(ctx context.Context) (objectstore.Conditional, error) {
+func (c *acquirer) probe(ctx context.Context) (objectstore.Conditional, error) {
 	patient, cancel := objectstore.Outlive(ctx, probeGrace)
 	defer cancel()
 	return c.store.Probe(patient, c.cfg.MetaPrefix())
 }
 
 // sweep removes what a Probe that was killed has left.
-func (c *claimant) sweep(ctx context.Context) {
+func (c *acquirer) sweep(ctx context.Context) {
 	for e, err := range c.store.List(ctx, objectstore.ListOptions{Prefix: c.cfg.MetaPrefix() + objectstore.ProbePrefix}) {
 		if err != nil {
 			return // the next start may have more luck
@@ -100,8 +100,8 @@ func (c *claimant) sweep(ctx context.Context) {
 	}
 }
 
-// giveBack releases a lease that is of no use, within a moment: it expires by itself.
-func giveBack(ctx context.Context, l lease.Holder, log *slog.Logger) {
+// release releases a lease that is of no use, within a moment: it expires by itself.
+func release(ctx context.Context, l lease.Holder, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseFor)
 	defer cancel()
 	if err := l.Release(ctx); err != nil {
@@ -116,7 +116,7 @@ func workspace(c *config.Config) string {
 
 // reclaim is claim for a process that resumes: the workload runs, so nothing but another
 // holder is a reason to give up. problem is told what is in the way, and "" in the end.
-func (c *claimant) reclaim(ctx context.Context, problem func(string)) (lease.Holder, error) {
+func (c *acquirer) reclaim(ctx context.Context, problem func(string)) (lease.Holder, error) {
 	for {
 		h, err := c.claim(ctx, reclaimFor, 0)
 		var held *lease.HeldError
@@ -125,7 +125,7 @@ func (c *claimant) reclaim(ctx context.Context, problem func(string)) (lease.Hol
 			problem("")
 			return h, nil
 		case errors.As(err, &held):
-			return lease.Taken{By: held}, nil
+			return lease.Superseded{By: held}, nil
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}

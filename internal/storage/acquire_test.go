@@ -19,28 +19,28 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-func newClaimant(t *testing.T, s3 config.S3, creds wire.Credentials, name string) *claimant {
+func newAcquirer(t *testing.T, s3 config.S3, creds wire.Credentials, name string) *acquirer {
 	t.Helper()
 	store, err := objectstore.Open(t.Context(), objectstore.Options{S3: s3, Credentials: creds})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return &claimant{cfg: &config.Config{SandboxID: name, UserID: "u", S3: s3}, store: store, instance: "i-" + name,
+	return &acquirer{cfg: &config.Config{SandboxID: name, UserID: "u", S3: s3}, store: store, instance: "i-" + name,
 		log: slog.New(slog.DiscardHandler), onChange: func(contract.LeaseStatus) {}}
 }
 
 func TestClaim(t *testing.T) {
 	srv := testbed.S3(t)
 	b := srv.Bucket(t)
-	h, err := newClaimant(t, b.Config(), b.Credentials(), "one").claim(t.Context(), time.Minute, 0)
+	h, err := newAcquirer(t, b.Config(), b.Credentials(), "one").claim(t.Context(), time.Minute, 0)
 	if err != nil || h.Status().State != "held" {
 		t.Fatalf("claim = %v", err)
 	}
 	if keys := b.Keys(""); !slices.Equal(keys, []string{"users/u/.sandbox/lease"}) {
 		t.Errorf("a claim leaves %q in S3", keys)
 	}
-	two := newClaimant(t, b.Config(), b.Credentials(), "two")
+	two := newAcquirer(t, b.Config(), b.Credentials(), "two")
 	_, err = two.claim(t.Context(), time.Minute, 0)
 	var held *lease.HeldError
 	if !errors.As(err, &held) || held.SandboxID != "one" || !strings.Contains(err.Error(), "s3://"+b.Name+"/users/u/") {
@@ -64,7 +64,7 @@ func TestAStoreWithoutConditionsHasNoLease(t *testing.T) {
 	p := testbed.Proxy(t, srv)
 	p.Add(testbed.Fault{Do: testbed.StripConditions()})
 	for _, name := range []string{"one", "two"} { // nobody keeps the second out
-		h, err := newClaimant(t, p.Config(b), b.Credentials(), name).claim(t.Context(), time.Minute, 0)
+		h, err := newAcquirer(t, p.Config(b), b.Credentials(), name).claim(t.Context(), time.Minute, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestWhatIsWrongWithTheBucket(t *testing.T) {
 		{"may not delete", denied.Config(b), b.Credentials(), time.Minute, objectstore.ErrAccessDenied},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := newClaimant(t, test.s3, test.creds, "one")
+			c := newAcquirer(t, test.s3, test.creds, "one")
 			if _, err := c.claim(t.Context(), test.within, 0); !errors.Is(err, test.want) {
 				t.Errorf("claim = %v, want %v", err, test.want)
 			}
@@ -119,7 +119,7 @@ func TestStoppedWhileTheLeaseIsWritten(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	claimed := make(chan error, 1)
 	go func() {
-		_, err := newClaimant(t, p.Config(b), b.Credentials(), "one").claim(ctx, time.Minute, 0)
+		_, err := newAcquirer(t, p.Config(b), b.Credentials(), "one").claim(ctx, time.Minute, 0)
 		claimed <- err
 	}()
 	if !gate.WaitArrived(t.Context(), 1) {
@@ -144,7 +144,7 @@ func TestReclaimOutlastsAnOutage(t *testing.T) {
 	p := testbed.Proxy(t, srv)
 	p.Add(testbed.Fault{When: testbed.Match{Verb: "LIST"}, Times: 1, Do: testbed.Refuse(403, "AccessDenied")})
 	problems := make(chan string, 16)
-	h, err := newClaimant(t, p.Config(b), b.Credentials(), "one").reclaim(t.Context(), func(s string) { problems <- s })
+	h, err := newAcquirer(t, p.Config(b), b.Credentials(), "one").reclaim(t.Context(), func(s string) { problems <- s })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestReclaimOutlastsAnOutage(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	p.Away()
-	c := newClaimant(t, p.Config(b), b.Credentials(), "two")
+	c := newAcquirer(t, p.Config(b), b.Credentials(), "two")
 	cancel()
 	if _, err := c.reclaim(ctx, func(string) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("reclaim of a process that ends = %v", err)
@@ -181,7 +181,7 @@ func TestSweepRemovesOldProbesOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newClaimant(t, b.Config(), b.Credentials(), "one").sweep(t.Context())
+	newAcquirer(t, b.Config(), b.Credentials(), "one").sweep(t.Context())
 	if keys := b.Keys(""); !slices.Equal(keys, []string{other, young}) {
 		t.Errorf("what is left: %q", keys)
 	}

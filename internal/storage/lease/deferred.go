@@ -8,7 +8,7 @@ import (
 )
 
 // Holder is what stands for the lease once it is known whether there is one: a *Lease, None,
-// or Taken.
+// or Superseded.
 type Holder interface {
 	Fence
 	Status() contract.LeaseStatus
@@ -18,31 +18,31 @@ type Holder interface {
 var (
 	_ Holder = (*Lease)(nil)
 	_ Holder = None{}
-	_ Holder = Taken{}
-	_ Holder = (*Later)(nil)
+	_ Holder = Superseded{}
+	_ Holder = (*Deferred)(nil)
 )
 
-// Later is a Holder that is not known yet: writes wait for it. What reads S3, or only the
+// Deferred is a Holder that is not known yet: writes wait for it. What reads S3, or only the
 // disk, need not: a storage process that follows a killed one watches the home at once,
 // also while S3 is away.
-type Later struct {
+type Deferred struct {
 	once   sync.Once
 	known  chan struct{}
 	holder Holder
 }
 
-// NewLater makes one; Is must follow.
-func NewLater() *Later { return &Later{known: make(chan struct{})} }
+// NewDeferred makes one; Is must follow.
+func NewDeferred() *Deferred { return &Deferred{known: make(chan struct{})} }
 
 // Is says who it is. Only the first call counts.
-func (l *Later) Is(h Holder) {
+func (l *Deferred) Is(h Holder) {
 	l.once.Do(func() {
 		l.holder = h
 		close(l.known)
 	})
 }
 
-func (l *Later) get() Holder {
+func (l *Deferred) get() Holder {
 	select {
 	case <-l.known:
 		return l.holder
@@ -52,7 +52,7 @@ func (l *Later) get() Holder {
 }
 
 // Write implements Fence.
-func (l *Later) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
+func (l *Deferred) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	select {
 	case <-l.known:
 		return l.holder.Write(ctx)
@@ -62,7 +62,7 @@ func (l *Later) Write(ctx context.Context) (context.Context, context.CancelFunc,
 }
 
 // Status is "waiting" until it is known.
-func (l *Later) Status() contract.LeaseStatus {
+func (l *Deferred) Status() contract.LeaseStatus {
 	if h := l.get(); h != nil {
 		return h.Status()
 	}
@@ -70,32 +70,32 @@ func (l *Later) Status() contract.LeaseStatus {
 }
 
 // Release releases what is known; a write that still waits then waits for its context.
-func (l *Later) Release(ctx context.Context) error {
+func (l *Deferred) Release(ctx context.Context) error {
 	if h := l.get(); h != nil {
 		return h.Release(ctx)
 	}
 	return nil
 }
 
-// Taken is the Holder of a sandbox that comes back after a crash and finds that another one
+// Superseded is the Holder of a sandbox that comes back after a crash and finds that another one
 // has taken the workspace: every write is refused.
-type Taken struct {
+type Superseded struct {
 	By *HeldError
 }
 
-func (t Taken) err() *LostError {
+func (t Superseded) err() *LostError {
 	return &LostError{SandboxID: t.By.SandboxID, Instance: t.By.Instance}
 }
 
 // Write implements Fence.
-func (t Taken) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
+func (t Superseded) Write(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	return nil, nil, t.err()
 }
 
 // Status is "lost".
-func (t Taken) Status() contract.LeaseStatus {
+func (t Superseded) Status() contract.LeaseStatus {
 	return contract.LeaseStatus{State: "lost", Warning: t.err().Error()}
 }
 
 // Release leaves the lease to who has it.
-func (Taken) Release(context.Context) error { return nil }
+func (Superseded) Release(context.Context) error { return nil }
