@@ -15,6 +15,10 @@
 // The list says what is allowed, never what is forbidden: an operation, a parameter
 // or an x-amz header that S3 gains tomorrow is refused until somebody has thought about it.
 //
+// Each parameter has a grammar (package s3grammar), since a store that keeps objects as
+// files joins an upload ID or a version to a path. The embedded server checks all of it
+// again.
+//
 // # No second reading
 //
 // A request is never passed on as it came. Its path, its parameters and its copy

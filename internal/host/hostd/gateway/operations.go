@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/matrx/sandbox/internal/host/hostd/s3grammar"
 )
 
 // operation is one operation of the S3 API, told by method, address and parameters.
@@ -56,9 +58,9 @@ func find(method string, object bool, params url.Values) (operation, *refusal) {
 		if len(values) != 1 {
 			return operation{}, badRequest("the parameter %q is given %d times", name, len(values))
 		}
-	}
-	if v := params.Get("list-type"); op.name == "ListObjectsV2" && v != "2" {
-		return operation{}, badRequest("list-type is %q; the only one is 2", v)
+		if err := s3grammar.Param(name, values[0]); err != nil {
+			return operation{}, denied("%s: %v", op.name, err)
+		}
 	}
 	return op, nil
 }

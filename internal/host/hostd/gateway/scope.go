@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/matrx/sandbox/internal/host/hostd/s3grammar"
 )
 
 // Scope is the part of a store that one sandbox may reach.
@@ -66,14 +68,8 @@ func (s Scope) outside(key string) string {
 	if !strings.HasPrefix(key, s.Prefix) {
 		return fmt.Sprintf("is outside %q", s.Prefix)
 	}
-	// Keys are opaque to S3 and paths to some stores.
-	for segment := range strings.SplitSeq(key, "/") {
-		if segment == "." || segment == ".." {
-			return fmt.Sprintf("has the segment %q", segment)
-		}
-	}
-	if strings.ContainsRune(key, 0) {
-		return "has a NUL"
+	if err := s3grammar.Key(key); err != nil {
+		return err.Error()
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,8 +21,12 @@ import (
 
 const bucket = "workspaces"
 
-// embedded is the real embedded server, one for all tests: it is one a process.
-var embedded s3server.Info
+// embedded is the real embedded server, one for all tests: it is one a process. Its data
+// directory is data in hostDir.
+var (
+	embedded s3server.Info
+	hostDir  string
+)
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -32,12 +37,13 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	hostDir = dir
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ready, done := make(chan s3server.Info, 1), make(chan error, 1)
 	go func() {
 		done <- s3server.Serve(ctx, s3server.Options{
-			Data: dir, Listen: []string{"127.0.0.1:0"}, Buckets: []string{bucket, "other-bucket"},
+			Data: filepath.Join(dir, "data"), Listen: []string{"127.0.0.1:0"}, Buckets: []string{bucket, "other-bucket"},
 			Ready: func(i s3server.Info) { ready <- i },
 		})
 	}()

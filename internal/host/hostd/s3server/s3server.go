@@ -19,6 +19,9 @@
 //     backend changes the working directory of the process to Options.Data.
 //   - One server a data directory, held by a flock on the directory itself.
 //   - Keys are files: "a" and "a/b" cannot both be, and a "dir/" marker has no body.
+//   - A guard refuses keys with a segment "." or "..", keys of the backend's own files
+//     (.sgwtmp), parameters that have no grammar in package s3grammar, uploads by a form,
+//     and the server's administration: what the backend joins to a path stays below it.
 //   - All request headers together are bounded by 8 KiB, as in S3 itself.
 package s3server
 
@@ -135,7 +138,7 @@ func Serve(ctx context.Context, o Options) error {
 		}
 		cancel(err)
 	}
-	err = embedgw.RunVersityGW(ctx, store, &embedgw.Config{
+	err = embedgw.RunVersityGW(ctx, guarded{store}, &embedgw.Config{
 		RootUserAccess:    o.AccessKey,
 		RootUserSecret:    o.SecretKey,
 		IAMService:        o.account(),
@@ -148,7 +151,7 @@ func Serve(ctx context.Context, o Options) error {
 		KeepAlive:         true,
 		DisableACLs:       true,
 		SocketPerm:        "0600",
-		S3Options:         []s3api.Option{s3api.WithOnListen(onListen)},
+		S3Options:         []s3api.Option{s3api.WithOnListen(onListen), s3api.WithMiddleware("/", guard)},
 	})
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
