@@ -53,7 +53,7 @@ const (
 	bufSize   = 256 << 10
 )
 
-// Log is a log that is open. It is not safe for concurrent use.
+// Log is a log that is open. It is not safe for concurrent use, but see Syncer.
 type Log struct {
 	format   Format
 	path     string
@@ -284,7 +284,26 @@ func (l *Log) fill(fill func(put func(payload []byte) error) error) error {
 }
 
 // Sync returns when the disk has what was appended.
-func (l *Log) Sync() error { return unix.Fdatasync(int(l.f.Fd())) }
+func (l *Log) Sync() error { return l.Syncer()() }
+
+// Syncer gives a function that is Sync for the file as it is now. That function may be called while
+// the log is used, so that an Append need not wait for the disk. It returns os.ErrClosed when Replace or
+// Close has closed the file.
+func (l *Log) Syncer() func() error {
+	f := l.f
+	return func() error {
+		// Through SyscallConn, which keeps the descriptor from being closed and given to another file.
+		c, err := f.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var syncErr error
+		if err := c.Control(func(fd uintptr) { syncErr = unix.Fdatasync(int(fd)) }); err != nil {
+			return err
+		}
+		return syncErr
+	}
+}
 
 // Close closes the file.
 func (l *Log) Close() error { return l.f.Close() }

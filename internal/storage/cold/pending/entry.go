@@ -2,8 +2,9 @@ package pending
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // Kind is what is to be at a key.
@@ -57,33 +58,29 @@ type Entry struct {
 
 // Fields are only ever appended, and read as zero when a record ends before them.
 func (e *Entry) encode(b []byte) []byte {
-	b = str(b, e.Path)
+	b = binenc.AppendString(b, e.Path)
 	b = binary.AppendUvarint(b, e.Seq)
 	b = binary.AppendVarint(b, e.Since)
 	b = e.Base.encode(b)
 	b = binary.AppendUvarint(b, uint64(len(e.Writes)))
 	for _, w := range e.Writes {
-		b = str(b, w)
+		b = binenc.AppendString(b, w)
 	}
-	b = str(b, e.UploadID)
+	b = binenc.AppendString(b, e.UploadID)
 	b = append(b, byte(e.Kind))
 	b = binary.AppendUvarint(b, uint64(e.Mode))
 	b = binary.AppendVarint(b, e.Mtime)
 	b = append(b, flag(e.Live, 1)|flag(e.Synced, 2)|flag(e.ModeGuessed, 4)|flag(e.MtimeGuessed, 8))
-	b = str(b, e.Data)
-	b = str(b, e.Source.Path)
+	b = binenc.AppendString(b, e.Data)
+	b = binenc.AppendString(b, e.Source.Path)
 	b = e.Source.Version.encode(b)
-	return str(b, e.Target)
+	return binenc.AppendString(b, e.Target)
 }
 
 func (v *Version) encode(b []byte) []byte {
-	b = str(b, v.ETag)
+	b = binenc.AppendString(b, v.ETag)
 	b = binary.AppendVarint(b, v.Size)
 	return binary.AppendVarint(b, v.Modified)
-}
-
-func str(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 func flag(set bool, bit byte) byte {
@@ -93,69 +90,32 @@ func flag(set bool, bit byte) byte {
 	return 0
 }
 
-var errRecord = errors.New("damaged record")
-
-// reader takes a record apart; after its end everything is zero.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) uvarint() uint64 {
-	if len(r.b) == 0 {
-		return 0
-	}
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.b, r.err = nil, errRecord
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) varint() int64 {
-	u := r.uvarint()
-	return int64(u>>1) ^ -int64(u&1)
-}
-
-func (r *reader) str() string {
-	n := r.uvarint()
-	if n > uint64(len(r.b)) {
-		r.b, r.err = nil, errRecord
-		return ""
-	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
-	return s
-}
-
-func (r *reader) version() Version {
-	return Version{ETag: r.str(), Size: r.varint(), Modified: r.varint()}
+func readVersion(r *binenc.Reader) Version {
+	return Version{ETag: r.String(), Size: r.Varint(), Modified: r.Varint()}
 }
 
 func decode(b []byte) (Entry, error) {
-	r := &reader{b: b}
-	e := Entry{Path: r.str(), Seq: r.uvarint(), Since: r.varint(), Base: r.version()}
-	n := r.uvarint()
-	for ; n > 0 && r.err == nil && len(r.b) > 0; n-- {
-		e.Writes = append(e.Writes, r.str())
+	r := binenc.NewPaddedReader(b)
+	e := Entry{Path: r.String(), Seq: r.Uvarint(), Since: r.Varint(), Base: readVersion(r)}
+	n := r.Uvarint()
+	for ; n > 0 && r.Len() > 0; n-- {
+		e.Writes = append(e.Writes, r.String())
 	}
-	e.UploadID = r.str()
-	e.Kind = Kind(r.uvarint())
-	e.Mode = uint32(r.uvarint())
-	e.Mtime = r.varint()
-	flags := r.uvarint()
+	e.UploadID = r.String()
+	e.Kind = Kind(r.Uvarint())
+	e.Mode = uint32(r.Uvarint())
+	e.Mtime = r.Varint()
+	flags := r.Uvarint()
 	e.Live, e.Synced, e.ModeGuessed, e.MtimeGuessed = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0
-	e.Data = r.str()
-	e.Source.Path = r.str()
-	e.Source.Version = r.version()
-	e.Target = r.str()
-	if r.err == nil && (e.Path == "" || e.Kind > Symlink) {
-		r.err = errRecord
+	e.Data = r.String()
+	e.Source.Path = r.String()
+	e.Source.Version = readVersion(r)
+	e.Target = r.String()
+	if e.Path == "" || e.Kind > Symlink {
+		r.Fail("kind %d", e.Kind)
 	}
-	if r.err != nil {
-		return Entry{}, fmt.Errorf("%w of %q", r.err, e.Path)
+	if r.Err() != nil {
+		return Entry{}, fmt.Errorf("%w, in the entry of %q", r.Err(), e.Path)
 	}
 	return e, nil
 }

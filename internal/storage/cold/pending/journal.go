@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"iter"
 	"maps"
 	"os"
@@ -13,23 +11,23 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/matrx/sandbox/internal/storage/binenc"
+	"github.com/matrx/sandbox/internal/storage/reclog"
 )
 
+var format = reclog.Format{
+	Magic:     "cold pending 2\n",
+	MaxRecord: 256 << 20, // a rename of 100,000 files is some 30 MB
+	Reserve:   256 << 10, // so that a deletion can still be written down when the disk is full
+}
+
 const (
-	magic      = "cold pending 01\n"
-	frameHead  = 8
-	maxFrame   = 256 << 20 // a rename of 100,000 files is some 30 MB
-	compactMin = 1 << 20   // a smaller file is not worth writing anew
+	compactMin = 1 << 20 // bytes; a smaller file is not worth writing anew
 
 	recordPut    = 1
 	recordRemove = 2
 
-	// ahead is how much of the disk is kept for what comes next, so that a deletion can
-	// still be written down when the disk is full.
-	ahead = 256 << 10
-
-	// syncAfter is how long after a batch the disk has it, when nobody asks for it earlier.
+	// syncAfter is how long after a batch the disk has it, when no Sync comes earlier.
 	syncAfter = time.Second
 )
 
@@ -37,15 +35,13 @@ const (
 type Journal struct {
 	path string
 
-	mu       sync.Mutex
-	f        *os.File
-	size     int64
-	reserved int64 // fallocated up to here
-	live     int   // entries, to judge when most of the file is history
-	written  int   // records since the file was written anew
-	broken   error // the file's end is not known any more
-	syncing  *time.Timer
-	buf      []byte
+	mu      sync.Mutex
+	log     *reclog.Log
+	rewrite int // how often log was replaced
+	live    int // entries, to judge when most of the file is history
+	written int // records since the file was written anew
+	syncing *time.Timer
+	buf     []byte
 }
 
 // Batch is what happens at once. Removals come first.
@@ -73,58 +69,24 @@ type Found struct {
 func Open(dir string) (*Journal, Found, error) {
 	j := &Journal{path: filepath.Join(dir, "journal")}
 	found := Found{Entries: map[string]Entry{}, Mentioned: map[string]bool{}}
-	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, found, fmt.Errorf("cannot open the cold path's journal: %w", err)
-	}
-	j.f = f
-	if found.Damaged = j.replay(&found); found.Damaged != nil {
+	var err error
+	j.log, err = reclog.Open(j.path, format, func(payload []byte) (bool, error) {
+		n, err := apply(&found, payload)
+		j.written += n
+		return true, err // the checksum is right: an error is not a kill's doing
+	})
+	switch {
+	case err == nil:
+	case errors.Is(err, reclog.ErrForeign), errors.Is(err, binenc.ErrDamaged):
+		found.Damaged = err
 		if err := j.setAside(dir, &found); err != nil {
-			j.f.Close()
 			return nil, found, fmt.Errorf("cannot set the damaged journal %s of the cold path aside (%w): %w", j.path, found.Damaged, err)
 		}
+	default:
+		return nil, found, fmt.Errorf("cannot open the cold path's journal: %w", err)
 	}
 	j.live = len(found.Entries)
 	return j, found, nil
-}
-
-// replay reads the frames and cuts off what a kill left at the end.
-func (j *Journal) replay(found *Found) error {
-	info, err := j.f.Stat()
-	if err != nil {
-		return err
-	}
-	head := make([]byte, len(magic))
-	if _, err := io.ReadFull(j.f, head); err != nil {
-		if info.Size() >= int64(len(magic)) {
-			return err
-		}
-		return j.begin() // killed while it was begun
-	}
-	if string(head) != magic {
-		return errors.New("it is not a journal, or one of a newer version")
-	}
-	j.size = int64(len(magic))
-	r := &counted{r: io.NewSectionReader(j.f, j.size, info.Size()-j.size)}
-	for {
-		payload, ok, err := readFrame(r)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		n, err := apply(found, payload)
-		if err != nil {
-			return err // the checksum is right: this is not a kill's doing
-		}
-		j.written += n
-		j.size = int64(len(magic)) + r.n
-	}
-	if j.size < info.Size() {
-		return j.f.Truncate(j.size)
-	}
-	return nil
 }
 
 // setAside keeps a journal that cannot be read, and begins a new one.
@@ -137,83 +99,45 @@ func (j *Journal) setAside(dir string, found *Found) error {
 	if err := os.Rename(j.path, found.SetAside); err != nil {
 		return err
 	}
-	j.f.Close()
-	f, err := os.OpenFile(j.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	var err error
+	j.log, err = reclog.Create(j.path, format, put(maps.Values(found.Entries)))
+	j.written = len(found.Entries)
+	return err
+}
+
+// put gives a log one record for each entry.
+func put(entries iter.Seq[Entry]) func(put func([]byte) error) error {
+	return func(put func([]byte) error) error {
+		var buf []byte
+		b := Batch{Put: make([]Entry, 1)}
+		for e := range entries {
+			b.Put[0] = e
+			buf = appendBatch(buf[:0], b)
+			if err := put(buf); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	j.f, j.reserved, j.written = f, 0, 0
-	if err := j.fill(maps.Values(found.Entries)); err != nil {
-		return err
-	}
-	j.written = j.live
-	return nil
 }
 
 // DamagedDir is the directory, beside the journal, of files that could not be read after a crash of
 // the machine. Nothing removes them but their user.
 const DamagedDir = "damaged"
 
-func (j *Journal) begin() error {
-	if err := j.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err := j.f.WriteAt([]byte(magic), 0)
-	j.size = int64(len(magic))
-	return err
-}
-
-type counted struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.n += int64(n)
-	return n, err
-}
-
-// readFrame gives the next payload; ok is false at the end, or at what a kill cut off.
-func readFrame(r io.Reader) (payload []byte, ok bool, err error) {
-	var head [frameHead]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, false, atEnd(err)
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n == 0 || n > maxFrame {
-		return nil, false, nil
-	}
-	payload = make([]byte, n)
-	if _, err := io.ReadFull(r, payload); err != nil {
-		return nil, false, atEnd(err)
-	}
-	if crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(head[4:]) {
-		return nil, false, nil
-	}
-	return payload, true, nil
-}
-
-func atEnd(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return nil
-	}
-	return err
-}
-
 func apply(found *Found, payload []byte) (records int, err error) {
-	r := &reader{b: payload}
-	for len(r.b) > 0 {
-		op, body := r.uvarint(), r.str()
-		if r.err != nil {
-			return records, r.err
+	r := binenc.NewReader(payload)
+	for r.Len() > 0 {
+		op, body := r.Uvarint(), r.Bytes(r.Uvarint())
+		if r.Err() != nil {
+			return records, r.Err()
 		}
 		records++
 		switch op {
 		case recordRemove:
-			delete(found.Entries, body)
+			delete(found.Entries, string(body))
 		case recordPut:
-			e, err := decode([]byte(body))
+			e, err := decode(body)
 			if err != nil {
 				return records, err
 			}
@@ -222,7 +146,7 @@ func apply(found *Found, payload []byte) (records int, err error) {
 				found.Mentioned[e.Data] = true
 			}
 		default:
-			return records, fmt.Errorf("%w: kind %d", errRecord, op)
+			return records, fmt.Errorf("%w: kind %d", binenc.ErrDamaged, op)
 		}
 	}
 	return records, nil
@@ -233,17 +157,14 @@ func apply(found *Found, payload []byte) (records int, err error) {
 func (j *Journal) Apply(b Batch, live int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.broken != nil {
-		return j.broken
-	}
 	j.buf = appendBatch(j.buf[:0], b)
 	defer func() {
 		if cap(j.buf) > 1<<20 { // of a rename of many: not kept
 			j.buf = nil
 		}
 	}()
-	if err := j.append(j.buf); err != nil {
-		return err
+	if err := j.log.Append(j.buf); err != nil {
+		return fmt.Errorf("cannot write the cold path's journal: %w", err)
 	}
 	j.written += len(b.Put) + len(b.Remove)
 	j.live = live
@@ -254,7 +175,7 @@ func (j *Journal) Apply(b Batch, live int) error {
 }
 
 // syncLater bounds what the end of the machine takes from the journal. An error is the next Sync's
-// to report: nobody was told that these entries are on the disk.
+// to report: nothing has been told that these entries are on the disk.
 func (j *Journal) syncLater() {
 	j.mu.Lock()
 	j.syncing = nil
@@ -263,103 +184,55 @@ func (j *Journal) syncLater() {
 }
 
 func appendBatch(to []byte, b Batch) []byte {
-	to = append(to, make([]byte, frameHead)...)
 	var body []byte
 	for _, p := range b.Remove {
-		to = str(append(to, recordRemove), p)
+		to = binenc.AppendString(append(to, recordRemove), p)
 	}
 	for i := range b.Put {
 		body = b.Put[i].encode(body[:0])
 		to = binary.AppendUvarint(append(to, recordPut), uint64(len(body)))
 		to = append(to, body...)
 	}
-	binary.BigEndian.PutUint32(to, uint32(len(to)-frameHead))
-	binary.BigEndian.PutUint32(to[4:], crc32.Checksum(to[frameHead:], crc32.MakeTable(crc32.Castagnoli)))
 	return to
-}
-
-func (j *Journal) append(frame []byte) error {
-	if len(frame) > maxFrame {
-		return fmt.Errorf("cannot write the cold path's journal: a batch of %d bytes", len(frame))
-	}
-	if end := j.size + int64(len(frame)) + ahead/2; end > j.reserved {
-		if unix.Fallocate(int(j.f.Fd()), unix.FALLOC_FL_KEEP_SIZE, j.size, int64(len(frame))+ahead) == nil {
-			j.reserved = j.size + int64(len(frame)) + ahead
-		}
-	}
-	n, err := j.f.WriteAt(frame, j.size)
-	if err != nil {
-		// A frame that is there in part would hide those after it.
-		if n > 0 {
-			if terr := j.f.Truncate(j.size); terr != nil {
-				j.broken = fmt.Errorf("cannot write the cold path's journal: %w; then: %w", err, terr)
-				return j.broken
-			}
-			j.reserved = 0 // truncating gave it back
-		}
-		return fmt.Errorf("cannot write the cold path's journal: %w", err)
-	}
-	j.size += int64(n)
-	return nil
 }
 
 // Wasteful says that most of the file is history: time for Compact.
 func (j *Journal) Wasteful() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.size > compactMin && j.written > 4*j.live
+	return j.log.Size() > compactMin && j.written > 4*j.live
 }
 
 // Compact writes the journal anew from all that is pending. Nothing may be applied meanwhile.
 func (j *Journal) Compact(entries iter.Seq[Entry]) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	fresh := &Journal{path: j.path + ".new"}
-	f, err := os.OpenFile(fresh.path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("cannot write the cold path's journal anew: %w", err)
-	}
-	fresh.f = f
-	if err := fresh.fill(entries); err != nil {
-		f.Close()
-		os.Remove(fresh.path)
-		return fmt.Errorf("cannot write the cold path's journal anew: %w", err)
-	}
-	if err := os.Rename(fresh.path, j.path); err != nil {
-		f.Close()
-		return fmt.Errorf("cannot write the cold path's journal anew: %w", err)
-	}
-	j.f.Close()
-	j.f, j.size, j.reserved, j.broken = f, fresh.size, fresh.reserved, nil
-	j.live, j.written = fresh.live, fresh.live
-	return nil
-}
-
-func (j *Journal) fill(entries iter.Seq[Entry]) error {
-	if err := j.begin(); err != nil {
-		return err
-	}
-	var frame []byte
-	b := Batch{Put: make([]Entry, 1)}
-	for e := range entries {
-		b.Put[0] = e
-		frame = appendBatch(frame[:0], b)
-		if err := j.append(frame); err != nil {
-			return err
+	n := 0
+	counted := func(yield func(Entry) bool) {
+		for e := range entries {
+			n++
+			if !yield(e) {
+				return
+			}
 		}
-		j.live++
 	}
-	// Before the rename: else the end of the machine could leave a name without its content.
-	return j.f.Sync()
+	if err := j.log.Replace(put(counted)); err != nil {
+		return fmt.Errorf("cannot write the cold path's journal anew: %w", err)
+	}
+	j.rewrite++
+	j.live, j.written = n, n
+	return nil
 }
 
 // Sync returns when the disk has what was applied.
 func (j *Journal) Sync() error {
 	for {
-		f := j.file()
-		err := datasync(f)
-		if errors.Is(err, os.ErrClosed) && j.file() != f {
-			continue // Compact replaced it meanwhile
+		sync, rewrite := j.syncer()
+		err := sync()
+		if errors.Is(err, os.ErrClosed) {
+			if _, now := j.syncer(); now != rewrite {
+				continue // Compact replaced the file meanwhile
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("cannot sync the cold path's journal: %w", err)
@@ -368,20 +241,10 @@ func (j *Journal) Sync() error {
 	}
 }
 
-func (j *Journal) file() *os.File {
+func (j *Journal) syncer() (sync func() error, rewrite int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.f
-}
-
-// datasync keeps the descriptor from being closed, and given to another file, meanwhile.
-func datasync(f *os.File) error {
-	c, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var synced error
-	return errors.Join(c.Control(func(fd uintptr) { synced = unix.Fdatasync(int(fd)) }), synced)
+	return j.log.Syncer(), j.rewrite
 }
 
 // Close closes the file.
@@ -391,5 +254,5 @@ func (j *Journal) Close() error {
 	if j.syncing != nil {
 		j.syncing.Stop()
 	}
-	return j.f.Close()
+	return j.log.Close()
 }

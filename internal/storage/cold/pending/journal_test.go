@@ -1,8 +1,6 @@
 package pending
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -11,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/matrx/sandbox/internal/storage/reclog"
 )
 
 func entry(r *rand.Rand) Entry {
@@ -44,7 +43,7 @@ func TestKillAtEveryByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := map[string]Entry{}
-	states, ends := []map[string]Entry{{}}, []int64{j.size}
+	states, ends := []map[string]Entry{{}}, []int64{j.log.Size()}
 	for range 12 {
 		var b Batch
 		if len(state) > 0 && r.IntN(3) == 0 {
@@ -59,7 +58,7 @@ func TestKillAtEveryByte(t *testing.T) {
 		if err := j.Apply(b, len(state)); err != nil {
 			t.Fatal(err)
 		}
-		states, ends = append(states, maps.Clone(state)), append(ends, j.size)
+		states, ends = append(states, maps.Clone(state)), append(ends, j.log.Size())
 	}
 	j.Close()
 	whole, err := os.ReadFile(filepath.Join(dir, "journal"))
@@ -112,12 +111,12 @@ func TestCompact(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := j.size
+	before := j.log.Size()
 	if err := j.Compact(slices.Values([]Entry{e})); err != nil {
 		t.Fatal(err)
 	}
-	if j.size*100 > before || j.Wasteful() {
-		t.Errorf("%d bytes became %d", before, j.size)
+	if j.log.Size()*100 > before || j.Wasteful() {
+		t.Errorf("%d bytes became %d", before, j.log.Size())
 	}
 	other := entry(r)
 	other.Path = "other"
@@ -142,14 +141,13 @@ func TestCompact(t *testing.T) {
 func TestDamagedJournalIsSetAside(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 5))
 	good := entry(r)
-	before := append([]byte(magic), appendBatch(nil, Batch{Put: []Entry{good}})...)
 	for name, c := range map[string]struct {
 		content []byte
 		want    map[string]Entry
 	}{
 		"zeros where the header was": {make([]byte, 4096), map[string]Entry{}},
 		"another program's file":     {[]byte("something that is not a journal at all"), map[string]Entry{}},
-		"a record of no known kind":  {append(before, frame([]byte{9, 1, 'x'})...), map[string]Entry{good.Path: good}},
+		"a record of no known kind":  {logOf(t, appendBatch(nil, Batch{Put: []Entry{good}}), []byte{9, 1, 'x'}), map[string]Entry{good.Path: good}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -185,12 +183,27 @@ func TestDamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// frame is a frame with a payload of any kind.
-func frame(payload []byte) []byte {
-	b := append(make([]byte, frameHead), payload...)
-	binary.BigEndian.PutUint32(b, uint32(len(payload)))
-	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
-	return b
+// logOf is the content of a journal with these records.
+func logOf(t *testing.T, payloads ...[]byte) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "journal")
+	l, err := reclog.Create(path, format, func(put func([]byte) error) error {
+		for _, p := range payloads {
+			if err := put(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 func FuzzDecode(f *testing.F) {
