@@ -1,11 +1,8 @@
 package attrindex
 
 import (
-	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"os"
@@ -13,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
+	"github.com/matrx/sandbox/internal/storage/reclog"
 )
 
 // Index is the files in one directory. It may be used by many goroutines.
@@ -25,8 +25,7 @@ type Index struct {
 	table  *table // nil: none yet; replaced with folding as well
 	count  int    // entries in it
 	recent map[string]Entry
-	log    *os.File
-	size   int64 // of log
+	log    *reclog.Log
 	buf    []byte
 }
 
@@ -37,6 +36,8 @@ const (
 	// FoldAt is from how many new entries on Fold is worth its while: they are in memory.
 	FoldAt = 10_000
 )
+
+var logFormat = reclog.Format{Magic: "cold attributes 1\n", MaxRecord: maxBlock}
 
 // Open reads what there is. What is damaged is dropped; the error is one of the disk.
 func Open(dir string) (*Index, error) {
@@ -52,42 +53,28 @@ func Open(dir string) (*Index, error) {
 			x.count++
 		}
 	}
-	x.log, err = os.OpenFile(filepath.Join(dir, logName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the index of attributes: %w", err)
-	}
-	if err := x.replay(); err != nil {
-		x.log.Close()
+	if err := x.openLog(); err != nil {
 		return nil, fmt.Errorf("cannot read the index of attributes: %w", err)
 	}
 	return x, nil
 }
 
-// replay reads the log and cuts off its torn end.
-func (x *Index) replay() error {
-	r := bufio.NewReader(x.log)
-	for {
-		var head [8]byte
-		if _, err := io.ReadFull(r, head[:]); err != nil {
-			break
+// openLog reads the log. One of another format is emptied: the objects tell what it held.
+func (x *Index) openLog() error {
+	path := filepath.Join(x.dir, logName)
+	log, err := reclog.Open(path, logFormat, func(payload []byte) (bool, error) {
+		r := binenc.NewReader(payload)
+		e := readEntry(r, "")
+		if r.Err() == nil {
+			x.recent[e.Key] = e
 		}
-		n := binary.BigEndian.Uint32(head[:])
-		if n == 0 || n > maxBlock {
-			break
-		}
-		b := make([]byte, n)
-		if _, err := io.ReadFull(r, b); err != nil || castagnoli(b) != binary.BigEndian.Uint32(head[4:]) {
-			break
-		}
-		d := &reader{b: b}
-		e := d.entry("")
-		if d.err != nil {
-			break
-		}
-		x.recent[e.Key] = e
-		x.size += int64(len(head) + len(b))
+		return r.Err() == nil, nil
+	})
+	if errors.Is(err, reclog.ErrForeign) {
+		log, err = reclog.Create(path, logFormat, func(func([]byte) error) error { return nil })
 	}
-	return x.log.Truncate(x.size)
+	x.log = log
+	return err
 }
 
 // Put remembers an entry; one without ETag says that the object is gone.
@@ -97,26 +84,16 @@ func (x *Index) Put(e Entry) error {
 	if old, ok := x.get(e.Key); ok && old == e || !ok && e.ETag == "" {
 		return nil
 	}
-	x.buf = frame(x.buf, e)
 	x.recent[strings.Clone(e.Key)] = e
-	return x.append(x.buf)
+	return x.append(e)
 }
 
-// append writes a frame; what an error leaves of it is overwritten by the next, or cut off.
-func (x *Index) append(frame []byte) error {
-	n, err := x.log.WriteAt(frame, x.size)
-	if err != nil {
+func (x *Index) append(e Entry) error {
+	x.buf = e.encode(x.buf[:0], "")
+	if err := x.log.Append(x.buf); err != nil {
 		return fmt.Errorf("cannot write the index of attributes: %w", err)
 	}
-	x.size += int64(n)
 	return nil
-}
-
-func frame(b []byte, e Entry) []byte {
-	b = e.encode(append(b[:0], make([]byte, 8)...), "")
-	binary.BigEndian.PutUint32(b, uint32(len(b)-8))
-	binary.BigEndian.PutUint32(b[4:], castagnoli(b[8:]))
-	return b
 }
 
 func (x *Index) get(key string) (Entry, bool) {
@@ -218,13 +195,11 @@ func (x *Index) rewriteLog(taken map[string]Entry) error {
 			delete(x.recent, k)
 		}
 	}
-	if err := x.log.Truncate(0); err != nil {
+	if err := x.log.Reset(); err != nil {
 		return err
 	}
-	x.size = 0
 	for _, e := range x.recent {
-		x.buf = frame(x.buf, e)
-		if err := x.append(x.buf); err != nil {
+		if err := x.append(e); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 func entry(r *rand.Rand, key string) Entry {
@@ -161,14 +162,14 @@ func FuzzEntry(f *testing.F) {
 		f.Add(e.encode(nil, "keyring"), "keyring")
 	}
 	f.Fuzz(func(t *testing.T, b []byte, before string) {
-		d := &reader{b: b}
-		e := d.entry(before)
-		if d.err != nil {
+		r := binenc.NewReader(b)
+		e := readEntry(r, before)
+		if r.Err() != nil {
 			return
 		}
-		again := &reader{b: e.encode(nil, before)}
-		if got := again.entry(before); again.err != nil || got != e {
-			t.Errorf("%v\n%s", again.err, cmp.Diff(e, got))
+		again := binenc.NewReader(e.encode(nil, before))
+		if got := readEntry(again, before); again.Err() != nil || got != e {
+			t.Errorf("%v\n%s", again.Err(), cmp.Diff(e, got))
 		}
 	})
 }

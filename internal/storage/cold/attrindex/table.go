@@ -10,6 +10,8 @@ import (
 	"iter"
 	"os"
 	"sort"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 const (
@@ -49,7 +51,7 @@ func writeTable(w io.Writer, entries iter.Seq2[Entry, error]) (count int, err er
 		if len(out.block) == 0 {
 			before = ""
 			out.dir = binary.AppendUvarint(out.dir, uint64(out.n))
-			out.dir = str(out.dir, e.Key)
+			out.dir = binenc.AppendString(out.dir, e.Key)
 		}
 		out.block = e.encode(out.block, before)
 		before = e.Key
@@ -112,26 +114,26 @@ func (t *table) readDirectory() error {
 	t.size = info.Size()
 	end := make([]byte, 16)
 	if _, err := t.f.ReadAt(end, t.size-16); err != nil {
-		return errDamaged
+		return binenc.ErrDamaged
 	}
 	at := int64(binary.BigEndian.Uint64(end))
 	if string(end[8:]) != tableMagic || at < int64(len(tableMagic)) || at > t.size-16-8 {
-		return errDamaged
+		return binenc.ErrDamaged
 	}
 	dir, err := t.read(at, t.size-16)
 	if err != nil {
 		return err
 	}
-	r := &reader{b: dir}
-	for len(r.b) > 0 && r.err == nil {
-		off, first := int64(r.uvarint()), r.str()
+	r := binenc.NewReader(dir)
+	for r.Len() > 0 {
+		off, first := int64(r.Uvarint()), r.String()
 		if off >= at {
-			return errDamaged
+			return binenc.ErrDamaged
 		}
 		t.offs, t.firsts = append(t.offs, off), append(t.firsts, first)
 	}
 	t.offs = append(t.offs, at)
-	return r.err
+	return r.Err()
 }
 
 // read reads one checked block that ends before end.
@@ -142,14 +144,14 @@ func (t *table) read(off, end int64) ([]byte, error) {
 	}
 	n := int64(binary.BigEndian.Uint32(head[:]))
 	if off+8+n > end {
-		return nil, errDamaged
+		return nil, binenc.ErrDamaged
 	}
 	b := make([]byte, n)
 	if _, err := t.f.ReadAt(b, off+8); err != nil {
 		return nil, err
 	}
 	if castagnoli(b) != binary.BigEndian.Uint32(head[4:]) {
-		return nil, errDamaged
+		return nil, binenc.ErrDamaged
 	}
 	return b, nil
 }
@@ -166,10 +168,10 @@ func (t *table) load(i int) error {
 	}
 	t.entries = t.entries[:0]
 	before := ""
-	for r := (&reader{b: b}); len(r.b) > 0; {
-		e := r.entry(before)
-		if r.err != nil {
-			return r.err
+	for r := binenc.NewReader(b); r.Len() > 0; {
+		e := readEntry(r, before)
+		if r.Err() != nil {
+			return r.Err()
 		}
 		t.entries = append(t.entries, e)
 		before = e.Key
