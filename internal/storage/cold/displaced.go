@@ -13,6 +13,9 @@ import (
 // What such a program writes must not vanish with its last descriptor: with its first write the file
 // gets a name again, that of a conflict copy. A file that its user removed here has no such claim.
 
+// conflictMark is in the name of each conflict copy.
+const conflictMark = ".conflict-"
+
 // displace takes a node out of the tree for what S3 says. With mu.
 func (fs *FS) displace(n *node) {
 	fs.markDisplaced(n, n.path())

@@ -23,6 +23,8 @@ func (fs *FS) finish(j *job, o outcome) { // with mu
 		err = fs.yield(j, o.object)
 	case o.vanished:
 		err = fs.vanished(j, o.err)
+	case o.torn && s.node == j.node && !strings.Contains(j.node.name, conflictMark):
+		err = fs.yield(j, o.object)
 	case o.rebase:
 		err = fs.rebase(j, versionOf(o.object, o.object.Size))
 	case o.err != nil:
@@ -71,6 +73,7 @@ func (fs *FS) stored(j *job, v version) error {
 		t.forget(j.path)
 		n.ctime = max(n.ctime, v.Modified*1e9)
 	} else {
+		s.failing = time.Time{}
 		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
 	}
 	if err := t.commit(); err != nil {
@@ -139,7 +142,9 @@ func (fs *FS) failed(j *job, err error) {
 	again := errors.Is(err, errChanged) || errors.Is(err, cache.ErrSnapshot) || errors.Is(err, objectstore.ErrChecksum) ||
 		errors.Is(err, context.Canceled) && fs.ctx.Err() == nil
 	if !again {
-		s.failures++
+		if s.failures++; s.failing.IsZero() {
+			s.failing = time.Now()
+		}
 		first := s.err == nil
 		s.err, s.final = err, lasting(err)
 		level := fs.log.Info
@@ -148,9 +153,7 @@ func (fs *FS) failed(j *job, err error) {
 		}
 		level("a change of the cold path is not in S3 yet", "event", "cold_pending", "path", j.path, "error", err, "failures", s.failures)
 	}
-	if s.final {
-		fs.uploads.remove(s) // it does not hold deletions back
-	}
+	fs.holdDeletions(s, time.Now())
 	s.due = fs.dueAt(s, time.Now())
 	fs.ready.set(s)
 }
@@ -160,7 +163,7 @@ func lasting(err error) bool {
 	for _, e := range []error{
 		objectstore.ErrAccessDenied, objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrBadCredentials,
 		objectstore.ErrExpiredCredentials, objectstore.ErrTooLarge, objectstore.ErrInvalid, objectstore.ErrUnsupported,
-		objectstore.ErrEndpoint, lease.ErrLost,
+		objectstore.ErrEndpoint, lease.ErrLost, errTorn,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -48,6 +49,7 @@ type outcome struct {
 
 	conflict bool // somebody else wrote the key: theirs stays
 	vanished bool // the content was only in S3, and is not there any more
+	torn     bool // a part of the content was only in S3, and is not there any more
 	rebase   bool // S3 has something else than was believed, and it may be replaced
 }
 
@@ -76,6 +78,7 @@ func (fs *FS) process(s *slot, n *node) {
 		} else if o.err = fs.prepare(ctx, j); o.err == nil {
 			o = fs.write(ctx, j)
 		}
+		o.torn = errors.Is(o.err, errTorn)
 	}
 	if j.snapshot != nil {
 		j.snapshot.Close()
@@ -115,10 +118,16 @@ func (fs *FS) prepare(ctx context.Context, j *job) error {
 		}
 		// A part of the content is still only in S3.
 		if err := fs.fillAll(ctx, n); err != nil {
+			if errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrNotFound) {
+				err = fmt.Errorf("%w (%w)", errTorn, err)
+			}
 			return err
 		}
 	}
 }
+
+// errTorn is a file of which only a part is here, while the rest was in a version that S3 has no longer.
+var errTorn = errors.New("it was changed here in part, and its object was replaced or deleted by somebody else before the rest of it was here")
 
 // take copies what the attempt needs out of the node, at one moment.
 func (fs *FS) take(j *job) (bool, error) {

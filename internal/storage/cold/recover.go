@@ -146,9 +146,8 @@ func (fs *FS) recoverEntry(e *pending.Entry, crash crashed) error {
 func (fs *FS) enqueue(s *slot) {
 	if s.deletion() {
 		fs.countDeletion(s.path, 1)
-	} else {
-		fs.uploads.set(s)
 	}
+	fs.holdDeletions(s, time.Now())
 	s.due = time.Now()
 	fs.ready.set(s)
 }

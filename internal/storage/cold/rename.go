@@ -169,7 +169,9 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 		fs.setOrigin(n, "")
 	}
 	old := t.fs.slots[m.from]
-	if s := t.want(m.to, n, there); old != nil && !old.deletion() {
+	s := t.want(m.to, n, there)
+	s.renamed = true
+	if old != nil && !old.deletion() {
 		s.inherit(old.first)
 	}
 	// The deletion after it: they go to S3 in this order.

@@ -22,21 +22,39 @@ type slot struct {
 	uploadID  string   // of a multipart upload of the node's content of uploadGen
 	uploadGen uint64
 
-	node *node  // what is to be there; nil: nothing
-	gen  uint64 // of node
+	node    *node  // what is to be there; nil: nothing
+	gen     uint64 // of node
+	renamed bool   // node had another path: S3 may have it there, and here something else
 
 	due      time.Time
 	running  bool
 	cancel   context.CancelFunc // of a running job that may be broken off
 	failures int
-	err      error // why it is not there yet
-	final    bool  // err will not pass by itself
+	failing  time.Time // since when; zero: it has not failed
+	err      error     // why it is not there yet
+	final    bool      // err will not pass by itself
 
 	inReady, inUploads, inDeletes int // places in the heaps
 	blocked                       bool
 }
 
 func (s *slot) deletion() bool { return s.node == nil }
+
+// holdMost is how long a change that fails holds deletions back.
+const holdMost = 10 * time.Minute
+
+// holdsDeletions says that deletions of what was there before the change wait for it: what is deleted may
+// be what the change replaces, as when git packs its objects anew. A path of which S3 has a whole version
+// replaces nothing but that version. Nothing holds deletions for ever.
+func (s *slot) holdsDeletions(now time.Time) bool {
+	switch {
+	case s.deletion() || s.final:
+		return false
+	case s.failing.IsZero():
+		return true
+	}
+	return (s.base.ETag == "" || s.renamed) && now.Sub(s.failing) < holdMost
+}
 
 // nothingToDo says that S3 has nothing and is to have nothing.
 func (s *slot) nothingToDo() bool {
@@ -107,6 +125,7 @@ func (t *tx) want(path string, n *node, base version) *slot {
 	case (s.node == nil) != (n == nil):
 		t.fs.seq++
 		s.seq, s.first, s.since = t.fs.seq, t.fs.seq, t.now
+		s.failing, s.renamed = time.Time{}, false
 	}
 	if s.node != n {
 		t.fs.abandon(path, s.uploadID)
@@ -193,13 +212,20 @@ func (t *tx) settle(path string, was before) {
 	fs.deletes.remove(s)
 	if s.deletion() {
 		fs.countDeletion(path, 1)
-		fs.uploads.remove(s)
-	} else {
-		fs.uploads.set(s)
 	}
+	fs.holdDeletions(s, t.now)
 	if !s.running {
 		s.due, s.blocked = fs.dueAt(s, t.now), false
 		fs.ready.set(s)
+	}
+}
+
+// holdDeletions puts a slot among those that deletions wait for, or takes it out.
+func (fs *FS) holdDeletions(s *slot, now time.Time) {
+	if s.holdsDeletions(now) {
+		fs.uploads.set(s)
+	} else {
+		fs.uploads.remove(s)
 	}
 }
 

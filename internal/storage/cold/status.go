@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
@@ -13,6 +14,9 @@ import (
 
 // failedMost is how many failures status lists.
 const failedMost = 100
+
+// failuresShown is from how many failures on a change is named: the first may have been a passing one.
+const failuresShown = 3
 
 // Status counts what is not in S3 yet.
 func (fs *FS) Status() *contract.ColdStatus {
@@ -25,7 +29,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 		if n := s.node; n != nil && n.kind == pending.File && n.dirty() {
 			st.PendingBytes += n.size
 		}
-		if s.final && len(st.Failed) < failedMost {
+		if (s.final || s.failures >= failuresShown) && len(st.Failed) < failedMost {
 			st.Failed = append(st.Failed, fs.unsaved(s))
 		}
 	}
@@ -77,9 +81,7 @@ func (fs *FS) retryNow() {
 	for _, s := range fs.slots {
 		if s.failures > 0 {
 			s.failures, s.final = 0, false
-			if !s.deletion() {
-				fs.uploads.set(s)
-			}
+			fs.holdDeletions(s, time.Now())
 			if s.inReady > 0 {
 				s.due = fs.dueAt(s, s.since)
 				fs.ready.set(s)
