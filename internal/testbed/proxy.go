@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type FaultProxy struct {
 	upstream *http.Transport
 	addrs    []listenAddr
 
+	sent atomic.Int64
+
 	mu       sync.Mutex
 	listen   []net.Listener
 	serve    *http.Server
@@ -48,7 +51,7 @@ type listenAddr struct{ network, address string }
 
 // Request is what the proxy has seen.
 type Request struct {
-	Verb   string // "GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "CREATE", "PART", "LISTPARTS", "COMPLETE", "ABORT"
+	Verb   string // "GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "CREATE", "PART", "PARTCOPY", "LISTPARTS", "COMPLETE", "ABORT"
 	Method string
 	Bucket string
 	Key    string
@@ -158,6 +161,7 @@ func (p *FaultProxy) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests, p.counts, p.most = nil, map[string]int{}, p.inFlight
+	p.sent.Store(0)
 }
 
 // WaitFor returns when as many requests that match have come, or fails the test when ctx ends first.
@@ -193,6 +197,7 @@ func (p *FaultProxy) handle(w http.ResponseWriter, in *http.Request) {
 	if latency > 0 && !pauseFor(in.Context(), latency) {
 		panic(http.ErrAbortHandler)
 	}
+	in.Body = &countedBody{in.Body, &p.sent}
 	x := &exchange{proxy: p, w: w, in: in, req: req, flipRequest: -1, flipResponse: -1}
 	for _, f := range faults {
 		f.Do.arrange(x)
@@ -227,6 +232,20 @@ func (p *FaultProxy) begin(req *Request) (faults []*Applied, latency time.Durati
 	}, true
 }
 
+// Sent is how many bytes of bodies clients have sent since the start or the last Forget.
+func (p *FaultProxy) Sent() int64 { return p.sent.Load() }
+
+type countedBody struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n.Add(int64(n))
+	return n, err
+}
+
 func pauseFor(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -253,6 +272,8 @@ func readRequest(in *http.Request) *Request {
 		r.Verb = "LIST"
 	case in.Method == http.MethodGet && upload:
 		r.Verb = "LISTPARTS"
+	case in.Method == http.MethodPut && upload && in.Header.Get("X-Amz-Copy-Source") != "":
+		r.Verb = "PARTCOPY"
 	case in.Method == http.MethodPut && upload:
 		r.Verb = "PART"
 	case in.Method == http.MethodPut && in.Header.Get("X-Amz-Copy-Source") != "":

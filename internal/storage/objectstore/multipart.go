@@ -29,6 +29,7 @@ type part struct {
 	crc          uint32
 	etag         string
 	done         bool
+	copied       bool // from the upload's basis
 }
 
 // upload is a multipart upload under way.
@@ -38,7 +39,8 @@ type upload struct {
 	id    string
 	body  io.ReaderAt
 	parts []part
-	md5   bool // checksums are those of Content-MD5
+	md5   bool  // checksums are those of Content-MD5
+	basis Basis // of the parts that are copied
 }
 
 // putParts writes an object in parts. They are read from body while they are sent, and
@@ -151,6 +153,9 @@ func (u *upload) send(ctx context.Context) error {
 
 func (u *upload) sendPart(ctx context.Context, i int) error {
 	p := &u.parts[i]
+	if p.copied {
+		return u.copyPart(ctx, i)
+	}
 	sum, err := u.store.sumsOf(u.body, p.offset, p.size, u.md5)
 	if err != nil {
 		return u.store.fail(&request{verb: verbPart, key: u.key}, nil, err)

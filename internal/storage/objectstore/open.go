@@ -69,6 +69,7 @@ type Store struct {
 	conditional atomic.Pointer[Conditional]
 	md5         atomic.Bool // the store takes no x-amz-checksum: see withChecksum
 	counts      [verbs]atomic.Int64
+	noCompose   atomic.Bool // the store does not copy parts
 	away        away
 }
 
@@ -103,7 +104,7 @@ func (s *Store) Close() {
 }
 
 // Requests is how many requests were sent, attempts included, by verb: "GET", "HEAD",
-// "LIST", "PUT", "COPY", "DELETE", and of multipart uploads "CREATE", "PART", "LISTPARTS",
+// "LIST", "PUT", "COPY", "DELETE", and of multipart uploads "CREATE", "PART", "PARTCOPY", "LISTPARTS",
 // "COMPLETE", "ABORT".
 func (s *Store) Requests() map[string]int64 {
 	m := make(map[string]int64, verbs)

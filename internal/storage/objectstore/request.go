@@ -23,19 +23,20 @@ const (
 	verbDelete
 	verbCreate
 	verbPart
+	verbPartCopy
 	verbListParts
 	verbComplete
 	verbAbort
 	verbs
 )
 
-var verbNames = [verbs]string{"GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "CREATE", "PART", "LISTPARTS", "COMPLETE", "ABORT"}
+var verbNames = [verbs]string{"GET", "HEAD", "LIST", "PUT", "COPY", "DELETE", "CREATE", "PART", "PARTCOPY", "LISTPARTS", "COMPLETE", "ABORT"}
 
-var verbOps = [verbs]string{"read", "look up", "list", "write", "copy to", "delete", "begin to write", "write a part of", "look up the parts of", "complete", "give up"}
+var verbOps = [verbs]string{"read", "look up", "list", "write", "copy to", "delete", "begin to write", "write a part of", "copy a part to", "look up the parts of", "complete", "give up"}
 
 // slow are the verbs that a store may take its time to answer, since it moves the
 // content of whole objects meanwhile.
-func (v verb) slow() bool { return v == verbCopy || v == verbComplete }
+func (v verb) slow() bool { return v == verbCopy || v == verbPartCopy || v == verbComplete }
 
 // request is one call of the protocol, good for any number of attempts.
 type request struct {
