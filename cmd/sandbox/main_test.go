@@ -18,8 +18,17 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sandbox": main})
 }
 
+// A script's home is its own: testscript gives /no-home, which the go tool would make.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatalf("go env GOCACHE: %v", err)
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
+		e.Setenv("HOME", filepath.Join(e.WorkDir, ".home"))
+		e.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
+		return nil
+	}})
 }
 
 // startS3 starts `sandbox s3` as a child and reads its line of JSON.

@@ -184,22 +184,22 @@ func fill(t *testing.T, path string, uid uint32) error {
 	return err
 }
 
+// letIn lets other users into a directory of the test and those above it. The test's own are
+// root's alone; the workload gets in through its mount.
+func letIn(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The workload comes to its limit, root writes on.
 func TestTheReserveIsRoots(t *testing.T) {
 	const size = 64 << 20
 	d := newDisk(t, size)
-	// The test's own directories are root's; the workload gets in through its mount.
-	if err := os.Chmod(d.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for p := d.at(); p != "/"; p = filepath.Dir(p) {
-		if err := os.Chmod(p, 0o755); err != nil && p == d.at() {
-			t.Fatal(err)
-		}
-		if p == os.TempDir() {
-			break
-		}
-	}
+	letIn(t, d.at())
 	before, ok := d.Usage()
 	if !ok || before.Size != size || before.Free < size*3/5 || before.Free > size-reserve(size) {
 		t.Errorf("empty: %+v, %v", before, ok)
@@ -315,11 +315,7 @@ func TestWhoCannotHaveOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			exe := filepath.Join(dir, "make")
-			for _, p := range []string{filepath.Dir(dir), dir} {
-				if err := os.Chmod(p, 0o755); err != nil {
-					t.Fatal(err)
-				}
-			}
+			letIn(t, dir)
 			if err := os.Link(self, exe); err != nil {
 				t.Fatal(err)
 			}
