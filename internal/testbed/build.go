@@ -45,8 +45,10 @@ func build(command string) (string, error) {
 			return path, nil
 		}
 	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("matrx-sandbox-testbed-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// In the checkout: two checkouts of one user do not build for each other, and a test run
+	// leaves nothing in the directory for temporary files.
+	dir := filepath.Join(Root(), ".cache", "testbed")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, filepath.Base(command)+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
