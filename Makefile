@@ -31,7 +31,7 @@ demo: programs core ## a sandbox is killed in the middle of its work; the next o
 .PHONY: test
 test: programs core suite test-packages ## unit, script and container tests, and the contract on core
 	@$(MAKE) --no-print-directory bin/linux-arm64 PROGRAMS=./cmd/sandbox-init
-	@bin/sandbox conformance matrx-sandbox:latest
+	@scripts/guard.sh bin/sandbox conformance matrx-sandbox:latest
 	@scripts/test.sh all
 
 ##@ Programs
