@@ -1,0 +1,155 @@
+package sqlite
+
+import (
+	"bufio"
+	"context"
+	"io"
+)
+
+// The rollback journal: https://www.sqlite.org/fileformat2.html#the_rollback_journal, and
+// pager_playback in pager.c for what it leaves open.
+
+const (
+	journalMagic      = "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
+	journalHeaderSize = 28
+	noCount           = 0xffffffff // the journal was not synced, and its length says how many records it has
+)
+
+// rollback is a journal whose transaction did not end.
+type rollback struct {
+	r    io.ReaderAt
+	size int64
+
+	pages    int64 // of the database before the transaction
+	pageSize int64
+	sector   int64
+}
+
+// segment is a part of a journal that was synced: a header, and the records after it.
+type segment struct {
+	records uint32
+	nonce   uint32
+	at      int64 // where the records begin
+}
+
+// openRollback reads the first header. Not ok: SQLite would find nothing to roll back.
+func openRollback(r io.ReaderAt, size int64) (j *rollback, ok bool, err error) {
+	h, err := head(r, journalHeaderSize)
+	if err != nil || len(h) < journalHeaderSize || string(h[:8]) != journalMagic {
+		return nil, false, err
+	}
+	pages, sector, page := be.Uint32(h[16:]), be.Uint32(h[20:]), be.Uint32(h[24:])
+	if !validPageSize(page) || sector < 32 || sector > 65536 || sector&(sector-1) != 0 || int64(sector) > size {
+		return nil, false, nil
+	}
+	return &rollback{r: r, size: size, pages: int64(pages), pageSize: int64(page), sector: int64(sector)}, true, nil
+}
+
+// segment reads the header at or behind off, which begins a sector.
+func (j *rollback) segment(off int64) (s segment, ok bool, err error) {
+	off = (off + j.sector - 1) / j.sector * j.sector
+	if off+j.sector > j.size {
+		return s, false, nil
+	}
+	var h [journalHeaderSize]byte
+	if _, err := j.r.ReadAt(h[:], off); err == io.EOF {
+		return s, false, nil
+	} else if err != nil {
+		return s, false, err
+	}
+	if string(h[:8]) != journalMagic {
+		return s, false, nil
+	}
+	s = segment{records: be.Uint32(h[8:]), nonce: be.Uint32(h[12:]), at: off + j.sector}
+	if s.records == noCount {
+		s.records = uint32(min((j.size-j.sector)/j.recordSize(), noCount-1))
+	}
+	return s, true, nil
+}
+
+func (j *rollback) recordSize() int64 { return j.pageSize + 8 }
+
+// apply writes the pages as they were before the transaction into a copy of the database, and
+// gives the database's size then.
+func (j *rollback) apply(ctx context.Context, to io.WriterAt) (size int64, err error) {
+	size = j.pages * j.pageSize
+	for off := int64(0); ; {
+		s, ok, err := j.segment(off)
+		if err != nil || !ok {
+			return size, err
+		}
+		whole, err := j.records(ctx, s, to)
+		if err != nil || !whole {
+			return size, err
+		}
+		off = s.at + int64(s.records)*j.recordSize()
+	}
+}
+
+// records writes one segment's pages. Not whole: its end is torn, which ends the journal.
+func (j *rollback) records(ctx context.Context, s segment, to io.WriterAt) (whole bool, err error) {
+	in := bufio.NewReaderSize(io.NewSectionReader(j.r, s.at, j.size-s.at), bufferSize)
+	b := make([]byte, j.recordSize())
+	lockPage := pendingByte/j.pageSize + 1
+	for n := range s.records {
+		if n%256 == 0 && ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if _, err := io.ReadFull(in, b); err == io.EOF || err == io.ErrUnexpectedEOF {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+		page, data := int64(be.Uint32(b)), b[4:4+j.pageSize]
+		if page == 0 || page == lockPage {
+			return false, nil
+		}
+		if page > j.pages {
+			continue // the transaction added it
+		}
+		if j.sum(s.nonce, data) != be.Uint32(b[4+j.pageSize:]) {
+			return false, nil
+		}
+		if _, err := to.WriteAt(data, (page-1)*j.pageSize); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// sum is the checksum of a record: of every 200th byte, counted from the end (pager_cksum).
+func (j *rollback) sum(nonce uint32, data []byte) uint32 {
+	for i := len(data) - 200; i > 0; i -= 200 {
+		nonce += uint32(data[i])
+	}
+	return nonce
+}
+
+// superName is the name of the super-journal at a journal's end, "" when it has none: the file
+// that a transaction over several databases deletes to commit in all of them
+// (https://www.sqlite.org/fileformat2.html#the_rollback_journal, readSuperJournal in pager.c).
+func (j *rollback) superName() (string, error) {
+	const most, tail = 4096, 16
+	if j.size < tail {
+		return "", nil
+	}
+	var end [tail]byte
+	if _, err := j.r.ReadAt(end[:], j.size-tail); err != nil {
+		return "", err
+	}
+	n, sum := int64(be.Uint32(end[:])), be.Uint32(end[4:])
+	if string(end[8:]) != journalMagic || n == 0 || n > most || n > j.size-tail {
+		return "", nil
+	}
+	name := make([]byte, n)
+	if _, err := j.r.ReadAt(name, j.size-tail-n); err != nil {
+		return "", err
+	}
+	for _, c := range name {
+		sum -= uint32(int8(c))
+	}
+	if sum != 0 {
+		return "", nil
+	}
+	return string(name), nil
+}

@@ -1,0 +1,188 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/matrx/sandbox/internal/testbed/ledger"
+)
+
+// sink is a copy of a database in memory, which does not grow beyond what a test can hold.
+type sink struct{ size int64 }
+
+func (s *sink) WriteAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("written before the beginning")
+	}
+	s.size = max(s.size, off+int64(len(b)))
+	return len(b), nil
+}
+
+// members are a log and a journal that SQLite has left.
+func members(f *testing.F) (log, journal []byte) {
+	f.Helper()
+	for _, c := range []struct {
+		mode, suffix string
+		to           *[]byte
+	}{{"wal", walSuffix, &log}, {"delete", journalSuffix, &journal}} {
+		path := filepath.Join(f.TempDir(), "x.db")
+		sqlite3(f, path, "PRAGMA page_size=512", "PRAGMA journal_mode="+c.mode, "CREATE TABLE t(x); INSERT INTO t VALUES(randomblob(3000));")
+		// It ends by SIGKILL, as it is told to.
+		_ = exec.Command("sqlite3", "-batch", path, "PRAGMA cache_size=2; INSERT INTO t VALUES(1)", "BEGIN", "UPDATE t SET x = randomblob(20000)", ".shell kill -9 $PPID").Run()
+		b, err := os.ReadFile(path + c.suffix)
+		if err != nil || len(b) == 0 {
+			f.Fatalf("no %s: %v", c.suffix, err)
+		}
+		*c.to = b
+	}
+	return log, journal
+}
+
+// What is read of a log ends with a whole transaction and lies within the database, whatever bytes the log has.
+func FuzzLog(f *testing.F) {
+	log, _ := members(f)
+	f.Add(log)
+	f.Add(log[:len(log)-100])
+	f.Add(log[:40])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w, ok := parseWAL(b)
+		if !ok {
+			return
+		}
+		r := bytes.NewReader(b)
+		last, err := w.lastCommit(context.Background(), r, int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last == 0 {
+			return
+		}
+		if int64(last) > int64(len(b))/int64(walFrameHeader+w.pageSize) {
+			t.Fatalf("%d frames in %d bytes", last, len(b))
+		}
+		if size, err := w.apply(context.Background(), r, last, &sink{}); err != nil || size <= 0 || size%int64(w.pageSize) != 0 {
+			t.Fatalf("size %d, %v", size, err)
+		}
+	})
+}
+
+func FuzzJournal(f *testing.F) {
+	_, journal := members(f)
+	f.Add(journal)
+	f.Add(journal[:len(journal)/2])
+	f.Add(append(bytes.Clone(journal), "\x00\x00\x00\x05x.db-\x00\x00\x00\x00\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		j, ok, err := openRollback(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return
+		}
+		if _, err := j.superName(); err != nil && err != io.EOF {
+			t.Fatal(err)
+		}
+		to := &sink{}
+		size, err := j.apply(context.Background(), to)
+		if err != nil || to.size > size {
+			t.Fatalf("%d bytes were written for a size of %d: %v", to.size, size, err)
+		}
+	})
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add(make([]byte, 2*indexHeaderSize+4))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if x, ok, err := readIndex(bytes.NewReader(b)); err != nil || ok && !validPageSize(uint32(x.pageSize)) {
+			t.Fatalf("%+v %v", x, err)
+		}
+	})
+}
+
+// Every byte of a log counts: a damaged one ends it at the transaction before.
+func TestDamagedLog(t *testing.T) {
+	h := newHome(t)
+	sqlite3(t, h.path("x.db"), "PRAGMA journal_mode=WAL; CREATE TABLE t(x)")
+	cmd := exec.Command("sqlite3", "-batch", h.path("x.db"), "INSERT INTO t VALUES('one')", "INSERT INTO t VALUES('two')", ".shell kill -9 $PPID")
+	_ = cmd.Run() // it ends by SIGKILL, as it is told to
+	log := read(t, h.path("x.db-wal"))
+	for off := walHeaderSize; off < len(log); off += 97 {
+		damaged := bytes.Clone(log)
+		damaged[off] ^= 0x40
+		if err := os.WriteFile(h.path("x.db-wal"), damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		path, err := h.take("x.db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := sqlite3(t, path, "PRAGMA integrity_check; SELECT count(*) FROM t"); said != "ok\n0" && said != "ok\n1" {
+			t.Fatalf("with byte %d damaged: %s", off, said)
+		}
+	}
+}
+
+// What cannot be had is said so, and what can be had disturbs nobody.
+func TestExclusiveIsBusy(t *testing.T) {
+	h := newHome(t)
+	ledger.Create(t, h.path("x.db"), ledger.Delete)
+	hold := exec.Command("sqlite3", "-batch", h.path("x.db"), "PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE", ".shell echo held", ".shell cat")
+	in, _ := hold.StdinPipe()
+	out, _ := hold.StdoutPipe()
+	if err := hold.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Wait() //nolint:errcheck // it is of no interest
+	defer in.Close()
+	var b [64]byte
+	for said := ""; ; {
+		n, err := out.Read(b[:])
+		if said += string(b[:n]); bytes.Contains([]byte(said), []byte("held")) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.take("x.db"); !errors.Is(err, ErrBusy) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A snapshot keeps its locks to itself: descriptors of the same file that are closed meanwhile take none away.
+func TestLocksOutliveOtherDescriptors(t *testing.T) {
+	h := newHome(t)
+	ledger.Create(t, h.path("x.db"), ledger.Delete)
+	db, err := h.d.Open("x.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	s, err := Open(t.Context(), h.d, "x.db", db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(h.path("x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+	write := func() error {
+		return exec.Command("sqlite3", "-batch", "-bail", h.path("x.db"), "UPDATE account SET balance = balance").Run()
+	}
+	if write() == nil {
+		t.Error("a writer committed under the shared lock")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); err != nil {
+		t.Errorf("after the locks were given up: %v", err)
+	}
+}

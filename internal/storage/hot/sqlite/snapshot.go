@@ -1,0 +1,320 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+const (
+	// Patience is how long a writer with a rollback journal may be kept waiting. What uses SQLite
+	// usually waits for five seconds before it gives up.
+	Patience = 2 * time.Second
+
+	// LogPatience is how long checkpoints may be kept from a log, which grows meanwhile.
+	LogPatience = 30 * time.Second
+
+	// busyWait is how long a transaction that is being written is waited for.
+	busyWait = 2 * time.Second
+)
+
+// ErrChanged says that the database changed while it was copied without its locks.
+var ErrChanged = errors.New("the database changed while it was copied")
+
+// Snapshot is a database at one instant, under its locks.
+type Snapshot struct {
+	Stats Stats
+
+	dir     *tree.Dir
+	name    string
+	db      *os.File
+	wal     *os.File
+	shm     *os.File
+	journal *os.File
+
+	log    wal
+	header [walHeaderSize]byte
+	frames uint32    // of log that are not in the database file
+	back   *rollback // nil: there is nothing to roll back
+	until  time.Time // when the locks have to be given up
+	locked bool
+}
+
+// Open takes the locks of the database name in d, of which db is the file. ErrBusy when they cannot
+// be had; db is the caller's. The locks end with Close.
+func Open(ctx context.Context, d *tree.Dir, name string, db *os.File) (*Snapshot, error) {
+	s := &Snapshot{dir: d, name: name, db: db}
+	err := patiently(ctx, time.Now().Add(busyWait), func() error {
+		err := s.begin(ctx)
+		if err != nil {
+			s.Close()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Snapshot) begin(ctx context.Context) error {
+	if err := s.lock(lockShared(s.db)); err != nil {
+		return err
+	}
+	s.until = time.Now().Add(Patience)
+	if err := s.openJournal(); err != nil {
+		return err
+	}
+	if err := s.openLog(ctx); err != nil {
+		return err
+	}
+	// Only now: a checkpoint may have run until it was locked out.
+	i, err := tree.Fstat(s.db.Fd())
+	s.Stats.DB = i
+	if i.Size == 0 {
+		s.frames, s.back = 0, nil // SQLite throws away what lies beside an empty database
+	}
+	return err
+}
+
+// lock notes the result of taking locks. Where a kernel or a file system has none, the
+// comparison at the end of a copy has to do.
+func (s *Snapshot) lock(err error) error {
+	s.locked = true
+	for _, none := range []error{unix.EINVAL, unix.ENOSYS, unix.ENOLCK, unix.EOPNOTSUPP} {
+		if errors.Is(err, none) && !errors.Is(err, ErrBusy) {
+			s.locked = false
+			return nil
+		}
+	}
+	return err
+}
+
+// open opens a member that is there and not empty.
+func (s *Snapshot) open(suffix string) (*os.File, journal.Stat, error) {
+	if len(s.name)+len(suffix) > tree.NameMax {
+		return nil, journal.Stat{}, nil
+	}
+	f, err := s.dir.Open(s.name + suffix)
+	if isMissing(err) {
+		return nil, journal.Stat{}, nil
+	}
+	if err != nil {
+		return nil, journal.Stat{}, err
+	}
+	i, err := tree.Fstat(f.Fd())
+	if err != nil || i.Size == 0 {
+		f.Close()
+		return nil, journal.Stat{}, err
+	}
+	return f, i.Stat, nil
+}
+
+// openJournal finds out whether there is a hot journal (hasHotJournal in pager.c).
+func (s *Snapshot) openJournal() (err error) {
+	if s.journal, s.Stats.Journal, err = s.open(journalSuffix); err != nil || s.journal == nil {
+		return err
+	}
+	if s.locked {
+		// Its transaction is alive, and has not written to the database: that would take an
+		// exclusive lock.
+		if alive, err := isLocked(s.db, span{reservedByte, 1}); err != nil || alive {
+			return err
+		}
+	}
+	back, ok, err := openRollback(s.journal, s.Stats.Journal.Size)
+	if err != nil || !ok {
+		return err
+	}
+	super, err := back.superName()
+	if err == nil && !s.isCommitted(super) {
+		s.back = back
+	}
+	return err
+}
+
+// isCommitted tells whether a super-journal is gone, which commits the transaction. Only the
+// database's own directory is looked at; elsewhere, where nothing of this home may look, it is taken
+// for there, and the transaction is rolled back to a state that was once true.
+func (s *Snapshot) isCommitted(super string) bool {
+	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(s.dir.Fd()))
+	if super == "" || err != nil || filepath.Dir(super) != dir {
+		return false
+	}
+	_, err = s.dir.Lstat(filepath.Base(super))
+	return isMissing(err)
+}
+
+// openLog finds out how much of the log counts.
+func (s *Snapshot) openLog(ctx context.Context) (err error) {
+	if s.wal, _, err = s.open(walSuffix); err != nil || s.wal == nil {
+		return err
+	}
+	if s.shm, _, err = s.open(shmSuffix); err != nil {
+		return err
+	}
+	live := false
+	if s.shm != nil && s.locked {
+		if live, err = isLive(s.shm); err != nil {
+			return err
+		}
+	}
+	if live {
+		if err := errors.Join(lock(s.shm, span{checkpointByte, 1}), lockReadMark(s.shm)); err != nil {
+			return err
+		}
+		s.until = time.Now().Add(LogPatience)
+	}
+	// Before it is read: what is written meanwhile makes it look older than what was read of it.
+	i, err := tree.Fstat(s.wal.Fd())
+	if err != nil {
+		return err
+	}
+	s.Stats.WAL = i.Stat
+	h, err := head(s.wal, walHeaderSize)
+	if err != nil {
+		return err
+	}
+	copy(s.header[:], h)
+	log, ok := parseWAL(h)
+	s.log = log
+	if live {
+		return s.byIndex(ok)
+	}
+	if ok {
+		s.frames, err = log.lastCommit(ctx, s.wal, i.Size)
+	}
+	return err
+}
+
+// byIndex takes the end of the log from its index: what lies behind it may be overwritten.
+func (s *Snapshot) byIndex(valid bool) error {
+	x, ok, err := readIndex(s.shm)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return ErrBusy // it is being changed
+	case x.isInDatabase():
+		return nil
+	case !valid || x.salt != s.log.salt || x.pageSize != s.log.pageSize:
+		return ErrBusy // the log was begun anew between the two looks
+	}
+	s.frames = x.frames
+	return nil
+}
+
+// Alone tells whether the database's file is the whole of it: there is nothing to apply and nothing
+// to roll back.
+func (s *Snapshot) Alone() bool { return s.frames == 0 && s.back == nil }
+
+// CopyTo writes the database to f, which is empty, or has a clone of the database's file that was
+// made since Open. It gives the database's size.
+func (s *Snapshot) CopyTo(ctx context.Context, f *os.File, cloned bool) (size int64, err error) {
+	size = s.Stats.DB.Size
+	if !cloned {
+		if err := s.copyFile(ctx, f); err != nil {
+			return 0, err
+		}
+	}
+	if s.back != nil {
+		if size, err = s.back.apply(ctx, f); err != nil {
+			return 0, err
+		}
+	}
+	if s.frames > 0 {
+		if size, err = s.log.apply(ctx, s.wal, s.frames, f); err != nil {
+			return 0, errors.Join(err, s.unchanged())
+		}
+	}
+	if err := f.Truncate(size); err != nil {
+		return 0, err
+	}
+	return size, s.unchanged()
+}
+
+// copyFile copies the database's file, without the locks when it takes too long.
+func (s *Snapshot) copyFile(ctx context.Context, f *os.File) error {
+	b := make([]byte, bufferSize)
+	for off := int64(0); off < s.Stats.DB.Size; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.locked && time.Now().After(s.until) {
+			s.unlock()
+		}
+		n, err := s.db.ReadAt(b[:min(int64(len(b)), s.Stats.DB.Size-off)], off)
+		if n == 0 && err == io.EOF {
+			return ErrChanged
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if _, err := f.WriteAt(b[:n], off); err != nil {
+			return err
+		}
+		off += int64(n)
+		if !s.locked {
+			if err := s.unchanged(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unchanged tells whether the names still lead to the files that were read, and these are as they
+// were. Under the locks they are, unless something writes that does not know of locks.
+func (s *Snapshot) unchanged() error {
+	if i, err := s.dir.Lstat(s.name); err != nil || i.Stat != s.Stats.DB.Stat {
+		return ErrChanged
+	}
+	if s.back != nil && member(s.dir, s.name+journalSuffix) != s.Stats.Journal {
+		return ErrChanged
+	}
+	if s.frames == 0 {
+		return nil
+	}
+	h, err := head(s.wal, walHeaderSize)
+	if err != nil || !bytes.Equal(h, s.header[:]) || member(s.dir, s.name+walSuffix).Ino != s.Stats.WAL.Ino {
+		return ErrChanged
+	}
+	return nil
+}
+
+// unlock gives the locks up.
+func (s *Snapshot) unlock() {
+	if s.locked {
+		_ = unlockShared(s.db)                 // fails only where locking did
+		_ = unlock(s.db, span{pendingByte, 1}) // left behind where the second step failed
+		_ = s.closeAll(&s.shm)                 // its locks end with it
+		s.locked = false
+	}
+}
+
+// Close gives the locks up and lets the members go.
+func (s *Snapshot) Close() error {
+	s.unlock()
+	s.frames, s.back = 0, nil
+	return s.closeAll(&s.wal, &s.shm, &s.journal)
+}
+
+func (s *Snapshot) closeAll(files ...**os.File) (err error) {
+	for _, f := range files {
+		if *f != nil {
+			err = errors.Join(err, (*f).Close())
+			*f = nil
+		}
+	}
+	return err
+}

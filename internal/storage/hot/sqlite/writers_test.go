@@ -1,0 +1,113 @@
+package sqlite
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/testbed/ledger"
+)
+
+// home is a directory with a database in it.
+type home struct {
+	t    testing.TB
+	dir  string
+	root *tree.Root
+	d    *tree.Dir
+}
+
+func newHome(t testing.TB) *home {
+	t.Helper()
+	h := &home{t: t, dir: t.TempDir()}
+	var err error
+	if h.root, err = tree.Open(h.dir); err != nil {
+		t.Fatal(err)
+	}
+	if h.d, err = h.root.OpenDir(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.d.Close(); h.root.Close() })
+	return h
+}
+
+func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
+
+// take writes a snapshot of name to a file of its own.
+func (h *home) take(name string) (path string, err error) {
+	h.t.Helper()
+	db, err := h.d.Open(name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	s, err := Open(h.t.Context(), h.d, name, db)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	f, err := os.Create(filepath.Join(h.t.TempDir(), "snapshot.db"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = s.CopyTo(h.t.Context(), f, false)
+	return f.Name(), err
+}
+
+// Three processes write and are killed at random; every snapshot is a state that was once true, and
+// has all that was committed before it was begun.
+func TestSnapshotBesideThreeWriters(t *testing.T) {
+	for _, mode := range ledger.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			h := newHome(t)
+			ledger.Create(t, h.path("x.db"), mode)
+			var writers [3]*ledger.Writer
+			for i := range writers {
+				writers[i] = ledger.Start(t, i, mode, h.path("x.db"))
+			}
+			taken := 0
+			for n := range rounds {
+				<-time.After(rand.N(20 * time.Millisecond))
+				// What they leave is read before another process mends it.
+				killed := rand.Perm(len(writers))[:max(0, rand.IntN(7)-3)]
+				for _, i := range killed {
+					writers[i].Kill()
+				}
+				var before [3]int64
+				for i, w := range writers {
+					before[i] = w.Last()
+				}
+				path, err := h.take("x.db")
+				for _, i := range killed {
+					writers[i] = ledger.Start(t, i, mode, h.path("x.db"))
+				}
+				if errors.Is(err, ErrBusy) || errors.Is(err, ErrChanged) {
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				taken++
+				state, err := ledger.Check(path)
+				if err != nil {
+					t.Fatalf("snapshot %d: %v", n, err)
+				}
+				for i, last := range before {
+					if state[i] < last {
+						t.Fatalf("snapshot %d has %d entries of writer %d, which had committed %d", n, state[i], i, last)
+					}
+				}
+			}
+			if taken < rounds/2 {
+				t.Errorf("only %d of %d snapshots could be taken", taken, rounds)
+			}
+			t.Logf("%d snapshots", taken)
+		})
+	}
+}
+
+const rounds = 30
