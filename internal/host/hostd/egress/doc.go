@@ -9,7 +9,11 @@
 //
 // A name that is allowed is not an address that is allowed: whoever owns the name decides
 // what it resolves to. So the address is judged when it is dialled, after the last
-// resolution: loopback, link-local (169.254.169.254, where clouds hand out credentials),
-// and what is nobody's are never reached by a name, and private networks never by a
-// wildcard. An address that is written out in a rule is what the operator meant.
+// resolution. No name reaches loopback, link-local and metadata addresses (where clouds hand
+// out credentials), the machine itself or its container engine's networks, and no wildcard
+// reaches a private network; an IPv6 address that stands for an IPv4 one is judged as both.
+// An address that is written out in a rule is what the operator meant.
+//
+// Bytes pass as they are: nothing is decoded, and a body that is cut short arrives cut
+// short, with its status.
 package egress

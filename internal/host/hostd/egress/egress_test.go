@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -46,22 +45,6 @@ func TestRules(t *testing.T) {
 	for _, wrong := range []string{"", "*", "*.", "a..b", "a.*.b", "**.a", "a:0", "a:b", "a:", "a:99999", "http://a", "a b", "a/b", "user@a", "*.1.2.3.4:x"} {
 		if r, err := ParseRule(wrong); err == nil {
 			t.Errorf("%q is %+v", wrong, r)
-		}
-	}
-}
-
-// A name's owner decides what it resolves to, so the address is judged as well.
-func TestAddresses(t *testing.T) {
-	for address, least := range map[string]trust{
-		"93.184.216.34": wildcard, "2606:2800:220:1::1": wildcard,
-		"10.1.2.3": named, "192.168.0.1": named, "172.16.0.1": named, "fd12::1": named, "100.64.0.1": named, "64:ff9b::a9fe:a9fe": named,
-		"127.0.0.1": literal, "::1": literal, "0.0.0.0": literal, "::": literal, "169.254.169.254": literal, "fe80::1": literal, "224.0.0.1": literal,
-		"::ffff:169.254.169.254": literal, "fd00:ec2::254": literal, "100.100.100.200": literal, "168.63.129.16": literal,
-	} {
-		for _, tr := range []trust{wildcard, named, literal} {
-			if err := reach(tr, netip.MustParseAddr(address)); (err == nil) != (tr >= least) {
-				t.Errorf("%s with trust %d: %v", address, tr, err)
-			}
 		}
 	}
 }

@@ -50,12 +50,16 @@ func New(rules []Rule, log *slog.Logger) *Proxy {
 		Transport: &http.Transport{
 			Proxy:                 nil, // the host's own is not the sandbox's
 			DialContext:           func(ctx context.Context, _, address string) (net.Conn, error) { return p.dial(ctx, address) },
+			DisableCompression:    true, // the client's headers say what it takes, and it decodes itself
 			ResponseHeaderTimeout: 10 * time.Minute,
 			MaxIdleConnsPerHost:   8,
 			IdleConnTimeout:       30 * time.Second,
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { p.fail(w, r.URL.Host, err) },
-		ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// What has come goes on at once: when a body is cut short, the connection is cut as
+		// well, and what was still held back, the status included, would be lost.
+		FlushInterval: -1,
+		ErrorHandler:  func(w http.ResponseWriter, r *http.Request, err error) { p.fail(w, r.URL.Host, err) },
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return p
 }
@@ -114,12 +118,18 @@ func (p *Proxy) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Networks come and go with containers, so the machine is asked each time.
+	known, err := devices()
+	if err != nil {
+		return nil, err
+	}
+	local := localNetworks(known)
 	d := net.Dialer{Timeout: dialWithin, Control: func(_, address string, _ syscall.RawConn) error {
 		a, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return refusal{err}
 		}
-		if err := reach(t, a.Addr()); err != nil {
+		if err := reach(t, a.Addr(), local); err != nil {
 			return refusal{err}
 		}
 		return nil

@@ -93,35 +93,3 @@ func (r Rule) allows(host string, port uint16) trust {
 	}
 	return named
 }
-
-// metadata are addresses at which clouds hand out credentials that are not link-local.
-func metadata(a netip.Addr) bool {
-	return a == netip.AddrFrom4([4]byte{100, 100, 100, 200}) || // Alibaba Cloud
-		a == netip.AddrFrom4([4]byte{168, 63, 129, 16}) || // Azure
-		a == netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54}) // AWS, fd00:ec2::254
-}
-
-// reach says why an address may not be reached by a host of that trust.
-func reach(t trust, a netip.Addr) error {
-	a = a.Unmap()
-	switch {
-	case t == literal:
-		return nil
-	case a.IsLoopback(), a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast(), metadata(a), !a.IsValid():
-		return fmt.Errorf("it resolves to %s, which no name is allowed to reach", a)
-	case t == wildcard && !public(a):
-		return fmt.Errorf("it resolves to %s in a private network, which no wildcard is allowed to reach: allow the name itself", a)
-	}
-	return nil
-}
-
-func public(a netip.Addr) bool {
-	// 100.64.0.0/10 is shared by carriers (RFC 6598); 64:ff9b::/96 and 2002::/16 have an IPv4
-	// address inside, private or not.
-	for _, p := range []string{"100.64.0.0/10", "0.0.0.0/8", "198.18.0.0/15", "240.0.0.0/4", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"} {
-		if netip.MustParsePrefix(p).Contains(a) {
-			return false
-		}
-	}
-	return a.IsGlobalUnicast() && !a.IsPrivate()
-}
