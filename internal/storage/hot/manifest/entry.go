@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // Entry is what the manifest knows of an object.
@@ -23,6 +25,14 @@ type Entry struct {
 // ErrMalformed is the error of a manifest that this code did not write, or that was
 // changed since.
 var ErrMalformed = errors.New("malformed manifest")
+
+// malformed wraps what a reader of fields says; nil stays nil.
+func malformed(r *binenc.Reader) error {
+	if r.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, r.Err())
+}
 
 // Limits of what is believed. S3's own are 1,024 bytes for a key and 5 TiB (since 2025:
 // 50 TB) for an object.
@@ -50,9 +60,9 @@ type coder struct {
 }
 
 func (c *coder) append(b []byte, e *Entry) []byte {
-	var md5 [16]byte
 	var flags byte
-	if packMD5(&md5, e.ETag) {
+	md5, ok := binenc.PackMD5(e.ETag)
+	if ok {
 		flags |= flagMD5
 	}
 	if e.Hashed {
@@ -64,11 +74,11 @@ func (c *coder) append(b []byte, e *Entry) []byte {
 	shared := commonPrefix(c.key, e.Key)
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(shared))
-	b = appendString(b, e.Key[shared:])
+	b = binenc.AppendString(b, e.Key[shared:])
 	if flags&flagMD5 != 0 {
 		b = append(b, md5[:]...)
 	} else {
-		b = appendString(b, e.ETag)
+		b = binenc.AppendString(b, e.ETag)
 	}
 	b = binary.AppendUvarint(b, uint64(e.Size))
 	b = binary.AppendUvarint(b, uint64(e.Mode))
@@ -85,51 +95,37 @@ func (c *coder) append(b []byte, e *Entry) []byte {
 }
 
 // read decodes the next entry. bundle is the bundle's size.
-func (c *coder) read(d *decoder, first bool, bundle int64) (e Entry) {
-	flags := d.byte()
+func (c *coder) read(d *binenc.Reader, first bool, bundle int64) (e Entry) {
+	flags := d.Byte()
 	if flags&^flagsKnown != 0 {
-		d.fail("unknown flags %#x", flags)
+		d.Fail("unknown flags %#x", flags)
 	}
-	shared := d.number(int64(len(c.key)))
-	suffix := d.bytes(d.number(maxKey))
+	shared := d.Number(int64(len(c.key)))
+	suffix := d.Bytes(uint64(d.Number(maxKey)))
 	e.Key = c.key[:shared] + string(suffix)
 	if e.Key == "" || !first && e.Key <= c.key {
-		d.fail("key %q follows %q", e.Key, c.key)
+		d.Fail("key %q follows %q", e.Key, c.key)
 	}
 	if flags&flagMD5 != 0 {
-		e.ETag = hex.EncodeToString(d.bytes(16))
+		e.ETag = hex.EncodeToString(d.Bytes(16))
 	} else {
-		e.ETag = string(d.bytes(d.number(maxETag)))
+		e.ETag = d.Text(maxETag)
 	}
-	e.Size = d.number(maxSize)
-	e.Mode = uint32(d.number(0o177777))
-	e.Mtime = d.varint()
+	e.Size = d.Number(maxSize)
+	e.Mode = uint32(d.Number(0o177777))
+	e.Mtime = d.Varint()
 	if e.Hashed = flags&flagHashed != 0; e.Hashed {
-		copy(e.SHA256[:], d.bytes(32))
+		d.Fixed(e.SHA256[:])
 	}
 	if e.Bundled = flags&flagBundled != 0; e.Bundled {
-		e.Offset = c.end + d.number(maxSize)
+		e.Offset = c.end + d.Number(maxSize)
 		c.end = e.Offset + e.Size
 		if c.end > bundle || !e.Hashed || e.Size > maxContent {
-			d.fail("key %q cannot be in the bundle", e.Key)
+			d.Fail("key %q cannot be in the bundle", e.Key)
 		}
 	}
 	c.key = e.Key
 	return e
-}
-
-// packMD5 stores an ETag that is an MD5 in lower-case hexadecimal.
-func packMD5(to *[16]byte, etag string) bool {
-	if len(etag) != 32 {
-		return false
-	}
-	for i := range len(etag) {
-		if c := etag[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	_, err := hex.Decode(to[:], []byte(etag))
-	return err == nil
 }
 
 func commonPrefix(a, b string) int {
@@ -138,60 +134,4 @@ func commonPrefix(a, b string) int {
 		n++
 	}
 	return n
-}
-
-func appendString(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-// decoder reads fields. After the first mistake everything is zero and err is set.
-type decoder struct {
-	b   []byte
-	err error
-}
-
-func (d *decoder) fail(format string, args ...any) {
-	if d.err == nil {
-		d.err = fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
-		d.b = nil
-	}
-}
-
-func (d *decoder) byte() byte {
-	if b := d.bytes(1); len(b) == 1 {
-		return b[0]
-	}
-	return 0
-}
-
-// number reads an unsigned number of at most limit.
-func (d *decoder) number(limit int64) int64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 || v > uint64(limit) {
-		d.fail("a number is missing or too large")
-		return 0
-	}
-	d.b = d.b[n:]
-	return int64(v)
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.fail("a number is missing")
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// bytes are valid as long as what is decoded; nil after a mistake.
-func (d *decoder) bytes(n int64) []byte {
-	if d.err != nil || n > int64(len(d.b)) {
-		d.fail("it ends early")
-		return nil
-	}
-	b := d.b[:n]
-	d.b = d.b[n:]
-	return b
 }

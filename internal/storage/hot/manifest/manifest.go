@@ -8,6 +8,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 // Manifest is one that was read and found whole. It is safe for concurrent use.
@@ -73,32 +75,32 @@ func Decode(r io.ReaderAt, size int64) (*Manifest, error) {
 }
 
 func (m *Manifest) readFooter(footer []byte, at int64) error {
-	d := &decoder{b: footer}
-	m.Created = time.Unix(0, d.varint())
-	m.Prefix = string(d.bytes(d.number(maxKey)))
-	m.Count = int(d.number(maxManifest))
-	if d.byte() == 1 {
+	d := binenc.NewReader(footer)
+	m.Created = time.Unix(0, d.Varint())
+	m.Prefix = d.Text(maxKey)
+	m.Count = int(d.Number(maxManifest))
+	if d.Byte() == 1 {
 		m.Bundle = &Bundle{}
-		copy(m.Bundle.SHA256[:], d.bytes(32))
-		m.Bundle.Size = d.number(maxSize)
-		m.Bundle.ETag = string(d.bytes(d.number(maxETag)))
+		d.Fixed(m.Bundle.SHA256[:])
+		m.Bundle.Size = d.Number(maxSize)
+		m.Bundle.ETag = d.Text(maxETag)
 	}
-	blocks := d.number(maxManifest)
+	blocks := d.Number(maxManifest)
 	offset, count := int64(len(magic)), 0
-	for last := ""; blocks > 0 && d.err == nil; blocks-- {
-		b := block{offset: offset, length: d.number(maxBlock), count: int(d.number(blockEntries)), first: string(d.bytes(d.number(maxKey)))}
+	for last := ""; blocks > 0 && d.Err() == nil; blocks-- {
+		b := block{offset: offset, length: d.Number(maxBlock), count: int(d.Number(blockEntries)), first: d.Text(maxKey)}
 		if b.count == 0 || b.first <= last {
-			d.fail("the block of %q follows %q", b.first, last)
+			d.Fail("the block of %q follows %q", b.first, last)
 		}
 		offset += b.length
 		count += b.count
 		last = b.first
 		m.blocks = append(m.blocks, b)
 	}
-	if d.err == nil && (offset != at || count != m.Count || len(d.b) > 0) {
-		d.fail("its parts do not add up")
+	if d.Err() == nil && (offset != at || count != m.Count || d.Len() > 0) {
+		d.Fail("its parts do not add up")
 	}
-	return d.err
+	return malformed(d)
 }
 
 // Close lets go of what the manifest is read from.
@@ -132,7 +134,7 @@ func (m *Manifest) Block(i int) ([]Entry, error) {
 	if n, err := m.r.ReadAt(raw, b.offset); n < len(raw) {
 		return nil, fmt.Errorf("cannot read the manifest: %w", err)
 	}
-	d := &decoder{b: raw}
+	d := binenc.NewReader(raw)
 	var bundle int64
 	if m.Bundle != nil {
 		bundle = m.Bundle.Size
@@ -141,12 +143,12 @@ func (m *Manifest) Block(i int) ([]Entry, error) {
 	entries := make([]Entry, 0, b.count)
 	for k := range b.count {
 		e := c.read(d, k == 0, bundle)
-		if d.err != nil {
-			return nil, d.err
+		if d.Err() != nil {
+			return nil, malformed(d)
 		}
 		entries = append(entries, e)
 	}
-	if entries[0].Key != b.first || len(d.b) > 0 || i+1 < len(m.blocks) && c.key >= m.blocks[i+1].first {
+	if entries[0].Key != b.first || d.Len() > 0 || i+1 < len(m.blocks) && c.key >= m.blocks[i+1].first {
 		return nil, fmt.Errorf("%w: the block of %q is not what the footer says", ErrMalformed, b.first)
 	}
 	return entries, nil

@@ -7,6 +7,8 @@ import (
 	"hash"
 	"io"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
 const (
@@ -107,7 +109,7 @@ func (w *Writer) Close(created time.Time, prefix string, bundle *Bundle) error {
 		count += b.count
 	}
 	f := binary.AppendVarint(nil, created.UnixNano())
-	f = appendString(f, prefix)
+	f = binenc.AppendString(f, prefix)
 	f = binary.AppendUvarint(f, uint64(count))
 	if bundle == nil {
 		f = append(f, 0)
@@ -115,13 +117,13 @@ func (w *Writer) Close(created time.Time, prefix string, bundle *Bundle) error {
 		f = append(f, 1)
 		f = append(f, bundle.SHA256[:]...)
 		f = binary.AppendUvarint(f, uint64(bundle.Size))
-		f = appendString(f, bundle.ETag)
+		f = binenc.AppendString(f, bundle.ETag)
 	}
 	f = binary.AppendUvarint(f, uint64(len(w.blocks)))
 	for _, b := range w.blocks {
 		f = binary.AppendUvarint(f, uint64(b.length))
 		f = binary.AppendUvarint(f, uint64(b.count))
-		f = appendString(f, b.first)
+		f = binenc.AppendString(f, b.first)
 	}
 	w.write(binary.LittleEndian.AppendUint64(f, uint64(at)))
 	w.write(append(w.hash.Sum(nil), end...))
