@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
@@ -39,9 +38,6 @@ func (k *Keeper) lookAfter(s *sandbox) {
 	}
 }
 
-// notStarted is the exit code of a container that there never was, as docker(1) has it.
-const notStarted = 125
-
 // maxPause is the longest pause between attempts to reach the engine.
 const maxPause = 15 * time.Second
 
@@ -63,7 +59,9 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 	defer e.Close()
 	if r.Ended == nil {
 		if r.Container == "" {
-			if done, err := k.adopt(e, place, &r); done || err != nil {
+			if r, err = teardown.Adopt(k.ctx, e, place, r); errors.Is(err, teardown.ErrNeverBegan) {
+				return nil
+			} else if err != nil || r.Ended != nil {
 				return err
 			}
 		}
@@ -73,6 +71,10 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 		// A program that was killed while it judged may have left it sealed.
 		if err := place.Unseal(); err != nil {
 			return err
+		}
+		if place.StopMarked() {
+			// The program that was to stop it may have been killed before it did.
+			k.work.Go(func() { k.stopMarked(e, place, r) })
 		}
 		counting, onTime := context.WithCancel(k.ctx)
 		defer onTime()
@@ -91,6 +93,13 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 	return nil
 }
 
+// stopMarked carries out a stop that was asked for.
+func (k *Keeper) stopMarked(e Engine, place datadir.Sandbox, r datadir.Record) {
+	if err := teardown.Stop(k.ctx, e, place, r.Container); err != nil && k.ctx.Err() == nil {
+		k.Log.Error("a sandbox cannot be stopped", "event", "stop_failed", "sandbox_id", r.SandboxID, "error", err.Error())
+	}
+}
+
 // holdToTime tells of a sandbox's time limit.
 func (k *Keeper) holdToTime(ctx context.Context, late <-chan error, id string) {
 	for {
@@ -105,30 +114,4 @@ func (k *Keeper) holdToTime(ctx context.Context, late <-chan error, id string) {
 			return
 		}
 	}
-}
-
-// adopt finds the container of a sandbox whose program was killed before it could
-// record it. One that has no container never began, and is forgotten, but for what it was
-// to save.
-func (k *Keeper) adopt(e Engine, place datadir.Sandbox, r *datadir.Record) (done bool, err error) {
-	found, err := e.List(k.ctx, contract.LabelSandboxID+"="+r.SandboxID, contract.LabelDataDir+"="+k.Dir.Path())
-	if err != nil {
-		return false, err
-	}
-	if len(found) == 0 && !r.Fresh {
-		// It was to save what an earlier run has kept, which is all that there is of it.
-		r.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: notStarted, Outcome: datadir.NotStarted, Reason: "the program that was to save it was killed", Kept: true}
-		return true, errors.Join(place.Save(*r), place.Disk().Unmount())
-	}
-	if len(found) == 0 {
-		for _, v := range r.Volumes {
-			err = errors.Join(err, e.RemoveVolume(k.ctx, v))
-		}
-		if err != nil {
-			return false, err
-		}
-		return true, place.Remove()
-	}
-	r.Container, r.Engine = found[0].ID, e.ID()
-	return false, place.Save(*r)
 }

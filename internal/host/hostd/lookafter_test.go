@@ -156,7 +156,7 @@ func TestAContainerWithoutARecordIsFound(t *testing.T) {
 	if err := s.Save(r); err != nil {
 		t.Fatal(err)
 	}
-	e.containers["c"].Running, e.containers["c"].Started = false, false
+	e.containers["c"].Running, e.containers["c"].Started, e.containers["c"].Name = false, false, "sandbox-one"
 	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })
 	if r, _ := s.Load(); r.Ended.Outcome != datadir.NotStarted || len(e.containers)+len(e.volumes) != 0 {

@@ -43,7 +43,34 @@ func flock(f *os.File, how int) error {
 // LockFile takes an exclusive lock on a file, which it makes, until the file is closed.
 // It waits until ctx is done. A flock that waits cannot be called off: when ctx ends
 // first, a goroutine remains that takes the lock when it is free and gives it back.
+//
+// The file may have been removed by the holder that it waited for, and made again by another process:
+// a lock on the removed file protects nothing, so it is taken again on the one at the path.
+// fs.ErrNotExist when the directory has gone as well.
 func LockFile(ctx context.Context, path string) (*os.File, error) {
+	for {
+		f, err := lockOnce(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if isAt(f, path) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// isAt says whether the path leads to the open file.
+func isAt(f *os.File, path string) bool {
+	held, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(held, there)
+}
+
+func lockOnce(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

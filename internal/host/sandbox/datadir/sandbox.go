@@ -1,7 +1,6 @@
 package datadir
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,12 @@ type Sandbox struct {
 
 // ErrExists says that there is a sandbox of that ID.
 var ErrExists = errors.New("there is a sandbox of that ID already")
+
+// ContainerName is the name of the sandbox's container, which no other container of the engine has.
+func (s Sandbox) ContainerName() string { return "sandbox-" + s.ID }
+
+// Dir is the data directory that the sandbox is in.
+func (s Sandbox) Dir() Dir { return Dir{filepath.Dir(filepath.Dir(s.path))} }
 
 func (s Sandbox) file(name string) string { return filepath.Join(s.path, name) }
 
@@ -135,42 +140,6 @@ func (s Sandbox) SetInstance(instance string) error {
 	return replace(s.file("instance"), []byte(instance+"\n"))
 }
 
-// MarkStop remembers that the sandbox was told from outside to end.
-func (s Sandbox) MarkStop() error { return s.mark("stop") }
-
-// MarkTimeout remembers that it is ended by its time limit.
-func (s Sandbox) MarkTimeout() error { return s.mark("timeout") }
-
-func (s Sandbox) mark(name string) error {
-	f, err := os.OpenFile(s.file(name), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("cannot note why the sandbox %s is stopped: %w", s.ID, err)
-	}
-	return f.Close()
-}
-
-// StopMarked says whether MarkStop was called, TimeoutMarked MarkTimeout; ClearMarks
-// forgets both for another run.
-func (s Sandbox) StopMarked() bool { return s.marked("stop") }
-
-// TimeoutMarked see StopMarked.
-func (s Sandbox) TimeoutMarked() bool { return s.marked("timeout") }
-
-func (s Sandbox) marked(name string) bool {
-	_, err := os.Stat(s.file(name))
-	return err == nil
-}
-
-// ClearMarks see StopMarked.
-func (s Sandbox) ClearMarks() error {
-	for _, name := range []string{"stop", "timeout"} {
-		if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // maxState bounds what is read of a file that a container has written.
 const maxState = 1 << 20
 
@@ -201,40 +170,3 @@ func (s Sandbox) State() (contract.State, error) {
 	}
 	return st, nil
 }
-
-// Lock takes the sandbox into the caller's care, waiting for whoever has it. The
-// program that runs a sandbox holds it for as long as it runs; when that program ends or
-// is killed, the kernel passes it on. Whoever holds it, and nobody else, changes the
-// record and ends what has to be ended.
-func (s Sandbox) Lock(ctx context.Context) (*Lock, error) {
-	f, err := LockFile(ctx, s.file("lock"))
-	if err != nil {
-		return nil, err
-	}
-	return &Lock{f}, nil
-}
-
-// ErrCaredFor says that another process looks after the sandbox.
-var ErrCaredFor = errors.New("another process looks after the sandbox")
-
-// TryLock is Lock without waiting: ErrCaredFor when somebody has it.
-func (s Sandbox) TryLock() (*Lock, error) {
-	f, err := os.OpenFile(s.file("lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock the sandbox %s: %w", s.ID, err)
-	}
-	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrCaredFor
-		}
-		return nil, fmt.Errorf("cannot lock the sandbox %s: %w", s.ID, err)
-	}
-	return &Lock{f}, nil
-}
-
-// Lock is the care for one sandbox.
-type Lock struct{ f *os.File }
-
-// Unlock gives it up.
-func (l *Lock) Unlock() { l.f.Close() }

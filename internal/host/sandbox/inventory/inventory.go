@@ -39,9 +39,33 @@ type Entry struct {
 // ErrUnknown says that nobody knows a sandbox of that ID.
 var ErrUnknown = errors.New("there is no such sandbox")
 
+// Over says that it has ended and that nothing is left to do about its end.
+func (e Entry) Over() bool {
+	return !e.Running && e.Ended != nil && (e.Ended.Kept || e.Ended.Removed)
+}
+
 // Engine is what is asked of the engine.
 type Engine interface {
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+}
+
+// Inspector is what Entry.Inspect asks of the engine.
+type Inspector interface {
+	Inspect(ctx context.Context, id string) (engine.Container, error)
+}
+
+// Inspect asks for the sandbox's container as it is now; the zero one when there is none.
+func (e Entry) Inspect(ctx context.Context, by Inspector) (engine.Container, error) {
+	r, err := e.Place.Load()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return engine.Container{}, err
+	}
+	id := cmp.Or(r.Container, e.Place.ContainerName())
+	c, err := by.Inspect(ctx, id)
+	if errors.Is(err, engine.ErrNoContainer) || err == nil && r.Container == "" && c.Labels[contract.LabelDataDir] != e.DataDir {
+		return engine.Container{}, nil
+	}
+	return c, err
 }
 
 // List gives all sandboxes, the oldest first: those that run or have kept something, and
@@ -53,8 +77,7 @@ func List(ctx context.Context, e Engine, d datadir.Dir, all bool) ([]Entry, erro
 	}
 	found := make(map[string]Entry)
 	for _, c := range containers {
-		entry, err := ofContainer(c)
-		if err == nil {
+		if entry, ok := ofContainer(c); ok {
 			found[entry.DataDir+"\x00"+entry.SandboxID] = entry
 		}
 	}
@@ -77,30 +100,43 @@ func List(ctx context.Context, e Engine, d datadir.Dir, all bool) ([]Entry, erro
 	return out, err
 }
 
-// Find finds one sandbox, wherever its data directory is.
+// Find finds one sandbox, wherever its data directory is; one of d is found first.
 func Find(ctx context.Context, e Engine, d datadir.Dir, id string) (Entry, error) {
-	containers, err := e.List(ctx, contract.LabelSandboxID+"="+id)
-	if err != nil {
-		return Entry{}, err
-	}
-	for _, c := range containers {
-		return ofContainer(c)
-	}
 	place, err := d.Sandbox(id)
 	if err != nil {
 		return Entry{}, err
 	}
-	r, err := place.Load()
-	if errors.Is(err, fs.ErrNotExist) {
-		return Entry{}, fmt.Errorf("%w: %s; `sandbox ps --all` lists them", ErrUnknown, id)
-	}
+	containers, err := e.List(ctx, contract.LabelSandboxID+"="+id)
 	if err != nil {
 		return Entry{}, err
 	}
-	return ofRecord(d, r), nil
+	var elsewhere *Entry
+	for _, c := range containers {
+		entry, ok := ofContainer(c)
+		switch {
+		case ok && entry.DataDir == d.Path():
+			return entry, nil
+		case ok && elsewhere == nil:
+			elsewhere = &entry
+		}
+	}
+	r, err := place.Load()
+	switch {
+	case err == nil:
+		return ofRecord(d, r), nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return Entry{}, err
+	case elsewhere != nil:
+		return *elsewhere, nil
+	}
+	return Entry{}, fmt.Errorf("%w: %s; `sandbox ps --all` lists them", ErrUnknown, id)
 }
 
-func ofContainer(c engine.Container) (Entry, error) {
+// ofContainer gives the sandbox whose container it is; none of a container that only has a sandbox's
+// labels, as one of an image that was committed from a sandbox has. What counts is the ID in the
+// record. Where there is none, for a program was killed before it wrote one or the directory has gone, it
+// is the name, which no other container can have.
+func ofContainer(c engine.Container) (Entry, bool) {
 	e := Entry{
 		SandboxID: c.Labels[contract.LabelSandboxID], UserID: c.Labels[contract.LabelUserID], DataDir: c.Labels[contract.LabelDataDir],
 		Image: c.Image, Created: c.Created, Running: c.Running, Container: c.ID, State: c.Status,
@@ -108,13 +144,17 @@ func ofContainer(c engine.Container) (Entry, error) {
 	e.Dir = datadir.At(e.DataDir)
 	var err error
 	if e.Place, err = e.Dir.Sandbox(e.SandboxID); err != nil {
-		return e, err
+		return e, false
 	}
-	if r, err := e.Place.Load(); err == nil {
+	r, err := e.Place.Load()
+	if err == nil {
 		e.Record, e.Created, e.Ended = r, r.Created, r.Ended
 	}
+	if r.Container != "" && r.Container != c.ID || r.Container == "" && c.Name != e.Place.ContainerName() {
+		return e, false
+	}
 	e.State = e.state()
-	return e, nil
+	return e, true
 }
 
 func ofRecord(d datadir.Dir, r datadir.Record) Entry {
@@ -125,7 +165,7 @@ func ofRecord(d datadir.Dir, r datadir.Record) Entry {
 }
 
 func (e Entry) state() string {
-	if e.Ended != nil {
+	if e.Ended != nil && !e.Running {
 		return string(e.Ended.Outcome)
 	}
 	if !e.Running {

@@ -4,15 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
-
-// Stopper is what holding a time limit asks of the engine.
-type Stopper interface {
-	Inspect(ctx context.Context, id string) (engine.Container, error)
-	Stop(ctx context.Context, id string) error
-}
 
 // Deadline holds a sandbox to its time limit for as long as ctx is: when it has passed,
 // the sandbox is stopped as its operator would, flush included, and then killed when it
@@ -36,12 +29,11 @@ func Deadline(ctx context.Context, e Stopper, place datadir.Sandbox, r datadir.R
 		case <-ctx.Done():
 			return
 		}
-		// One that is being stopped already stays that: to it this is a second SIGTERM, which
-		// ends the drain and never the flush.
+		// One that is being stopped already stays that.
 		if !place.StopMarked() {
 			late <- place.MarkTimeout() // and it is stopped, marked or not
 		}
-		if err := e.Stop(ctx, r.Container); err != nil && ctx.Err() == nil {
+		if err := Stop(ctx, e, place, r.Container); err != nil && ctx.Err() == nil {
 			late <- err
 		}
 	}()

@@ -20,7 +20,7 @@ type clock struct {
 }
 
 func (c *clock) Inspect(context.Context, string) (engine.Container, error) {
-	return engine.Container{Began: c.began}, c.err
+	return engine.Container{Began: c.began, Running: true}, c.err
 }
 
 func (c *clock) Stop(context.Context, string) error {

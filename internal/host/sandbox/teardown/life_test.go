@@ -83,6 +83,10 @@ func (e *livesEngine) call(name string) error {
 
 func (e *livesEngine) ID() string { return "engine" }
 
+func (e *livesEngine) List(context.Context, ...string) ([]engine.Container, error) {
+	return nil, e.call("list")
+}
+
 func (e *livesEngine) Inspect(context.Context, string) (engine.Container, error) {
 	if err := e.call("inspect"); err != nil {
 		return engine.Container{}, err

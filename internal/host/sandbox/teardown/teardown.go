@@ -33,6 +33,7 @@ import (
 // Engine is what ending a sandbox asks of the engine.
 type Engine interface {
 	ID() string
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
 	Inspect(ctx context.Context, id string) (engine.Container, error)
 	Logs(ctx context.Context, id string, tty, follow bool, tail int, out, errw io.Writer) error
 	Remove(ctx context.Context, id string, force bool) error
@@ -49,10 +50,17 @@ var ErrOtherEngine = errors.New("another engine answers than the one that runs i
 
 // End records how a sandbox ended and removes what is not needed any more. The caller
 // holds its lock. It may be called again after it failed or was killed in the middle,
-// and then goes on from there. ErrRunning when the container runs, again or still.
+// and then goes on from there. ErrRunning when the container runs, again or still;
+// ErrNeverBegan when there never was one.
 func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	if r.Ended != nil && r.Ended.Removed {
 		return r, nil
+	}
+	if r.Ended == nil && r.Container == "" {
+		var err error
+		if r, err = Adopt(ctx, e, place, r); err != nil {
+			return r, err
+		}
 	}
 	r, err := verdict(ctx, e, place, r)
 	if err != nil {
@@ -104,7 +112,7 @@ func verdict(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Rec
 
 // revoke takes back what was decided of a sandbox that runs, and gives ErrRunning.
 func revoke(place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	err := place.Unseal()
+	err := errors.Join(place.Unseal(), place.ClearMarks()) // they were the other life's
 	if r.Ended != nil {
 		r.Ended = nil
 		err = errors.Join(err, place.Save(r))

@@ -17,6 +17,8 @@ type noContainers struct{ volumes []string }
 
 func (e *noContainers) ID() string { return "engine" }
 
+func (e *noContainers) List(context.Context, ...string) ([]engine.Container, error) { return nil, nil }
+
 func (e *noContainers) ask(id string) error {
 	if id == "" {
 		return errors.New("invalid container name or ID: value is empty") // as the client has it
