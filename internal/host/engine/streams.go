@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -25,14 +28,16 @@ type Attached struct {
 	done chan error
 }
 
-// detachKeys replaces the engine's own ctrl-p ctrl-q: it holds back the first key of the
-// sequence until the next one comes, and ctrl-p is every shell's previous line. These
-// nobody types.
-const detachKeys = "ctrl-^,ctrl-^,ctrl-^,ctrl-^"
+// detachKeys replaces the engine's own ctrl-p ctrl-q, which cannot be switched off. The engine holds
+// back the first key of the sequence until the next one comes, and ctrl-p is every shell's previous
+// line; ctrl-^ is hardly ever typed. The rest is made by chance, so that nothing that is pasted detaches.
+var detachKeys = sync.OnceValue(func() string {
+	return "ctrl-^," + strings.Join(strings.Split(strings.ToLower(rand.Text()), ""), ",")
+})
 
 // Attach joins streams to a container's. Called before Start, it misses no output.
 func (e *Engine) Attach(ctx context.Context, id string, s Streams) (*Attached, error) {
-	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true, DetachKeys: detachKeys})
+	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true, DetachKeys: detachKeys()})
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot attach to the container %s", short(id))
 	}
@@ -81,6 +86,7 @@ type Exec struct {
 	e         *Engine
 	container string
 	id        string
+	user      string
 	*Attached
 }
 
@@ -88,7 +94,7 @@ type Exec struct {
 func (e *Engine) Exec(ctx context.Context, container string, c Command, s Streams) (*Exec, error) {
 	made, err := e.c.ExecCreate(ctx, container, client.ExecCreateOptions{
 		User: c.User, WorkingDir: c.Dir, Env: c.Env, Cmd: c.Args,
-		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true, DetachKeys: detachKeys,
+		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true, DetachKeys: detachKeys(),
 	})
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
@@ -97,7 +103,7 @@ func (e *Engine) Exec(ctx context.Context, container string, c Command, s Stream
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot run a command in the container %s", short(container))
 	}
-	return &Exec{e: e, container: container, id: made.ID, Attached: join(res.HijackedResponse, s)}, nil
+	return &Exec{e: e, container: container, id: made.ID, user: c.User, Attached: join(res.HijackedResponse, s)}, nil
 }
 
 // Resize tells the command's terminal its size.
