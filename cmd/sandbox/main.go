@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -27,6 +28,7 @@ type cli struct {
 	Forward forwardCommand `cmd:"" help:"Make ports of a sandbox's localhost appear on this machine."`
 	Logs    logsCommand    `cmd:"" help:"Print a sandbox's output."`
 	Stop    stopCommand    `cmd:"" help:"Stop sandboxes and save what has changed."`
+	Kill    killCommand    `cmd:"" help:"End sandboxes at once; what is not saved is kept, for save."`
 	Save    saveCommand    `cmd:"" help:"Save what a sandbox that was killed has kept."`
 	Rm      rmCommand      `cmd:"" help:"Forget sandboxes that have ended."`
 
@@ -75,6 +77,27 @@ const exitUsage = 2
 // exitInterrupted is 128 + SIGINT.
 const exitInterrupted = 130
 
+// sayWithin is how long a reader of the error stream has once this program was told to end.
+const sayWithin = time.Second
+
+// say writes why the program fails. A reader that does not read does not keep it from ending.
+func say(ctx context.Context, err error) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		fmt.Fprintln(os.Stderr, "sandbox:", err)
+	}()
+	select {
+	case <-said:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-said:
+	case <-time.After(sayWithin):
+	}
+}
+
 func main() { os.Exit(sandboxMain(os.Args[1:])) }
 
 func sandboxMain(args []string) int {
@@ -107,7 +130,7 @@ func sandboxMain(args []string) int {
 		fmt.Fprintln(os.Stderr, "sandbox: interrupted")
 		return exitInterrupted
 	}
-	fmt.Fprintln(os.Stderr, "sandbox:", err)
+	say(ctx, err)
 	if f, ok := errors.AsType[failure](err); ok {
 		return f.code
 	}

@@ -37,6 +37,26 @@ func (c *stopCommand) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// killCommand is `sandbox kill`.
+type killCommand struct {
+	common
+	JSON bool     `name:"json" help:"Tell how they ended in lines of JSON, on the error stream."`
+	ID   []string `arg:"" name:"id" help:"The sandboxes."`
+}
+
+func (c *killCommand) Run(ctx context.Context) error {
+	e, d, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	var errs []error
+	for _, id := range c.ID {
+		errs = append(errs, run.Kill(ctx, e, d, id, telling{JSON: c.JSON}.output()))
+	}
+	return errors.Join(errs...)
+}
+
 // rmCommand is `sandbox rm`.
 type rmCommand struct {
 	common
@@ -50,9 +70,10 @@ func (c *rmCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
+	out := telling{}.output()
 	var errs []error
 	for _, id := range c.ID {
-		if err := run.Remove(ctx, e, d, id, c.Force); err != nil {
+		if err := run.Remove(ctx, e, d, id, c.Force, out); err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -79,14 +79,18 @@ func perform(args []string, stopped <-chan struct{}) int {
 		<-stopped
 		return 128 + int(syscall.SIGTERM)
 	case "flood":
-		for {
-			select {
-			case <-stopped:
-				return 128 + int(syscall.SIGTERM)
-			default:
+		go func() { // whose reader may not read
+			for {
 				fmt.Println("y")
 			}
-		}
+		}()
+		<-stopped
+		return 128 + int(syscall.SIGTERM)
+	case "stubborn": // never ends
+		fmt.Println(args[0])
+		select {}
+	case "signals":
+		return signals(stopped)
 	case "tty":
 		return tty()
 	case "rights":
@@ -109,6 +113,28 @@ func perform(args []string, stopped <-chan struct{}) int {
 		return 127
 	}
 	return 0
+}
+
+// signals names each signal that comes, until it is told to end.
+func signals(stopped <-chan struct{}) int {
+	got := make(chan os.Signal, 8)
+	all := []os.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGINT, syscall.SIGHUP}
+	if stopped == nil { // not PID 1, which has its own use for it
+		all = append(all, syscall.SIGTERM)
+	}
+	signal.Notify(got, all...)
+	fmt.Println("signals")
+	for {
+		select {
+		case sig := <-got:
+			fmt.Println("got", unix.SignalName(sig.(syscall.Signal)))
+			if sig == syscall.SIGTERM {
+				return 9
+			}
+		case <-stopped:
+			return 128 + int(syscall.SIGTERM)
+		}
+	}
 }
 
 func empty(dir string) error {

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
+	"golang.org/x/sys/unix"
 )
 
 // ExecOptions say what to run in a sandbox that runs.
@@ -47,7 +51,12 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	if o.Interactive {
 		streams.In = s.In
 	}
-	// Its end is the container's: what this program is told meanwhile is the terminal's.
+	// From here on a signal is the command's, and ctx, which ends at the first, does not count.
+	signals := catchSignals()
+	defer signals.stop()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	ctx = context.WithoutCancel(ctx)
 	x, err := e.Exec(ctx, entry.Container, engine.Command{
 		User: strconv.Itoa(contract.AgentUID) + ":" + strconv.Itoa(contract.AgentGID),
@@ -69,10 +78,49 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 		defer stop()
 		go terminal.Sizes(sizes, s.In, func(w, h int) { _ = x.Resize(sizes, w, h) })
 	}
-	if err := <-x.Done(); err != nil {
-		return 0, fmt.Errorf("lost sight of the command: %w", err)
+	return followExec(ctx, x, signals, s.Err)
+}
+
+// followExec waits for the command's end and passes on what this program is told meanwhile. At the third
+// signal that tells it to end it kills the command and leaves, whether or not its output is read.
+func followExec(ctx context.Context, x *engine.Exec, signals *signalQueue, errw io.Writer) (int, error) {
+	ending := 0
+	for {
+		select {
+		case sig := <-signals.c:
+			n, _ := sig.(syscall.Signal)
+			if !forwards(sig) {
+				ending++
+			}
+			if ending >= 3 {
+				err := within(ctx, killWithin, func(ctx context.Context) error { return x.Signal(ctx, unix.SIGKILL) })
+				return leftCode(sig), errors.Join(errors.New("the command was killed at the third signal"), err)
+			}
+			go func() {
+				if err := x.Signal(ctx, n); err != nil {
+					fmt.Fprintln(errw, "sandbox:", err)
+				}
+			}()
+		case err := <-x.Done():
+			if err != nil && !errors.Is(err, syscall.EPIPE) {
+				return 0, fmt.Errorf("lost sight of the command: %w", err)
+			}
+			if err != nil { // nobody reads it any more; it ends as by a closed pipe
+				_ = x.Signal(ctx, unix.SIGPIPE)
+				return leftCode(syscall.SIGPIPE), nil
+			}
+			return x.ExitCode(ctx)
+		}
 	}
-	return x.ExitCode(ctx)
+}
+
+// killWithin bounds the last question to the engine of a program that leaves.
+const killWithin = 5 * time.Second
+
+func within(ctx context.Context, d time.Duration, do func(context.Context) error) error {
+	ctx, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	return do(ctx)
 }
 
 // awaitReady waits until a sandbox is ready; one that ends or stops before is an error.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
@@ -59,6 +61,9 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 		}
 	}
 	f.ended = x.engine.Wait(ctx, id, true)
+	if x.place.StopMarked() {
+		return nil, errStopped
+	}
 	if err := x.engine.Start(ctx, id); err != nil {
 		return nil, err
 	}
@@ -96,23 +101,49 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	defer f.onTime()
 	defer f.streams.Close()
 	defer f.land()
-	output := f.streams.Done()
+	output, ended := f.streams.Done(), f.ended
 	lost := x.hold.Lost()
 	regained := make(chan *hostd.Hold, 1)
 	stopper := stopper{x: x}
 	defer stopper.close()
-	for {
+	if x.place.StopMarked() { // see endNow
+		stopper.begin(ctx)
+	}
+	var (
+		exit      engine.Exit
+		slow      <-chan time.Time // its reader has not taken all of the output
+		impatient <-chan time.Time // and does not get the time to
+		end       = sync.OnceValues(func() (int, error) { return x.end(ctx, exit.Code) })
+	)
+	for output != nil || ended != nil {
 		select {
 		case sig := <-signals.c:
-			stopper.signal(ctx, sig)
+			if forwards(sig) {
+				go stopper.send(ctx, signalName(sig))
+				continue
+			}
+			if ended == nil {
+				impatient = time.After(readerWithin)
+			} else if stopper.signal(ctx, sig) {
+				return x.left(sig)
+			}
 		case err := <-output:
 			output = nil
-			if errors.Is(err, syscall.EPIPE) {
+			if errors.Is(err, syscall.EPIPE) && stopper.times == 0 {
 				// Nobody reads any more. The workload cannot be told by a closed pipe: the
 				// engine reads on.
 				stopper.signal(ctx, syscall.SIGPIPE)
 			}
 			x.cut(err)
+		case <-slow:
+			// That it does not read is no reason to keep what the sandbox has used, nor its lock.
+			if _, err := end(); err == nil {
+				x.release()
+			}
+			x.out.say("waiting for the reader of the sandbox's output; Ctrl-C gives it up")
+		case <-impatient:
+			output = nil
+			x.cut(errNotRead)
 		case <-lost:
 			lost = nil
 			go x.regain(ctx, regained)
@@ -122,21 +153,34 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 			x.out.say("%v", err)
 		case err := <-f.late:
 			x.late(err)
-		case exit := <-f.ended:
+		case exit = <-ended:
+			ended = nil
 			if errors.Is(exit.Err, engine.ErrNoContainer) {
-				exit = engine.Exit{Code: ExitFailure} // somebody removed it
+				exit = engine.Exit{Code: ExitFailure} // another client of the engine removed it
 			}
 			if exit.Err != nil {
 				return 0, fmt.Errorf("lost sight of the sandbox %s, which may still run: %w; `sandbox ps` shows it, `sandbox stop %s` ends it", x.record.SandboxID, exit.Err, x.record.SandboxID)
 			}
-			if output != nil {
-				x.cut(<-output) // the engine closes the stream when all has been sent
-			}
-			f.land()
 			stopper.close()
-			return x.end(ctx, exit.Code)
+			slow = time.After(waitingAfter) // the engine closes the stream when all has been sent
+			if stopper.times >= 2 {
+				impatient = time.After(readerWithin)
+			}
 		}
 	}
+	f.land()
+	return end()
+}
+
+// readerWithin is how long a reader of the sandbox's output has once the sandbox has ended and its
+// operator has asked twice for the end.
+const readerWithin = time.Second
+
+var errNotRead = errors.New("it is not read")
+
+// left says that this program leaves a sandbox that it has told to end.
+func (x *session) left(sig os.Signal) (int, error) {
+	return leftCode(sig), fmt.Errorf("%w: the sandbox %s goes on saving, and the daemon ends it; `sandbox stop %s` waits for that", errLeft, x.record.SandboxID, x.record.SandboxID)
 }
 
 // cut says that the sandbox's output could not be passed on; that its reader went away is
@@ -199,10 +243,17 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	}()
 	stopper := stopper{x: x}
 	defer stopper.close()
+	if x.place.StopMarked() { // see endNow
+		stopper.begin(ctx)
+	}
 	for {
 		select {
 		case sig := <-signals.c:
-			stopper.signal(ctx, sig)
+			if forwards(sig) {
+				go stopper.send(ctx, signalName(sig))
+			} else if stopper.signal(ctx, sig) {
+				return x.left(sig)
+			}
 		case err := <-stopper.failed:
 			x.out.say("%v", err)
 		case err := <-f.late:
@@ -217,7 +268,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 			if err != nil {
 				return 0, fmt.Errorf("the sandbox %s runs, but whether it is ready cannot be told: %w", x.record.SandboxID, err)
 			}
-			if st, _ := x.place.State(); st.Phase != contract.PhaseExit && stopper.times == 0 {
+			if st, _ := x.place.State(); st.Phase != contract.PhaseExit && !x.place.StopMarked() {
 				x.out.left(x.record)
 				return 0, nil
 			}

@@ -58,6 +58,26 @@ func (o Output) say(format string, args ...any) {
 	o.print("sandbox: " + fmt.Sprintf(format, args...))
 }
 
+// waitingAfter is how long a wait may take without a word.
+const waitingAfter = 2 * time.Second
+
+// waiting says what is waited for when that takes long, until the function that it gives is called.
+func (o Output) waiting(format string, args ...any) (over func()) {
+	if o.Quiet {
+		return func() {}
+	}
+	t := time.AfterFunc(waitingAfter, func() { o.say("waiting for "+format, args...) })
+	return func() { t.Stop() }
+}
+
+// later gives an output whose readers hold up nobody, and the channels that are closed when each
+// of them has taken what there is.
+func (o Output) later() (Output, func() []<-chan struct{}) {
+	out, err := &later{to: o.Out}, &later{to: o.Err}
+	o.Out, o.Err = out, err
+	return o, func() []<-chan struct{} { return []<-chan struct{}{out.written(), err.written()} }
+}
+
 func (o Output) print(line string) {
 	if o.Terminal {
 		fmt.Fprintf(o.Err, "\r\x1b[K%s\r\n", line)

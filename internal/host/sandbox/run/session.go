@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/matrx/sandbox/contract"
@@ -36,6 +37,12 @@ type session struct {
 // Run runs a sandbox and returns the exit code: the container's, once there was one. An
 // error says that there was none, or that its end could not be learnt.
 func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
+	// A signal that comes now ends ctx as well, and is counted once: see signalQueue.
+	signals := catchSignals()
+	defer signals.stop()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	r, err := o.record()
 	if err != nil {
 		return 0, err
@@ -48,12 +55,17 @@ func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
 	if x.lock, err = claim(ctx, x.place); err != nil {
 		return 0, err
 	}
-	return x.run(ctx, s)
+	return x.run(ctx, s, signals)
 }
 
 // Save starts what a sandbox that was killed, or could not save everything, has kept on
 // its volumes once more, with a command that does nothing: what is not in S3 yet goes up.
 func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int, error) {
+	signals := catchSignals()
+	defer signals.stop()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	dir, err := datadir.Open(o.DataDir)
 	if err != nil {
 		return 0, err
@@ -87,7 +99,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	}
 	x.lock = lock
 	defer x.close()
-	if err := place.Unseal(); err != nil {
+	if err := errors.Join(place.Unseal(), place.ClearMarks()); err != nil {
 		return 0, err
 	}
 	// The old container holds the name, and nothing that a new one does not have: its
@@ -104,7 +116,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 			return 0, err
 		}
 	}
-	return x.run(ctx, s)
+	return x.run(ctx, s, signals)
 }
 
 func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*session, error) {
@@ -129,10 +141,16 @@ func (x *session) close() {
 	if x.keeper != nil {
 		x.keeper.Close()
 	}
+	x.release()
+	x.engine.Close()
+}
+
+// release gives up the sandbox's lock.
+func (x *session) release() {
 	if x.lock != nil {
 		x.lock.Unlock()
+		x.lock = nil
 	}
-	x.engine.Close()
 }
 
 // claim takes the place for a new sandbox. One of the same ID that has left nothing
@@ -172,21 +190,48 @@ func makeRoom(place datadir.Sandbox) error {
 	return place.Remove()
 }
 
-// run is the rest: record, keeper, store, container, end.
-func (x *session) run(ctx context.Context, s Streams) (int, error) {
-	spec, err := x.prepare(ctx)
+// run is the rest: record, keeper, store, container, end. The signals have been caught since before
+// the record was made.
+func (x *session) run(ctx context.Context, s Streams, signals *signalQueue) (int, error) {
+	out, written := x.out.later()
+	x.out = out
+	code, err := x.bring(ctx, s, signals)
+	if errors.Is(err, errLeft) {
+		return code, err
+	}
+	// All that was said is read, or given up at a signal.
+	for _, w := range written() {
+		select {
+		case <-w:
+		case <-signals.c:
+			return code, err
+		}
+	}
+	return code, err
+}
+
+func (x *session) bring(ctx context.Context, s Streams, signals *signalQueue) (int, error) {
+	making, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if x.place.AwaitStopMark(making) == nil {
+			cancel(errStopped)
+		}
+	}()
+	spec, err := x.prepare(making)
+	if err == nil {
+		err = context.Cause(making)
+	}
 	if err != nil {
+		if errors.Is(context.Cause(making), errStopped) {
+			err = errStopped
+		}
 		return x.undo(err)
 	}
 	// From here on the sandbox is stopped, not dropped, when this program is told to end.
-	signals := catchSignals()
-	defer signals.stop()
 	f, err := x.start(context.WithoutCancel(ctx), spec, s)
 	if err != nil {
 		return x.undo(err)
-	}
-	if ctx.Err() != nil {
-		signals.first() // it came in between
 	}
 	if x.Detach {
 		return x.leave(f, signals)
@@ -194,15 +239,14 @@ func (x *session) run(ctx context.Context, s Streams) (int, error) {
 	return x.follow(f, signals)
 }
 
+// errStopped says that the sandbox was stopped from outside before it had started.
+var errStopped = errors.New("the sandbox was stopped before it had started")
+
 // prepare makes everything but the container.
 func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	none := engine.Spec{}
 	x.record.Engine, x.record.Container, x.record.Ended = x.engine.ID(), "", nil
-	err := x.place.ClearMarks()
-	if err == nil {
-		err = x.place.Save(x.record)
-	}
-	if err != nil {
+	if err := x.place.Save(x.record); err != nil {
 		return none, err
 	}
 	image, err := inspectImage(ctx, x.engine, x.record.Image)
@@ -268,8 +312,11 @@ const undoWithin = 30 * time.Second
 
 // exitCode is that of a sandbox that could not be had: as if its container had said it.
 func exitCode(err error) int {
-	if errors.Is(err, ErrStore) {
+	switch {
+	case errors.Is(err, ErrStore):
 		return contract.ExitHydrate
+	case errors.Is(err, errStopped):
+		return contract.ExitSignalBase + int(syscall.SIGTERM)
 	}
 	return ExitFailure
 }

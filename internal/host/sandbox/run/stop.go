@@ -2,81 +2,139 @@ package run
 
 import (
 	"context"
-	"os"
-	"os/signal"
-	"syscall"
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
+
+	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
-const regainPause = 2 * time.Second
+// ErrUnsaved says that a sandbox has ended without everything being saved.
+var ErrUnsaved = errors.New("not everything is saved")
 
-// pause waits, as between attempts at what announces itself to nobody.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
+// Stop stops a sandbox gracefully, waits until the process that looks after it has ended it, and
+// tells how. ErrUnsaved when it has kept something. One that is starting is stopped before it has
+// started, or as soon as it has.
+func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
+	return bring(ctx, e, d, id, out, func(entry inventory.Entry, c engine.Container) error {
+		p := watch(entry.Place, out)
+		defer p.close()
+		return teardown.Stop(ctx, e, entry.Place, c.ID)
+	})
+}
+
+// Kill ends a sandbox at once, without a flush. What is not saved is kept on its volumes.
+func Kill(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
+	return bring(ctx, e, d, id, out, func(_ inventory.Entry, c engine.Container) error {
+		return e.Signal(ctx, c.ID, "SIGKILL")
+	})
+}
+
+// bring brings one sandbox to its end and tells of it.
+func bring(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output, halt func(inventory.Entry, engine.Container) error) error {
+	entry, err := inventory.Find(ctx, e, d, id)
+	if err != nil {
+		return err
 	}
+	r := entry.Record
+	if !entry.Over() {
+		r, err = endNow(ctx, e, entry, out, halt)
+	}
+	if errors.Is(err, teardown.ErrNeverBegan) {
+		out.say("the sandbox %s was stopped before it had started; nothing of it is left", id)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	out.ended(r)
+	if r.Ended.Kept {
+		return fmt.Errorf("the sandbox %s has ended: %w", id, ErrUnsaved)
+	}
+	return nil
 }
 
-// signalQueue has the signals that tell this program to end.
-type signalQueue struct{ c chan os.Signal }
-
-func catchSignals() *signalQueue {
-	q := &signalQueue{make(chan os.Signal, 8)}
-	// SIGPIPE: an output that is closed is an error of the write, not this program's end.
-	signal.Ignore(syscall.SIGPIPE)
-	signal.Notify(q.c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	return q
-}
-
-// first puts one in that came before they were caught.
-func (q *signalQueue) first() { q.c <- syscall.SIGTERM }
-
-func (q *signalQueue) stop() {
-	signal.Stop(q.c)
-	signal.Reset(syscall.SIGPIPE)
-}
-
-// stopper ends a sandbox as its operator asks for it.
-type stopper struct {
-	x        *session
-	times    int
-	failed   chan error
-	progress *progress
-}
-
-// signal is the operator's first, second or further one. The first begins a graceful stop.
-// The second is a second SIGTERM: the drain ends at once, the flush is never left out.
-// Those that follow change nothing.
-func (s *stopper) signal(ctx context.Context, sig os.Signal) {
-	s.times++
-	id := s.x.record.SandboxID
-	switch s.times {
-	case 1:
-		if err := s.x.place.MarkStop(); err != nil {
-			s.x.out.say("%v", err)
+// endNow halts a sandbox in whatever state it is and waits until it has been ended: by its program,
+// by the daemon, or by this process when neither is there. ErrNeverBegan when it had not started.
+//
+// A program that starts one looks for the mark after the start; this process looks for the start after
+// the mark. So at least one of the two sees the other, and the sandbox does not start unnoticed.
+func endNow(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Output, halt func(inventory.Entry, engine.Container) error) (datadir.Record, error) {
+	release := revive(ctx, entry, out.say)
+	defer release()
+	for {
+		if err := entry.Place.MarkStop(); errors.Is(err, fs.ErrNotExist) {
+			return entry.Record, teardown.ErrNeverBegan
+		} else if err != nil {
+			return entry.Record, err
 		}
-		s.x.out.say("stopping the sandbox %s and saving what has changed", id)
-		s.failed = make(chan error, 1)
-		go func() {
-			if err := s.x.engine.Stop(ctx, s.x.record.Container); err != nil {
-				s.failed <- err
+		c, err := entry.Inspect(ctx, e)
+		if err != nil {
+			return entry.Record, err
+		}
+		if c.Running {
+			if err := halt(entry, c); err != nil {
+				return entry.Record, err
 			}
-		}()
-		s.progress = watch(s.x.place, s.x.out)
-	case 2:
-		s.x.out.say("ending its processes at once; saving goes on")
-		if err := s.x.engine.Signal(ctx, s.x.record.Container, "SIGTERM"); err != nil {
-			s.x.out.say("%v", err)
 		}
-	default:
-		s.x.out.say("still saving; `docker kill %s` ends it without, and its volumes are kept", ContainerName(id))
+		r, err := ended(ctx, e, entry, out)
+		if !errors.Is(err, teardown.ErrRunning) {
+			return r, err
+		}
+		// It began after the look, and the program that started it was killed; or another client
+		// of the engine has started it again.
 	}
 }
 
-func (s *stopper) close() {
-	if s.progress != nil {
-		s.progress.close()
-		s.progress = nil
+// endedWithin bounds how long the process that looks after a sandbox may take to end it once its
+// container has ended: the removal of a large home takes its time.
+const endedWithin = 10 * time.Minute
+
+// ended waits until a sandbox has been ended, and ends it when no other process looks after it.
+func ended(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Output) (datadir.Record, error) {
+	lock, err := lockWithin(ctx, entry.Place, out, endedWithin)
+	if errors.Is(err, fs.ErrNotExist) {
+		return entry.Record, teardown.ErrNeverBegan
 	}
+	if err != nil {
+		return entry.Record, err
+	}
+	defer lock.Unlock()
+	r, err := entry.Place.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, teardown.ErrNeverBegan
+	}
+	if err != nil {
+		return r, err
+	}
+	return teardown.End(ctx, e, entry.Place, r)
+}
+
+// lockWithin takes a sandbox's lock, and says which process it waits for when that takes long. Within
+// no time it is datadir.ErrCaredFor when another process has it.
+func lockWithin(ctx context.Context, place datadir.Sandbox, out Output, within time.Duration) (*datadir.Lock, error) {
+	if lock, err := place.TryLock(); within == 0 || !errors.Is(err, datadir.ErrCaredFor) {
+		return lock, err
+	}
+	over := fmt.Errorf("the process %d, which looks after the sandbox %s, has not let go of it for %s; see what holds it up, or end it: the daemon takes over", place.Holder(), place.ID, within)
+	ctx, stop := context.WithTimeoutCause(ctx, within, over)
+	defer stop()
+	defer out.waiting("the process %d to end the sandbox %s", place.Holder(), place.ID)()
+	return place.Lock(ctx)
+}
+
+// revive sees to it that a sandbox which is about to need its storage has it. One that cannot
+// be had is said, and stops nobody: what cannot be saved then is kept.
+func revive(ctx context.Context, entry inventory.Entry, say func(string, ...any)) (release func()) {
+	release, err := hostd.Revive(ctx, entry.Dir, nil)
+	if err != nil {
+		say("the sandbox %s is without its storage: %v", entry.SandboxID, err)
+		return func() {}
+	}
+	return release
 }
