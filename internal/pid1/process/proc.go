@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"syscall"
 )
@@ -96,57 +95,4 @@ func parseStat(line []byte) (Proc, error) {
 		return Proc{}, errStat
 	}
 	return p, nil
-}
-
-// Scope says which processes are this sandbox's.
-type Scope struct {
-	// Self is this process. As PID 1, everything else in the namespace is the
-	// sandbox's; else its descendants are.
-	Self int
-
-	// Kept are those that are left alone, with their descendants; see Reaper.Kept.
-	Kept func() []int
-}
-
-// Living lists the sandbox's processes that have not ended.
-func (s Scope) Living() ([]Proc, error) {
-	list, err := pids()
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[int]Proc, len(list))
-	for _, pid := range list {
-		if p, ok := stat(pid); ok {
-			all[pid] = p
-		}
-	}
-	// Asked after the scan: a kept process that the scan has seen is known by now.
-	kept := s.Kept()
-	var living []Proc
-	for _, p := range all {
-		if p.Alive() && s.owns(p, all, kept) {
-			living = append(living, p)
-		}
-	}
-	return living, nil
-}
-
-// owns follows the parents upwards. A parent that ended between two reads leaves the
-// chain broken for this scan; in the next one the child is ours, who are its subreaper.
-func (s Scope) owns(p Proc, all map[int]Proc, kept []int) bool {
-	// At most as many steps as there are processes: what was read is not one instant's.
-	for range len(all) {
-		switch {
-		case p.PID == s.Self || slices.Contains(kept, p.PID):
-			return false
-		case p.PPID == s.Self:
-			return true
-		}
-		parent, ok := all[p.PPID]
-		if !ok {
-			break
-		}
-		p = parent
-	}
-	return s.Self == 1
 }

@@ -2,10 +2,7 @@ package process
 
 import (
 	"os"
-	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestParseStat(t *testing.T) {
@@ -52,39 +49,5 @@ func TestAlive(t *testing.T) {
 		if got := (Proc{State: tc.state, Threads: tc.threads}).Alive(); got != tc.want {
 			t.Errorf("%c with %d threads: %v", tc.state, tc.threads, got)
 		}
-	}
-}
-
-func TestOwns(t *testing.T) {
-	// number: parent
-	tree := map[int]int{1: 0, 10: 1, 11: 10, 12: 11, 20: 1, 30: 10, 31: 30, 40: 99, 50: 51, 51: 50, 60: 0}
-	all := map[int]Proc{}
-	for pid, ppid := range tree {
-		all[pid] = Proc{PID: pid, PPID: ppid}
-	}
-	for _, tc := range []struct {
-		name string
-		self int
-		kept []int
-		want []int
-	}{
-		{"as PID 1: all but itself, what has no parent here and what cannot be followed included", 1, nil, []int{10, 11, 12, 20, 30, 31, 40, 50, 51, 60}},
-		{"as PID 1: neither storage nor what is below it", 1, []int{30}, []int{10, 11, 12, 20, 40, 50, 51, 60}},
-		{"elsewhere: descendants", 10, nil, []int{11, 12, 30, 31}},
-		{"elsewhere: but storage", 10, []int{30}, []int{11, 12}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			scope := Scope{Self: tc.self}
-			var got []int
-			for pid, p := range all {
-				if scope.owns(p, all, tc.kept) {
-					got = append(got, pid)
-				}
-			}
-			slices.Sort(got)
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("-want +got\n%s", diff)
-			}
-		})
 	}
 }

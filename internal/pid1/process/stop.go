@@ -60,12 +60,17 @@ func (s *Stop) Hurry() { s.hurry.set() }
 // Close gives back what NewStop took; neither Run nor Hurry may follow.
 func (s *Stop) Close() { s.hurry.close() }
 
+// maxIncomplete is how many scans in a row that found nothing, and may have missed a process, are
+// followed by another one. As PID 1 the scans are complete as soon as nothing is left; elsewhere
+// the processes of the whole machine come and go meanwhile.
+const maxIncomplete = 100
+
 // Run stops them all and returns those that could not be: they may not be signalled,
 // or SIGKILL has not ended them. It must be called once.
 func (s *Stop) Run() (left []Proc, err error) {
 	defer s.prune(nil)
-	for {
-		living, err := s.Scope.Living()
+	for incomplete := 0; ; {
+		living, complete, err := s.Scope.Living()
 		if err != nil {
 			return nil, err
 		}
@@ -73,10 +78,16 @@ func (s *Stop) Run() (left []Proc, err error) {
 		s.deadline(living)
 		fresh, waiting, unwatched := s.signal(living)
 		switch {
-		case s.killed && s.Now() >= s.endAt, waiting == 0 && !fresh:
+		case s.killed && s.Now() >= s.endAt:
 			return living, nil
 		case waiting > 0:
+			incomplete = 0
 			s.wait(fresh || unwatched)
+		case complete && !fresh, incomplete == maxIncomplete:
+			return living, nil
+		default:
+			incomplete++
+			s.wait(true)
 		}
 	}
 }

@@ -94,6 +94,8 @@ func TestStop(t *testing.T) {
 		{"a stopped process is continued", `trap 'exit 6' USR1; sleep 1000 & kill -STOP $!; ` + ready + `while :; do sleep 0.01; done`, nil, "code 6"},
 		{"sessions of their own", `trap 'exit 7' USR1; setsid sleep 1000 & setsid setsid sleep 1000 & ` + ready + `while :; do sleep 0.01; done`, nil, "code 7"},
 		{"orphans", `trap 'exit 8' USR1; (sleep 1000 & sleep 1000 &) ; ` + ready + `while :; do sleep 0.01; done`, nil, "code 8"},
+		// Each of a chain forks the next one and ends: most scans come upon none of them.
+		{"a chain of processes that fork and end", `trap '' USR1; hop() { if [ $1 = 0 ]; then exec sleep 1000; fi; hop $(($1-1)) & }; hop 300 & ` + ready + `exit 9`, []string{"KILL=1"}, "code 9"},
 		{"what ignores all is killed at the deadline", `trap '' USR1 TERM; (trap '' TERM; ` + ready + `while :; do sleep 1; done) & while :; do wait; sleep 0.01; done`, []string{"KILL=1"}, "code 137"},
 		{"and at once in a hurry", `trap '' USR1 TERM; ` + ready + `while :; do sleep 1; done`, []string{"HURRY=1"}, "code 137"},
 	} {

@@ -1,0 +1,93 @@
+package process
+
+import (
+	"bytes"
+	"os"
+	"slices"
+)
+
+// Scope says which processes are this sandbox's.
+type Scope struct {
+	// Self is this process. As PID 1, everything else in the namespace is the
+	// sandbox's; else its descendants are.
+	Self int
+
+	// Kept are the children that are left alone, with their descendants; see Reaper.Kept.
+	Kept func() []int
+}
+
+// Living lists the sandbox's processes that have not ended. complete is false when the scan may
+// have missed one: /proc is not read in one instant, and a process that forks and ends
+// between the listing and the look at it is found ended, its child not at all.
+func (s Scope) Living() (living []Proc, complete bool, err error) {
+	before := lastPID()
+	listed, err := pids()
+	if err != nil {
+		return nil, false, err
+	}
+	all := make(map[int]Proc, len(listed))
+	for _, pid := range listed {
+		if p, ok := stat(pid); ok {
+			all[pid] = p
+		}
+	}
+	// Asked after the scan: a kept process that the scan has seen is known by now.
+	kept := s.Kept()
+	// A process that ended after the listing may have been ours, and so may its child be.
+	complete = len(all) == len(listed)
+	for _, p := range all {
+		ours, known := s.owns(p, all, kept)
+		switch {
+		case !known:
+			complete = false
+		case ours && p.Alive():
+			living = append(living, p)
+		case ours: // it may have ended, and forked, after the listing
+			complete = false
+		}
+	}
+	// Whatever ended, nothing was forked meanwhile that could be missing.
+	return living, complete || nothingForked(before, lastPID()), nil
+}
+
+// lastPID is the number of the process or thread that was made last in this PID namespace, the
+// last field of /proc/loadavg (proc_loadavg(5)); nil when it cannot be read, or is not kept: gVisor
+// writes 0.
+func lastPID() []byte {
+	line, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return nil
+	}
+	fields := bytes.Fields(line)
+	if len(fields) == 0 || string(fields[len(fields)-1]) == "0" {
+		return nil
+	}
+	return fields[len(fields)-1]
+}
+
+func nothingForked(before, after []byte) bool {
+	return before != nil && bytes.Equal(before, after)
+}
+
+// owns follows the parents upwards. A parent that ended between two reads leaves the
+// chain broken, and known is false. In the next scan the child's parent is this process, the
+// subreaper.
+func (s Scope) owns(p Proc, all map[int]Proc, kept []int) (ours, known bool) {
+	// At most as many steps as there are processes: the reads are not of one instant.
+	for range len(all) {
+		switch {
+		case p.PID == s.Self || slices.Contains(kept, p.PID):
+			return false, true
+		case p.PPID == s.Self:
+			return true, true
+		case p.PPID == 0: // the namespace's first process, or one that was exec'd in from outside
+			return s.Self == 1, true
+		}
+		parent, ok := all[p.PPID]
+		if !ok {
+			break
+		}
+		p = parent
+	}
+	return s.Self == 1, s.Self == 1
+}
