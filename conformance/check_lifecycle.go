@@ -23,6 +23,7 @@ var lifecycleChecks = []Check{
 	{ID: "LIFE-008", Run: preStopHooks},
 	{ID: "LIFE-009", Run: statusIsTrue},
 	{ID: "LIFE-010", Run: idleStays},
+	{ID: "LIFE-011", Run: cleanupEnds},
 }
 
 func readyIsTrue(ctx context.Context, e *Env) error {
@@ -371,6 +372,35 @@ func idleStays(ctx context.Context, e *Env) error {
 	}
 	if code != 0 {
 		return Failf("an idle sandbox that is stopped ends with %d, not 0", code)
+	}
+	return nil
+}
+
+// cleanupEnds stops a sandbox whose command then starts a process that takes a second to write
+// into the home.
+func cleanupEnds(ctx context.Context, e *Env) error {
+	w, err := e.Workspace()
+	if err != nil {
+		return err
+	}
+	s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "cleanup", contract.DefaultHotPath + "/cleanup"}})
+	if err != nil {
+		return err
+	}
+	if err := s.WaitFile(ctx, contract.DefaultHotPath+"/cleanup.armed"); err != nil {
+		return err
+	}
+	code, err := s.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return Failf("a command whose cleanup takes a second ends with %d, not 0: its cleanup was ended", code)
+	}
+	if o, ok, err := w.Get(ctx, "hot/cleanup"); err != nil {
+		return err
+	} else if !ok || string(o.Body) != "saved\n" {
+		return Fail("what a command's cleanup wrote was not saved", "send no signal to what starts after SIGTERM, and flush when nothing is left")
 	}
 	return nil
 }

@@ -10,6 +10,8 @@
 //	read, write, rename, remove, remove-all, mkdir, touch, owner, write-many, swap
 //	on-term PATH                PATH.armed when ready; on SIGTERM write PATH and end with 0
 //	ignore-term PATH            PATH.armed when ready; on SIGTERM write PATH and stay
+//	cleanup PATH                PATH.armed when ready; on SIGTERM end as a child, linger PATH, ends
+//	linger PATH                 write PATH after a second
 //	on-stop PATH FILE CMD...    PATH.armed when ready; on SIGTERM say whether FILE exists and how CMD ends
 //	signals PATH                PATH.armed when ready; PATH.NAME for every signal that comes
 //	orphans N, zombies          leave N dead orphans; count zombies

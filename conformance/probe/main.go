@@ -39,7 +39,7 @@ func init() {
 		"idle": idle, "exit": exit, "kill-self": killSelf, "say": say, "self": self, "wait": wait, "exists": exists,
 		"describe": describe, "read": read, "write": write, "write-many": writeMany, "rename": rename, "remove": remove,
 		"remove-all": removeAll, "mkdir": mkdir, "touch": touch, "owner": owner, "swap": swap,
-		"on-term": onTerm, "ignore-term": ignoreTerm, "on-stop": onStop, "signals": signals,
+		"on-term": onTerm, "ignore-term": ignoreTerm, "cleanup": cleanup, "linger": linger, "on-stop": onStop, "signals": signals,
 		"orphans": orphans, "zombies": zombies, "search": search, "exe": exe, "newest": newest,
 	}
 }

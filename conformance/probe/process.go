@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -207,9 +208,31 @@ func term(args []string, then func() (code int, end bool)) (int, error) {
 	return 0, errors.New("unreachable")
 }
 
+// cleanup is a command that saves its work in another process when it is told to end. The
+// child acts on SIGTERM as most programs do: it ends.
+func cleanup(args []string) (int, error) {
+	return term(args, func() (int, bool) {
+		child := exec.Command("/proc/self/exe", "linger", args[0])
+		child.Stderr = os.Stderr
+		if err := child.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, "probe: the cleanup:", err)
+			return 1, true
+		}
+		return 0, true
+	})
+}
+
+func linger(args []string) (int, error) {
+	path, err := arg(args, 0, "PATH")
+	if err != nil {
+		return 2, err
+	}
+	time.Sleep(time.Second) // the work
+	return 0, os.WriteFile(path, []byte("saved\n"), 0o644)
+}
+
 // onStop waits for SIGTERM and then says whether FILE exists and how CMD ends: what is true
-// while a sandbox is being stopped can be seen only from inside of it. CMD may be reached
-// by the same SIGTERM that is sent to all; only an ending of its own counts.
+// while a sandbox is being stopped can be seen only from inside of it.
 func onStop(args []string) (int, error) {
 	if len(args) < 3 {
 		return 2, errors.New("usage: on-stop PATH FILE CMD ARGUMENTS")
@@ -221,18 +244,13 @@ func onStop(args []string) (int, error) {
 	}
 	<-c
 	_, missing := os.Lstat(args[1])
-	for range 100 {
-		cmd := exec.Command(args[2], args[3:]...)
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil {
-			return 1, err
-		}
-		if cmd.ProcessState.Exited() {
-			fmt.Printf("probe-stop file=%t code=%d %s\n", missing == nil, cmd.ProcessState.ExitCode(), bytes.TrimSpace(out))
-			return 0, nil
-		}
+	cmd := exec.Command(args[2], args[3:]...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil || !cmd.ProcessState.Exited() {
+		return 1, fmt.Errorf("%s: %w", args[2], err)
 	}
-	return 1, errors.New("every run of the command was ended by a signal")
+	fmt.Printf("probe-stop file=%t code=%d %s\n", missing == nil, cmd.ProcessState.ExitCode(), bytes.TrimSpace(out))
+	return 0, nil
 }
 
 func signals(args []string) (int, error) {

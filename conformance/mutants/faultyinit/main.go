@@ -27,6 +27,9 @@ func main() {
 	if os.Getenv(keeperVariable) != "" {
 		keepReady()
 	}
+	if os.Getenv(lateVariable) != "" {
+		signalLate()
+	}
 	name := strings.TrimSpace(string(fault))
 	if len(os.Args) > 1 && os.Args[1] != "--" { // status, healthcheck, cold, storage
 		subcommand(name)
@@ -56,6 +59,7 @@ var faults = map[string]func(){
 	"no-drop":      func() { naive(false) },
 	"keep-caps":    func() { naive(true) },
 	"ready-early":  readyEarly,
+	"term-late":    termLate,
 	"exit-zero":    func() { inFront(options{exit: func(int) int { return 0 }}) },
 	"hide-74":      func() { inFront(options{exit: hide74}) },
 	"not-pid1":     func() { inFront(options{}) },

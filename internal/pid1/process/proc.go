@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Proc is a process as /proc/PID/stat has it.
@@ -28,6 +30,20 @@ func (p Proc) Alive() bool {
 		return false
 	}
 	return true
+}
+
+// Stopped says whether the process stands still until SIGCONT (signal(7)).
+func (p Proc) Stopped() bool { return p.State == 'T' }
+
+// ticks is the present instant in the unit of Proc.Start: CLOCK_BOOTTIME in USER_HZ, which is 100 on
+// amd64 and arm64. 0 where the clock cannot be read, which is before every start.
+func ticks() uint64 {
+	const perTick = 1e9 / 100
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
+		return 0
+	}
+	return uint64(t.Nano()) / perTick
 }
 
 // pids lists the processes of this PID namespace.

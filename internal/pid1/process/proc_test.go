@@ -2,6 +2,7 @@ package process
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -49,5 +50,18 @@ func TestAlive(t *testing.T) {
 		if got := (Proc{State: tc.state, Threads: tc.threads}).Alive(); got != tc.want {
 			t.Errorf("%c with %d threads: %v", tc.state, tc.threads, got)
 		}
+	}
+}
+
+func TestTicksAreTheUnitOfStart(t *testing.T) {
+	before := ticks()
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	p, ok := stat(cmd.Process.Pid)
+	if after := ticks(); !ok || p.Start < before || p.Start > after {
+		t.Errorf("a process that started between %d and %d has the start %d", before, after, p.Start)
 	}
 }

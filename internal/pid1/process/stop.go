@@ -3,22 +3,26 @@ package process
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Stop ends every process of a Scope: a signal first, SIGKILL at a deadline. Run
-// returns as soon as none is left. Processes are found by looking through /proc until
-// nothing new appears, since those that were exec'd into the container are nobody's
-// children, and are signalled and awaited through pidfds.
+// Stop ends every process of a Scope. Those that are there when Run begins get a signal, once.
+// What starts later is their cleanup (a git push or a tar that a trap runs) and is left to end by
+// itself. At the deadline all that is left gets SIGKILL. Run returns as soon as nothing is
+// left.
+//
+// Processes are found by scanning /proc, since those that were exec'd into the container are
+// nobody's children, and are signalled and awaited through pidfds.
 type Stop struct {
 	Scope  Scope
 	Log    *slog.Logger
 	Now    func() int64 // ns, of the clock of the deadlines
 	KillAt int64        // when SIGKILL follows
 
-	// Patience is how long after SIGKILL to give up on what it has not ended, in ns.
+	// Patience is how long after SIGKILL to give up on processes that it has not ended, in ns.
 	Patience int64
 
 	// Command gets Signal in place of SIGTERM; nil: there is none.
@@ -27,7 +31,8 @@ type Stop struct {
 
 	hurry   eventfd
 	known   map[identity]*target
-	watched int // targets with a pidfd
+	watched int    // targets with a pidfd
+	began   uint64 // when the first scan was over, in the ticks of Proc.Start; until then the largest
 	killed  bool
 	endAt   int64 // valid once killed
 }
@@ -38,9 +43,10 @@ type identity struct {
 	start uint64
 }
 
-// target is a process that has been signalled.
+// target is a process that a scan has found.
 type target struct {
 	pidfd  int  // -1: not watched
+	told   bool // it has been sent its signal
 	exempt bool // it may not be signalled: neither waited for nor signalled again
 	gone   bool // it ended after the scan that saw it
 }
@@ -51,7 +57,7 @@ func NewStop() (*Stop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot prepare to stop the processes: %w", err)
 	}
-	return &Stop{hurry: wake, known: map[identity]*target{}}, nil
+	return &Stop{hurry: wake, known: map[identity]*target{}, began: math.MaxUint64}, nil
 }
 
 // Hurry makes SIGKILL due now. It may be called from another goroutine, before Run too.
@@ -74,21 +80,23 @@ func (s *Stop) Run() (left []Proc, err error) {
 		if err != nil {
 			return nil, err
 		}
+		scanned := ticks()
 		s.prune(living)
 		s.deadline(living)
-		fresh, waiting, unwatched := s.signal(living)
+		waiting, again := s.signal(living)
+		s.began = min(s.began, scanned)
 		switch {
 		case s.killed && s.Now() >= s.endAt:
 			return living, nil
 		case waiting > 0:
 			incomplete = 0
-			s.wait(fresh || unwatched)
-		case complete && !fresh, incomplete == maxIncomplete:
+		case complete && !again, incomplete == maxIncomplete:
 			return living, nil
 		default:
 			incomplete++
-			s.wait(true)
+			again = true
 		}
+		s.wait(again)
 	}
 }
 
@@ -108,38 +116,48 @@ func (s *Stop) deadline(living []Proc) {
 	}
 }
 
-// signal sends what is due to each living process. It says whether one was new, how
-// many there are to wait for, and whether any of those is without a pidfd.
-func (s *Stop) signal(living []Proc) (fresh bool, waiting int, unwatched bool) {
+// signal sends what is due to each living process. It returns how many there are to wait for, and
+// whether another scan must follow soon: one of them has no pidfd or has ended since the scan, or
+// was signalled just now and may have forked or been stopped before that.
+func (s *Stop) signal(living []Proc) (waiting int, again bool) {
 	for _, p := range living {
 		id := identity{p.PID, p.Start}
 		t := s.known[id]
 		if t == nil {
-			fresh = true
 			t = &target{pidfd: -1}
 			s.known[id] = t
-			s.send(p, t, s.first(p))
-			if !s.killed {
-				// A stopped process acts on nothing but SIGKILL until it is continued,
-				// and one that runs may have been stopped since it was scanned.
-				s.send(p, t, unix.SIGCONT)
-			}
-		} else if s.killed && !t.exempt {
-			s.send(p, t, unix.SIGKILL)
 		}
+		s.watch(p, t)
+		if t.exempt {
+			continue
+		}
+		if sig := s.due(p, t); sig != 0 {
+			again = again || !t.told
+			t.told = true
+			s.send(p, t, sig)
+		}
+		if t.told && !s.killed && p.Stopped() {
+			// It acts on its signal when it is continued. Only a stopped process is sent SIGCONT, and
+			// after its signal: the kernel stacks the handlers of pending signals, so that in a running
+			// process a handler of SIGCONT would be called before that of SIGTERM.
+			s.send(p, t, unix.SIGCONT)
+		}
+		again = again || t.pidfd < 0
 		if !t.exempt && !t.gone {
 			waiting++
-			unwatched = unwatched || t.pidfd < 0
 		}
 	}
-	return fresh, waiting, unwatched
+	return waiting, again
 }
 
-// first is what a process is sent when it is seen for the first time.
-func (s *Stop) first(p Proc) syscall.Signal {
+// due is the signal that a process is to be sent now, or 0. A process that started in a later
+// tick than the first scan's is a cleanup, and in the same tick it may be one.
+func (s *Stop) due(p Proc, t *target) syscall.Signal {
 	switch {
 	case s.killed:
 		return unix.SIGKILL
+	case t.told || p.Start >= s.began:
+		return 0
 	case s.Command != nil && p.PID == s.Command.PID:
 		return s.Signal
 	}
@@ -147,9 +165,6 @@ func (s *Stop) first(p Proc) syscall.Signal {
 }
 
 func (s *Stop) send(p Proc, t *target, sig syscall.Signal) {
-	if t.pidfd < 0 && s.watched < maxWatched {
-		s.watch(p, t)
-	}
 	var err error
 	switch {
 	case t.pidfd >= 0:
@@ -166,14 +181,19 @@ func (s *Stop) send(p Proc, t *target, sig syscall.Signal) {
 	}
 }
 
-// watch opens a pidfd, unless the number is another process's by now.
+// watch opens a pidfd, unless there is one, too many are open, or the number is another process's
+// by now.
 func (s *Stop) watch(p Proc, t *target) {
+	if t.pidfd >= 0 || s.watched == maxWatched {
+		return
+	}
 	fd, err := unix.PidfdOpen(p.PID, 0)
 	if err != nil {
 		return
 	}
 	if !same(p) {
 		unix.Close(fd)
+		t.gone = true
 		return
 	}
 	t.pidfd = fd

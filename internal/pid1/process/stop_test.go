@@ -5,7 +5,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +86,9 @@ func stopPart() error {
 // ends only if its processes were told in the way that they listen to.
 func TestStop(t *testing.T) {
 	const ready = `echo > "$READY"; `
+	// A scan follows the end of each of the others, and finds what the cleanup runs just then.
+	const cleanup = `sleep 0.2 && setsid sleep 0.2 && sleep 0.2`
+	const others = `for i in 1 2 3 4 5; do (trap "" TERM; exec sleep 0.$i) & done; `
 	for _, tc := range []struct {
 		name, script string
 		env          []string
@@ -96,6 +101,10 @@ func TestStop(t *testing.T) {
 		{"orphans", `trap 'exit 8' USR1; (sleep 1000 & sleep 1000 &) ; ` + ready + `while :; do sleep 0.01; done`, nil, "code 8"},
 		// Each of a chain forks the next one and ends: most scans come upon none of them.
 		{"a chain of processes that fork and end", `trap '' USR1; hop() { if [ $1 = 0 ]; then exec sleep 1000; fi; hop $(($1-1)) & }; hop 300 & ` + ready + `exit 9`, []string{"KILL=1"}, "code 9"},
+		{"a cleanup runs to its end", `trap '` + cleanup + ` && exit 5; exit 1' USR1; ` + others + ready + `while :; do sleep 0.01; done`, nil, "code 5"},
+		{"the cleanup of another session runs to its end", `trap : USR1; setsid sh -c 'trap "` + cleanup + ` && exit 5; exit 1" TERM; ` + others + ready + `while :; do sleep 0.01; done' & code=200; while [ $code -gt 128 ]; do wait $!; code=$?; done; exit $code`, nil, "code 5"},
+		{"a cleanup that does not end is killed at the deadline", `trap 'setsid sleep 1000 & wait' USR1; ` + ready + `while :; do sleep 0.01; done`, []string{"KILL=1"}, "code 137"},
+		{"a running process gets no SIGCONT", `trap 'echo continued' CONT; trap 'end=5' USR1; ` + ready + `while [ -z "$end" ]; do sleep 0.01; done; exit $end`, nil, "code 5"},
 		{"what ignores all is killed at the deadline", `trap '' USR1 TERM; (trap '' TERM; ` + ready + `while :; do sleep 1; done) & while :; do wait; sleep 0.01; done`, []string{"KILL=1"}, "code 137"},
 		{"and at once in a hurry", `trap '' USR1 TERM; ` + ready + `while :; do sleep 1; done`, []string{"HURRY=1"}, "code 137"},
 	} {
@@ -109,7 +118,85 @@ func TestStop(t *testing.T) {
 			if got := p.line(); got != tc.code {
 				t.Errorf("the command ended with %q, want %q", got, tc.code)
 			}
-			p.rest()
+			if rest := p.rest(); len(rest) > 0 {
+				t.Errorf("it says %q", rest)
+			}
 		})
+	}
+}
+
+// begun starts a shell that a stop may signal; its end is awaited with the test's.
+func begun(t *testing.T, script string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", script)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, unix.SIGKILL)
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// plainStop is a Stop whose deadline never comes.
+func plainStop(t *testing.T) *Stop {
+	t.Helper()
+	stop, err := NewStop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop.Close)
+	stop.Log = slog.New(slog.DiscardHandler)
+	return stop
+}
+
+// TestStopContinuesProcessThatIsStoppedBetweenScanAndSignal: it was running in the first scan.
+func TestStopContinuesProcessThatIsStoppedBetweenScanAndSignal(t *testing.T) {
+	cmd := begun(t, `trap 'exit 5' TERM; kill -STOP $$; exit 6`)
+	var ws syscall.WaitStatus
+	if _, err := syscall.Wait4(cmd.Process.Pid, &ws, syscall.WUNTRACED, nil); err != nil || !ws.Stopped() {
+		t.Fatalf("%v, %v", ws, err)
+	}
+	stopped, ok := stat(cmd.Process.Pid)
+	if !ok || !stopped.Stopped() {
+		t.Fatalf("%+v, %v", stopped, ok)
+	}
+	running := stopped
+	running.State = 'S'
+	stop := plainStop(t)
+	if waiting, again := stop.signal([]Proc{running}); waiting != 1 || !again {
+		t.Errorf("waits for %d processes, scans again: %v", waiting, again)
+	}
+	stop.began = ticks()
+	stop.signal([]Proc{stopped})
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
+		t.Errorf("it ends with %v, want its handler's 5", err)
+	}
+}
+
+// TestStopSignalsProcessThatTheFirstScanMissed: it started before the scan, and its parent ended
+// in the middle of it.
+func TestStopSignalsProcessThatTheFirstScanMissed(t *testing.T) {
+	cmd := begun(t, `exec sleep 1000`)
+	p, ok := stat(cmd.Process.Pid)
+	if !ok {
+		t.Fatal("it has ended")
+	}
+	stop := plainStop(t)
+	stop.signal(nil)
+	stop.began = p.Start // in the same tick: it may be a cleanup
+	if waiting, again := stop.signal([]Proc{p}); waiting != 1 || again {
+		t.Errorf("waits for %d processes, scans again: %v", waiting, again)
+	}
+	if stop.known[identity{p.PID, p.Start}].told {
+		t.Error("a process that started when the signals were sent is signalled")
+	}
+	stop.began++
+	stop.signal([]Proc{p})
+	err := cmd.Wait()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != unix.SIGTERM {
+		t.Errorf("it ends with %v, want SIGTERM", err)
 	}
 }
