@@ -70,14 +70,15 @@ var rooms = []struct {
 	{"catalog", "", []string{"contract"}},
 	{"internal/tarstream", "", nil}, // both ends of a copy
 	{"internal/relay", "", nil},     // both ends of a tunnel
+	{"internal/unixhttp", "", nil},  // clients in both wings
 	{"internal/threads", "container", nil},
 	{"internal/logsink", "container", nil},
 	{"internal/config", "container", []string{"contract"}},
 	{"internal/wire", "container", []string{"contract", "internal/config"}},
 	{"internal/pid1", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}},
-	{"internal/storage", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/relay"}},
+	{"internal/storage", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/relay", "internal/unixhttp"}},
 	{"cmd/sandbox-init", "container", []string{"contract", "internal/pid1", "internal/storage", "internal/tarstream"}},
-	{"internal/host", "host", []string{"contract", "catalog", "internal/tarstream", "internal/relay"}},
+	{"internal/host", "host", []string{"contract", "catalog", "internal/tarstream", "internal/relay", "internal/unixhttp"}},
 	{"cmd/sandbox", "host", []string{"contract", "catalog", "internal/host"}},
 }
 
@@ -85,7 +86,7 @@ var rooms = []struct {
 // are what both have.
 var container = []string{"cmd/sandbox-init", "internal/pid1", "internal/storage", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}
 
-var both = []string{"internal/tarstream", "internal/relay"}
+var both = []string{"internal/tarstream", "internal/relay", "internal/unixhttp"}
 
 // host is everything that runs beside the engine.
 var host = []string{"cmd/sandbox", "internal/host"}

@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // Options say where the bucket is, and how many requests are under way at a time.
@@ -52,11 +52,9 @@ func New(o Options) *Client {
 	}
 	c := &Client{o: o, base: o.Endpoint, signer: v4.NewSigner(func(s *v4.SignerOptions) { s.DisableURIPathEscaping = true })}
 	c.http = &http.Transport{MaxIdleConnsPerHost: 2 * o.Workers, DisableCompression: true, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10}
-	if socket, ok := strings.CutPrefix(o.Endpoint, "unix://"); ok {
+	if socket, ok := unixhttp.Path(o.Endpoint); ok {
 		c.base = "http://localhost"
-		c.http.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}
+		c.http.DialContext = unixhttp.Dial(socket)
 	}
 	return c
 }

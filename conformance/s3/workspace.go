@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // Workspace is one user's part of the bucket, as anybody with an S3 tool sees it.
@@ -40,9 +40,7 @@ func (s *Server) Workspace(user, dir string) (*Workspace, error) {
 	client := s3.New(s3.Options{
 		Region: s.Region, UsePathStyle: true, BaseEndpoint: aws.String("http://s3"),
 		Credentials: credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, ""),
-		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.Socket)
-		}}},
+		HTTPClient:  &http.Client{Transport: unixhttp.Transport(s.Socket)},
 	})
 	return &Workspace{UserID: user, Link: link, client: client}, nil
 }

@@ -3,7 +3,6 @@ package testbed
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -222,12 +221,4 @@ func FreeAddress(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// DialUnix dials a socket named unix://PATH, for http.Transport.DialContext.
-func DialUnix(socket string) func(ctx context.Context, network, address string) (net.Conn, error) {
-	path := strings.TrimPrefix(socket, "unix://")
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}
 }

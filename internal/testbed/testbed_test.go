@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/matrx/sandbox/internal/unixhttp"
 	"go.uber.org/goleak"
 )
 
@@ -201,7 +202,7 @@ func TestFaults(t *testing.T) {
 func TestProxyAtASocket(t *testing.T) {
 	srv := S3(t)
 	p := Proxy(t, srv)
-	tr := &http.Transport{DialContext: DialUnix(p.Socket)}
+	tr := unixhttp.Transport(strings.TrimPrefix(p.Socket, unixhttp.Scheme))
 	defer tr.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: tr}).Get("http://localhost/no-such-bucket/key")
 	if err != nil {

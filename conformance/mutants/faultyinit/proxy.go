@@ -1,13 +1,14 @@
 package main
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // rule is what a proxy gets wrong. answer may answer a request itself and then returns
@@ -59,17 +60,16 @@ func swallowConflicts(r *http.Response) error {
 // serveProxy listens on a socket of its own and passes on to the endpoint what the rule
 // does not answer.
 func serveProxy(wrong rule, endpoint string) (socket string) {
-	upstream, ok := strings.CutPrefix(endpoint, "unix://")
+	upstream, ok := unixhttp.Path(endpoint)
 	socket = "/run/standin.sock"
 	if !ok {
 		return socket // a sandbox without storage
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", upstream)
-	}
+	transport := unixhttp.Transport(upstream)
+	transport.MaxIdleConnsPerHost = 64
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: "s3"}); p.Out.Host = p.In.Host },
-		Transport:      &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 64, DisableCompression: true},
+		Transport:      transport,
 		ModifyResponse: wrong.modify,
 	}
 	_ = os.Remove(socket)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 const keptFile = contract.DefaultHotPath + "/file"
@@ -158,10 +157,8 @@ func put(key, body string) error {
 // ask sends a request to the storage socket, as often as it takes: whoever serves it may
 // be starting again. A key that begins with "/" is a whole path.
 func ask(method, key, body string) (int, string, error) {
-	socket := strings.TrimPrefix(os.Getenv(contract.EnvS3Endpoint), "unix://")
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	socket := strings.TrimPrefix(os.Getenv(contract.EnvS3Endpoint), unixhttp.Scheme)
+	c := http.Client{Transport: unixhttp.OneShot(socket)}
 	path := key
 	if !strings.HasPrefix(key, "/") {
 		path = "/" + os.Getenv(contract.EnvS3Bucket) + "/" + os.Getenv(contract.EnvS3Prefix) + os.Getenv(contract.EnvUserID) + "/" + key

@@ -17,6 +17,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/hostd/gateway"
 	"github.com/matrx/sandbox/internal/host/hostd/s3server"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // upstream gives the store that a record names.
@@ -100,7 +101,7 @@ func (k *Keeper) startStore(bucket string) error {
 		defer close(done)
 		err := s3server.Serve(ctx, s3server.Options{
 			Data:      k.Dir.Buckets(),
-			Listen:    []string{s3server.UnixScheme + k.sockets.Address(storeName)},
+			Listen:    []string{unixhttp.Scheme + k.sockets.Address(storeName)},
 			AccessKey: acc.AccessKey,
 			SecretKey: acc.SecretKey,
 			Buckets:   []string{bucket},

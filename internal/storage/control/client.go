@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // ErrNotServed is wrapped when nobody serves the control socket.
@@ -30,12 +30,7 @@ type Client struct {
 // NewClient is for the sandbox whose run directory is runDir.
 func NewClient(runDir string) *Client {
 	path := filepath.Join(runDir, contract.ControlSocketName)
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-	}}}
+	return &Client{path: path, http: &http.Client{Transport: unixhttp.OneShot(path)}}
 }
 
 // Status asks what storage knows.

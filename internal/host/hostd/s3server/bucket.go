@@ -5,13 +5,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // emptySHA256 is the SHA-256 of nothing, the payload hash of a request without body.
@@ -53,12 +53,9 @@ func makeBuckets(ctx context.Context, i Info, buckets []string) error {
 
 // client gives an HTTP client of the first endpoint and the URL to use with it.
 func (i Info) client() (string, *http.Client) {
-	path, ok := strings.CutPrefix(i.Endpoints[0], UnixScheme)
+	path, ok := unixhttp.Path(i.Endpoints[0])
 	if !ok {
 		return i.Endpoints[0], &http.Client{Transport: &http.Transport{}}
 	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}
-	return "http://localhost", &http.Client{Transport: &http.Transport{DialContext: dial}}
+	return "http://localhost", &http.Client{Transport: unixhttp.Transport(path)}
 }

@@ -11,11 +11,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/matrx/sandbox/internal/unixhttp"
 	"golang.org/x/sys/unix"
 )
-
-// UnixScheme begins the address of a unix socket.
-const UnixScheme = "unix://"
 
 // maxSocketPath is the length of sockaddr_un's sun_path less its NUL (unix(7)).
 const maxSocketPath = 107
@@ -28,7 +26,7 @@ func isUnix(address string) bool { return strings.HasPrefix(address, "/") }
 func resolve(addresses []string) ([]string, error) {
 	var out []string
 	for _, a := range addresses {
-		if path, ok := strings.CutPrefix(a, UnixScheme); ok {
+		if path, ok := unixhttp.Path(a); ok {
 			path, err := socketPath(path)
 			if err != nil {
 				return nil, fmt.Errorf("cannot listen on %q: %w", a, err)

@@ -32,6 +32,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/matrx/sandbox/internal/unixhttp"
 	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
@@ -208,7 +209,7 @@ func (o Options) info(addresses []string, before map[int]string) (Info, error) {
 	i := Info{AccessKey: o.AccessKey, SecretKey: o.SecretKey, Region: o.Region}
 	for n, a := range addresses {
 		if isUnix(a) {
-			i.Endpoints = append(i.Endpoints, UnixScheme+a)
+			i.Endpoints = append(i.Endpoints, unixhttp.Scheme+a)
 		} else {
 			i.Endpoints = append(i.Endpoints, "http://"+bound[n])
 		}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
 // Client talks to the storage process of one sandbox.
@@ -29,17 +29,11 @@ type Client struct {
 // New is for the sandbox whose run directory is runDir.
 func New(runDir string) *Client {
 	socket := filepath.Join(runDir, contract.ControlSocketName)
-	return &Client{socket: socket, http: &http.Client{Transport: &http.Transport{
-		DisableKeepAlives:  true,
-		DisableCompression: true,
-
-		// A body goes only once it is asked for: a refusal that comes in the midst of it would
-		// be lost with the connection. The storage process asks when S3 has answered it.
-		ExpectContinueTimeout: time.Minute,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}}
+	t := unixhttp.OneShot(socket)
+	// A body goes only once it is asked for: a refusal that comes in the midst of it would
+	// be lost with the connection. The storage process asks when S3 has answered it.
+	t.ExpectContinueTimeout = time.Minute
+	return &Client{socket: socket, http: &http.Client{Transport: t}}
 }
 
 // errBroken is an answer that ended before its end.
