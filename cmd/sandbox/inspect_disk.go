@@ -18,7 +18,7 @@ type diskUse struct {
 func useOfDisk(s inventory.Entry) diskUse {
 	u := diskUse{Limit: s.Record.Limits.Disk, Reason: s.Record.DiskUnlimited}
 	if u.Limit != 0 {
-		if now, ok := s.Place.Disk().Usage(); ok {
+		if now, ok := s.SandboxDir.Disk().Usage(); ok {
 			u.Usage = &now
 		}
 	}

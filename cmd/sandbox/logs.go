@@ -28,11 +28,11 @@ func (c *logsCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := printFile(s.Place.EarlierLogFile()); err != nil {
+	if err := printFile(s.SandboxDir.EarlierLogFile()); err != nil {
 		return err
 	}
 	if s.Container == "" { // it is gone, and its output was kept
-		return printFile(s.Place.LogFile())
+		return printFile(s.SandboxDir.LogFile())
 	}
 	box, err := e.Inspect(ctx, s.Container)
 	if err != nil {

@@ -34,7 +34,7 @@ func (o *operator) mountedOf() (out []string) {
 // imageOf is a sandbox's image, as a file.
 func (o *operator) imageOf(id string) os.FileInfo {
 	o.t.Helper()
-	fi, err := os.Stat(filepath.Join(o.place(id).Disk().Path(), "image"))
+	fi, err := os.Stat(filepath.Join(o.sandboxDir(id).Disk().Path(), "image"))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func (o *operator) noDisk(id string) {
 	if m := o.mountedOf(); len(m) != 0 {
 		o.t.Errorf("mounted are %q", m)
 	}
-	if _, err := os.Lstat(o.place(id).Disk().Path()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(o.sandboxDir(id).Disk().Path()); !errors.Is(err, fs.ErrNotExist) {
 		o.t.Errorf("its image is still there: %v", err)
 	}
 }
@@ -168,7 +168,7 @@ func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
 	}
 	testbed.AwaitNoLoop(t, file)
 	// A save that cannot begin takes nothing away.
-	image := filepath.Join(o.place(id).Disk().Path(), "image")
+	image := filepath.Join(o.sandboxDir(id).Disk().Path(), "image")
 	if err := os.Rename(image, image+".away"); err != nil {
 		t.Fatal(err)
 	}

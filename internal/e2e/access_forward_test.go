@@ -233,7 +233,7 @@ func TestAccessForwardIsTheHostsAlone(t *testing.T) {
 			t.Errorf("the workload can %s it: %v", name, r)
 		}
 	}
-	socket := filepath.Join(o.place(id).HostDir(), contract.HostForwardSocketName)
+	socket := filepath.Join(o.sandboxDir(id).HostDir(), contract.HostForwardSocketName)
 	if st, err := os.Lstat(socket); err != nil || st.Mode().Type() != os.ModeSocket {
 		t.Fatalf("the socket: %v, %v", st, err)
 	}

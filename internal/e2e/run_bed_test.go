@@ -274,7 +274,7 @@ func (o *operator) data() datadir.Dir {
 	return d
 }
 
-func (o *operator) place(id string) datadir.Sandbox {
+func (o *operator) sandboxDir(id string) datadir.Sandbox {
 	o.t.Helper()
 	s, err := o.data().Sandbox(id)
 	if err != nil {
@@ -286,7 +286,7 @@ func (o *operator) place(id string) datadir.Sandbox {
 // awaitEnded waits until a sandbox has been ended by whoever looks after it.
 func (o *operator) awaitEnded(id string) *datadir.Ended {
 	o.t.Helper()
-	s := o.place(id)
+	s := o.sandboxDir(id)
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		o.t.Fatal(err)
@@ -380,7 +380,7 @@ func (o *operator) list(flags ...string) map[string]listed {
 	}
 	out := make(map[string]listed)
 	for _, l := range all {
-		if _, err := o.place(l.SandboxID).Load(); err == nil { // others may use this engine
+		if _, err := o.sandboxDir(l.SandboxID).Load(); err == nil { // others may use this engine
 			out[l.SandboxID] = l
 		}
 	}

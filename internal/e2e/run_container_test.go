@@ -81,7 +81,7 @@ func TestRunSocketIsRootsAlone(t *testing.T) {
 			if got := o.ok("exec", id, "--", "/standin", "do", "look", contract.HostDir+"/sockets"); !strings.Contains(got, "permission denied") {
 				t.Errorf("the agent sees %s", got)
 			}
-			if fi, err := os.Stat(o.place(id).HostDir()); err != nil || fi.Mode().Perm() != 0o700 {
+			if fi, err := os.Stat(o.sandboxDir(id).HostDir()); err != nil || fi.Mode().Perm() != 0o700 {
 				t.Errorf("on the host it is %v, %v", fi.Mode(), err)
 			}
 			o.ok("stop", id)

@@ -29,11 +29,11 @@ func TestRunByAnOperatorWhoIsNotRoot(t *testing.T) {
 	if r := o.inBase("u", "-q", "--", "sh", "-c", "cat ~/file"); r.code != 0 || r.stdout != "kept\n" {
 		t.Errorf("the next one: %v", r)
 	}
-	if _, err := os.Stat(o.place("one").RunDir()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(o.sandboxDir("one").RunDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its directory is still there: %v", err)
 	}
 	o.ok("rm", "one")
-	if _, err := o.place("one").Load(); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := o.sandboxDir("one").Load(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after rm: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func TestRunRestartedAtOnceKeepsTheSecondLife(t *testing.T) {
 				nothingLeft(t, id)
 				return
 			}
-			if _, err := o.place(id).AwaitState(t.Context(), func(st contract.State) bool { return st.Ready }); err != nil {
+			if _, err := o.sandboxDir(id).AwaitState(t.Context(), func(st contract.State) bool { return st.Ready }); err != nil {
 				t.Fatal(err)
 			}
 			engineOK(t, "kill", name)

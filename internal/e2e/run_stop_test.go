@@ -17,7 +17,7 @@ import (
 // awaitStart waits until a sandbox that is being started has got as far as reached says.
 func (o *operator) awaitStart(id string, reached func(datadir.Record, contract.State) bool) {
 	o.t.Helper()
-	s := o.place(id)
+	s := o.sandboxDir(id)
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		o.t.Fatal(err)

@@ -9,10 +9,10 @@ import (
 
 // Acceptor takes connections, each in a place of its own; the others wait in the kernel's queue.
 type Acceptor struct {
-	From   net.Listener
-	Places chan struct{}   // as many as its capacity at a time
-	Work   *sync.WaitGroup // of what serves them
-	Failed func(error)     // a connection was not taken
+	From      net.Listener
+	Semaphore chan struct{}   // as many as its capacity at a time
+	Work      *sync.WaitGroup // of what serves them
+	Failed    func(error)     // a connection was not taken
 }
 
 // pause lets descriptors become free.
@@ -22,13 +22,13 @@ const pause = 100 * time.Millisecond
 func (a Acceptor) Serve(ctx context.Context, serve func(net.Conn)) {
 	for {
 		select {
-		case a.Places <- struct{}{}:
+		case a.Semaphore <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		near, err := a.From.Accept()
 		if err != nil {
-			<-a.Places
+			<-a.Semaphore
 			if ctx.Err() != nil {
 				return
 			}
@@ -40,7 +40,7 @@ func (a Acceptor) Serve(ctx context.Context, serve func(net.Conn)) {
 			continue
 		}
 		a.Work.Go(func() {
-			defer func() { <-a.Places }()
+			defer func() { <-a.Semaphore }()
 			serve(near)
 		})
 	}

@@ -169,16 +169,16 @@ func (k *Keeper) outdate(r datadir.Record) {
 	if !r.Ended.Removed || time.Since(r.Ended.At) < remembered {
 		return
 	}
-	place, err := k.Dir.Sandbox(r.SandboxID)
+	sandboxDir, err := k.Dir.Sandbox(r.SandboxID)
 	if err != nil {
 		return
 	}
-	lock, err := place.TryLock()
+	lock, err := sandboxDir.TryLock()
 	if err != nil {
 		return // somebody does something with it
 	}
 	defer lock.Unlock()
-	if err := place.Remove(); err != nil {
+	if err := sandboxDir.Remove(); err != nil {
 		k.Log.Warn("an old sandbox cannot be forgotten", "event", "forget_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 	}
 }

@@ -15,20 +15,20 @@ import (
 // container has ended. It returns when the sandbox has ended or the keeper does.
 func (k *Keeper) lookAfter(s *sandbox) {
 	defer k.forget(s)
-	lock, err := s.place.Lock(k.ctx)
+	lock, err := s.sandboxDir.Lock(k.ctx)
 	if err != nil {
 		if k.ctx.Err() == nil {
-			k.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.place.ID, "error", err.Error())
+			k.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		}
 		return
 	}
 	defer lock.Unlock()
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
-		err := k.followToEnd(s.place)
+		err := k.followToEnd(s.sandboxDir)
 		if err == nil || k.ctx.Err() != nil {
 			return
 		}
-		k.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.place.ID, "error", err.Error())
+		k.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		// An engine that is restarted announces itself to nobody.
 		select {
 		case <-time.After(pause):
@@ -41,8 +41,8 @@ func (k *Keeper) lookAfter(s *sandbox) {
 // maxPause is the longest pause between attempts to reach the engine.
 const maxPause = 15 * time.Second
 
-func (k *Keeper) followToEnd(place datadir.Sandbox) error {
-	r, err := place.Load()
+func (k *Keeper) followToEnd(sandboxDir datadir.Sandbox) error {
+	r, err := sandboxDir.Load()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // its program has removed it
 	}
@@ -59,7 +59,7 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 	defer e.Close()
 	if r.Ended == nil {
 		if r.Container == "" {
-			if r, err = teardown.Adopt(k.ctx, e, place, r); errors.Is(err, teardown.ErrNeverBegan) {
+			if r, err = teardown.Adopt(k.ctx, e, sandboxDir, r); errors.Is(err, teardown.ErrNeverBegan) {
 				return nil
 			} else if err != nil || r.Ended != nil {
 				return err
@@ -69,22 +69,22 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 			return teardown.ErrOtherEngine
 		}
 		// A program that was killed while it judged may have left it sealed.
-		if err := place.Unseal(); err != nil {
+		if err := sandboxDir.Unseal(); err != nil {
 			return err
 		}
-		if place.StopMarked() {
+		if sandboxDir.StopMarked() {
 			// The program that was to stop it may have been killed before it did.
-			k.work.Go(func() { k.stopMarked(e, place, r) })
+			k.work.Go(func() { k.stopMarked(e, sandboxDir, r) })
 		}
 		counting, onTime := context.WithCancel(k.ctx)
 		defer onTime()
-		late, id := teardown.Deadline(counting, e, place, r), r.SandboxID
+		late, id := teardown.Deadline(counting, e, sandboxDir, r), r.SandboxID
 		k.work.Go(func() { k.holdToTime(counting, late, id) })
 		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
 			return exit.Err
 		}
 	}
-	r, err = teardown.End(k.ctx, e, place, r)
+	r, err = teardown.End(k.ctx, e, sandboxDir, r)
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func (k *Keeper) followToEnd(place datadir.Sandbox) error {
 }
 
 // stopMarked carries out a stop that was asked for.
-func (k *Keeper) stopMarked(e Engine, place datadir.Sandbox, r datadir.Record) {
-	if err := teardown.Stop(k.ctx, e, place, r.Container); err != nil && k.ctx.Err() == nil {
+func (k *Keeper) stopMarked(e Engine, sandboxDir datadir.Sandbox, r datadir.Record) {
+	if err := teardown.Stop(k.ctx, e, sandboxDir, r.Container); err != nil && k.ctx.Err() == nil {
 		k.Log.Error("a sandbox cannot be stopped", "event", "stop_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 	}
 }

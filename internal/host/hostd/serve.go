@@ -16,10 +16,10 @@ import (
 
 // sandbox is one that has not ended, and its door.
 type sandbox struct {
-	place   datadir.Sandbox
-	dir     *sockdir.Dir
-	gateway *gateway.Gateway
-	server  *gateway.Server
+	sandboxDir datadir.Sandbox
+	dir        *sockdir.Dir
+	gateway    *gateway.Gateway
+	server     *gateway.Server
 
 	// The way out, when it has one.
 	proxy  *egress.Proxy
@@ -32,7 +32,7 @@ var errOver = errors.New("the keeper is ending")
 // serve serves a sandbox's socket, if it does not already, and looks after the sandbox from
 // then on.
 func (k *Keeper) serve(id string) error {
-	place, err := k.Dir.Sandbox(id)
+	sandboxDir, err := k.Dir.Sandbox(id)
 	if err != nil {
 		return err
 	}
@@ -41,11 +41,11 @@ func (k *Keeper) serve(id string) error {
 	if known, err := k.known(id); known || err != nil {
 		return err
 	}
-	r, err := place.Load()
+	r, err := sandboxDir.Load()
 	if err != nil {
 		return err
 	}
-	s, err := k.open(place, r)
+	s, err := k.open(sandboxDir, r)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (k *Keeper) known(id string) (bool, error) {
 	return ok, nil
 }
 
-func (k *Keeper) open(place datadir.Sandbox, r datadir.Record) (*sandbox, error) {
+func (k *Keeper) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, error) {
 	up, err := k.upstream(r.Store)
 	if err != nil {
 		return nil, err
@@ -80,12 +80,12 @@ func (k *Keeper) open(place datadir.Sandbox, r datadir.Record) (*sandbox, error)
 		Scope:    gateway.Scope{Bucket: r.Store.Bucket, Prefix: r.UserPrefix()},
 		Upstream: up,
 		Log:      k.Log.With("sandbox_id", r.SandboxID),
-		Lease:    func(h contract.LeaseHolder) { k.learn(place, h) },
+		Lease:    func(h contract.LeaseHolder) { k.learn(sandboxDir, h) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	dir, err := sockdir.Open(place.HostDir())
+	dir, err := sockdir.Open(sandboxDir.HostDir())
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the sandbox %s: %w", r.SandboxID, err)
 	}
@@ -96,7 +96,7 @@ func (k *Keeper) open(place datadir.Sandbox, r datadir.Record) (*sandbox, error)
 		dir.Close()
 		return nil, err
 	}
-	s := &sandbox{place: place, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}
+	s := &sandbox{sandboxDir: sandboxDir, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}
 	if r.Access.Mode == datadir.Allow {
 		if err := s.letOut(r, k.Log); err != nil {
 			s.close(k.ctx)
@@ -134,19 +134,19 @@ func (s *sandbox) close(ctx context.Context) {
 }
 
 // learn remembers who holds the lease.
-func (k *Keeper) learn(place datadir.Sandbox, h contract.LeaseHolder) {
+func (k *Keeper) learn(sandboxDir datadir.Sandbox, h contract.LeaseHolder) {
 	if h.Released {
 		return
 	}
-	if err := place.SetInstance(h.Instance); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		k.Log.Warn("the holder of a lease is not remembered", "event", "instance_unwritable", "sandbox_id", place.ID, "error", err.Error())
+	if err := sandboxDir.SetInstance(h.Instance); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		k.Log.Warn("the holder of a lease is not remembered", "event", "instance_unwritable", "sandbox_id", sandboxDir.ID, "error", err.Error())
 	}
 }
 
 // forget closes the door of a sandbox that has ended.
 func (k *Keeper) forget(s *sandbox) {
 	k.mu.Lock()
-	delete(k.served, s.place.ID)
+	delete(k.served, s.sandboxDir.ID)
 	k.settle()
 	k.mu.Unlock()
 	end, stop := context.WithTimeout(context.WithoutCancel(k.ctx), closeWithin)

@@ -79,7 +79,7 @@ func (t *Tunnel) listen(port uint16, to string) error {
 }
 
 func acceptor(l net.Listener, places chan struct{}, work *sync.WaitGroup, log *slog.Logger) relay.Acceptor {
-	return relay.Acceptor{From: l, Places: places, Work: work, Failed: func(err error) {
+	return relay.Acceptor{From: l, Semaphore: places, Work: work, Failed: func(err error) {
 		log.Warn("a connection was not taken", "event", "tunnel_accept_failed", "error", err)
 	}}
 }

@@ -100,7 +100,7 @@ func CheckID(what, id string) error {
 	return nil
 }
 
-// Sandbox gives the place of one sandbox, there or not.
+// Sandbox gives the directory of one sandbox, there or not.
 func (d Dir) Sandbox(id string) (Sandbox, error) {
 	if err := CheckID("the sandbox's ID", id); err != nil {
 		return Sandbox{}, err
@@ -108,7 +108,7 @@ func (d Dir) Sandbox(id string) (Sandbox, error) {
 	return Sandbox{ID: id, path: filepath.Join(d.sandboxes(), id)}, nil
 }
 
-// List gives the places of all sandboxes with a record, by ID.
+// List gives the directories of all sandboxes with a record, by ID.
 func (d Dir) List() ([]Sandbox, error) {
 	entries, err := os.ReadDir(d.sandboxes())
 	if err != nil {
@@ -130,12 +130,12 @@ func (d Dir) List() ([]Sandbox, error) {
 // Records gives all records that can be read, the oldest first; what cannot be read is
 // named in the error, beside the others.
 func (d Dir) Records() ([]Record, error) {
-	places, err := d.List()
+	dirs, err := d.List()
 	if err != nil {
 		return nil, err
 	}
 	var out []Record
-	for _, s := range places {
+	for _, s := range dirs {
 		r, rerr := s.Load()
 		if errors.Is(rerr, fs.ErrNotExist) { // removed meanwhile
 			continue

@@ -16,7 +16,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 )
 
-// Sandbox is the place of one sandbox in a data directory.
+// Sandbox is the directory of one sandbox in a data directory.
 type Sandbox struct {
 	ID   string
 	path string
@@ -63,7 +63,7 @@ func (s Sandbox) SetLogAside() error {
 	return err
 }
 
-// Make makes the place of a new sandbox, ErrExists when its ID is taken.
+// Make makes the directory of a new sandbox, ErrExists when its ID is taken.
 func (s Sandbox) Make() error {
 	err := os.Mkdir(s.path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -80,7 +80,7 @@ func (s Sandbox) Make() error {
 	return nil
 }
 
-// Remove removes the place and all in it.
+// Remove removes the directory and all in it.
 func (s Sandbox) Remove() error {
 	// While there is a record: whoever is killed in between leaves a mount that somebody ends.
 	if err := s.Disk().Remove(); err != nil {

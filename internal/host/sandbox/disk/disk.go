@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 )
 
-// Disk is the place of one sandbox's file system, there or not.
+// Disk is one sandbox's file system, there or not.
 type Disk struct{ dir string }
 
 // At is the one at an absolute path, whose parent is there.

@@ -58,7 +58,7 @@ func image(t *testing.T, d Disk) os.FileInfo {
 // device is the loop device that has the image, "" when none has.
 func device(t *testing.T, d Disk) string { return testbed.LoopOf(t, image(t, d)) }
 
-// mounts is what the kernel says is mounted at or below the place.
+// mounts is what the kernel says is mounted at or below the sandboxDir.
 func mounts(t *testing.T, d Disk) (out []string) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mounts")

@@ -55,7 +55,7 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 	if err := served(entry); err != nil {
 		return err
 	}
-	dir, err := sockdir.Open(entry.Place.HostDir())
+	dir, err := sockdir.Open(entry.SandboxDir.HostDir())
 	if err != nil {
 		return fmt.Errorf("cannot forward to the sandbox %s: %w", id, err)
 	}
@@ -81,11 +81,11 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 // served finds out early that nobody will ever answer: one that is ready has the socket, dead
 // or alive.
 func served(entry inventory.Entry) error {
-	_, err := os.Lstat(filepath.Join(entry.Place.HostDir(), contract.HostForwardSocketName))
+	_, err := os.Lstat(filepath.Join(entry.SandboxDir.HostDir(), contract.HostForwardSocketName))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if st, err := entry.Place.State(); err == nil && st.Ready {
+	if st, err := entry.SandboxDir.State(); err == nil && st.Ready {
 		return fmt.Errorf("cannot forward to the sandbox %s: its image %s has a sandbox-init that does not take connections in; build the image again and start it anew", entry.SandboxID, entry.Image)
 	}
 	return nil // it is still starting
@@ -93,17 +93,17 @@ func served(entry inventory.Entry) error {
 
 // forwarder is a set of ports that are forwarded.
 type forwarder struct {
-	dial   func(context.Context) (net.Conn, error)
-	tell   Teller
-	places chan struct{}
-	ctx    context.Context
-	stop   context.CancelFunc
-	work   sync.WaitGroup
-	taken  []*net.TCPListener
+	dial      func(context.Context) (net.Conn, error)
+	tell      Teller
+	semaphore chan struct{}
+	ctx       context.Context
+	stop      context.CancelFunc
+	work      sync.WaitGroup
+	taken     []*net.TCPListener
 }
 
 func newForwarder(dial func(context.Context) (net.Conn, error), tell Teller) *forwarder {
-	f := &forwarder{dial: dial, tell: tell, places: make(chan struct{}, contract.ForwardConnections)}
+	f := &forwarder{dial: dial, tell: tell, semaphore: make(chan struct{}, contract.ForwardConnections)}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -134,7 +134,7 @@ func (f *forwarder) close() {
 }
 
 func (f *forwarder) accept(l *net.TCPListener, to *line) {
-	a := relay.Acceptor{From: l, Places: f.places, Work: &f.work, Failed: func(err error) {
+	a := relay.Acceptor{From: l, Semaphore: f.semaphore, Work: &f.work, Failed: func(err error) {
 		f.tell.Say("a connection to %s was not taken: %v", l.Addr(), err)
 	}}
 	a.Serve(f.ctx, func(near net.Conn) { f.serve(near.(*net.TCPConn), to) })

@@ -30,10 +30,10 @@ type Entry struct {
 	Running bool           `json:"running"`
 	Ended   *datadir.Ended `json:"ended,omitempty"`
 
-	Container string          `json:"container,omitempty"`
-	Dir       datadir.Dir     `json:"-"`
-	Place     datadir.Sandbox `json:"-"`
-	Record    datadir.Record  `json:"-"` // zero when there is a container without one
+	Container  string          `json:"container,omitempty"`
+	Dir        datadir.Dir     `json:"-"`
+	SandboxDir datadir.Sandbox `json:"-"`
+	Record     datadir.Record  `json:"-"` // zero when there is a container without one
 }
 
 // ErrUnknown says that nobody knows a sandbox of that ID.
@@ -56,11 +56,11 @@ type Inspector interface {
 
 // Inspect asks for the sandbox's container as it is now; the zero one when there is none.
 func (e Entry) Inspect(ctx context.Context, by Inspector) (engine.Container, error) {
-	r, err := e.Place.Load()
+	r, err := e.SandboxDir.Load()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return engine.Container{}, err
 	}
-	id := cmp.Or(r.Container, e.Place.ContainerName())
+	id := cmp.Or(r.Container, e.SandboxDir.ContainerName())
 	c, err := by.Inspect(ctx, id)
 	if errors.Is(err, engine.ErrNoContainer) || err == nil && r.Container == "" && c.Labels[contract.LabelDataDir] != e.DataDir {
 		return engine.Container{}, nil
@@ -102,7 +102,7 @@ func List(ctx context.Context, e Engine, d datadir.Dir, all bool) ([]Entry, erro
 
 // Find finds one sandbox, wherever its data directory is; one of d is found first.
 func Find(ctx context.Context, e Engine, d datadir.Dir, id string) (Entry, error) {
-	place, err := d.Sandbox(id)
+	sandboxDir, err := d.Sandbox(id)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -120,7 +120,7 @@ func Find(ctx context.Context, e Engine, d datadir.Dir, id string) (Entry, error
 			elsewhere = &entry
 		}
 	}
-	r, err := place.Load()
+	r, err := sandboxDir.Load()
 	switch {
 	case err == nil:
 		return ofRecord(d, r), nil
@@ -143,14 +143,14 @@ func ofContainer(c engine.Container) (Entry, bool) {
 	}
 	e.Dir = datadir.At(e.DataDir)
 	var err error
-	if e.Place, err = e.Dir.Sandbox(e.SandboxID); err != nil {
+	if e.SandboxDir, err = e.Dir.Sandbox(e.SandboxID); err != nil {
 		return e, false
 	}
-	r, err := e.Place.Load()
+	r, err := e.SandboxDir.Load()
 	if err == nil {
 		e.Record, e.Created, e.Ended = r, r.Created, r.Ended
 	}
-	if r.Container != "" && r.Container != c.ID || r.Container == "" && c.Name != e.Place.ContainerName() {
+	if r.Container != "" && r.Container != c.ID || r.Container == "" && c.Name != e.SandboxDir.ContainerName() {
 		return e, false
 	}
 	e.State = e.state()
@@ -159,7 +159,7 @@ func ofContainer(c engine.Container) (Entry, bool) {
 
 func ofRecord(d datadir.Dir, r datadir.Record) Entry {
 	e := Entry{SandboxID: r.SandboxID, UserID: r.UserID, Image: r.Image, DataDir: d.Path(), Created: r.Created, Ended: r.Ended, Dir: d, Record: r}
-	e.Place, _ = d.Sandbox(r.SandboxID) // it was listed by this ID
+	e.SandboxDir, _ = d.Sandbox(r.SandboxID) // it was listed by this ID
 	e.State = e.state()
 	return e
 }
@@ -174,7 +174,7 @@ func (e Entry) state() string {
 		}
 		return "ending"
 	}
-	st, err := e.Place.State()
+	st, err := e.SandboxDir.State()
 	switch {
 	case err != nil:
 		return "starting"

@@ -21,9 +21,9 @@ func TestContainerCountsByItsRecordedID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place, err := d.Sandbox("s")
+	sandboxDir, err := d.Sandbox("s")
 	if err == nil {
-		err = place.Make()
+		err = sandboxDir.Make()
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestContainerCountsByItsRecordedID(t *testing.T) {
 		"its own is gone, another directory": {"own", containers{box("other", "sandbox-s", gone)}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := place.Save(datadir.Record{SandboxID: "s", Container: tc.recorded}); err != nil {
+			if err := sandboxDir.Save(datadir.Record{SandboxID: "s", Container: tc.recorded}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := Find(t.Context(), tc.engine, d, "s")
@@ -65,7 +65,7 @@ func TestContainerCountsByItsRecordedID(t *testing.T) {
 			}
 		})
 	}
-	if err := place.Remove(); err != nil {
+	if err := sandboxDir.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Find(t.Context(), containers{copied}, d, "s"); !errors.Is(err, ErrUnknown) {

@@ -42,7 +42,7 @@ func labels(d datadir.Dir, r datadir.Record) map[string]string {
 	}
 }
 
-func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, shutdown time.Duration, takeover string) engine.Spec {
+func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Record, shutdown time.Duration, takeover string) engine.Spec {
 	return engine.Spec{
 		Name:        ContainerName(r.SandboxID),
 		Image:       r.Image,
@@ -61,8 +61,8 @@ func (o Options) spec(d datadir.Dir, place datadir.Sandbox, r datadir.Record, sh
 			{Source: r.Volumes[1], Target: contract.DefaultStateDir},
 		},
 		Binds: []engine.Mount{
-			{Source: place.HostDir(), Target: socketsDir},
-			{Source: place.RunDir(), Target: contract.DefaultRunDir},
+			{Source: sandboxDir.HostDir(), Target: socketsDir},
+			{Source: sandboxDir.RunDir(), Target: contract.DefaultRunDir},
 		},
 	}
 }

@@ -13,11 +13,11 @@ import (
 // prepareVolumes makes what the home and the state are on, or mounts again what an earlier run has
 // left.
 func (x *session) prepareVolumes(ctx context.Context) error {
-	place := x.place.Disk()
+	sandboxDir := x.sandboxDir.Disk()
 	limit := x.record.Limits.Disk
 	switch {
 	case !x.record.Fresh && limit != 0:
-		return place.Mount()
+		return sandboxDir.Mount()
 	case !x.record.Fresh:
 		return nil
 	case limit == 0:
@@ -25,12 +25,12 @@ func (x *session) prepareVolumes(ctx context.Context) error {
 	}
 	err := x.othersIDs()
 	if err == nil {
-		err = place.Make(ctx, limit)
+		err = sandboxDir.Make(ctx, limit)
 	}
 	if err != nil {
 		return x.withoutLimit(ctx, err)
 	}
-	return makeVolumes(ctx, x.engine, x.dir, x.record, place.Home(), place.State())
+	return makeVolumes(ctx, x.engine, x.dir, x.record, sandboxDir.Home(), sandboxDir.State())
 }
 
 // othersIDs says that the engine's root is not the machine's: what is root's alone on the
@@ -56,7 +56,7 @@ func (x *session) withoutLimit(ctx context.Context, cause error) error {
 		return fmt.Errorf("cannot limit the sandbox's disk: %w; %s", cause, mend)
 	}
 	x.record.Limits.Disk, x.record.DiskUnlimited = 0, cause.Error()
-	if err := x.place.Save(x.record); err != nil {
+	if err := x.sandboxDir.Save(x.record); err != nil {
 		return err
 	}
 	return makeVolumes(ctx, x.engine, x.dir, x.record)
@@ -66,8 +66,8 @@ func (x *session) withoutLimit(ctx context.Context, cause error) error {
 // namespace of its own, or a program in one) says that it does not find it.
 func (x *session) create(ctx context.Context, spec engine.Spec) (string, error) {
 	id, err := x.engine.Create(ctx, spec)
-	place := x.place.Disk()
-	if err == nil || x.record.Limits.Disk == 0 || !strings.Contains(err.Error(), place.Path()) {
+	sandboxDir := x.sandboxDir.Disk()
+	if err == nil || x.record.Limits.Disk == 0 || !strings.Contains(err.Error(), sandboxDir.Path()) {
 		return id, err
 	}
 	err = fmt.Errorf("%w: the engine does not see what this program mounts, one of them has mounts of its own: %w", disk.ErrUnavailable, err)
@@ -79,7 +79,7 @@ func (x *session) create(ctx context.Context, spec engine.Spec) (string, error) 
 			return "", errors.Join(err, rerr)
 		}
 	}
-	if rerr := place.Remove(); rerr != nil {
+	if rerr := sandboxDir.Remove(); rerr != nil {
 		return "", errors.Join(err, rerr)
 	}
 	if err := x.withoutLimit(ctx, err); err != nil {

@@ -132,7 +132,7 @@ func awaitReady(ctx context.Context, e *engine.Engine, entry inventory.Entry) er
 			stop(errors.New("it has ended"))
 		}
 	}()
-	st, err := entry.Place.AwaitState(ctx, func(st contract.State) bool {
+	st, err := entry.SandboxDir.AwaitState(ctx, func(st contract.State) bool {
 		return st.Ready || st.Phase == contract.PhaseDrain || st.Phase == contract.PhaseFlush || st.Phase == contract.PhaseExit
 	})
 	if err == nil && !st.Ready {

@@ -47,7 +47,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 		return nil, err
 	}
 	x.record.Container = id
-	if err := x.place.Save(x.record); err != nil {
+	if err := x.sandboxDir.Save(x.record); err != nil {
 		return nil, err
 	}
 	f := &flight{land: func() {}}
@@ -61,7 +61,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 		}
 	}
 	f.ended = x.engine.Wait(ctx, id, true)
-	if x.place.StopMarked() {
+	if x.sandboxDir.StopMarked() {
 		return nil, errStopped
 	}
 	if err := x.engine.Start(ctx, id); err != nil {
@@ -69,7 +69,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	}
 	counting, onTime := context.WithCancel(ctx)
 	f.onTime = onTime
-	f.late = teardown.Deadline(counting, x.engine, x.place, x.record)
+	f.late = teardown.Deadline(counting, x.engine, x.sandboxDir, x.record)
 	if x.TTY && terminal.Is(s.In) {
 		f.takeTerminal(ctx, x.engine, id, s.In, x.Interactive)
 	}
@@ -106,7 +106,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	regained := make(chan *hostd.Hold, 1)
 	stopper := stopper{x: x}
 	defer stopper.close()
-	if x.place.StopMarked() { // see endNow
+	if x.sandboxDir.StopMarked() { // see endNow
 		stopper.begin(ctx)
 	}
 	var (
@@ -216,7 +216,7 @@ func (x *session) regain(ctx context.Context, out chan<- *hostd.Hold) {
 
 // end judges, cleans up and tells.
 func (x *session) end(ctx context.Context, code int) (int, error) {
-	r, err := teardown.End(ctx, x.engine, x.place, x.record)
+	r, err := teardown.End(ctx, x.engine, x.sandboxDir, x.record)
 	x.record = r
 	if errors.Is(err, teardown.ErrRunning) {
 		return code, fmt.Errorf("the sandbox %s has ended with exit code %d, and another client of the engine has started it again; `sandbox stop %s` ends it", r.SandboxID, code, r.SandboxID)
@@ -238,12 +238,12 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	defer f.onTime() // from then on the keeper counts
 	ready := make(chan error, 1)
 	go func() {
-		_, err := x.place.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })
+		_, err := x.sandboxDir.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })
 		ready <- err
 	}()
 	stopper := stopper{x: x}
 	defer stopper.close()
-	if x.place.StopMarked() { // see endNow
+	if x.sandboxDir.StopMarked() { // see endNow
 		stopper.begin(ctx)
 	}
 	for {
@@ -268,7 +268,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 			if err != nil {
 				return 0, fmt.Errorf("the sandbox %s runs, but whether it is ready cannot be told: %w", x.record.SandboxID, err)
 			}
-			if st, _ := x.place.State(); st.Phase != contract.PhaseExit && !x.place.StopMarked() {
+			if st, _ := x.sandboxDir.State(); st.Phase != contract.PhaseExit && !x.sandboxDir.StopMarked() {
 				x.out.left(x.record)
 				return 0, nil
 			}

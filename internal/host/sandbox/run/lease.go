@@ -26,13 +26,13 @@ const storeWithin = 30 * time.Second
 
 // readLease reads who holds the workspace, through the sandbox's own socket: what is wrong
 // with the bucket or the credentials shows here, before there is a container.
-func readLease(ctx context.Context, place datadir.Sandbox, r datadir.Record) (h contract.LeaseHolder, err error) {
+func readLease(ctx context.Context, sandboxDir datadir.Sandbox, r datadir.Record) (h contract.LeaseHolder, err error) {
 	fail := func(format string, args ...any) (contract.LeaseHolder, error) {
 		return h, fmt.Errorf("cannot reach the workspace s3://%s/%s: %w: %s", r.Store.Bucket, r.UserPrefix(), ErrStore, fmt.Sprintf(format, args...))
 	}
 	ctx, stop := context.WithTimeout(ctx, storeWithin)
 	defer stop()
-	dir, err := sockdir.Open(place.HostDir())
+	dir, err := sockdir.Open(sandboxDir.HostDir())
 	if err != nil {
 		return h, err
 	}
@@ -88,11 +88,11 @@ func takeover(ctx context.Context, e *engine.Engine, d datadir.Dir, h contract.L
 	if h.Instance == "" || h.Released {
 		return "", nil
 	}
-	places, err := d.List()
+	dirs, err := d.List()
 	if err != nil {
 		return "", err
 	}
-	for _, p := range places {
+	for _, p := range dirs {
 		if p.Instance() != h.Instance {
 			continue
 		}

@@ -52,7 +52,7 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 	if len(machine.Cannot) > 0 {
 		x.out.say("the kernel of this machine does not hold a container's limits on %s", strings.Join(machine.Cannot, ", "))
 	}
-	return x.place.Save(x.record)
+	return x.sandboxDir.Save(x.record)
 }
 
 // manifest is what an image says of itself, nil when it says nothing.

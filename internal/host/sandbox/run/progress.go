@@ -25,7 +25,7 @@ type progress struct {
 }
 
 // watch shows it on a terminal until close; elsewhere it shows nothing.
-func watch(place datadir.Sandbox, out Output) *progress {
+func watch(sandboxDir datadir.Sandbox, out Output) *progress {
 	ctx, stop := context.WithCancel(context.Background())
 	p := &progress{stop: stop}
 	if !out.Terminal || out.JSON {
@@ -36,7 +36,7 @@ func watch(place datadir.Sandbox, out Output) *progress {
 		defer tick.Stop()
 		defer out.clear()
 		for {
-			if line := stage(ctx, place); line != "" {
+			if line := stage(ctx, sandboxDir); line != "" {
 				out.draw(line)
 			}
 			select {
@@ -55,13 +55,13 @@ func (p *progress) close() {
 }
 
 // stage says in a line where the sandbox is on its way to the end.
-func stage(ctx context.Context, place datadir.Sandbox) string {
-	st, err := place.State()
+func stage(ctx context.Context, sandboxDir datadir.Sandbox) string {
+	st, err := sandboxDir.State()
 	if err != nil {
 		return ""
 	}
 	var left string
-	if s, err := StorageStatus(ctx, place); err == nil && s.Hot.DirtyFiles+s.Hot.InFlight > 0 {
+	if s, err := StorageStatus(ctx, sandboxDir); err == nil && s.Hot.DirtyFiles+s.Hot.InFlight > 0 {
 		left = count(max(s.Hot.DirtyFiles, s.Hot.InFlight), "file") + " (" + size(s.Hot.DirtyBytes) + ") to save"
 	}
 	switch st.Phase {
@@ -86,9 +86,9 @@ func joined(a, b string) string {
 
 // StorageStatus asks the storage process of a running sandbox, through the control
 // socket in the mounted directory.
-func StorageStatus(ctx context.Context, place datadir.Sandbox) (contract.StorageStatus, error) {
+func StorageStatus(ctx context.Context, sandboxDir datadir.Sandbox) (contract.StorageStatus, error) {
 	var st contract.StorageStatus
-	dir, err := sockdir.Open(place.RunDir())
+	dir, err := sockdir.Open(sandboxDir.RunDir())
 	if err != nil {
 		return st, err
 	}

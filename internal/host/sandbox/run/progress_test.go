@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-func newPlace(t *testing.T) datadir.Sandbox {
+func newSandboxDir(t *testing.T) datadir.Sandbox {
 	t.Helper()
 	d, err := datadir.Open(t.TempDir())
 	if err != nil {
@@ -66,7 +66,7 @@ func storage(t *testing.T, s datadir.Sandbox, st contract.StorageStatus) {
 }
 
 func TestStages(t *testing.T) {
-	s := newPlace(t)
+	s := newSandboxDir(t)
 	if got := stage(t.Context(), s); got != "" {
 		t.Errorf("with no state: %q", got)
 	}
@@ -109,7 +109,7 @@ func (l *lines) Write(b []byte) (int, error) {
 
 // Progress is drawn over itself, on a terminal alone, and taken away in the end.
 func TestProgressIsDrawn(t *testing.T) {
-	s := newPlace(t)
+	s := newSandboxDir(t)
 	say(t, s, contract.PhaseFlush)
 	l := &lines{more: make(chan struct{}, 1)}
 	p := watch(s, Output{Err: l, Terminal: true})

@@ -25,7 +25,7 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	runs := fmt.Errorf("cannot remove the sandbox %s: it runs; `sandbox stop %s` ends it", id, id)
 	if force {
 		_, err := endNow(ctx, e, entry, out, func(entry inventory.Entry, c engine.Container) error {
-			return teardown.Stop(ctx, e, entry.Place, c.ID)
+			return teardown.Stop(ctx, e, entry.SandboxDir, c.ID)
 		})
 		if errors.Is(err, teardown.ErrNeverBegan) {
 			return nil
@@ -45,7 +45,7 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	if !c.Started && !entry.Over() {
 		patience = 0 // another process starts it
 	}
-	lock, err := lockWithin(ctx, entry.Place, out, patience)
+	lock, err := lockWithin(ctx, entry.SandboxDir, out, patience)
 	if errors.Is(err, datadir.ErrCaredFor) {
 		return runs
 	}
@@ -53,9 +53,9 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 		return err
 	}
 	defer lock.Unlock()
-	r, err := entry.Place.Load()
+	r, err := entry.SandboxDir.Load()
 	if err == nil {
-		r, err = teardown.End(ctx, e, entry.Place, r)
+		r, err = teardown.End(ctx, e, entry.SandboxDir, r)
 	}
 	switch {
 	case errors.Is(err, teardown.ErrNeverBegan):
@@ -67,11 +67,11 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	case r.Ended.Kept && !force:
 		return fmt.Errorf("cannot remove the sandbox %s: %w; `sandbox save %s` saves it, --force throws it away", id, ErrUnsaved, id)
 	case r.Ended.Kept:
-		if _, err := teardown.Remove(ctx, e, entry.Place, r); err != nil {
+		if _, err := teardown.Remove(ctx, e, entry.SandboxDir, r); err != nil {
 			return err
 		}
 	}
-	return entry.Place.Remove()
+	return entry.SandboxDir.Remove()
 }
 
 // removeOrphan removes a container and volumes that no data directory knows any more.
@@ -88,8 +88,8 @@ func removeOrphan(ctx context.Context, e *engine.Engine, entry inventory.Entry, 
 		err = errors.Join(err, e.RemoveVolume(ctx, v))
 	}
 	// A user who removed the directory could not remove the disk that is mounted in it.
-	if place, perr := datadir.At(entry.DataDir).Sandbox(id); perr == nil {
-		err = errors.Join(err, place.Disk().Remove())
+	if sandboxDir, perr := datadir.At(entry.DataDir).Sandbox(id); perr == nil {
+		err = errors.Join(err, sandboxDir.Disk().Remove())
 	}
 	return err
 }

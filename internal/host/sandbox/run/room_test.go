@@ -19,20 +19,20 @@ func TestWhoMakesRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, record := range map[string]string{"none": "", "torn": `{"sandbox_id": "to`} {
-		place, err := d.Sandbox(id)
+		sandboxDir, err := d.Sandbox(id)
 		if err == nil {
-			err = place.Make()
+			err = sandboxDir.Make()
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := filepath.Dir(place.RunDir())
+		dir := filepath.Dir(sandboxDir.RunDir())
 		if record != "" {
 			if err := os.WriteFile(filepath.Join(dir, "record.json"), []byte(record), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		err = makeRoom(place)
+		err = makeRoom(sandboxDir)
 		_, left := os.Stat(dir)
 		if record == "" && (err != nil || !errors.Is(left, fs.ErrNotExist)) {
 			t.Errorf("%s: %v, and it is there: %v", id, err, left)

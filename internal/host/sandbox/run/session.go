@@ -18,11 +18,11 @@ import (
 // session is one run of one sandbox, from the record to the end.
 type session struct {
 	Options
-	out    Output
-	dir    datadir.Dir
-	place  datadir.Sandbox
-	record datadir.Record
-	engine *engine.Engine
+	out        Output
+	dir        datadir.Dir
+	sandboxDir datadir.Sandbox
+	record     datadir.Record
+	engine     *engine.Engine
 
 	lock   *datadir.Lock
 	keeper *hostd.Client
@@ -52,7 +52,7 @@ func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
 		return 0, err
 	}
 	defer x.close()
-	if x.lock, err = claim(ctx, x.place); err != nil {
+	if x.lock, err = claim(ctx, x.sandboxDir); err != nil {
 		return 0, err
 	}
 	return x.run(ctx, s, signals)
@@ -70,18 +70,18 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	if err != nil {
 		return 0, err
 	}
-	place, err := dir.Sandbox(id)
+	sandboxDir, err := dir.Sandbox(id)
 	if err != nil {
 		return 0, err
 	}
-	lock, err := place.TryLock()
+	lock, err := sandboxDir.TryLock()
 	if errors.Is(err, datadir.ErrCaredFor) {
 		return 0, fmt.Errorf("cannot save the sandbox %s: it has not ended; `sandbox stop %s` ends it and saves", id, id)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot save the sandbox %s: %w", id, err)
 	}
-	r, err := place.Load()
+	r, err := sandboxDir.Load()
 	if err == nil && (r.Ended == nil || !r.Ended.Kept) {
 		err = fmt.Errorf("cannot save the sandbox %s: nothing of it is left to save", id)
 	}
@@ -99,15 +99,15 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	}
 	x.lock = lock
 	defer x.close()
-	if err := errors.Join(place.Unseal(), place.ClearMarks()); err != nil {
+	if err := errors.Join(sandboxDir.Unseal(), sandboxDir.ClearMarks()); err != nil {
 		return 0, err
 	}
 	// The old container holds the name, and nothing that a new one does not have: its
 	// output is kept, home and state are on the volumes.
 	if old != "" {
-		err := teardown.KeepOutput(ctx, x.engine, place, r)
+		err := teardown.KeepOutput(ctx, x.engine, sandboxDir, r)
 		if err == nil {
-			err = place.SetLogAside()
+			err = sandboxDir.SetLogAside()
 		}
 		if err == nil {
 			err = x.engine.Remove(ctx, old, false)
@@ -125,7 +125,7 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	if x.dir, err = datadir.Open(o.DataDir); err != nil {
 		return nil, err
 	}
-	if x.place, err = x.dir.Sandbox(r.SandboxID); err != nil {
+	if x.sandboxDir, err = x.dir.Sandbox(r.SandboxID); err != nil {
 		return nil, err
 	}
 	if x.engine, err = engine.Open(ctx); err != nil {
@@ -153,41 +153,41 @@ func (x *session) release() {
 	}
 }
 
-// claim takes the place for a new sandbox. One of the same ID that has left nothing
+// claim takes the directory for a new sandbox. One of the same ID that has left nothing
 // makes room.
-func claim(ctx context.Context, place datadir.Sandbox) (*datadir.Lock, error) {
-	err := place.Make()
+func claim(ctx context.Context, sandboxDir datadir.Sandbox) (*datadir.Lock, error) {
+	err := sandboxDir.Make()
 	if errors.Is(err, datadir.ErrExists) {
-		if err = makeRoom(place); err == nil {
-			err = place.Make()
+		if err = makeRoom(sandboxDir); err == nil {
+			err = sandboxDir.Make()
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return place.Lock(ctx)
+	return sandboxDir.Lock(ctx)
 }
 
-func makeRoom(place datadir.Sandbox) error {
-	lock, err := place.TryLock()
+func makeRoom(sandboxDir datadir.Sandbox) error {
+	lock, err := sandboxDir.TryLock()
 	if errors.Is(err, datadir.ErrCaredFor) {
-		return fmt.Errorf("cannot make the sandbox %s: one of that ID runs; choose another --sandbox-id", place.ID)
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID runs; choose another --sandbox-id", sandboxDir.ID)
 	}
 	if err != nil {
 		return err
 	}
 	defer lock.Unlock()
-	r, err := place.Load()
+	r, err := sandboxDir.Load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // what a program that was killed at once has left
 	case err != nil: // one that cannot be read may have kept something
-		return fmt.Errorf("cannot make the sandbox %s: %w; choose another --sandbox-id", place.ID, err)
+		return fmt.Errorf("cannot make the sandbox %s: %w; choose another --sandbox-id", sandboxDir.ID, err)
 	case r.Ended == nil, !r.Ended.Kept && !r.Ended.Removed:
-		return fmt.Errorf("cannot make the sandbox %s: one of that ID is being ended; try again, or choose another --sandbox-id", place.ID)
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID is being ended; try again, or choose another --sandbox-id", sandboxDir.ID)
 	case r.Ended.Kept:
-		return fmt.Errorf("cannot make the sandbox %s: one of that ID has ended with changes that may not be saved; `sandbox save %s` saves them", place.ID, place.ID)
+		return fmt.Errorf("cannot make the sandbox %s: one of that ID has ended with changes that may not be saved; `sandbox save %s` saves them", sandboxDir.ID, sandboxDir.ID)
 	}
-	return place.Remove()
+	return sandboxDir.Remove()
 }
 
 // run is the rest: record, keeper, store, container, end. The signals have been caught since before
@@ -214,7 +214,7 @@ func (x *session) bring(ctx context.Context, s Streams, signals *signalQueue) (i
 	making, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		if x.place.AwaitStopMark(making) == nil {
+		if x.sandboxDir.AwaitStopMark(making) == nil {
 			cancel(errStopped)
 		}
 	}()
@@ -246,7 +246,7 @@ var errStopped = errors.New("the sandbox was stopped before it had started")
 func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	none := engine.Spec{}
 	x.record.Engine, x.record.Container, x.record.Ended = x.engine.ID(), "", nil
-	if err := x.place.Save(x.record); err != nil {
+	if err := x.sandboxDir.Save(x.record); err != nil {
 		return none, err
 	}
 	image, err := inspectImage(ctx, x.engine, x.record.Image)
@@ -266,7 +266,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err := x.keeper.Serve(ctx, x.record.SandboxID); err != nil {
 		return none, fmt.Errorf("cannot serve the sandbox's storage: %w", err)
 	}
-	holder, err := readLease(ctx, x.place, x.record)
+	holder, err := readLease(ctx, x.sandboxDir, x.record)
 	if err != nil {
 		return none, err
 	}
@@ -277,7 +277,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err := x.prepareVolumes(ctx); err != nil {
 		return none, err
 	}
-	spec := x.spec(x.dir, x.place, x.record, x.shutdown(image), instance)
+	spec := x.spec(x.dir, x.sandboxDir, x.record, x.shutdown(image), instance)
 	spec.Confinement, err = x.confinement(x.record, coldPath(image.Env, spec.Env))
 	return spec, err
 }
@@ -292,9 +292,9 @@ func (x *session) undo(cause error) (int, error) {
 	}
 	if !x.record.Fresh {
 		// The volumes are those of an earlier run, and kept as before.
-		err = errors.Join(err, x.place.Disk().Unmount())
+		err = errors.Join(err, x.sandboxDir.Disk().Unmount())
 		x.record.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: exitCode(cause), Outcome: datadir.NotStarted, Reason: cause.Error(), Kept: true}
-		err = errors.Join(err, x.place.Save(x.record))
+		err = errors.Join(err, x.sandboxDir.Save(x.record))
 	} else {
 		for _, v := range x.record.Volumes {
 			if err == nil && !errors.Is(cause, errNotOurs) {
@@ -302,7 +302,7 @@ func (x *session) undo(cause error) (int, error) {
 			}
 		}
 		if err == nil {
-			err = x.place.Remove()
+			err = x.sandboxDir.Remove()
 		}
 	}
 	return exitCode(cause), errors.Join(cause, err)

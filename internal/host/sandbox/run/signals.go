@@ -105,17 +105,17 @@ func (s *stopper) begin(ctx context.Context) {
 	if s.failed == nil {
 		s.failed = make(chan error, 4)
 	}
-	failed, place, container := s.failed, s.x.place, s.x.record.Container
+	failed, sandboxDir, container := s.failed, s.x.sandboxDir, s.x.record.Container
 	go func() {
-		err := place.MarkStop()
-		if serr := teardown.Stop(ctx, s.x.engine, place, container); serr != nil {
+		err := sandboxDir.MarkStop()
+		if serr := teardown.Stop(ctx, s.x.engine, sandboxDir, container); serr != nil {
 			err = serr // the mark is for the words alone
 		}
 		if err != nil {
 			failed <- err
 		}
 	}()
-	s.progress = watch(s.x.place, s.x.out)
+	s.progress = watch(s.x.sandboxDir, s.x.out)
 }
 
 // send sends a signal to the sandbox.

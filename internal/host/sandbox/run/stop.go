@@ -22,9 +22,9 @@ var ErrUnsaved = errors.New("not everything is saved")
 // started, or as soon as it has.
 func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
 	return bring(ctx, e, d, id, out, func(entry inventory.Entry, c engine.Container) error {
-		p := watch(entry.Place, out)
+		p := watch(entry.SandboxDir, out)
 		defer p.close()
-		return teardown.Stop(ctx, e, entry.Place, c.ID)
+		return teardown.Stop(ctx, e, entry.SandboxDir, c.ID)
 	})
 }
 
@@ -68,7 +68,7 @@ func endNow(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Ou
 	release := revive(ctx, entry, out.say)
 	defer release()
 	for {
-		if err := entry.Place.MarkStop(); errors.Is(err, fs.ErrNotExist) {
+		if err := entry.SandboxDir.MarkStop(); errors.Is(err, fs.ErrNotExist) {
 			return entry.Record, teardown.ErrNeverBegan
 		} else if err != nil {
 			return entry.Record, err
@@ -97,7 +97,7 @@ const endedWithin = 10 * time.Minute
 
 // ended waits until a sandbox has been ended, and ends it when no other process looks after it.
 func ended(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Output) (datadir.Record, error) {
-	lock, err := lockWithin(ctx, entry.Place, out, endedWithin)
+	lock, err := lockWithin(ctx, entry.SandboxDir, out, endedWithin)
 	if errors.Is(err, fs.ErrNotExist) {
 		return entry.Record, teardown.ErrNeverBegan
 	}
@@ -105,27 +105,27 @@ func ended(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Out
 		return entry.Record, err
 	}
 	defer lock.Unlock()
-	r, err := entry.Place.Load()
+	r, err := entry.SandboxDir.Load()
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, teardown.ErrNeverBegan
 	}
 	if err != nil {
 		return r, err
 	}
-	return teardown.End(ctx, e, entry.Place, r)
+	return teardown.End(ctx, e, entry.SandboxDir, r)
 }
 
 // lockWithin takes a sandbox's lock, and says which process it waits for when that takes long. Within
 // no time it is datadir.ErrCaredFor when another process has it.
-func lockWithin(ctx context.Context, place datadir.Sandbox, out Output, within time.Duration) (*datadir.Lock, error) {
-	if lock, err := place.TryLock(); within == 0 || !errors.Is(err, datadir.ErrCaredFor) {
+func lockWithin(ctx context.Context, sandboxDir datadir.Sandbox, out Output, within time.Duration) (*datadir.Lock, error) {
+	if lock, err := sandboxDir.TryLock(); within == 0 || !errors.Is(err, datadir.ErrCaredFor) {
 		return lock, err
 	}
-	over := fmt.Errorf("the process %d, which looks after the sandbox %s, has not let go of it for %s; see what holds it up, or end it: the daemon takes over", place.Holder(), place.ID, within)
+	over := fmt.Errorf("the process %d, which looks after the sandbox %s, has not let go of it for %s; see what holds it up, or end it: the daemon takes over", sandboxDir.Holder(), sandboxDir.ID, within)
 	ctx, stop := context.WithTimeoutCause(ctx, within, over)
 	defer stop()
-	defer out.waiting("the process %d to end the sandbox %s", place.Holder(), place.ID)()
-	return place.Lock(ctx)
+	defer out.waiting("the process %d to end the sandbox %s", sandboxDir.Holder(), sandboxDir.ID)()
+	return sandboxDir.Lock(ctx)
 }
 
 // revive sees to it that a sandbox which is about to need its storage has it. One that cannot

@@ -13,7 +13,7 @@ import (
 //
 // The limit counts from the container's start, as the engine knows it, so that whoever looks
 // after the sandbox next, the keeper after the program that began, holds the same.
-func Deadline(ctx context.Context, e Stopper, place datadir.Sandbox, r datadir.Record) <-chan error {
+func Deadline(ctx context.Context, e Stopper, sandboxDir datadir.Sandbox, r datadir.Record) <-chan error {
 	if r.Limits.Timeout == 0 {
 		return nil
 	}
@@ -30,10 +30,10 @@ func Deadline(ctx context.Context, e Stopper, place datadir.Sandbox, r datadir.R
 			return
 		}
 		// One that is being stopped already stays that.
-		if !place.StopMarked() {
-			late <- place.MarkTimeout() // and it is stopped, marked or not
+		if !sandboxDir.StopMarked() {
+			late <- sandboxDir.MarkTimeout() // and it is stopped, marked or not
 		}
-		if err := Stop(ctx, e, place, r.Container); err != nil && ctx.Err() == nil {
+		if err := Stop(ctx, e, sandboxDir, r.Container); err != nil && ctx.Err() == nil {
 			late <- err
 		}
 	}()

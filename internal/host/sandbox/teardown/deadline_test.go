@@ -28,55 +28,55 @@ func (c *clock) Stop(context.Context, string) error {
 	return nil
 }
 
-func newPlace(t *testing.T) datadir.Sandbox {
+func newSandboxDir(t *testing.T) datadir.Sandbox {
 	t.Helper()
 	d, err := datadir.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	place, err := d.Sandbox("s")
+	sandboxDir, err := d.Sandbox("s")
 	if err == nil {
-		err = place.Make()
+		err = sandboxDir.Make()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return place
+	return sandboxDir
 }
 
 func TestDeadlineCountsFromTheContainersStart(t *testing.T) {
-	place := newPlace(t)
+	sandboxDir := newSandboxDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		c := &clock{began: time.Now().Add(-time.Hour)}
-		late := Deadline(t.Context(), c, place, datadir.Record{Limits: datadir.Limits{Timeout: 2 * time.Hour}})
+		late := Deadline(t.Context(), c, sandboxDir, datadir.Record{Limits: datadir.Limits{Timeout: 2 * time.Hour}})
 		time.Sleep(time.Hour - time.Second)
 		synctest.Wait()
-		if c.stops.Load() != 0 || place.TimeoutMarked() {
+		if c.stops.Load() != 0 || sandboxDir.TimeoutMarked() {
 			t.Error("it is stopped before its time")
 		}
 		if err := <-late; err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if c.stops.Load() != 1 || !place.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops.Load(), place.TimeoutMarked())
+		if c.stops.Load() != 1 || !sandboxDir.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.TimeoutMarked())
 		}
 	})
 }
 
 func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
-	place := newPlace(t)
-	if err := place.MarkStop(); err != nil {
+	sandboxDir := newSandboxDir(t)
+	if err := sandboxDir.MarkStop(); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		c := &clock{began: time.Now()}
-		Deadline(t.Context(), c, place, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
+		Deadline(t.Context(), c, sandboxDir, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		// Whoever marked it may have been killed before the stop: it is not left running.
-		if c.stops.Load() != 1 || place.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops.Load(), place.TimeoutMarked())
+		if c.stops.Load() != 1 || sandboxDir.TimeoutMarked() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.TimeoutMarked())
 		}
 	})
 }
@@ -85,16 +85,16 @@ func TestNoDeadline(t *testing.T) {
 	if Deadline(t.Context(), &clock{}, datadir.Sandbox{}, datadir.Record{}) != nil {
 		t.Error("a sandbox without a limit has one")
 	}
-	place := newPlace(t)
+	sandboxDir := newSandboxDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		c := &clock{began: time.Now()}
-		Deadline(ctx, c, place, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
+		Deadline(ctx, c, sandboxDir, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
 		synctest.Wait()
 		stop() // it has ended before
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if c.stops.Load() != 0 || place.TimeoutMarked() {
+		if c.stops.Load() != 0 || sandboxDir.TimeoutMarked() {
 			t.Error("one that has ended is stopped")
 		}
 	})

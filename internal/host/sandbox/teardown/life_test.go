@@ -19,10 +19,10 @@ import (
 // livesEngine has one container that can be started again, as the engine's other clients may at
 // any time. Like Docker it refuses to start a container whose mounted directory is not there.
 type livesEngine struct {
-	place   datadir.Sandbox
-	c       engine.Container
-	removed bool
-	volumes map[string]bool
+	sandboxDir datadir.Sandbox
+	c          engine.Container
+	removed    bool
+	volumes    map[string]bool
 
 	calls  int
 	before func(call int, name string) error // called before each call is answered
@@ -31,9 +31,9 @@ type livesEngine struct {
 
 func newLives(t *testing.T) (*livesEngine, datadir.Record) {
 	t.Helper()
-	e := &livesEngine{place: newPlace(t), volumes: map[string]bool{"home": true, "state": true}}
+	e := &livesEngine{sandboxDir: newSandboxDir(t), volumes: map[string]bool{"home": true, "state": true}}
 	r := datadir.Record{SandboxID: "s", Container: "c", Engine: "engine", Volumes: []string{"home", "state"}, Fresh: true}
-	if err := e.place.Save(r); err != nil {
+	if err := e.sandboxDir.Save(r); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.start(); err != nil {
@@ -48,12 +48,12 @@ func (e *livesEngine) start() error {
 	if e.removed {
 		return engine.ErrNoContainer
 	}
-	if _, err := os.Stat(e.place.RunDir()); err != nil {
+	if _, err := os.Stat(e.sandboxDir.RunDir()); err != nil {
 		return err
 	}
 	e.starts++
 	e.c = engine.Container{ID: "c", Running: true, Started: true, Began: time.Unix(int64(e.starts), 0)}
-	return os.RemoveAll(filepath.Join(e.place.RunDir(), contract.StateFileName))
+	return os.RemoveAll(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName))
 }
 
 // exit ends a life well: everything is saved.
@@ -62,7 +62,7 @@ func (e *livesEngine) exit(t *testing.T) {
 	code := 0
 	b, err := json.Marshal(contract.State{Phase: contract.PhaseExit, ReadyAt: time.Now(), ExitCode: &code, Flush: &contract.FlushResult{}})
 	if err == nil {
-		err = os.WriteFile(filepath.Join(e.place.RunDir(), contract.StateFileName), b, 0o600)
+		err = os.WriteFile(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName), b, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -142,14 +142,14 @@ func TestVerdictIsNotCarriedOutOnAnotherLife(t *testing.T) {
 					}
 					return nil
 				}
-				r, err := End(t.Context(), e, e.place, r)
+				r, err := End(t.Context(), e, e.sandboxDir, r)
 				if e.c.Running {
 					if !errors.Is(err, ErrRunning) || r.Ended != nil {
 						t.Errorf("of one that runs it gives %v, %+v", err, r.Ended)
 					}
 					e.before = nil
 					e.kill()
-					r, err = End(t.Context(), e, e.place, r)
+					r, err = End(t.Context(), e, e.sandboxDir, r)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -182,7 +182,7 @@ func TestVerdictOfAKilledProgramIsJudgedAgain(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := End(t.Context(), e, e.place, r)
+			_, err := End(t.Context(), e, e.sandboxDir, r)
 			if err == nil {
 				return // it takes fewer calls
 			}
@@ -190,10 +190,10 @@ func TestVerdictOfAKilledProgramIsJudgedAgain(t *testing.T) {
 			if e.start() == nil {
 				e.kill()
 			}
-			if r, err = e.place.Load(); err != nil {
+			if r, err = e.sandboxDir.Load(); err != nil {
 				t.Fatal(err)
 			}
-			if r, err = End(t.Context(), e, e.place, r); err != nil {
+			if r, err = End(t.Context(), e, e.sandboxDir, r); err != nil {
 				t.Fatal(err)
 			}
 			if kept := len(e.volumes) == 2; kept != (e.starts == 2) || r.Ended.Kept != kept {
@@ -207,7 +207,7 @@ func TestVerdictOfAKilledProgramIsJudgedAgain(t *testing.T) {
 func TestAnotherEngineIsNotBelieved(t *testing.T) {
 	e, r := newLives(t)
 	e.removed, r.Engine = true, "another"
-	if r, err := End(t.Context(), e, e.place, r); !errors.Is(err, ErrOtherEngine) || r.Ended != nil || len(e.volumes) != 2 {
+	if r, err := End(t.Context(), e, e.sandboxDir, r); !errors.Is(err, ErrOtherEngine) || r.Ended != nil || len(e.volumes) != 2 {
 		t.Errorf("End gives %v, %+v, volumes %v", err, r.Ended, e.volumes)
 	}
 }

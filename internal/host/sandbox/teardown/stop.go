@@ -19,8 +19,8 @@ type Stopper interface {
 // finds another under way waits for it, since the second SIGTERM would end the drain, and the end
 // of the second one's patience would be a SIGKILL in the first one's flush. When the other
 // was killed before it was done, this one does it.
-func Stop(ctx context.Context, e Stopper, place datadir.Sandbox, container string) error {
-	lock, err := place.LockStop(ctx)
+func Stop(ctx context.Context, e Stopper, sandboxDir datadir.Sandbox, container string) error {
+	lock, err := sandboxDir.LockStop(ctx)
 	if err != nil {
 		return err
 	}

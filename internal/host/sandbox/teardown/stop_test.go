@@ -32,12 +32,12 @@ func (e *slowToStop) Stop(context.Context, string) error {
 
 // Of stops at once the engine is asked for one: the others wait for its end.
 func TestSecondStopWaitsForTheFirst(t *testing.T) {
-	place := newPlace(t)
+	sandboxDir := newSandboxDir(t)
 	e := &slowToStop{stopping: make(chan struct{}), end: make(chan struct{})}
 	var begun, done sync.WaitGroup
 	stop := func() {
 		begun.Done()
-		if err := Stop(t.Context(), e, place, "c"); err != nil {
+		if err := Stop(t.Context(), e, sandboxDir, "c"); err != nil {
 			t.Error(err)
 		}
 	}

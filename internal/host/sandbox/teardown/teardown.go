@@ -52,70 +52,70 @@ var ErrOtherEngine = errors.New("another engine answers than the one that runs i
 // holds its lock. It may be called again after it failed or was killed in the middle,
 // and then goes on from there. ErrRunning when the container runs, again or still;
 // ErrNeverBegan when there never was one.
-func End(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+func End(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	if r.Ended != nil && r.Ended.Removed {
 		return r, nil
 	}
 	if r.Ended == nil && r.Container == "" {
 		var err error
-		if r, err = Adopt(ctx, e, place, r); err != nil {
+		if r, err = Adopt(ctx, e, sandboxDir, r); err != nil {
 			return r, err
 		}
 	}
-	r, err := verdict(ctx, e, place, r)
+	r, err := verdict(ctx, e, sandboxDir, r)
 	if err != nil {
 		return r, err
 	}
 	if r.Ended.Kept {
 		// What it has written stays in its image, and is mounted when it is saved.
-		return r, errors.Join(place.Unseal(), place.Disk().Unmount())
+		return r, errors.Join(sandboxDir.Unseal(), sandboxDir.Disk().Unmount())
 	}
-	return Remove(ctx, e, place, r)
+	return Remove(ctx, e, sandboxDir, r)
 }
 
 // verdict gives the record with the verdict on the container's last life. Unless that is to
 // be kept, the container is sealed.
-func verdict(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+func verdict(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	c, gone, err := inspect(ctx, e, r)
 	if err != nil {
 		return r, err
 	}
 	if c.Running {
-		return revoke(place, r)
+		return revoke(sandboxDir, r)
 	}
 	if r.Ended != nil && (gone || r.Ended.Life.Equal(c.Began)) {
 		if r.Ended.Kept {
 			return r, nil
 		}
-		return r, place.Seal()
+		return r, sandboxDir.Seal()
 	}
 	// First the seal, then a second look: a start between the two is seen, and none comes after.
-	if err := place.Seal(); err != nil {
+	if err := sandboxDir.Seal(); err != nil {
 		return r, err
 	}
 	if c, gone, err = inspect(ctx, e, r); err != nil {
 		return r, err
 	}
 	if c.Running {
-		return revoke(place, r)
+		return revoke(sandboxDir, r)
 	}
-	ended, err := judge(ctx, e, place, r, c, gone)
+	ended, err := judge(ctx, e, sandboxDir, r, c, gone)
 	if err != nil {
 		return r, err
 	}
 	r.Ended = &ended
 	if ended.Kept {
-		_ = place.Disk().Unmount() // before it is told; End does so once more and tells of errors
+		_ = sandboxDir.Disk().Unmount() // before it is told; End does so once more and tells of errors
 	}
-	return r, place.Save(r)
+	return r, sandboxDir.Save(r)
 }
 
 // revoke takes back what was decided of a sandbox that runs, and gives ErrRunning.
-func revoke(place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	err := errors.Join(place.Unseal(), place.ClearMarks()) // they were the other life's
+func revoke(sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	err := errors.Join(sandboxDir.Unseal(), sandboxDir.ClearMarks()) // they were the other life's
 	if r.Ended != nil {
 		r.Ended = nil
-		err = errors.Join(err, place.Save(r))
+		err = errors.Join(err, sandboxDir.Save(r))
 	}
 	if err != nil {
 		return r, err
@@ -140,12 +140,12 @@ func inspect(ctx context.Context, e Engine, r datadir.Record) (c engine.Containe
 }
 
 // judge looks at what is left of the sandbox.
-func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record, c engine.Container, gone bool) (datadir.Ended, error) {
-	st, err := place.State()
+func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record, c engine.Container, gone bool) (datadir.Ended, error) {
+	st, err := sandboxDir.State()
 	if err != nil {
 		st.Phase = "" // nothing was told
 	}
-	ended := decide(r, c, gone, marks{stop: place.StopMarked(), timeout: place.TimeoutMarked()}, st)
+	ended := decide(r, c, gone, marks{stop: sandboxDir.StopMarked(), timeout: sandboxDir.TimeoutMarked()}, st)
 	if c.OOMKilled {
 		ended.OOM = readVictims(c.ID)
 		ended.Reason = ofMemory(ended.Reason, r.Limits.Memory, ended.OOM)
@@ -166,10 +166,10 @@ func judge(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Recor
 
 // Remove removes the container and the volumes of a sandbox that has ended, and keeps
 // its output. What they held is gone: the caller has made sure that this is wanted.
-func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	var err error
 	if r.Container != "" { // else it was to be saved, and not even that began
-		if err := KeepOutput(ctx, e, place, r); err != nil {
+		if err := KeepOutput(ctx, e, sandboxDir, r); err != nil {
 			return r, err
 		}
 		err = e.Remove(ctx, r.Container, false)
@@ -180,23 +180,23 @@ func Remove(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Reco
 		}
 	}
 	if err == nil {
-		err = place.Disk().Remove()
+		err = sandboxDir.Disk().Remove()
 	}
 	if err != nil {
 		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)
 	}
-	clean(ctx, e, place, r) // leftovers are in nobody's way
+	clean(ctx, e, sandboxDir, r) // leftovers are in nobody's way
 	ended := *r.Ended
 	ended.Kept, ended.Removed = false, true
 	r.Ended = &ended
 	// They were needed to reach its workspace.
 	r.Store.AccessKey, r.Store.SecretKey, r.Store.SessionToken = "", "", ""
-	return r, place.Save(r)
+	return r, sandboxDir.Save(r)
 }
 
-// KeepOutput writes the container's output to the place, whole or not at all. It is
+// KeepOutput writes the container's output to the sandbox's directory, whole or not at all. It is
 // bounded as the container's log is. A container that is gone has left none.
-func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) error {
+func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) error {
 	c, err := e.Inspect(ctx, r.Container)
 	if errors.Is(err, engine.ErrNoContainer) {
 		return nil
@@ -207,7 +207,7 @@ func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.
 	if !c.Started {
 		return nil
 	}
-	f, err := os.OpenFile(place.LogFile()+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(sandboxDir.LogFile()+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
 	}
@@ -215,7 +215,7 @@ func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.
 	if err := e.Logs(ctx, r.Container, c.TTY, false, -1, f, f); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), place.LogFile()); err != nil {
+	if err := os.Rename(f.Name(), sandboxDir.LogFile()); err != nil {
 		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
 	}
 	return nil
@@ -223,11 +223,11 @@ func KeepOutput(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.
 
 // clean empties the mounted directories. What the container's root has written there an
 // operator who is not root may not remove; a container's root may.
-func clean(ctx context.Context, e Engine, place datadir.Sandbox, r datadir.Record) {
-	for _, dir := range []string{place.RunDir(), place.SealedRunDir()} {
+func clean(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) {
+	for _, dir := range []string{sandboxDir.RunDir(), sandboxDir.SealedRunDir()} {
 		if os.RemoveAll(dir) != nil && e.Scrub(ctx, r.Image, dir) == nil {
 			os.RemoveAll(dir)
 		}
 	}
-	os.RemoveAll(place.HostDir())
+	os.RemoveAll(sandboxDir.HostDir())
 }
