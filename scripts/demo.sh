@@ -23,7 +23,7 @@ export SANDBOX_DATA_DIR=$data
 suffix=$$
 readonly FIRST=demo-first-$suffix SECOND=demo-second-$suffix
 
-# Nothing of it stays, however it ends. The keeper of the data directory ends by itself
+# Nothing of it stays, however it ends. The daemon of the data directory ends by itself
 # when nobody needs it.
 clean_up() {
   local code=$?

@@ -243,7 +243,7 @@ func TestAccessDiskThatCannotBeHad(t *testing.T) {
 				if !tc.apart {
 					return o.do(nil, args...)
 				}
-				// The keeper, which the tests ask, stays where they are.
+				// The daemon, which the tests ask, stays where they are.
 				o.ok("run", "--image", standinImage, "--user-id", "other", "--", "true")
 				apart := *o
 				apart.program = "unshare"

@@ -243,7 +243,7 @@ func TestAccessForwardIsTheHostsAlone(t *testing.T) {
 		t.Errorf("the operator's: %q, %v", got, err)
 	}
 	// The container's root alone could do this.
-	engineOK(t, "exec", "--user", "0", "sandbox-"+id, "ln", "-sf", o.dataDir+"/keeper/socket", inside)
+	engineOK(t, "exec", "--user", "0", "sandbox-"+id, "ln", "-sf", o.dataDir+"/daemon/socket", inside)
 	if got, err := exchange(at[0], strings.NewReader("x\n")); err == nil {
 		t.Errorf("a link is followed: %q", got)
 	}

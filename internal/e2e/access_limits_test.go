@@ -78,7 +78,7 @@ ulimit -n; ulimit -Hn; df -B1 --output=size /tmp /dev/shm | tail -n 2 | tr -d ' 
 	}
 }
 
-// A detached sandbox is held to its time by the keeper, which nobody waits for.
+// A detached sandbox is held to its time by the daemon, which nobody waits for.
 func TestAccessTimeoutOfADetachedSandbox(t *testing.T) {
 	o := newOperator(t)
 	o.ok("run", "--image", standinImage, "--user-id", "u", "--sandbox-id", "left", "--detach", "--timeout", "3s")

@@ -84,7 +84,7 @@ func (b *coldBox) device() string {
 // pauseStore stops the embedded S3 without anybody starting another one: requests hang.
 func (b *coldBox) pauseStore() (resume func()) {
 	b.t.Helper()
-	pid := b.keeperPID()
+	pid := b.daemonPID()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		b.t.Fatal(err)
 	}

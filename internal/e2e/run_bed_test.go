@@ -104,7 +104,7 @@ func newOperator(t *testing.T) *operator {
 	return o
 }
 
-// leaveNothing removes what a failed test has left, and ends the keeper.
+// leaveNothing removes what a failed test has left, and ends the daemon.
 func (o *operator) leaveNothing() {
 	if o.own != "" {
 		defer os.RemoveAll(o.own)
@@ -115,8 +115,8 @@ func (o *operator) leaveNothing() {
 		return
 	}
 	if o.t.Failed() {
-		b, _ := os.ReadFile(filepath.Join(d.Keeper(), "log"))
-		o.t.Logf("the keeper's log:\n%s", b)
+		b, _ := os.ReadFile(filepath.Join(d.Hostd(), "log"))
+		o.t.Logf("the daemon's log:\n%s", b)
 	}
 	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer stop()
@@ -312,8 +312,8 @@ func (o *operator) awaitEnded(id string) *datadir.Ended {
 	}
 }
 
-// keeperPID is the process that keeps the operator's data directory.
-func (o *operator) keeperPID() int {
+// daemonPID is the process that keeps the operator's data directory.
+func (o *operator) daemonPID() int {
 	o.t.Helper()
 	c, err := hostd.Dial(o.data())
 	if err != nil {

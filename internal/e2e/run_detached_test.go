@@ -86,14 +86,14 @@ func TestRunDetachedWithoutAWorkspace(t *testing.T) {
 
 // The embedded S3 is killed under a running sandbox: what it held is there, the sandbox
 // saves, and nobody had to do anything.
-func TestRunKilledKeeper(t *testing.T) {
+func TestRunKilledDaemon(t *testing.T) {
 	o := newOperator(t)
 	if r := o.run(nil, "u", "--", "write", "before"); r.code != 0 {
 		t.Fatal(r)
 	}
 	id := o.ok("run", "--image", standinImage, "--user-id", "u", "--detach")
 	for range 2 {
-		killed := o.keeperPID()
+		killed := o.daemonPID()
 		if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -102,8 +102,8 @@ func TestRunKilledKeeper(t *testing.T) {
 		if got := engineOK(t, "exec", "--user", "0", "sandbox-"+id, "/standin", "do", "ask", "GET", "hot/file"); got != "200 before" {
 			t.Errorf("it reads %q", got)
 		}
-		if pid := o.keeperPID(); pid == killed {
-			t.Error("the same keeper")
+		if pid := o.daemonPID(); pid == killed {
+			t.Error("the same daemon")
 		}
 	}
 	if r := o.do(nil, "stop", id); r.code != 0 || !strings.Contains(r.stderr, "saved 1 file") {
@@ -112,10 +112,10 @@ func TestRunKilledKeeper(t *testing.T) {
 }
 
 // With everything killed that keeps it, the sandbox is found again by the next command.
-func TestRunKilledKeeperAndGuard(t *testing.T) {
+func TestRunKilledDaemonAndGuard(t *testing.T) {
 	o := newOperator(t)
 	id := o.ok("run", "--image", standinImage, "--user-id", "u", "--detach", "--", "idle")
-	pid := o.keeperPID()
+	pid := o.daemonPID()
 	guards := childrenOf(t, pid)
 	for _, p := range append(guards, pid) {
 		if err := syscall.Kill(p, syscall.SIGKILL); err != nil {
@@ -154,7 +154,7 @@ func childrenOf(t *testing.T, pid int) []int {
 func TestRunOrphan(t *testing.T) {
 	o := newOperator(t)
 	id := o.ok("run", "--image", standinImage, "--user-id", "u", "--detach")
-	pid := o.keeperPID()
+	pid := o.daemonPID()
 	if err := os.RemoveAll(o.dataDir); err != nil {
 		t.Fatal(err)
 	}

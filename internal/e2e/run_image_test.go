@@ -46,7 +46,7 @@ func TestRunImageOutlivesItsStore(t *testing.T) {
 		`trap 'echo $n >~/count; exit 0' TERM; n=0; while :; do n=$((n+1)); head -c $((n * 97 % 20000)) /dev/urandom >~/file$n; [ $n = 5 ] && echo five; sleep 0.02; done`)
 	p.out.await(t, "five")
 	for range 3 {
-		pid := o.keeperPID()
+		pid := o.daemonPID()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -71,13 +71,13 @@ func TestRunImageKeepsWhatItCouldNotSave(t *testing.T) {
 		`trap 'echo of the last moment >~/late; exit 0' TERM; echo going; while :; do sleep 0.1; done`)
 	p.out.await(t, "going")
 	// Stopped, not killed: nobody starts another one, and requests hang.
-	keeper := o.keeperPID()
-	if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
+	daemon := o.daemonPID()
+	if err := syscall.Kill(daemon, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(syscall.SIGINT)
 	r := p.end()
-	if err := syscall.Kill(keeper, syscall.SIGCONT); err != nil {
+	if err := syscall.Kill(daemon, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	// Whether storage can still list what is missing depends on the request that hangs.

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// elsewhere is an S3 of the operator's own: not the keeper's, on a network address.
+// elsewhere is an S3 of the operator's own: not the daemon's, on a network address.
 type elsewhere struct {
 	data                        string
 	Endpoint, Access, SecretKey string
@@ -87,7 +87,7 @@ func TestRunSignsForABucketElsewhere(t *testing.T) {
 	}
 }
 
-// A profile is found again by a keeper that follows a killed one.
+// A profile is found again by a daemon that follows a killed one.
 func TestRunSignsWithAProfile(t *testing.T) {
 	o := newOperator(t)
 	e := startElsewhere(t, o)
@@ -99,7 +99,7 @@ func TestRunSignsWithAProfile(t *testing.T) {
 	o.env = []string{"AWS_PROFILE=work", "AWS_SHARED_CREDENTIALS_FILE=" + file, "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="}
 	id := o.ok(append([]string{"run", "--image", standinImage, "--user-id", "u", "--detach"}, e.flags()...)...)
 	o.env = nil
-	if err := syscall.Kill(o.keeperPID(), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(o.daemonPID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if r := o.do(nil, "stop", id); r.code != 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// Client talks to the keeper of one data directory, whichever process that is.
+// Client talks to the daemon of one data directory, whichever process that is.
 type Client struct {
 	dir  *sockdir.Dir
 	http *http.Client
@@ -21,14 +21,14 @@ type Client struct {
 
 // Dial makes a client. It talks to nobody yet.
 func Dial(d datadir.Dir) (*Client, error) {
-	dir, err := sockdir.Open(d.Keeper())
+	dir, err := sockdir.Open(d.Hostd())
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the keeper's directory: %w", err)
+		return nil, fmt.Errorf("cannot open the daemon's directory: %w", err)
 	}
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dir.Dial(ctx, controlName) }
 	return &Client{dir: dir, http: &http.Client{Transport: &http.Transport{
 		DialContext:       dial,
-		DisableKeepAlives: true, // the next request may be for the next keeper
+		DisableKeepAlives: true, // the next request may be for the next daemon
 	}}}, nil
 }
 
@@ -38,25 +38,25 @@ func (c *Client) Close() {
 	c.dir.Close()
 }
 
-var errVersion = errors.New("the keeper is of another version of this program")
+var errVersion = errors.New("the daemon is of another version of this program")
 
-// Status asks the keeper for its status.
+// Status asks the daemon for its status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var st Status
-	err := c.do(ctx, http.MethodGet, "/v1/keeper", &st)
+	err := c.do(ctx, http.MethodGet, "/v1/daemon", &st)
 	if err == nil && st.Protocol != Protocol {
 		err = fmt.Errorf("%w (process %d): stop the sandboxes of its data directory, then try again", errVersion, st.PID)
 	}
 	return st, err
 }
 
-// Serve has the keeper serve a sandbox's socket. It returns when the socket is there.
+// Serve has the daemon serve a sandbox's socket. It returns when the socket is there.
 func (c *Client) Serve(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodPost, "/v1/sandboxes/"+id, nil)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://keeper"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://hostd"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -82,21 +82,21 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// Hold keeps the keeper alive.
+// Hold keeps the daemon alive.
 type Hold struct {
 	body io.ReadCloser
 	stop context.CancelFunc
 	lost chan struct{}
 }
 
-// Hold makes the keeper stay until Release. It outlives ctx.
+// Hold makes the daemon stay until Release. It outlives ctx.
 func (c *Client) Hold(ctx context.Context) (*Hold, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	release := context.AfterFunc(ctx, stop) // while it is being made, ctx counts
-	req, err := http.NewRequestWithContext(hctx, http.MethodGet, "http://keeper/v1/hold", nil)
+	req, err := http.NewRequestWithContext(hctx, http.MethodGet, "http://hostd/v1/hold", nil)
 	if err != nil {
 		stop()
 		return nil, err
@@ -118,12 +118,12 @@ func (c *Client) Hold(ctx context.Context) (*Hold, error) {
 	h := &Hold{body: res.Body, stop: stop, lost: make(chan struct{})}
 	go func() {
 		defer close(h.lost)
-		_, _ = io.Copy(io.Discard, res.Body) // ends with the keeper, or with Release
+		_, _ = io.Copy(io.Discard, res.Body) // ends with the daemon, or with Release
 	}()
 	return h, nil
 }
 
-// Lost is closed when the keeper has ended, or the hold was released.
+// Lost is closed when the daemon has ended, or the hold was released.
 func (h *Hold) Lost() <-chan struct{} { return h.lost }
 
 // Release gives it up.

@@ -13,19 +13,19 @@ import (
 // The control socket is HTTP with JSON, between programs of one version: Protocol says
 // which. It is in a directory that is the operator's alone.
 //
-//	GET  /v1/keeper           Status
-//	GET  /v1/hold             answers at once and ends with the keeper: while it is open, the keeper stays
+//	GET  /v1/daemon           Status
+//	GET  /v1/hold             answers at once and ends with the daemon: while it is open, the daemon stays
 //	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
 const Protocol = 2
 
-// Status is what a keeper says of itself.
+// Status is what a daemon says of itself.
 type Status struct {
 	Protocol  int             `json:"protocol"`
 	PID       int             `json:"pid"`
 	Sandboxes []SandboxStatus `json:"sandboxes"`
 }
 
-// SandboxStatus counts what one sandbox has asked of its storage since the keeper started.
+// SandboxStatus counts what one sandbox has asked of its storage since the daemon started.
 type SandboxStatus struct {
 	SandboxID string `json:"sandbox_id"`
 	Served    int64  `json:"served"`
@@ -46,19 +46,19 @@ type control struct {
 }
 
 // listen makes the control socket; whoever connects waits until serve.
-func (k *Keeper) listen() (*control, error) {
-	l, err := k.sockets.Listen(controlName, 0o600)
+func (d *Daemon) listen() (*control, error) {
+	l, err := d.sockets.Listen(controlName, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/keeper", k.answerStatus)
-	mux.HandleFunc("GET /v1/hold", k.answerHold)
-	mux.HandleFunc("POST /v1/sandboxes/{id}", k.answerServe)
+	mux.HandleFunc("GET /v1/daemon", d.answerStatus)
+	mux.HandleFunc("GET /v1/hold", d.answerHold)
+	mux.HandleFunc("POST /v1/sandboxes/{id}", d.answerServe)
 	return &control{listener: l, http: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(k.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
 	}}, nil
 }
 
@@ -69,10 +69,10 @@ func (c *control) close() {
 	c.listener.Close() // it may never have been served
 }
 
-func (k *Keeper) answerStatus(w http.ResponseWriter, _ *http.Request) {
+func (d *Daemon) answerStatus(w http.ResponseWriter, _ *http.Request) {
 	st := Status{Protocol: Protocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
-	k.mu.Lock()
-	for id, s := range k.served {
+	d.mu.Lock()
+	for id, s := range d.served {
 		served, refused := s.gateway.Counts()
 		one := SandboxStatus{SandboxID: id, Served: served, Refused: refused}
 		if s.proxy != nil {
@@ -80,25 +80,25 @@ func (k *Keeper) answerStatus(w http.ResponseWriter, _ *http.Request) {
 		}
 		st.Sandboxes = append(st.Sandboxes, one)
 	}
-	k.mu.Unlock()
+	d.mu.Unlock()
 	answer(w, http.StatusOK, st)
 }
 
-func (k *Keeper) answerHold(w http.ResponseWriter, r *http.Request) {
-	k.need(+1)
-	defer k.need(-1)
+func (d *Daemon) answerHold(w http.ResponseWriter, r *http.Request) {
+	d.need(+1)
+	defer d.need(-1)
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return
 	}
 	select {
 	case <-r.Context().Done():
-	case <-k.ctx.Done():
+	case <-d.ctx.Done():
 	}
 }
 
-func (k *Keeper) answerServe(w http.ResponseWriter, r *http.Request) {
-	switch err := k.serve(r.PathValue("id")); {
+func (d *Daemon) answerServe(w http.ResponseWriter, r *http.Request) {
+	switch err := d.serve(r.PathValue("id")); {
 	case errors.Is(err, errOver):
 		answer(w, http.StatusServiceUnavailable, problem{err.Error()})
 	case err != nil:

@@ -72,7 +72,7 @@ func TestWhatWasToBeSavedIsKept(t *testing.T) {
 	clear(e.containers)
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, func(r *datadir.Record) { r.Container, r.Fresh = "", false })
-	t.Run("keeper", func(t *testing.T) {
+	t.Run("daemon", func(t *testing.T) {
 		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
 		awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil })
 	})
@@ -87,7 +87,7 @@ func TestAKilledSandboxKeepsItsDisk(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, func(*datadir.Record) {})
-	t.Run("keeper", func(t *testing.T) {
+	t.Run("daemon", func(t *testing.T) {
 		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
 		e.exit(137)
 		awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil })

@@ -19,14 +19,14 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// Program is the command that becomes a keeper when "--data-dir DIR" follows. The zero
-// value is this program's own `keeper` command.
+// Program is the command that becomes a daemon when "--data-dir DIR" follows. The zero
+// value is this program's own `hostd` command.
 type Program []string
 
 func (p Program) command(d datadir.Dir, more ...string) *exec.Cmd {
 	if len(p) == 0 {
 		// By this name the running program is found when its file has been replaced.
-		p = Program{"/proc/self/exe", "keeper"}
+		p = Program{"/proc/self/exe", "hostd"}
 	}
 	args := append([]string{"sandbox"}, p[1:]...)
 	args = append(append(args, "--data-dir", d.Path()), more...)
@@ -37,13 +37,13 @@ func (p Program) command(d datadir.Dir, more ...string) *exec.Cmd {
 	}
 }
 
-// answerWithin bounds how long a keeper that is there may take to answer.
+// answerWithin bounds how long a daemon that is there may take to answer.
 const answerWithin = 10 * time.Second
 
-// readyWithin bounds how long a keeper may take to serve every sandbox again.
+// readyWithin bounds how long a daemon may take to serve every sandbox again.
 const readyWithin = time.Minute
 
-// Ensure makes sure that a keeper answers, and holds on to it. Of several programs that
+// Ensure makes sure that a daemon answers, and holds on to it. Of several programs that
 // come at once, one starts it.
 func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, error) {
 	c, err := Dial(d)
@@ -58,7 +58,7 @@ func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, erro
 	return c, h, nil
 }
 
-// Revive makes sure that a keeper answers if a sandbox needs one: both it and its guard may
+// Revive makes sure that a daemon answers if a sandbox needs one: both it and its guard may
 // have been killed. The release that it returns lets go of it.
 func Revive(ctx context.Context, d datadir.Dir, p Program) (release func(), err error) {
 	records, _ := d.Records() // those that can be read
@@ -81,9 +81,9 @@ func (c *Client) Again(ctx context.Context, d datadir.Dir, p Program) (*Hold, er
 }
 
 func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, error) {
-	lock, err := datadir.LockFile(ctx, filepath.Join(d.Keeper(), startName))
+	lock, err := datadir.LockFile(ctx, filepath.Join(d.Hostd(), startName))
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the keeper: %w", err)
+		return nil, fmt.Errorf("cannot start the daemon: %w", err)
 	}
 	defer lock.Close()
 	if h, err := c.tryHold(ctx); h != nil || err != nil {
@@ -99,12 +99,12 @@ func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, e
 		err = errors.New("it has ended at once")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach the keeper: %w; its log is %s", err, filepath.Join(d.Keeper(), logName))
+		return nil, fmt.Errorf("cannot reach the daemon: %w; its log is %s", err, filepath.Join(d.Hostd(), logName))
 	}
 	return h, nil
 }
 
-// tryHold holds on to the keeper that is there. None is no error: nobody listens, or
+// tryHold holds on to the daemon that is there. None is no error: nobody listens, or
 // who does is ending.
 func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
 	ask, stop := context.WithTimeout(ctx, answerWithin)
@@ -114,7 +114,7 @@ func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
 			return nil, context.Cause(ctx)
 		}
 		if ask.Err() != nil {
-			return nil, errors.New("the keeper does not answer; it may have been stopped by a signal")
+			return nil, errors.New("the daemon does not answer; it may have been stopped by a signal")
 		}
 		if errors.Is(err, errVersion) {
 			return nil, err
@@ -128,13 +128,13 @@ func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
 	return h, nil
 }
 
-// readiness is what a keeper says to the program that has started it.
+// readiness is what a daemon says to the program that has started it.
 type readiness struct {
 	Ready bool   `json:"ready"`
 	Error string `json:"error,omitempty"`
 }
 
-// start starts a keeper and waits until it is ready. The keeper stays at least until what
+// start starts a daemon and waits until it is ready. The daemon stays at least until what
 // is returned is closed.
 func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
 	log, err := openLog(d)
@@ -144,7 +144,7 @@ func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
 	defer log.Close()
 	ours, theirs, err := socketpair()
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the keeper: %w", err)
+		return nil, fmt.Errorf("cannot start the daemon: %w", err)
 	}
 	cmd := p.command(d)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -157,7 +157,7 @@ func start(ctx context.Context, d datadir.Dir, p Program) (net.Conn, error) {
 	}
 	if err != nil {
 		ours.Close()
-		return nil, fmt.Errorf("cannot start the keeper: %w; its log is %s", err, log.Name())
+		return nil, fmt.Errorf("cannot start the daemon: %w; its log is %s", err, log.Name())
 	}
 	return ours, nil
 }
@@ -197,19 +197,19 @@ func socketpair() (net.Conn, *os.File, error) {
 	return ours, theirs, nil
 }
 
-// maxLog is the size from which a log is put aside when a keeper starts.
+// maxLog is the size from which a log is put aside when a daemon starts.
 const maxLog = 4 << 20
 
 func openLog(d datadir.Dir) (*os.File, error) {
-	path := filepath.Join(d.Keeper(), logName)
+	path := filepath.Join(d.Hostd(), logName)
 	if fi, err := os.Stat(path); err == nil && fi.Size() > maxLog {
 		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, fmt.Errorf("cannot put the keeper's log aside: %w", err)
+			return nil, fmt.Errorf("cannot put the daemon's log aside: %w", err)
 		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the keeper's log: %w", err)
+		return nil, fmt.Errorf("cannot open the daemon's log: %w", err)
 	}
 	return f, nil
 }

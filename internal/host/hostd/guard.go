@@ -14,28 +14,28 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// A guard is a process that does nothing but wait for its keeper's death. They share a
-// pipe: a byte says that the keeper has ended as it should, the end of the pipe without one
-// that it was killed. A keeper whose guard has ended starts another.
+// A guard is a process that does nothing but wait for its daemon's death. They share a
+// pipe: a byte says that the daemon has ended as it should, the end of the pipe without one
+// that it was killed. A daemon whose guard has ended starts another.
 
-// guardFlag makes a keeper's command a guard's.
+// guardFlag makes a daemon's command a guard's.
 const guardFlag = "--guard"
 
 // guardFD is the guard's end of the pipe.
 const guardFD = 3
 
-// minLife is how long a keeper has to live for its successor to be started at once: one
+// minLife is how long a daemon has to live for its successor to be started at once: one
 // that dies as it begins must not be started as fast as the machine can.
 const minLife = 2 * time.Second
 
-// Guard waits for the death of the keeper that has started this process, and starts another
+// Guard waits for the death of the daemon that has started this process, and starts another
 // one if it was killed.
 func Guard(ctx context.Context, d datadir.Dir, p Program, log *slog.Logger) error {
 	began := time.Now()
 	if ended, err := waitForEnd(ctx); ended || err != nil {
 		return err
 	}
-	log.Warn("the keeper was killed; starting another", "event", "keeper_killed")
+	log.Warn("the daemon was killed; starting another", "event", "daemon_killed")
 	if lived := time.Since(began); lived < minLife {
 		select {
 		case <-time.After(minLife - lived):
@@ -52,11 +52,11 @@ func Guard(ctx context.Context, d datadir.Dir, p Program, log *slog.Logger) erro
 	return nil
 }
 
-// waitForEnd says whether the keeper has said goodbye.
+// waitForEnd says whether the daemon has said goodbye.
 func waitForEnd(ctx context.Context) (bool, error) {
 	pipe := inherited(guardFD, unix.S_IFIFO)
 	if pipe == nil {
-		return false, errors.New("a guard is started by its keeper")
+		return false, errors.New("a guard is started by its daemon")
 	}
 	defer pipe.Close()
 	said := make(chan error, 1)

@@ -12,27 +12,27 @@ import (
 )
 
 // lookAfter waits until nobody else looks after the sandbox and then ends it well when its
-// container has ended. It returns when the sandbox has ended or the keeper does.
-func (k *Keeper) lookAfter(s *sandbox) {
-	defer k.forget(s)
-	lock, err := s.sandboxDir.Lock(k.ctx)
+// container has ended. It returns when the sandbox has ended or the daemon does.
+func (d *Daemon) lookAfter(s *sandbox) {
+	defer d.forget(s)
+	lock, err := s.sandboxDir.Lock(d.ctx)
 	if err != nil {
-		if k.ctx.Err() == nil {
-			k.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
+		if d.ctx.Err() == nil {
+			d.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		}
 		return
 	}
 	defer lock.Unlock()
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
-		err := k.followToEnd(s.sandboxDir)
-		if err == nil || k.ctx.Err() != nil {
+		err := d.followToEnd(s.sandboxDir)
+		if err == nil || d.ctx.Err() != nil {
 			return
 		}
-		k.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
+		d.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		// An engine that is restarted announces itself to nobody.
 		select {
 		case <-time.After(pause):
-		case <-k.ctx.Done():
+		case <-d.ctx.Done():
 			return
 		}
 	}
@@ -41,7 +41,7 @@ func (k *Keeper) lookAfter(s *sandbox) {
 // maxPause is the longest pause between attempts to reach the engine.
 const maxPause = 15 * time.Second
 
-func (k *Keeper) followToEnd(sandboxDir datadir.Sandbox) error {
+func (d *Daemon) followToEnd(sandboxDir datadir.Sandbox) error {
 	r, err := sandboxDir.Load()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // its program has removed it
@@ -52,14 +52,14 @@ func (k *Keeper) followToEnd(sandboxDir datadir.Sandbox) error {
 	if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
 		return nil
 	}
-	e, err := k.OpenEngine(k.ctx)
+	e, err := d.OpenEngine(d.ctx)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 	if r.Ended == nil {
 		if r.Container == "" {
-			if r, err = teardown.Adopt(k.ctx, e, sandboxDir, r); errors.Is(err, teardown.ErrNeverBegan) {
+			if r, err = teardown.Adopt(d.ctx, e, sandboxDir, r); errors.Is(err, teardown.ErrNeverBegan) {
 				return nil
 			} else if err != nil || r.Ended != nil {
 				return err
@@ -74,42 +74,42 @@ func (k *Keeper) followToEnd(sandboxDir datadir.Sandbox) error {
 		}
 		if sandboxDir.StopMarked() {
 			// The program that was to stop it may have been killed before it did.
-			k.work.Go(func() { k.stopMarked(e, sandboxDir, r) })
+			d.work.Go(func() { d.stopMarked(e, sandboxDir, r) })
 		}
-		counting, onTime := context.WithCancel(k.ctx)
+		counting, onTime := context.WithCancel(d.ctx)
 		defer onTime()
 		late, id := teardown.Deadline(counting, e, sandboxDir, r), r.SandboxID
-		k.work.Go(func() { k.holdToTime(counting, late, id) })
-		if exit := <-e.Wait(k.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
+		d.work.Go(func() { d.holdToTime(counting, late, id) })
+		if exit := <-e.Wait(d.ctx, r.Container, false); exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
 			return exit.Err
 		}
 	}
-	r, err = teardown.End(k.ctx, e, sandboxDir, r)
+	r, err = teardown.End(d.ctx, e, sandboxDir, r)
 	if err != nil {
 		return err
 	}
-	k.Log.Info("a sandbox has ended", "event", "sandbox_ended", "sandbox_id", r.SandboxID, "outcome", string(r.Ended.Outcome),
+	d.Log.Info("a sandbox has ended", "event", "sandbox_ended", "sandbox_id", r.SandboxID, "outcome", string(r.Ended.Outcome),
 		"exit_code", r.Ended.ExitCode, "kept", r.Ended.Kept)
 	return nil
 }
 
 // stopMarked carries out a stop that was asked for.
-func (k *Keeper) stopMarked(e Engine, sandboxDir datadir.Sandbox, r datadir.Record) {
-	if err := teardown.Stop(k.ctx, e, sandboxDir, r.Container); err != nil && k.ctx.Err() == nil {
-		k.Log.Error("a sandbox cannot be stopped", "event", "stop_failed", "sandbox_id", r.SandboxID, "error", err.Error())
+func (d *Daemon) stopMarked(e Engine, sandboxDir datadir.Sandbox, r datadir.Record) {
+	if err := teardown.Stop(d.ctx, e, sandboxDir, r.Container); err != nil && d.ctx.Err() == nil {
+		d.Log.Error("a sandbox cannot be stopped", "event", "stop_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 	}
 }
 
 // holdToTime tells of a sandbox's time limit.
-func (k *Keeper) holdToTime(ctx context.Context, late <-chan error, id string) {
+func (d *Daemon) holdToTime(ctx context.Context, late <-chan error, id string) {
 	for {
 		select {
 		case err := <-late:
 			if err != nil {
-				k.Log.Error("a sandbox cannot be held to its time limit", "event", "timeout_failed", "sandbox_id", id, "error", err.Error())
+				d.Log.Error("a sandbox cannot be held to its time limit", "event", "timeout_failed", "sandbox_id", id, "error", err.Error())
 				continue
 			}
-			k.Log.Info("a sandbox's time limit has passed, and it is stopped", "event", "timeout", "sandbox_id", id)
+			d.Log.Info("a sandbox's time limit has passed, and it is stopped", "event", "timeout", "sandbox_id", id)
 		case <-ctx.Done():
 			return
 		}

@@ -46,7 +46,7 @@ func say(t *testing.T, s datadir.Sandbox, code int) {
 	}
 }
 
-// keep runs a keeper in this process until the test ends.
+// keep runs a daemon in this process until the test ends.
 func keep(t *testing.T, d datadir.Dir, open func(context.Context) (Engine, error)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -64,7 +64,7 @@ func keep(t *testing.T, d datadir.Dir, open func(context.Context) (Engine, error
 	case <-ready:
 	case err := <-done:
 		done <- err
-		t.Fatalf("the keeper ended with %v", err)
+		t.Fatalf("the daemon ended with %v", err)
 	}
 }
 
@@ -74,7 +74,7 @@ func awaitRecord(t *testing.T, s datadir.Sandbox, ok func(datadir.Record, error)
 	await(t, s.LogFile(), func() bool { return ok(s.Load()) })
 }
 
-// A detached sandbox is ended by the keeper: its output stays, the rest goes.
+// A detached sandbox is ended by the daemon: its output stays, the rest goes.
 func TestADetachedSandboxIsEnded(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
@@ -97,8 +97,8 @@ func TestADetachedSandboxIsEnded(t *testing.T) {
 	})
 }
 
-// A keeper that is told to end does, whatever it serves; the sandbox is the next one's.
-func TestAKeeperEndsWhileASandboxRuns(t *testing.T) {
+// A daemon that is told to end does, whatever it serves; the sandbox is the next one's.
+func TestADaemonEndsWhileASandboxRuns(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
 	t.Run("first", func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestASandboxThatNeverBeganIsForgotten(t *testing.T) {
 	}
 }
 
-// An engine that is away for a moment does not make the keeper forget a sandbox, nor
+// An engine that is away for a moment does not make the daemon forget a sandbox, nor
 // does one that is not the one which runs it.
 func TestAnEngineThatIsAwayIsWaitedFor(t *testing.T) {
 	d, e := newDir(t), running()
@@ -232,7 +232,7 @@ func TestOldSandboxesAreForgotten(t *testing.T) {
 	}
 }
 
-// The holder of the lease is remembered over the keeper's death.
+// The holder of the lease is remembered over the daemon's death.
 func TestTheLeasesHolderIsRemembered(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")

@@ -12,10 +12,10 @@ import (
 	"github.com/matrx/sandbox/internal/host/engine"
 )
 
-// readyFD is where a keeper says to the program that has started it that it is ready.
+// readyFD is where a daemon says to the program that has started it that it is ready.
 const readyFD = 3
 
-// Main is a keeper's process: Run, with a guard beside it. A keeper that ends with an error
+// Main is a daemon's process: Run, with a guard beside it. A daemon that ends with an error
 // says nothing to its guard, which then starts another.
 func Main(ctx context.Context, o Options, p Program) error {
 	starter := inherited(readyFD, unix.S_IFSOCK)
@@ -28,7 +28,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 	o.Ready = func() {
 		var err error
 		if g, err = guard(o.Dir, p, o.Log); err != nil {
-			o.Log.Error("nobody guards the keeper", "event", "guard_failed", "error", err.Error())
+			o.Log.Error("nobody guards the daemon", "event", "guard_failed", "error", err.Error())
 		}
 		tell(readiness{Ready: true})
 	}
@@ -42,7 +42,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 		}()
 	}
 	if err := Run(ctx, o); err != nil {
-		o.Log.Error("the keeper has failed", "event", "keeper_failed", "error", err.Error())
+		o.Log.Error("the daemon has failed", "event", "daemon_failed", "error", err.Error())
 		tell(readiness{Error: err.Error()})
 		return err
 	}
@@ -72,7 +72,7 @@ func OpenEngine(ctx context.Context) (Engine, error) {
 	return e, nil
 }
 
-// NewLogger is the logger of a keeper's process: JSON lines, to its log.
+// NewLogger is the logger of a daemon's process: JSON lines, to its log.
 func NewLogger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("pid", os.Getpid())
 }

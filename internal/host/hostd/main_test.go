@@ -26,25 +26,25 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// The test's own program is the keeper when it is called like one. Its engine knows
+// The test's own program is the daemon when it is called like one. Its engine knows
 // every container and none of them ends.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "--data-dir" {
-		os.Exit(keeperProcess(os.Args[2], len(os.Args) > 3))
+		os.Exit(daemonProcess(os.Args[2], len(os.Args) > 3))
 	}
 	os.Exit(m.Run())
 }
 
 var self = Program{"/proc/self/exe"}
 
-func keeperProcess(path string, isGuard bool) int {
+func daemonProcess(path string, isGuard bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	d, err := datadir.Open(path)
 	if err == nil && isGuard {
 		err = Guard(ctx, d, self, NewLogger())
 	} else if err == nil {
-		linger, _ := time.ParseDuration(os.Getenv("KEEPER_TEST_LINGER"))
+		linger, _ := time.ParseDuration(os.Getenv("HOSTD_TEST_LINGER"))
 		err = Main(ctx, Options{Dir: d, Log: NewLogger(), Linger: linger, OpenEngine: func(context.Context) (Engine, error) {
 			return &fakeEngine{containers: map[string]*engine.Container{"c": {ID: "c", Running: true, Started: true}}}, nil
 		}}, self)
@@ -146,7 +146,7 @@ func (e *fakeEngine) Wait(ctx context.Context, id string, _ bool) <-chan engine.
 	return out
 }
 
-// newDir is a data directory whose keeper, if any is left, is stopped with the test.
+// newDir is a data directory whose daemon, if any is left, is stopped with the test.
 func newDir(t *testing.T) datadir.Dir {
 	t.Helper()
 	d, err := datadir.Open(t.TempDir())
@@ -209,11 +209,11 @@ func mustAsk(t *testing.T, s datadir.Sandbox, method, key, body string) string {
 	return answer
 }
 
-// awaitLog waits until the keeper's log has n lines with the event.
+// awaitLog waits until the daemon's log has n lines with the event.
 func awaitLog(t *testing.T, d datadir.Dir, event string, n int) {
 	t.Helper()
-	await(t, filepath.Join(d.Keeper(), logName), func() bool {
-		b, err := os.ReadFile(filepath.Join(d.Keeper(), logName))
+	await(t, filepath.Join(d.Hostd(), logName), func() bool {
+		b, err := os.ReadFile(filepath.Join(d.Hostd(), logName))
 		return err == nil && bytes.Count(b, []byte(`"event":"`+event+`"`)) >= n
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// ensure holds on to a keeper and stops whatever keeper there is when the test ends.
+// ensure holds on to a daemon and stops whatever daemon there is when the test ends.
 func ensure(t *testing.T, d datadir.Dir) (*Client, *Hold) {
 	t.Helper()
 	c, h, err := Ensure(t.Context(), d, self)
@@ -29,8 +29,8 @@ func ensure(t *testing.T, d datadir.Dir) (*Client, *Hold) {
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			b, _ := os.ReadFile(filepath.Join(d.Keeper(), logName))
-			t.Logf("the keeper's log:\n%s", b)
+			b, _ := os.ReadFile(filepath.Join(d.Hostd(), logName))
+			t.Logf("the daemon's log:\n%s", b)
 		}
 	})
 	return c, h
@@ -53,8 +53,8 @@ func pidOf(t *testing.T, c *Client) int {
 	return st.PID
 }
 
-// Runs that begin at once share one keeper and one embedded S3.
-func TestOneKeeperForAll(t *testing.T) {
+// Runs that begin at once share one daemon and one embedded S3.
+func TestOneDaemonForAll(t *testing.T) {
 	d := newDir(t)
 	var mu sync.Mutex
 	pids := map[int]int{}
@@ -81,13 +81,13 @@ func TestOneKeeperForAll(t *testing.T) {
 	all.Wait()
 	c, _ := ensure(t, d)
 	if len(pids) != 1 || pids[pidOf(t, c)] != 8 {
-		t.Errorf("the keepers are %v", pids)
+		t.Errorf("the daemons are %v", pids)
 	}
 }
 
-// What was stored survives the keeper's SIGKILL, and every socket comes back in the same
+// What was stored survives the daemon's SIGKILL, and every socket comes back in the same
 // directory without anybody's help.
-func TestAKilledKeeperComesBack(t *testing.T) {
+func TestAKilledDaemonComesBack(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)
 	one, two := newSandbox(t, d, "one", "u1"), newSandbox(t, d, "two", "u2")
@@ -109,7 +109,7 @@ func TestAKilledKeeperComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-h.Lost()
-	awaitLog(t, d, "keeper_ready", 2) // the guard's doing: nobody else asks
+	awaitLog(t, d, "daemon_ready", 2) // the guard's doing: nobody else asks
 	if got := mustAsk(t, one, "GET", "users/u1/hot/a", ""); got != "of one" {
 		t.Errorf("one holds %q", got)
 	}
@@ -125,7 +125,7 @@ func TestAKilledKeeperComesBack(t *testing.T) {
 	}
 }
 
-// Whoever kills the guard first does not get rid of the keeper either.
+// Whoever kills the guard first does not get rid of the daemon either.
 func TestAKilledGuardComesBack(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)
@@ -142,13 +142,13 @@ func TestAKilledGuardComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-h.Lost()
-	awaitLog(t, d, "keeper_ready", 2)
+	awaitLog(t, d, "daemon_ready", 2)
 }
 
 // guardPID is the newest guard's, from the log.
 func guardPID(t *testing.T, d datadir.Dir) int {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(d.Keeper(), logName))
+	b, err := os.ReadFile(filepath.Join(d.Hostd(), logName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +165,8 @@ func guardPID(t *testing.T, d datadir.Dir) int {
 	return pid
 }
 
-// A program that holds on to a keeper starts the next one itself.
-func TestAHolderStartsTheNextKeeper(t *testing.T) {
+// A program that holds on to a daemon starts the next one itself.
+func TestAHolderStartsTheNextDaemon(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)
 	awaitLog(t, d, "guard_started", 1)
@@ -186,9 +186,9 @@ func TestAHolderStartsTheNextKeeper(t *testing.T) {
 	}
 }
 
-// Nothing is left behind when nobody needs it: neither keeper nor guard.
-func TestAKeeperThatNobodyNeedsEnds(t *testing.T) {
-	t.Setenv("KEEPER_TEST_LINGER", "10ms")
+// Nothing is left behind when nobody needs it: neither daemon nor guard.
+func TestADaemonThatNobodyNeedsEnds(t *testing.T) {
+	t.Setenv("HOSTD_TEST_LINGER", "10ms")
 	d := newDir(t)
 	c, h, err := Ensure(t.Context(), d, self)
 	if err != nil {
@@ -200,15 +200,15 @@ func TestAKeeperThatNobodyNeedsEnds(t *testing.T) {
 	h.Release()
 	awaitDeath(t, pid)
 	awaitDeath(t, guard)
-	if names, _ := filepath.Glob(filepath.Join(d.Keeper(), "*.sock")); len(names) != 0 {
+	if names, _ := filepath.Glob(filepath.Join(d.Hostd(), "*.sock")); len(names) != 0 {
 		t.Errorf("left %v", names)
 	}
 }
 
-// A keeper that cannot begin says why to the program that wanted it.
-func TestAKeeperThatCannotBeginSaysWhy(t *testing.T) {
+// A daemon that cannot begin says why to the program that wanted it.
+func TestADaemonThatCannotBeginSaysWhy(t *testing.T) {
 	d := newDir(t)
-	if err := os.Mkdir(filepath.Join(d.Keeper(), controlName), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(d.Hostd(), controlName), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := Ensure(t.Context(), d, self)

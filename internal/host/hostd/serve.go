@@ -26,61 +26,61 @@ type sandbox struct {
 	egress *egress.Server
 }
 
-// errOver says that the keeper is ending.
-var errOver = errors.New("the keeper is ending")
+// errOver says that the daemon is ending.
+var errOver = errors.New("the daemon is ending")
 
 // serve serves a sandbox's socket, if it does not already, and looks after the sandbox from
 // then on.
-func (k *Keeper) serve(id string) error {
-	sandboxDir, err := k.Dir.Sandbox(id)
+func (d *Daemon) serve(id string) error {
+	sandboxDir, err := d.Dir.Sandbox(id)
 	if err != nil {
 		return err
 	}
-	k.opening.Lock()
-	defer k.opening.Unlock()
-	if known, err := k.known(id); known || err != nil {
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if known, err := d.known(id); known || err != nil {
 		return err
 	}
 	r, err := sandboxDir.Load()
 	if err != nil {
 		return err
 	}
-	s, err := k.open(sandboxDir, r)
+	s, err := d.open(sandboxDir, r)
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.over {
-		go s.close(k.ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		go s.close(d.ctx)
 		return errOver
 	}
-	k.served[id] = s
-	k.settle()
-	k.work.Go(func() { k.lookAfter(s) })
+	d.served[id] = s
+	d.settle()
+	d.work.Go(func() { d.lookAfter(s) })
 	return nil
 }
 
-func (k *Keeper) known(id string) (bool, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.over {
+func (d *Daemon) known(id string) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
 		return false, errOver
 	}
-	_, ok := k.served[id]
+	_, ok := d.served[id]
 	return ok, nil
 }
 
-func (k *Keeper) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, error) {
-	up, err := k.upstream(r.Store)
+func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, error) {
+	up, err := d.upstream(r.Store)
 	if err != nil {
 		return nil, err
 	}
-	gw, err := gateway.New(k.ctx, gateway.Options{
+	gw, err := gateway.New(d.ctx, gateway.Options{
 		Scope:    gateway.Scope{Bucket: r.Store.Bucket, Prefix: r.UserPrefix()},
 		Upstream: up,
-		Log:      k.Log.With("sandbox_id", r.SandboxID),
-		Lease:    func(h contract.LeaseHolder) { k.learn(sandboxDir, h) },
+		Log:      d.Log.With("sandbox_id", r.SandboxID),
+		Lease:    func(h contract.LeaseHolder) { d.learn(sandboxDir, h) },
 	})
 	if err != nil {
 		return nil, err
@@ -98,8 +98,8 @@ func (k *Keeper) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 	}
 	s := &sandbox{sandboxDir: sandboxDir, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}
 	if r.Access.Mode == datadir.Allow {
-		if err := s.letOut(r, k.Log); err != nil {
-			s.close(k.ctx)
+		if err := s.letOut(r, d.Log); err != nil {
+			s.close(d.ctx)
 			return nil, err
 		}
 	}
@@ -134,22 +134,22 @@ func (s *sandbox) close(ctx context.Context) {
 }
 
 // learn remembers who holds the lease.
-func (k *Keeper) learn(sandboxDir datadir.Sandbox, h contract.LeaseHolder) {
+func (d *Daemon) learn(sandboxDir datadir.Sandbox, h contract.LeaseHolder) {
 	if h.Released {
 		return
 	}
 	if err := sandboxDir.SetInstance(h.Instance); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		k.Log.Warn("the holder of a lease is not remembered", "event", "instance_unwritable", "sandbox_id", sandboxDir.ID, "error", err.Error())
+		d.Log.Warn("the holder of a lease is not remembered", "event", "instance_unwritable", "sandbox_id", sandboxDir.ID, "error", err.Error())
 	}
 }
 
 // forget closes the door of a sandbox that has ended.
-func (k *Keeper) forget(s *sandbox) {
-	k.mu.Lock()
-	delete(k.served, s.sandboxDir.ID)
-	k.settle()
-	k.mu.Unlock()
-	end, stop := context.WithTimeout(context.WithoutCancel(k.ctx), closeWithin)
+func (d *Daemon) forget(s *sandbox) {
+	d.mu.Lock()
+	delete(d.served, s.sandboxDir.ID)
+	d.settle()
+	d.mu.Unlock()
+	end, stop := context.WithTimeout(context.WithoutCancel(d.ctx), closeWithin)
 	defer stop()
 	s.close(end)
 }

@@ -21,9 +21,9 @@ import (
 )
 
 // upstream gives the store that a record names.
-func (k *Keeper) upstream(s datadir.Store) (gateway.Upstream, error) {
+func (d *Daemon) upstream(s datadir.Store) (gateway.Upstream, error) {
 	if s.Embedded {
-		return k.embedded(s)
+		return d.embedded(s)
 	}
 	up := gateway.Upstream{Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle}
 	if s.AccessKey != "" {
@@ -43,7 +43,7 @@ func (k *Keeper) upstream(s datadir.Store) (gateway.Upstream, error) {
 	if s.Region != "" {
 		opts = append(opts, config.WithRegion(s.Region))
 	}
-	cfg, err := config.LoadDefaultConfig(k.ctx, opts...)
+	cfg, err := config.LoadDefaultConfig(d.ctx, opts...)
 	if err != nil {
 		return up, fmt.Errorf("cannot find credentials for the bucket %q: %w", s.Bucket, err)
 	}
@@ -51,7 +51,7 @@ func (k *Keeper) upstream(s datadir.Store) (gateway.Upstream, error) {
 	return up, nil
 }
 
-// embedded is the embedded S3 of this keeper: in this process, and started when the first
+// embedded is the embedded S3 of this daemon: in this process, and started when the first
 // sandbox needs it.
 type embedded struct {
 	mu      sync.Mutex
@@ -62,46 +62,46 @@ type embedded struct {
 }
 
 // account is the embedded S3's. It stays the same, so that a request under way when
-// the keeper was killed is understood by the next.
+// the daemon was killed is understood by the next.
 type account struct {
 	AccessKey string `json:"access_key"`
 	SecretKey string `json:"secret_key"`
 }
 
-func (k *Keeper) embedded(s datadir.Store) (gateway.Upstream, error) {
-	k.store.mu.Lock()
-	defer k.store.mu.Unlock()
-	if !k.store.started {
-		if err := k.startStore(s.Bucket); err != nil {
+func (d *Daemon) embedded(s datadir.Store) (gateway.Upstream, error) {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if !d.store.started {
+		if err := d.startStore(s.Bucket); err != nil {
 			return gateway.Upstream{}, err
 		}
-		k.store.started = true
+		d.store.started = true
 	}
 	return gateway.Upstream{
 		Bucket:      s.Bucket,
-		Region:      k.store.info.Region,
+		Region:      d.store.info.Region,
 		Endpoint:    "http://s3.invalid", // never resolved: Dial goes to the socket
 		PathStyle:   true,
-		Credentials: credentials.NewStaticCredentialsProvider(k.store.info.AccessKey, k.store.info.SecretKey, ""),
-		Dial:        func(ctx context.Context) (net.Conn, error) { return k.sockets.Dial(ctx, storeName) },
+		Credentials: credentials.NewStaticCredentialsProvider(d.store.info.AccessKey, d.store.info.SecretKey, ""),
+		Dial:        func(ctx context.Context) (net.Conn, error) { return d.sockets.Dial(ctx, storeName) },
 	}, nil
 }
 
-// startStore starts the embedded S3. That it ends by itself is the keeper's end: the next
+// startStore starts the embedded S3. That it ends by itself is the daemon's end: the next
 // one starts it anew.
-func (k *Keeper) startStore(bucket string) error {
-	acc, err := k.account()
+func (d *Daemon) startStore(bucket string) error {
+	acc, err := d.account()
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(k.ctx))
+	ctx, stop := context.WithCancel(context.WithoutCancel(d.ctx))
 	ready, failed := make(chan s3server.Info, 1), make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		err := s3server.Serve(ctx, s3server.Options{
-			Data:      k.Dir.Buckets(),
-			Listen:    []string{unixhttp.Scheme + k.sockets.Address(storeName)},
+			Data:      d.Dir.Buckets(),
+			Listen:    []string{unixhttp.Scheme + d.sockets.Address(storeName)},
 			AccessKey: acc.AccessKey,
 			SecretKey: acc.SecretKey,
 			Buckets:   []string{bucket},
@@ -109,13 +109,13 @@ func (k *Keeper) startStore(bucket string) error {
 		})
 		if ctx.Err() == nil {
 			err = fmt.Errorf("the embedded S3 has ended: %w", err)
-			k.fail(err)
+			d.fail(err)
 		}
 		failed <- err
 	}()
 	select {
-	case k.store.info = <-ready:
-		k.store.stop, k.store.done = stop, done
+	case d.store.info = <-ready:
+		d.store.stop, d.store.done = stop, done
 		return nil
 	case err := <-failed:
 		stop()
@@ -132,8 +132,8 @@ func (e *embedded) close() {
 	}
 }
 
-func (k *Keeper) account() (account, error) {
-	path := filepath.Join(k.Dir.Keeper(), accountName)
+func (d *Daemon) account() (account, error) {
+	path := filepath.Join(d.Dir.Hostd(), accountName)
 	var a account
 	b, err := os.ReadFile(path)
 	if err == nil {

@@ -33,7 +33,7 @@ type Proxy struct {
 // dialWithin bounds a connection's beginning.
 const dialWithin = 30 * time.Second
 
-// mostConnections of one sandbox at a time: each is two descriptors of the keeper's, which has
+// mostConnections of one sandbox at a time: each is two descriptors of the daemon's, which has
 // other sandboxes to serve.
 const mostConnections = 256
 

@@ -3,7 +3,7 @@
 // mounted into its container.
 //
 //	s3/                      the buckets of the embedded S3
-//	keeper/                  the keeper's lock, socket, log and the embedded S3's account
+//	hostd/                   the daemon's lock, socket, log and the embedded S3's account
 //	manifests/DIGEST.json    what images say of themselves, see Dir.Manifest
 //	sandboxes/ID/record.json what is known of one sandbox, see Record
 //	sandboxes/ID/lock        held by whoever looks after it, see Sandbox.Lock
@@ -63,7 +63,11 @@ func Open(path string) (Dir, error) {
 		return Dir{}, fmt.Errorf("cannot find the data directory: %w", err)
 	}
 	d := Dir{path}
-	for _, p := range []string{path, d.Buckets(), d.Keeper(), d.sandboxes(), d.manifests()} {
+	// The daemon's directory had another name. One that runs keeps its lock and its sockets.
+	if err := os.Rename(filepath.Join(path, "keeper"), d.Hostd()); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+		return Dir{}, fmt.Errorf("cannot rename the daemon's directory: %w", err)
+	}
+	for _, p := range []string{path, d.Buckets(), d.Hostd(), d.sandboxes(), d.manifests()} {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			return Dir{}, fmt.Errorf("cannot make the data directory: %w; choose another with --data-dir", err)
 		}
@@ -81,8 +85,8 @@ func (d Dir) Path() string { return d.path }
 // Buckets is where the embedded S3 keeps its objects.
 func (d Dir) Buckets() string { return filepath.Join(d.path, "s3") }
 
-// Keeper is the keeper's own directory.
-func (d Dir) Keeper() string { return filepath.Join(d.path, "keeper") }
+// Hostd is the daemon's own directory.
+func (d Dir) Hostd() string { return filepath.Join(d.path, "hostd") }
 
 func (d Dir) sandboxes() string { return filepath.Join(d.path, "sandboxes") }
 

@@ -34,7 +34,7 @@ func newSandbox(t *testing.T) (Dir, Sandbox) {
 // Sockets in it are open to everybody by their own mode: the directories must not be.
 func TestItIsTheOperatorsAlone(t *testing.T) {
 	d, s := newSandbox(t)
-	for _, p := range []string{d.Path(), d.Keeper(), d.Buckets(), s.HostDir(), s.RunDir()} {
+	for _, p := range []string{d.Path(), d.Hostd(), d.Buckets(), s.HostDir(), s.RunDir()} {
 		if fi, err := os.Stat(p); err != nil || fi.Mode().Perm() != 0o700 {
 			t.Errorf("%s is %v, %v", p, fi.Mode(), err)
 		}

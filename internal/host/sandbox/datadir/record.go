@@ -7,7 +7,7 @@ import (
 )
 
 // Record is what is known of one sandbox. It has all that is needed to serve its
-// storage again after the keeper was killed, and to end it well when the program that
+// storage again after the daemon was killed, and to end it well when the program that
 // started it is gone.
 type Record struct {
 	SandboxID string    `json:"sandbox_id"`
@@ -97,7 +97,7 @@ type Limits struct {
 }
 
 // Store says where the workspace is kept. Credentials in it are those that the operator
-// gave by environment variables: the keeper needs them again after it was killed.
+// gave by environment variables: the daemon needs them again after it was killed.
 type Store struct {
 	Embedded bool   `json:"embedded"`
 	Bucket   string `json:"bucket"`

@@ -200,11 +200,11 @@ func (x *session) late(err error) {
 	x.out.say("the time limit of %s has passed: stopping the sandbox %s and saving what has changed", x.record.Limits.Timeout, x.record.SandboxID)
 }
 
-// regain finds or starts a keeper when the one it held on to is gone. The sandbox's
+// regain finds or starts a daemon when the one it held on to is gone. The sandbox's
 // sockets come back with it. It does not give up: without storage the sandbox loses data.
 func (x *session) regain(ctx context.Context, out chan<- *hostd.Hold) {
 	for {
-		h, err := x.keeper.Again(ctx, x.dir, x.Keeper)
+		h, err := x.daemon.Again(ctx, x.dir, x.Daemon)
 		if err == nil {
 			out <- h
 			return
@@ -235,7 +235,7 @@ func (x *session) end(ctx context.Context, code int) (int, error) {
 func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	defer f.onTime() // from then on the keeper counts
+	defer f.onTime() // from then on the daemon counts
 	ready := make(chan error, 1)
 	go func() {
 		_, err := x.sandboxDir.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })

@@ -55,7 +55,7 @@ type Options struct {
 
 	Store Store
 
-	Keeper hostd.Program
+	Daemon hostd.Program
 }
 
 // Store says where the workspace is; without bucket it is the embedded S3.

@@ -25,7 +25,7 @@ type session struct {
 	engine     *engine.Engine
 
 	lock   *datadir.Lock
-	keeper *hostd.Client
+	daemon *hostd.Client
 	hold   *hostd.Hold
 
 	// diskLimited says that its disk must have a limit, or it is not started.
@@ -138,8 +138,8 @@ func (x *session) close() {
 	if x.hold != nil {
 		x.hold.Release()
 	}
-	if x.keeper != nil {
-		x.keeper.Close()
+	if x.daemon != nil {
+		x.daemon.Close()
 	}
 	x.release()
 	x.engine.Close()
@@ -190,7 +190,7 @@ func makeRoom(sandboxDir datadir.Sandbox) error {
 	return sandboxDir.Remove()
 }
 
-// run is the rest: record, keeper, store, container, end. The signals have been caught since before
+// run is the rest: record, daemon, store, container, end. The signals have been caught since before
 // the record was made.
 func (x *session) run(ctx context.Context, s Streams, signals *signalQueue) (int, error) {
 	out, written := x.out.later()
@@ -260,10 +260,10 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 		return none, err
 	}
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
-	if x.keeper, x.hold, err = hostd.Ensure(ctx, x.dir, x.Keeper); err != nil {
+	if x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon); err != nil {
 		return none, err
 	}
-	if err := x.keeper.Serve(ctx, x.record.SandboxID); err != nil {
+	if err := x.daemon.Serve(ctx, x.record.SandboxID); err != nil {
 		return none, fmt.Errorf("cannot serve the sandbox's storage: %w", err)
 	}
 	holder, err := readLease(ctx, x.sandboxDir, x.record)

@@ -12,7 +12,7 @@ import (
 // takes longer than it may. On the channel comes nil when that begins, or why it could not.
 //
 // The limit counts from the container's start, as the engine knows it, so that whoever looks
-// after the sandbox next, the keeper after the program that began, holds the same.
+// after the sandbox next, the daemon after the program that began, holds the same.
 func Deadline(ctx context.Context, e Stopper, sandboxDir datadir.Sandbox, r datadir.Record) <-chan error {
 	if r.Limits.Timeout == 0 {
 		return nil

@@ -7,13 +7,13 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// keeperCommand is `sandbox keeper`, which the other commands start when they need it.
-type keeperCommand struct {
+// hostdCommand is `sandbox hostd`, which the other commands start when they need it.
+type hostdCommand struct {
 	DataDir string `required:"" type:"path" placeholder:"DIR" help:"The data directory."`
 	Guard   bool   `hidden:""`
 }
 
-func (c *keeperCommand) Run(ctx context.Context) error {
+func (c *hostdCommand) Run(ctx context.Context) error {
 	dir, err := datadir.Open(c.DataDir)
 	if err != nil {
 		return err

@@ -17,11 +17,11 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
-// Linger is how long a keeper that nobody needs stays, so that runs that follow each
+// Linger is how long a daemon that nobody needs stays, so that runs that follow each
 // other closely share one.
 const Linger = 5 * time.Second
 
-// Names in the keeper's directory.
+// Names in the daemon's directory.
 const (
 	lockName    = "lock"
 	startName   = "start.lock"
@@ -31,13 +31,13 @@ const (
 	logName     = "log"
 )
 
-// predecessorWithin is how long a keeper waits for the lock of one that is ending.
+// predecessorWithin is how long a daemon waits for the lock of one that is ending.
 const predecessorWithin = 20 * time.Second
 
 // closeWithin is what the requests under way have to end in.
 const closeWithin = 5 * time.Second
 
-// Engine is what the keeper asks of the container engine.
+// Engine is what the daemon asks of the container engine.
 type Engine interface {
 	teardown.Engine
 	Stop(ctx context.Context, id string) error
@@ -63,10 +63,10 @@ type Options struct {
 	First <-chan struct{}
 }
 
-// Keeper is a running keeper.
-type Keeper struct {
+// Daemon is a running daemon.
+type Daemon struct {
 	Options
-	ctx     context.Context // ends with the keeper
+	ctx     context.Context // ends with the daemon
 	fail    context.CancelCauseFunc
 	work    sync.WaitGroup
 	sockets *sockdir.Dir // its own directory
@@ -82,7 +82,7 @@ type Keeper struct {
 }
 
 // errIdle is the good end.
-var errIdle = errors.New("nobody needs the keeper")
+var errIdle = errors.New("nobody needs the daemon")
 
 // Run keeps the data directory until ctx is done or nobody needs it. It returns nil then.
 func Run(ctx context.Context, o Options) error {
@@ -90,73 +90,73 @@ func Run(ctx context.Context, o Options) error {
 		o.Linger = Linger
 	}
 	wait, stop := context.WithTimeout(ctx, predecessorWithin)
-	lock, err := datadir.LockFile(wait, filepath.Join(o.Dir.Keeper(), lockName))
+	lock, err := datadir.LockFile(wait, filepath.Join(o.Dir.Hostd(), lockName))
 	stop()
 	if err != nil {
-		return fmt.Errorf("another keeper has the data directory %s: %w", o.Dir.Path(), err)
+		return fmt.Errorf("another daemon has the data directory %s: %w", o.Dir.Path(), err)
 	}
 	defer lock.Close()
-	dir, err := sockdir.Open(o.Dir.Keeper())
+	dir, err := sockdir.Open(o.Dir.Hostd())
 	if err != nil {
-		return fmt.Errorf("cannot open the keeper's directory: %w", err)
+		return fmt.Errorf("cannot open the daemon's directory: %w", err)
 	}
 	defer dir.Close()
 
-	k := &Keeper{Options: o, sockets: dir, served: make(map[string]*sandbox)}
-	k.ctx, k.fail = context.WithCancelCause(ctx)
-	defer k.fail(nil)
-	control, err := k.listen()
+	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox)}
+	d.ctx, d.fail = context.WithCancelCause(ctx)
+	defer d.fail(nil)
+	control, err := d.listen()
 	if err != nil {
 		return err
 	}
-	k.begin()
+	d.begin()
 	go control.serve()
-	o.Log.Info("the keeper is ready", "event", "keeper_ready", "data_dir", o.Dir.Path(), "sandboxes", k.count())
+	o.Log.Info("the daemon is ready", "event", "daemon_ready", "data_dir", o.Dir.Path(), "sandboxes", d.count())
 	if o.Ready != nil {
 		o.Ready()
 	}
 	if o.First != nil {
-		k.need(+1)
-		k.work.Go(func() {
+		d.need(+1)
+		d.work.Go(func() {
 			select {
 			case <-o.First:
-			case <-k.ctx.Done():
+			case <-d.ctx.Done():
 			}
-			k.need(-1)
+			d.need(-1)
 		})
 	} else {
-		k.need(0)
+		d.need(0)
 	}
-	<-k.ctx.Done()
-	err = context.Cause(k.ctx)
+	<-d.ctx.Done()
+	err = context.Cause(d.ctx)
 
 	// Nobody gets in any more; what is under way has a moment to end.
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer stop()
 	control.close()
-	k.closeAll(end)
-	k.work.Wait()
+	d.closeAll(end)
+	d.work.Wait()
 	if errors.Is(err, errIdle) || ctx.Err() != nil {
-		o.Log.Info("the keeper ends", "event", "keeper_end", "reason", err.Error())
+		o.Log.Info("the daemon ends", "event", "daemon_end", "reason", err.Error())
 		return nil
 	}
 	return err
 }
 
 // begin serves again whatever was served before.
-func (k *Keeper) begin() {
-	records, err := k.Dir.Records()
+func (d *Daemon) begin() {
+	records, err := d.Dir.Records()
 	if err != nil {
 		// One that cannot be read must not keep the others from their storage.
-		k.Log.Error("not every record can be read", "event", "record_unreadable", "error", err.Error())
+		d.Log.Error("not every record can be read", "event", "record_unreadable", "error", err.Error())
 	}
 	for _, r := range records {
 		if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
-			k.outdate(r)
+			d.outdate(r)
 			continue
 		}
-		if err := k.serve(r.SandboxID); err != nil {
-			k.Log.Error("a sandbox is without its storage", "event", "gateway_failed", "sandbox_id", r.SandboxID, "error", err.Error())
+		if err := d.serve(r.SandboxID); err != nil {
+			d.Log.Error("a sandbox is without its storage", "event", "gateway_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 		}
 	}
 }
@@ -165,11 +165,11 @@ func (k *Keeper) begin() {
 const remembered = 7 * 24 * time.Hour
 
 // outdate forgets a sandbox that has left nothing, a long time ago.
-func (k *Keeper) outdate(r datadir.Record) {
+func (d *Daemon) outdate(r datadir.Record) {
 	if !r.Ended.Removed || time.Since(r.Ended.At) < remembered {
 		return
 	}
-	sandboxDir, err := k.Dir.Sandbox(r.SandboxID)
+	sandboxDir, err := d.Dir.Sandbox(r.SandboxID)
 	if err != nil {
 		return
 	}
@@ -179,55 +179,55 @@ func (k *Keeper) outdate(r datadir.Record) {
 	}
 	defer lock.Unlock()
 	if err := sandboxDir.Remove(); err != nil {
-		k.Log.Warn("an old sandbox cannot be forgotten", "event", "forget_failed", "sandbox_id", r.SandboxID, "error", err.Error())
+		d.Log.Warn("an old sandbox cannot be forgotten", "event", "forget_failed", "sandbox_id", r.SandboxID, "error", err.Error())
 	}
 }
 
-func (k *Keeper) count() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.served)
+func (d *Daemon) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.served)
 }
 
-// need counts who holds on to the keeper and lets it end when there is nobody.
-func (k *Keeper) need(change int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.holds += change
-	k.settle()
+// need counts who holds on to the daemon and lets it end when there is nobody.
+func (d *Daemon) need(change int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holds += change
+	d.settle()
 }
 
-// settle starts or stops the timer that ends the keeper. k.mu is held.
-func (k *Keeper) settle() {
-	needed := k.holds > 0 || len(k.served) > 0
+// settle starts or stops the timer that ends the daemon. d.mu is held.
+func (d *Daemon) settle() {
+	needed := d.holds > 0 || len(d.served) > 0
 	switch {
-	case needed && k.idle != nil:
-		k.idle.Stop()
-		k.idle = nil
-	case !needed && k.idle == nil:
-		k.idle = time.AfterFunc(k.Linger, k.expire)
+	case needed && d.idle != nil:
+		d.idle.Stop()
+		d.idle = nil
+	case !needed && d.idle == nil:
+		d.idle = time.AfterFunc(d.Linger, d.expire)
 	}
 }
 
-func (k *Keeper) expire() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.holds == 0 && len(k.served) == 0 {
-		k.over = true // whoever comes now is refused and starts another
-		k.fail(errIdle)
+func (d *Daemon) expire() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.holds == 0 && len(d.served) == 0 {
+		d.over = true // whoever comes now is refused and starts another
+		d.fail(errIdle)
 	}
 }
 
-func (k *Keeper) closeAll(ctx context.Context) {
-	k.mu.Lock()
-	k.over = true
-	if k.idle != nil {
-		k.idle.Stop()
+func (d *Daemon) closeAll(ctx context.Context) {
+	d.mu.Lock()
+	d.over = true
+	if d.idle != nil {
+		d.idle.Stop()
 	}
-	open := slices.Collect(maps.Values(k.served))
-	k.mu.Unlock()
+	open := slices.Collect(maps.Values(d.served))
+	d.mu.Unlock()
 	for _, s := range open {
 		s.close(ctx)
 	}
-	k.store.close() // after those that need it
+	d.store.close() // after those that need it
 }
