@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/matrx/sandbox/internal/relay"
 )
 
 // Proxy lets through what its rules allow.
@@ -161,30 +163,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(near, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
-	join(near, rw.Reader, far) // what the client has sent ahead is in the reader
-}
-
-// join copies both ways until both have ended; an end is passed on as one (shutdown(2)).
-func join(near net.Conn, from io.Reader, far net.Conn) {
-	var up sync.WaitGroup
-	up.Go(func() { pass(far, from) })
-	pass(near, far)
-	up.Wait()
-}
-
-// pass copies one way. What cannot be written any more is not worth reading, so an error
-// ends both.
-func pass(to net.Conn, from io.Reader) {
-	_, err := io.Copy(to, from)
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-		err = half.CloseWrite()
-	}
-	if err != nil {
-		to.Close()
-		if c, ok := from.(io.Closer); ok {
-			c.Close()
-		}
-	}
+	relay.Both(far, near, rw.Reader) // what the client has sent ahead is in the reader
 }
 
 // fail answers what cannot be let through.
