@@ -19,6 +19,10 @@ GO_BUILD := GOFLAGS= GOWORK=off CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0
 GOLANGCI_LINT := v2.15.0
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
 
+# The modules of this repository, and all of their packages.
+MODULES := . conformance contract
+PACKAGES := ./... ./conformance/... ./contract/...
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +60,7 @@ bin/linux-amd64 bin/linux-arm64:
 
 .PHONY: generate
 generate: ## rewrites the files that are generated from others
-	go generate ./...
+	go generate $(PACKAGES)
 
 ##@ Images
 # An image is a folder, and a target: `make ml` builds it and what it is made of. What has
@@ -136,9 +140,16 @@ test-packages: ## installs the Debian packages that the tests use
 .PHONY: lint
 lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, gofmt
 	@. scripts/apt.sh; need shellcheck shellcheck
-	golangci-lint-$(GOLANGCI_LINT) run ./...
-	cd conformance && golangci-lint-$(GOLANGCI_LINT) run ./...
+	for module in $(MODULES); do (cd $$module && golangci-lint-$(GOLANGCI_LINT) run ./...); done
 	shellcheck --external-sources --source-path . $$(git ls-files 'scripts/*.sh' .ci/run 'images/*/build/*' 'images/*/files/*.sh') images/core/files/chromium
+
+.PHONY: tidy
+tidy: ## checks that go.mod and go.sum say what each module requires, and that each builds by itself
+	@for module in $(MODULES); do (cd $$module && export GOWORK=off GOFLAGS= && go mod tidy -diff && go build ./... && go vet ./...); done
+
+.PHONY: generated
+generated: generate ## checks that the generated files are those that are committed
+	@git diff --exit-code --stat || { echo "the files above are not what their generators write: commit what make generate has written" >&2; exit 1; }
 
 .cache/bin/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(@D)

@@ -2,7 +2,10 @@ module github.com/matrx/sandbox/conformance
 
 go 1.26.0
 
-require github.com/matrx/sandbox v0.0.0
+require (
+	github.com/matrx/sandbox v0.0.0
+	github.com/matrx/sandbox/contract v0.0.0
+)
 
 require (
 	github.com/alecthomas/kong v1.17.0
@@ -120,4 +123,10 @@ require (
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
+)
+
+// The modules of this repository are worked on together.
+replace (
+	github.com/matrx/sandbox => ../
+	github.com/matrx/sandbox/contract => ../contract
 )

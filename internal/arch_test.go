@@ -10,6 +10,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -35,7 +36,7 @@ func (p pkg) room() string { return strings.TrimPrefix(p.ImportPath, module) }
 func packages(t *testing.T) []pkg {
 	t.Helper()
 	// -e: a package that does not compile at the moment is another test's failure.
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...")
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...", "./contract/...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -168,6 +169,21 @@ func TestTheContractStandsAlone(t *testing.T) {
 				t.Errorf("%s imports %s", p.room(), i)
 			}
 		}
+	}
+}
+
+// A module that requires the contract gets the module that reads its data, and in its graph the one that
+// its tests compare with: nothing of what the suite or the programs of this repository use.
+func TestTheContractBringsNoOtherModules(t *testing.T) {
+	cmd := exec.Command("go", "list", "-m", "-f", "{{if not .Main}}{{.Path}}{{end}}", "all")
+	cmd.Dir = "../contract"
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list -m all: %v", err)
+	}
+	if got, want := strings.Fields(string(out)), []string{"github.com/google/go-cmp", "go.yaml.in/yaml/v4"}; !slices.Equal(got, want) {
+		t.Errorf("it requires %v, not %v", got, want)
 	}
 }
 

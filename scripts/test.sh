@@ -22,7 +22,7 @@ events() {
   fi
   # Outside the loop's condition, so that a tree that does not load is a failure.
   local packages
-  packages=$(go list ./... ./conformance/...)
+  packages=$(go list ./... ./conformance/... ./contract/...)
   for package in $packages; do
     case $package in
     # It judges the suite, not the product, and takes as long as all the rest: make mutants.

@@ -21,6 +21,13 @@ import (
 // version is the one that go.mod files of this repository require of each other.
 const version = "v0.0.0"
 
+// modules are those of this repository, and their folders.
+var modules = map[string]string{
+	"github.com/matrx/sandbox":             ".",
+	"github.com/matrx/sandbox/conformance": "conformance",
+	"github.com/matrx/sandbox/contract":    "contract",
+}
+
 func TestVariantRepository(t *testing.T) {
 	if out, err := exec.Command("docker", "image", "inspect", "matrx-sandbox:latest").CombinedOutput(); err != nil {
 		t.Fatalf("there is no image matrx-sandbox:latest (%v): run make core\n%s", err, out)
@@ -30,8 +37,9 @@ func TestVariantRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxy := t.TempDir()
-	publish(t, proxy, "github.com/matrx/sandbox", root)
-	publish(t, proxy, "github.com/matrx/sandbox/conformance", filepath.Join(root, "conformance"))
+	for path, dir := range modules {
+		publish(t, proxy, path, filepath.Join(root, dir))
+	}
 
 	repo := filepath.Join(t.TempDir(), "variant-repo")
 	if err := os.CopyFS(repo, os.DirFS(filepath.Join(root, "examples/variant-repo"))); err != nil {
@@ -130,10 +138,11 @@ func goEnv(t *testing.T, name string) string {
 func forget(t *testing.T) {
 	t.Helper()
 	cache := goEnv(t, "GOMODCACHE")
-	for _, path := range []string{
-		"github.com/matrx/sandbox@" + version, "github.com/matrx/sandbox/conformance@" + version,
-		"cache/download/github.com/matrx/sandbox/@v", "cache/download/github.com/matrx/sandbox/conformance/@v",
-	} {
+	var paths []string
+	for path := range modules {
+		paths = append(paths, path+"@"+version, filepath.Join("cache/download", path, "@v"))
+	}
+	for _, path := range paths {
 		dir := filepath.Join(cache, path)
 		if _, err := os.Stat(dir); err != nil {
 			continue

@@ -167,12 +167,13 @@ func TestWhatTheProgramIsCompiledFrom(t *testing.T) {
 		{"a source that is gone", func(c Checkout) { os.Remove(filepath.Join(c.Dir, "used/gone.go")) }, []string{"used/gone.go"}},
 		{"what is embedded", func(c Checkout) { c.write(t, "used/data/a.txt", "b") }, []string{"used/data/a.txt"}},
 		{"a test", func(c Checkout) { c.write(t, "used/used_test.go", "package used // x\n") }, nil},
+		{"a source of another module of the checkout", func(c Checkout) { c.write(t, "y/y.go", "package y // x\n") }, []string{"y/y.go"}},
 		{"another package", func(c Checkout) { c.write(t, "unused/unused.go", "package unused // x\n") }, nil},
 		{"a module that it uses", func(c Checkout) {
 			c.write(t, "y2/go.mod", "module example.com/y\n")
 			c.write(t, "y2/y.go", "package y\n")
 			c.write(t, "go.mod", "module example.com/x\n\ngo 1.26.0\n\nrequire example.com/y v0.0.0\n\nreplace example.com/y => ./y2\n")
-		}, []string{"go.mod"}},
+		}, []string{"go.mod", "y2/y.go"}},
 		{"the version of Go", func(c Checkout) {
 			c.write(t, "go.mod", "module example.com/x\n\ngo 1.25.0\n\nrequire example.com/y v0.0.0\n\nreplace example.com/y => ./y\n")
 		}, []string{"go.mod"}},

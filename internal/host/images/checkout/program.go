@@ -26,8 +26,15 @@ type compiled struct {
 	Module   *struct {
 		Path, Version string
 		Main          bool
+		Replace       *struct{ Version string }
 	}
 	GoFiles, CgoFiles, SFiles, HFiles, CFiles, SysoFiles, EmbedFiles, IgnoredGoFiles []string
+}
+
+// ofCheckout says whether a package is of this repository: of the main module, or of another one,
+// since a module that is replaced by a folder has no version there.
+func (p compiled) ofCheckout() bool {
+	return p.Module.Main || p.Module.Replace != nil && p.Module.Replace.Version == ""
 }
 
 // Program says which of the changed paths sandbox-init is compiled from: files of its
@@ -43,11 +50,13 @@ func (c Checkout) Program(ctx context.Context, before fs.FS, changed []string) (
 			return nil, err
 		}
 		for _, p := range list {
-			switch {
-			case p.Standard || p.Module == nil:
-			case !p.Module.Main:
+			if p.Standard || p.Module == nil {
+				continue
+			}
+			if !p.Module.Main {
 				modules[p.Module.Path] = true
-			default:
+			}
+			if p.ofCheckout() {
 				dir, err := filepath.Rel(c.Dir, p.Dir)
 				if err != nil {
 					return nil, err
