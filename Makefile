@@ -148,8 +148,12 @@ tidy: ## checks that go.mod and go.sum say what each module requires, and that e
 	@for module in $(MODULES); do (cd $$module && export GOWORK=off GOFLAGS= && go mod tidy -diff && go build ./... && go vet ./...); done
 
 .PHONY: generated
-generated: generate ## checks that the generated files are those that are committed
-	@git diff --exit-code --stat || { echo "the files above are not what their generators write: commit what make generate has written" >&2; exit 1; }
+generated: ## checks that the generated files are what their generators write
+	@before=$$(git diff | sha256sum; git status --porcelain); \
+	$(MAKE) --no-print-directory generate; \
+	if [ "$$before" != "$$(git diff | sha256sum; git status --porcelain)" ]; then \
+		git status --short >&2; echo "make generate has rewritten files, see above: commit what it has written" >&2; exit 1; \
+	fi
 
 .cache/bin/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(@D)
