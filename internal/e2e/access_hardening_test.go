@@ -161,7 +161,8 @@ func TestAccessSeccomp(t *testing.T) {
 "default_access_mode": "restricted", "resource_limits": {"memory_mb": 512, "cpu_cores": 1, "timeout_seconds": 300, "max_processes": 50}}`})
 	always := []string{"add_key", "bpf", "clone user+cgroup", "clone user+ipc", "clone user+mount", "clone user+uts", "clone3", "fsopen",
 		"io_uring_enter", "io_uring_setup", "keyctl", "mount_setattr", "open_tree", "perf_event_open", "request_key", "setns",
-		"socket alg", "socket bluetooth", "socket can", "socket key", "socket netfilter", "socket packet", "socket raw", "socket sctp", "socket vsock", "userfaultfd"}
+		"socket alg", "socket bluetooth", "socket can", "socket key", "socket l2tp", "socket mptcp", "socket netfilter", "socket packet", "socket raw", "socket sctp",
+		"socket sctp stream", "socket smc", "socket udplite", "socket vsock", "socketpair tcp", "socketpair tipc", "userfaultfd"}
 	namespaces := []string{"chroot", "clone user", "clone user+pid+net"}
 	for _, tc := range []struct {
 		name, image string

@@ -42,12 +42,24 @@ func calls() {
 		"raw": {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}, "sctp": {unix.AF_INET, unix.SOCK_SEQPACKET, unix.IPPROTO_SCTP},
 		"packet": {unix.AF_PACKET, unix.SOCK_RAW, 0}, "vsock": {unix.AF_VSOCK, unix.SOCK_STREAM, 0}, "alg": {unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
 		"can": {unix.AF_CAN, unix.SOCK_RAW, 1}, "bluetooth": {unix.AF_BLUETOOTH, unix.SOCK_RAW, 1}, "key": {unix.AF_KEY, unix.SOCK_RAW, 2},
+		// A type that passes, with another protocol than its own.
+		"tcp by name": {unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP}, "udp by name": {unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP},
+		"sctp stream": {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP}, "mptcp": {unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
+		"smc": {unix.AF_INET6, unix.SOCK_STREAM, 256}, "udplite": {unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE}, "l2tp": {unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_L2TP},
 	} {
 		fd, err := unix.Socket(s[0], s[1], s[2])
 		if err == nil {
 			unix.Close(fd)
 		}
 		said("socket "+name, errno(err))
+	}
+	for name, family := range map[string]int{"unix": unix.AF_UNIX, "tcp": unix.AF_INET, "tipc": unix.AF_TIPC} {
+		pair, err := unix.Socketpair(family, unix.SOCK_STREAM, 0)
+		if err == nil {
+			unix.Close(pair[0])
+			unix.Close(pair[1])
+		}
+		said("socketpair "+name, errno(err))
 	}
 	slices.Sort(denied)
 	fmt.Println(strings.Join(denied, "\n"))

@@ -50,7 +50,7 @@ func without(r *seccomp.Syscall, n Needs) *seccomp.Syscall {
 		r.Excludes.Caps = nil // for those without it: these
 	}
 	r.Names = slices.DeleteFunc(r.Names, func(name string) bool {
-		return slices.Contains(never, name) || name == "socket" ||
+		return slices.Contains(never, name) || name == "socket" || name == "socketpair" ||
 			n.Namespaces && name == "clone" && len(r.Args) > 0
 	})
 	if len(r.Names) == 0 {
@@ -78,6 +78,10 @@ var never = []string{
 // sockets are local ones, TCP and UDP (and ICMP as ping uses it), and of netlink what tells
 // a program about interfaces and sockets. In a network namespace of its own a process has
 // every capability over it: raw sockets and netfilter stay closed to it all the same.
+//
+// A type alone names no protocol: SCTP, MPTCP and SMC are streams, UDP-Lite and L2TP
+// datagrams, and the kernel loads a module for each. socketpair makes sockets of any family
+// before it says that the family has no pairs.
 func sockets() []*seccomp.Syscall {
 	const (
 		domain, kind, protocol = 0, 1, 2
@@ -88,11 +92,22 @@ func sockets() []*seccomp.Syscall {
 		r.Args = args
 		return r
 	}
-	rules := []*seccomp.Syscall{socket(equal(domain, unix.AF_UNIX))}
-	for _, family := range []uint64{unix.AF_INET, unix.AF_INET6} {
-		for _, k := range []uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
-			rules = append(rules, socket(equal(domain, family), masked(kind, kinds, k)))
-		}
+	pairs := allow("socketpair")
+	pairs.Args = []specs.LinuxSeccompArg{equal(domain, unix.AF_UNIX)}
+	rules := []*seccomp.Syscall{pairs, socket(equal(domain, unix.AF_UNIX))}
+	for _, s := range []struct{ family, kind, protocol uint64 }{
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_IP}, // the type's own protocol
+		{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP},
+		{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_IP},
+		{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_UDP},
+		{unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP},
+		{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_IP},
+		{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_TCP},
+		{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_IP},
+		{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_UDP},
+		{unix.AF_INET6, unix.SOCK_DGRAM, unix.IPPROTO_ICMPV6},
+	} {
+		rules = append(rules, socket(equal(domain, s.family), masked(kind, kinds, s.kind), equal(protocol, s.protocol)))
 	}
 	for _, p := range []uint64{unix.NETLINK_ROUTE, unix.NETLINK_INET_DIAG, unix.NETLINK_KOBJECT_UEVENT} {
 		rules = append(rules, socket(equal(domain, unix.AF_NETLINK), equal(protocol, p)))

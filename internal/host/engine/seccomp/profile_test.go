@@ -102,26 +102,38 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
+// passes says whether a profile lets a call with these arguments through.
+func passes(t *testing.T, n Needs, call string, args [3]uint64) bool {
+	t.Helper()
+	return slices.ContainsFunc(rules(t, n, call), func(r *seccomp.Syscall) bool {
+		for _, a := range r.Args {
+			v := args[a.Index]
+			if a.Op == specs.OpEqualTo && v != a.Value || a.Op == specs.OpMaskedEqual && v&a.Value != a.ValueTwo {
+				return false
+			}
+		}
+		return len(r.Args) > 0
+	})
+}
+
 func TestSockets(t *testing.T) {
-	// domain, type, protocol: include/linux/socket.h, net.h, uapi/linux/netlink.h
+	// domain, type, protocol: include/linux/socket.h, net.h, uapi/linux/in.h, netlink.h
 	const cloexec = 0o2000000
 	for _, n := range every {
 		for socket, want := range map[[3]uint64]bool{
-			{1, 1, 0}: true, {1, 5, 0}: true, {2, 1, 0}: true, {2, 2 | cloexec, 0}: true, {2, 2, 1}: true, {10, 1, 6}: true, {16, 3, 0}: true,
+			{1, 1, 0}: true, {1, 5, 0}: true, {2, 1, 0}: true, {2, 1 | cloexec, 6}: true, {2, 2 | cloexec, 0}: true, {2, 2, 1}: true, {2, 2, 17}: true,
+			{10, 1, 0}: true, {10, 1, 6}: true, {10, 2, 17}: true, {10, 2, 58}: true, {16, 3, 0}: true,
 			{2, 3, 1}: false, {2, 3 | cloexec, 255}: false, {10, 3, 58}: false, {2, 5, 132}: false, {16, 3, 12}: false, {16, 3, 6}: false,
-			{17, 3, 0}: false, {38, 5, 0}: false, {40, 1, 0}: false, {29, 3, 1}: false, {15, 3, 2}: false,
+			{17, 3, 0}: false, {38, 5, 0}: false, {40, 1, 0}: false, {29, 3, 1}: false, {15, 3, 2}: false, {43, 1, 0}: false, {30, 1, 0}: false,
+			// SCTP, MPTCP, SMC, UDP-Lite, L2TP and DCCP.
+			{2, 1, 132}: false, {10, 1, 132}: false, {2, 1, 262}: false, {10, 1, 262}: false, {2, 1, 256}: false, {10, 1, 256}: false,
+			{2, 2, 136}: false, {10, 2, 136}: false, {2, 2, 115}: false, {10, 2, 115}: false, {2, 6, 33}: false, {2, 2, 58}: false,
 		} {
-			got := slices.ContainsFunc(rules(t, n, "socket"), func(r *seccomp.Syscall) bool {
-				for _, a := range r.Args {
-					v := socket[a.Index]
-					if a.Op == specs.OpEqualTo && v != a.Value || a.Op == specs.OpMaskedEqual && v&a.Value != a.ValueTwo {
-						return false
-					}
-				}
-				return len(r.Args) > 0
-			})
-			if got != want {
+			if got := passes(t, n, "socket", socket); got != want {
 				t.Errorf("%+v: the socket %v is allowed: %t", n, socket, got)
+			}
+			if got := passes(t, n, "socketpair", socket); got != (socket[0] == 1) {
+				t.Errorf("%+v: a pair of the socket %v is allowed: %t", n, socket, got)
 			}
 		}
 	}
