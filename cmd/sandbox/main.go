@@ -104,6 +104,7 @@ func sandboxMain(args []string) int {
 	parser := kong.Must(grammar(args),
 		kong.Name("sandbox"),
 		kong.Description("Runs AI agents in containers that keep their files."),
+		groups,
 		kong.ShortUsageOnError(),
 		kong.Exit(func(code int) {
 			if code != 0 {

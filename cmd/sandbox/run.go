@@ -34,20 +34,20 @@ type runCommand struct {
 	ReadOnly    *bool   `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory. With --access restricted it is; --no-read-only is for images that write elsewhere than to their home."`
 	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
 
-	Memory    string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
-	CPUs      string `name:"cpus" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Processors, as 0.5 or 2."`
-	Processes string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Processes and threads of the workload."`
-	Timeout   string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"T" help:"How long it may run, as 600, 10m or none. Then it is stopped, and what has changed is saved."`
-	OpenFiles string `name:"open-files" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"N" help:"Open files of each process; the engine's own limit when not given."`
-	TmpSize   string `name:"tmp-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such; half of the memory where the root is read-only."`
-	ShmSize   string `name:"shm-size" group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of /dev/shm; 64m, and 1g for images with a browser."`
-	Disk      string `group:"Limits (the image's own when not given, and never over the machine's ceiling: ~/.config/matrx-sandbox/limits.yaml)" placeholder:"SIZE" help:"Size of the disk that home and state have together, as 10g, or none. It is set aside at once, and some of it kept to save with. It takes root, loop devices and mkfs.ext4 (e2fsprogs); without them an image's own limit is left out."`
+	Memory    string `group:"limits" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
+	CPUs      string `name:"cpus" group:"limits" placeholder:"N" help:"Processors, as 0.5 or 2."`
+	Processes string `group:"limits" placeholder:"N" help:"Processes and threads of the workload."`
+	Timeout   string `group:"limits" placeholder:"T" help:"How long it may run, as 600, 10m or none. Then it is stopped, and what has changed is saved."`
+	OpenFiles string `name:"open-files" group:"limits" placeholder:"N" help:"Open files of each process; the engine's own limit when not given."`
+	TmpSize   string `name:"tmp-size" group:"limits" placeholder:"SIZE" help:"Size of /tmp, which is in memory then and counts as such; half of the memory where the root is read-only."`
+	ShmSize   string `name:"shm-size" group:"limits" placeholder:"SIZE" help:"Size of /dev/shm; 64m, and 1g for images with a browser."`
+	Disk      string `group:"limits" placeholder:"SIZE" help:"Size of the disk that home and state have together, as 10g, or none. It is set aside at once, and some of it kept to save with. It takes root, loop devices and mkfs.ext4 (e2fsprogs); without them an image's own limit is left out."`
 
-	S3Bucket         string `name:"s3-bucket" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"NAME" help:"Bucket of the workspaces. Requests are signed here, with the AWS credentials of this program; none enter the sandbox."`
-	S3Endpoint       string `name:"s3-endpoint" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"URL" help:"Where the bucket is, when it is not at AWS."`
-	S3Region         string `name:"s3-region" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" placeholder:"REGION" help:"Its region; AWS_REGION when not given."`
-	S3Prefix         string `name:"s3-prefix" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" default:"users/" placeholder:"PREFIX" help:"What comes before the user's ID in each key (${default})."`
-	S3ForcePathStyle bool   `name:"s3-force-path-style" group:"Storage (without --s3-bucket: an embedded S3 in the data directory)" help:"Address the bucket as https://HOST/BUCKET."`
+	S3Bucket         string `name:"s3-bucket" group:"storage" placeholder:"NAME" help:"Bucket of the workspaces. Requests are signed here, with the AWS credentials of this program; none enter the sandbox."`
+	S3Endpoint       string `name:"s3-endpoint" group:"storage" placeholder:"URL" help:"Where the bucket is, when it is not at AWS."`
+	S3Region         string `name:"s3-region" group:"storage" placeholder:"REGION" help:"Its region; AWS_REGION when not given."`
+	S3Prefix         string `name:"s3-prefix" group:"storage" default:"users/" placeholder:"PREFIX" help:"What comes before the user's ID in each key (${default})."`
+	S3ForcePathStyle bool   `name:"s3-force-path-style" group:"storage" help:"Address the bucket as https://HOST/BUCKET."`
 
 	telling
 

@@ -9,18 +9,18 @@ import (
 
 // choice are the flags that say which image to run: its name, or what it must have.
 type choice struct {
-	Image string `group:"Image (core when nothing is asked)" placeholder:"REF" help:"Image to run."`
+	Image string `group:"image" placeholder:"REF" help:"Image to run."`
 
-	Variant  string `group:"Image (core when nothing is asked)" placeholder:"NAME" help:"Image of the family to run, by its short name: core, base, ml, ..."`
-	Version  string `group:"Image (core when nothing is asked)" placeholder:"VERSION" help:"The version of --variant; latest when not given."`
-	Registry string `group:"Image (core when nothing is asked)" placeholder:"BASE" help:"What goes before the references of the family's images, as registry.example.com/team."`
+	Variant  string `group:"image" placeholder:"NAME" help:"Image of the family to run, by its short name: core, base, ml, ..."`
+	Version  string `group:"image" placeholder:"VERSION" help:"The version of --variant; latest when not given."`
+	Registry string `group:"image" placeholder:"BASE" help:"What goes before the references of the family's images, as registry.example.com/team."`
 
-	Task       string   `group:"Image (core when nothing is asked)" placeholder:"TASK" help:"Run the image that sandbox select selects: for a task,"`
-	Runtime    string   `group:"Image (core when nothing is asked)" placeholder:"RUNTIME" help:"for a runtime, with or without a version,"`
-	Capability []string `group:"Image (core when nothing is asked)" placeholder:"NAME" help:"for what it must be able to do (repeatable),"`
-	Tool       []string `group:"Image (core when nothing is asked)" sep:"none" placeholder:"NAME" help:"for a command that it must have (repeatable)."`
-	Prefer     []string `group:"Image (core when nothing is asked)" placeholder:"IMAGE" help:"An image to take if it has all that is asked. Repeatable."`
-	Untested   bool     `group:"Image (core when nothing is asked)" help:"Also take registered images that the suite has not passed."`
+	Task       string   `group:"image" placeholder:"TASK" help:"Run the image that sandbox select selects: for a task,"`
+	Runtime    string   `group:"image" placeholder:"RUNTIME" help:"for a runtime, with or without a version,"`
+	Capability []string `group:"image" placeholder:"NAME" help:"for what it must be able to do (repeatable),"`
+	Tool       []string `group:"image" sep:"none" placeholder:"NAME" help:"for a command that it must have (repeatable)."`
+	Prefer     []string `group:"image" placeholder:"IMAGE" help:"An image to take if it has all that is asked. Repeatable."`
+	Untested   bool     `group:"image" help:"Also take registered images that the suite has not passed."`
 }
 
 // chosen is an image to run.
