@@ -100,6 +100,24 @@ func TestErrorIn200(t *testing.T) {
 	}
 }
 
+// TestErrorIn200AfterTheWrite: an answer of 200 that carries an error is as uncertain as a lost
+// one. What had arrived all the same is known by its id when the next attempt is refused.
+func TestErrorIn200AfterTheWrite(t *testing.T) {
+	b := newBench(t, smallParts)
+	b.mustPut("src", "source")
+	meta := map[string]string{"sandbox-write": "w"}
+	if _, err := b.store.Copy(t.Context(), CopyRequest{SrcKey: "src", DstKey: "k", Metadata: meta}); err != nil {
+		t.Fatal(err)
+	}
+	const failed = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n<Error><Code>InternalError</Code><Message>m</Message></Error>"
+	b.fault("COPY", 1, testbed.Answer(200, nil, failed))
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "COPY"}, After: 1, Times: 1, Do: testbed.Refuse(412, "PreconditionFailed")})
+	o, err := b.store.Copy(t.Context(), CopyRequest{SrcKey: "src", DstKey: "k", Condition: Condition{IfNoneMatch: true}, Metadata: meta})
+	if err != nil || !o.Ambiguous {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // TestBrokenBody: a body that breaks off is continued, of the same version, and checked as a whole.
 func TestBrokenBody(t *testing.T) {
 	b := newBench(t)

@@ -53,8 +53,10 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 	return s.withChecksum(ctx, func(md5 bool) (Object, error) {
 		u := &upload{store: s, key: key, id: o.UploadID, body: body, parts: slices.Clone(parts), md5: md5}
 		obj, err := u.run(ctx, size, o)
-		if errors.Is(err, ErrNoUpload) && o.UploadID != "" {
-			s.log.Info("a multipart upload that was broken off is gone; beginning anew", "event", "s3_upload_gone", "key", key)
+		// One that was broken off may have been given up, and a store that answers 409 to its
+		// completion forgets it ("CompleteMultipartUpload", ConditionalRequestConflict).
+		for n := 0; n < fewAttempts && errors.Is(err, ErrNoUpload); n++ {
+			s.log.Info("a multipart upload is gone; beginning anew", "event", "s3_upload_gone", "key", key)
 			o.UploadID = ""
 			u = &upload{store: s, key: key, body: body, parts: slices.Clone(parts), md5: md5}
 			obj, err = u.run(ctx, size, o)

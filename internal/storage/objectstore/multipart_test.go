@@ -197,3 +197,23 @@ func TestPartsAreNotHeld(t *testing.T) {
 		t.Errorf("%d bytes were read at a time", m)
 	}
 }
+
+// TestVanishedUploadIsBegunAnew: a store that answers 409 to the completion of an upload forgets
+// the upload; the content goes up again, under another id.
+func TestVanishedUploadIsBegunAnew(t *testing.T) {
+	b := newBench(t, smallParts)
+	body := content(2*minPart + 1)
+	b.fault("COMPLETE", 1, testbed.Refuse(409, "ConditionalRequestConflict"))
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "COMPLETE"}, After: 1, Times: 1, Do: testbed.Refuse(404, "NoSuchUpload")})
+	var ids []string
+	_, err := b.store.Put(t.Context(), "k", bytes.NewReader(body), int64(len(body)), PutOptions{
+		Condition: Condition{IfNoneMatch: true}, Metadata: map[string]string{"sandbox-write": "w"},
+		OnUploadID: func(id string) { ids = append(ids, id) },
+	})
+	if err != nil || len(ids) != 2 || ids[0] == ids[1] {
+		t.Errorf("%v, uploads %q", err, ids)
+	}
+	if o, _ := b.bucket.Get("k"); !bytes.Equal(o.Body, body) {
+		t.Errorf("%d bytes are stored", len(o.Body))
+	}
+}

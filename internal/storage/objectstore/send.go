@@ -128,6 +128,7 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outc
 			return answer, final, 0, nil
 		}
 		resp.StatusCode = http.StatusInternalServerError
+		r.ambiguous = true // it went on after the status was sent: how far, the error does not say
 	}
 	e, next, wait := s.refusal(ctx, r, resp, doc, creds, now)
 	return nil, next, wait, e
