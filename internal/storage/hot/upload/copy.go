@@ -2,7 +2,6 @@ package upload
 
 import (
 	"context"
-	"errors"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
@@ -11,7 +10,8 @@ import (
 
 // copied writes the version by a copy inside S3, when an object there is known to have its
 // content: this very one, of which the attributes changed, or one whose file was
-// renamed. Where a copy's conditions are not honoured, and above 5 GiB, it does nothing.
+// renamed. Where a copy's conditions are not honoured, above 5 GiB, and when the store refuses it,
+// it does nothing, and the version is to be uploaded.
 func (s *Sender) copied(ctx context.Context, v *version, known journal.Entry, ok bool, cond objectstore.Condition) (o objectstore.Object, done bool, err error) {
 	if v.src == nil || v.size == 0 || v.size > objectstore.MaxCopy || !s.Store.Conditional().Copy {
 		return o, false, nil
@@ -41,8 +41,11 @@ func (s *Sender) copied(ctx context.Context, v *version, known journal.Entry, ok
 		SrcKey: s.Prefix + from.Key, SrcETag: from.ETag, DstKey: s.Prefix + v.key,
 		Condition: cond, Metadata: posixattr.Encode(v.attr, in.WriteID),
 	})
-	if errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrUnsupported) {
-		return o, false, nil // the source is not what it was, or the destination: the upload will tell
+	if err != nil && wctx.Err() == nil {
+		// Whatever the store has against the copy (the source's tags need rights that an upload does
+		// not, its key is not to be had, one of the two is not what it was), the upload will tell.
+		s.Log.Info("a copy inside S3 is refused; the file is uploaded", "event", "copy_refused", "path", v.path, "error", err)
+		return o, false, nil
 	}
 	return o, err == nil, cause(wctx, err)
 }
