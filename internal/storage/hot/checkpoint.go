@@ -67,8 +67,12 @@ func (e *Engine) through(ctx context.Context, mark uint64) error {
 	e.mu.Unlock()
 	for {
 		e.mu.Lock()
-		done := e.line.Through(mark) && !e.stuckUntried()
+		through := e.line.Through(mark) && !e.stuckUntried()
+		done := through || e.quietLocked()
 		err := e.hopeless(tried)
+		if done && !through && err == nil {
+			err = errHeld
+		}
 		waiters := e.waiters
 		e.mu.Unlock()
 		if err != nil && (done || errors.Is(err, errHopeless)) {
@@ -85,6 +89,9 @@ func (e *Engine) through(ctx context.Context, mark uint64) error {
 	}
 }
 
+// errHeld says that what is left waits for something that nobody sees coming.
+var errHeld = errors.New("deletions are held back by files that cannot be saved")
+
 // errHopeless marks what waiting does not mend.
 var errHopeless = errors.New("waiting does not help")
 
@@ -93,11 +100,11 @@ func (e *Engine) hopeless(tried map[string]int) error {
 	switch {
 	case e.lost != nil:
 		return fmt.Errorf("cannot save: %w (%w)", e.lost, errHopeless)
-	case e.held != "" && e.heldDeletes() > 0:
+	case e.held != "" && e.line.Held() > 0:
 		return fmt.Errorf("cannot save deletions, they are held back: %s (%w)", e.held, errHopeless)
 	}
 	var names []string
-	for name := range e.failed {
+	for name := range e.failures {
 		names = append(names, name)
 	}
 	for name, n := range e.restless {

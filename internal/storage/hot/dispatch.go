@@ -45,7 +45,7 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	if e.lost != nil || e.line.InFlight()+e.verify.flying-e.yielding >= e.limit.now {
 		return false, wait
 	}
-	if at, closed := e.breaker.closed(now, e.line.InFlight()-e.yielding); closed {
+	if at, open := e.breaker.open(now, e.line.InFlight()-e.yielding); open {
 		return false, min(wait, max(at-now, 0))
 	}
 	if j, ok := e.line.Next(now); ok {
@@ -73,6 +73,7 @@ const (
 	restlessMany = 3
 
 	stuckFirst, stuckMost       = 10 * time.Second, 5 * time.Minute
+	suspectFirst, suspectMost   = time.Second, time.Minute
 	restlessFirst, restlessMost = 2 * time.Second, time.Minute
 	retryAfter                  = 100 * time.Millisecond
 )
@@ -92,35 +93,26 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	if r.Conflict != "" {
 		e.counts.conflicts++
 	}
-	e.limit.done(now, r.Everywhere)
-	switch {
-	case r.Everywhere:
-		retry = e.breaker.fail(now, r.Err)
-		e.troubled(r.Err)
-	case r.Outcome == queue.Stored:
+	e.limit.done(now, r.Blame != upload.ThisName)
+	if r.Outcome == queue.Stored && r.Sent {
 		e.breaker.succeed()
 	}
 	switch {
+	case r.Blame != upload.ThisName:
+		r.Outcome, retry = e.suspect(j.Name, r, now)
 	case r.NotAtRest:
 		n := e.restless[j.Name]
 		e.restless[j.Name] = n + 1
 		retry = now + backoff(restlessFirst, restlessMost, n)
 	case r.Outcome == queue.Stuck:
-		p := e.failed[j.Name]
-		retry = now + backoff(stuckFirst, stuckMost, p.tries)
-		if e.alone && !how.Alone {
-			retry = now // it was refused as it was before the workload ended
-		}
-		if p.reason != r.Err.Error() {
-			e.Log.Error("a file cannot be saved", "event", "not_saved", "path", path, "error", r.Err)
-		}
-		e.failed[j.Name] = problem{r.Err.Error(), p.tries + 1}
+		retry = now + backoff(stuckFirst, stuckMost, e.failed[j.Name].tries)
+		e.fail(j.Name, r.Err)
 	case r.InTheWay != "":
 		e.obs.do(func() { e.lookInTheWay(j.Name, r.InTheWay) })
 	case r.Outcome == queue.Changed:
 		retry = now + e.Config.Hot.MaxStaleness
 	case r.Outcome == queue.Stored:
-		e.forgive(j.Name)
+		e.clearFailure(j.Name)
 		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
 			e.odd[path] = r.Err.Error()
 		}
@@ -131,13 +123,16 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 			e.forgetMoved(path)
 		}
 	}
+	if r.Outcome == queue.Stuck && e.alone && !how.Alone {
+		retry = now // that was before the workload ended
+	}
 	e.line.Done(j, r.Outcome, retry, now)
 	if e.line.Unobserved() {
 		e.obs.poke() // it may be waiting for an event that never comes
 	}
 	switch kind, pending := e.line.Has(j.Name); {
 	case !pending:
-		e.forgive(j.Name)
+		e.clearFailure(j.Name)
 	case kind == queue.Delete && j.Kind == queue.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
@@ -146,6 +141,7 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	}
 	if e.line.Len() == 0 {
 		e.counts.success = time.Now()
+		e.breaker.succeed() // nothing is left that could fail
 	}
 	e.tell()
 	e.ended()
@@ -177,13 +173,13 @@ func (e *Engine) lookInTheWay(name, other string) {
 func (e *Engine) same(name string, exists, ordered bool) {
 	e.line.Same(name, exists, ordered, e.now())
 	if _, pending := e.line.Has(name); !pending {
-		e.forgive(name)
+		e.clearFailure(name)
 	}
 }
 
-// forgive forgets why a name was not stored. Nothing of it is to be stored any more: what was
+// clearFailure forgets why a name was not stored. Nothing of it is to be stored any more: what was
 // refused is gone, or as S3 has it. With the lock held.
-func (e *Engine) forgive(name string) {
+func (e *Engine) clearFailure(name string) {
 	delete(e.failed, name)
 	delete(e.restless, name)
 	delete(e.inTheWay, name)
@@ -209,8 +205,8 @@ func (e *Engine) forgetMoved(path string) {
 	}
 }
 
-// troubled notes what concerns every file. With the lock held.
-func (e *Engine) troubled(err error) {
+// setGlobalError notes what concerns every file. With the lock held.
+func (e *Engine) setGlobalError(err error) {
 	if errors.Is(err, lease.ErrLost) && e.lost == nil {
 		e.lost = err
 		e.Log.Error("another sandbox has the workspace; nothing is written any more", "event", "lease_lost", "error", err)

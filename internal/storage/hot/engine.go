@@ -64,7 +64,7 @@ type Engine struct {
 	hydrated *hydrate.Result // nil before
 	waiters  chan struct{}   // closed and made anew whenever something has ended
 	moved    map[uint64]string
-	failed   map[string]problem // pending names that are stuck, by name
+	failed   map[string]failure // why pending names are not stored
 	inTheWay map[string]bool    // pending writes that something in S3 excludes, which was looked at
 	restless map[string]int     // pending files that were not at rest, and how often in a row
 	odd      map[string]string  // sockets and the like, and directories that cannot be read
@@ -86,12 +86,6 @@ type Engine struct {
 	wall      func() time.Time // of tests; nil: time.Now
 }
 
-// problem is why a name is not stored.
-type problem struct {
-	reason string
-	tries  int
-}
-
 // counts since the process started.
 type counts struct {
 	uploaded, bytes, conflicts, rescans int64
@@ -105,7 +99,7 @@ func New(o Options) (*Engine, error) {
 		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"),
 		clock: time.Now(), kick: make(chan struct{}, 1), runs: make(chan struct{}),
 		line:    queue.New(queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
-		waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]problem{},
+		waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
 		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{}, limit: newLimiter(),
 	}
 	return e, nil

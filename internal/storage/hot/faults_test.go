@@ -20,6 +20,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/testbed"
+	"github.com/matrx/sandbox/internal/wire"
 )
 
 // S3 goes away and comes back: everything arrives, whatever happened meanwhile.
@@ -113,35 +114,60 @@ func TestAwayDuringTheFlush(t *testing.T) {
 	}
 }
 
-// One key may not be written: it is reported, and holds nothing else back.
+// One key may not be written: it is reported, and holds back nothing but the deletions after it,
+// and those only while S3 has no version of it.
 func TestDeniedKey(t *testing.T) {
-	s := newSandbox(t).start()
-	s.write("gone", "x")
-	s.saved()
-	denied := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/denied"}, Do: testbed.Refuse(403, "AccessDenied")})
-	s.write("denied", "x")
-	s.write("other", "x")
-	s.remove("gone")
-	s.eventually("the rest arrives", func() bool {
-		_, other := s.bucket.Get(prefix + "other")
-		_, gone := s.bucket.Get(prefix + "gone")
-		return other && !gone
-	})
-	s.eventually("status names it", func() bool {
-		st := s.e.Status()
-		return st.FailedCount == 1 && st.Failed[0].Path == "denied" && strings.Contains(st.Failed[0].Reason, "access denied")
-	})
-	if _, err := s.e.Checkpoint(s.ctx()); err == nil || !strings.Contains(err.Error(), "denied") {
-		t.Errorf("a checkpoint says %v", err)
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stored before: %v", stored), func(t *testing.T) {
+			s := newSandbox(t).start()
+			s.write("gone", "x")
+			if stored {
+				s.write("denied", "old")
+			}
+			s.saved()
+			denied := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/denied"}, Do: testbed.Refuse(403, "AccessDenied")})
+			s.write("denied", "x")
+			check(t, s.e.obs.catchUp(s.ctx(), false))
+			s.write("other", "x")
+			s.remove("gone")
+			s.eventually("the rest arrives", func() bool {
+				_, other := s.bucket.Get(prefix + "other")
+				_, gone := s.bucket.Get(prefix + "gone")
+				return other && !(gone && stored)
+			})
+			s.eventually("status names it", func() bool {
+				st := s.e.Status()
+				return st.FailedCount == 1 && st.Failed[0].Path == "denied" && strings.Contains(st.Failed[0].Reason, "access denied")
+			})
+			if _, err := s.e.Checkpoint(s.ctx()); err == nil || !strings.Contains(err.Error(), "denied") {
+				t.Errorf("a checkpoint says %v", err)
+			}
+			want := []string{"denied"}
+			if !stored {
+				want = []string{"denied", "gone"}
+				s.want("gone", "x")
+			}
+			s.wantUnsaved(s.flush(), want...)
+			denied.Remove()
+			if f := s.flush(); f.UnsavedCount != 0 {
+				t.Errorf("allowed again, the flush says %+v", f)
+			}
+			s.want("denied", "x")
+			s.wantNone("gone")
+		})
 	}
-	if f := s.flush(); f.UnsavedCount != 1 || f.Unsaved[0].Path != "denied" {
-		t.Errorf("the flush says %+v", f)
+}
+
+// wantUnsaved wants a flush to name exactly these paths.
+func (s *sandbox) wantUnsaved(f wire.Flushed, paths ...string) {
+	s.t.Helper()
+	var got []string
+	for _, u := range f.Unsaved {
+		got = append(got, u.Path)
 	}
-	denied.Remove()
-	if f := s.flush(); f.UnsavedCount != 0 {
-		t.Errorf("allowed again, the flush says %+v", f)
+	if !slices.Equal(got, paths) || f.UnsavedCount != int64(len(paths)) {
+		s.t.Errorf("not saved %q (%d), want %q: %+v", got, f.UnsavedCount, paths, f)
 	}
-	s.want("denied", "x")
 }
 
 func TestFaultsOnTheWay(t *testing.T) {

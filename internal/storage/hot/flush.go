@@ -119,7 +119,7 @@ func (e *Engine) quietLocked() bool {
 	if e.line.InFlight() > 0 || e.verify.len() > 0 || e.stuckUntried() {
 		return false
 	}
-	return rest == 0 || e.held != "" && rest == e.heldDeletes()
+	return rest == 0 || rest == e.line.Held()
 }
 
 // stuckUntried tells whether something that was stuck has not been tried since the flush or the
@@ -132,16 +132,6 @@ func (e *Engine) stuckUntried() bool {
 	return ok && at <= e.now()
 }
 
-// heldDeletes is how many deletions are pending. With the lock held.
-func (e *Engine) heldDeletes() (n int) {
-	for p := range e.line.Pending {
-		if p.Kind == queue.Delete {
-			n++
-		}
-	}
-	return n
-}
-
 func (e *Engine) flushReason(scanned error) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -151,7 +141,7 @@ func (e *Engine) flushReason(scanned error) string {
 	if scanned != nil {
 		return "the home was not scanned to its end: " + scanned.Error()
 	}
-	if e.line.Len() > e.line.StuckLen() {
+	if e.line.Len() > e.line.StuckLen()+e.line.Held() {
 		return errUnsaved.Error()
 	}
 	return "not every file could be saved"
@@ -184,10 +174,7 @@ func (e *Engine) reason(p queue.Pending) string {
 	if f, ok := e.failed[p.Name]; ok {
 		why = f.reason
 	} else if p.Kind == queue.Delete {
-		why = "its deletion was not sent in time"
-		if e.held != "" {
-			why = "its deletion is held back: " + e.held
-		}
+		why = e.deleteReason(p.Name)
 	} else if e.restless[p.Name] > 0 {
 		why = "not at rest: it changed whenever it was read"
 	}
@@ -197,6 +184,17 @@ func (e *Engine) reason(p queue.Pending) string {
 		why = e.breaker.err.Error()
 	}
 	return why
+}
+
+// deleteReason is why a deletion was not sent. With the lock held.
+func (e *Engine) deleteReason(name string) string {
+	switch {
+	case e.held != "":
+		return "its deletion is held back: " + e.held
+	case e.line.Barred(name):
+		return "its deletion waits for a new file that cannot be saved: that may be where its content went"
+	}
+	return "its deletion was not sent in time"
 }
 
 // shown is a path as lists show it: bytes that are not UTF-8 are percent-escaped as in keys.

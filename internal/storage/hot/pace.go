@@ -6,18 +6,26 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 )
 
-// breaker keeps jobs from failing one by one while the store as a whole cannot be used: after
-// a failure one job at a time tries, ever less often, until one succeeds.
+// breaker keeps jobs from failing one by one while the store as a whole cannot be used: open,
+// it lets one job at a time try, ever less often, until one succeeds. It opens when several
+// distinct names have failed and none has been stored since: one name that fails may be the
+// reason itself.
 type breaker struct {
-	err   error
-	tries int
-	until queue.Time
+	err      error           // what the store fails with; nil while the breaker is closed
+	suspects map[string]bool // the names that have failed since one was stored
+	tries    int
+	until    queue.Time
 }
 
-const breakFirst, breakMost = 500 * time.Millisecond, 10 * time.Second
+const (
+	breakFirst, breakMost = 500 * time.Millisecond, 10 * time.Second
 
-// closed tells whether no job may start now, and until when at most.
-func (b *breaker) closed(now queue.Time, flying int) (until queue.Time, closed bool) {
+	// breakAfter is how many names have to fail.
+	breakAfter = 3
+)
+
+// open tells whether no job may start now, and until when at most.
+func (b *breaker) open(now queue.Time, flying int) (until queue.Time, open bool) {
 	switch {
 	case b.err == nil:
 		return 0, false
@@ -27,13 +35,22 @@ func (b *breaker) closed(now queue.Time, flying int) (until queue.Time, closed b
 	return b.until, now < b.until
 }
 
-func (b *breaker) fail(now queue.Time, err error) (retry queue.Time) {
+// fail notes that a name has failed, for a reason that is every name's by its nature (wide) or
+// may be. It tells whether the breaker is open now.
+func (b *breaker) fail(now queue.Time, name string, err error, wide bool) bool {
+	if b.suspects == nil {
+		b.suspects = map[string]bool{}
+	}
+	b.suspects[name] = true
+	if b.err == nil && !wide && len(b.suspects) < breakAfter {
+		return false
+	}
 	if b.err == nil || now >= b.until {
 		b.until = now + backoff(breakFirst, breakMost, b.tries)
 		b.tries++
 	}
 	b.err = err
-	return b.until
+	return true
 }
 
 func (b *breaker) succeed() { *b = breaker{} }
@@ -57,9 +74,9 @@ const (
 
 func newLimiter() limiter { return limiter{now: limitFirst, up: true} }
 
-// done counts a job that ended. everywhere: the store had enough.
-func (l *limiter) done(now queue.Time, everywhere bool) {
-	if everywhere {
+// done counts a job that ended. enough: the store had enough.
+func (l *limiter) done(now queue.Time, enough bool) {
+	if enough {
 		l.now = max(limitLeast, l.now/2)
 		l.n, l.at, l.rate = 0, now, 0
 		return

@@ -37,8 +37,8 @@ func (e *Engine) Status() contract.HotStatus {
 	for name := range e.restless {
 		st.NotAtRest = append(st.NotAtRest, shown(strings.TrimSuffix(name, "/")))
 	}
-	for name, p := range e.failed {
-		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(strings.TrimSuffix(name, "/")), Reason: p.reason})
+	for name, reason := range e.failures {
+		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(strings.TrimSuffix(name, "/")), Reason: reason})
 	}
 	for path, why := range e.odd {
 		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(path), Reason: why})

@@ -31,7 +31,10 @@
 //     the deleted name is observed to be written once more, as long as S3 holds its object.
 //     Of the deletes that it waits for, a file in the place of a directory goes first: others
 //     may wait for that one too, and hold the rest back when they need not wait any more.
-//  5. A change that cannot be stored is reported and holds nothing back.
+//  5. A change that cannot be stored is reported, and no write waits for it. It holds
+//     deletions back, as any pending write does, while S3 has no version of its name: the
+//     content may have been renamed to there, and its old name may hold the only copy. Where S3
+//     has an older version, and for a directory's marker, which has no content, it holds nothing.
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
 //     refusal was of what it was before.
 //

@@ -14,6 +14,7 @@ const (
 	slotQueue slot = iota // where the item waits for its turn
 	slotHold              // writes that hold deletes back
 	slotNew               // those of them that add an object
+	slotStuck             // those of them that cannot be stored for now
 	slotGroup             // the members of a group
 	slotAge               // all that is expected to arrive, or all that is stuck
 	slotSince             // everything

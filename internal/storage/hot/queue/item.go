@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Time is a duration since some fixed instant, on a clock that never jumps.
 type Time = time.Duration
@@ -50,7 +53,7 @@ type flags uint16
 const (
 	inFlight       flags = 1 << iota
 	replaces             // S3 holds an object of this name
-	stuck                // reported as unstorable: it holds nothing back
+	stuck                // reported as unstorable (rule 5)
 	unfenced             // a delete that has no fence yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way
@@ -60,6 +63,11 @@ const (
 )
 
 func (it *item) is(f flags) bool { return it.flags&f != 0 }
+
+// holds tells whether a write holds deletes back while it is pending (rules 2 and 5).
+func (it *item) holds() bool {
+	return it.kind == Write && !(it.is(stuck) && (it.is(replaces) || strings.HasSuffix(it.name, "/")))
+}
 
 func (it *item) set(f flags, on bool) {
 	it.flags &^= f

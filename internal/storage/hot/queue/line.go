@@ -26,6 +26,7 @@ type Line struct {
 
 	hold    heap // pending writes, in flight or not, that hold deletes back
 	newHold heap // those of them that add an object
+	barred  heap // those of them that cannot be stored for now
 	age     heap // all that is expected to arrive
 	stuck   heap // all that is not
 	since   heap // both
@@ -52,6 +53,7 @@ func New(r Rules) *Line {
 		deletes: heap{slot: slotQueue, less: byFence},
 		hold:    heap{slot: slotHold, less: byFirst},
 		newHold: heap{slot: slotNew, less: byFirst},
+		barred:  heap{slot: slotStuck, less: byFirst},
 		age:     heap{slot: slotAge, less: byFirst},
 		stuck:   heap{slot: slotAge, less: byFirst},
 		since:   heap{slot: slotSince, less: bySince},
@@ -208,6 +210,7 @@ func (l *Line) forget(it *item) {
 	l.dequeue(it)
 	l.hold.take(it)
 	l.newHold.take(it)
+	l.barred.take(it)
 	l.ungroup(it)
 	l.ageOf(it).take(it)
 	l.since.take(it)

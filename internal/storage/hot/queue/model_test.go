@@ -24,7 +24,7 @@ type world struct {
 	s3      map[string]int  // name -> version
 	s3gone  map[string]int  // name -> number of the deletion that S3 has seen
 	journal map[string]int  // what the caller knows of s3
-	excused map[string]int  // name -> the last version that was stuck when it vanished (rule 5)
+	excused map[string]int  // name -> the last version that was stuck over another when it vanished (rule 5)
 	anyway  map[string]bool // what is in the way of its write was looked at
 
 	ordered bool     // events come, in order, and none is lost
@@ -132,8 +132,11 @@ func (w *world) rename() {
 	w.change(from, false)
 }
 
-// excuse notes that what is gone could not be stored when it went.
+// excuse notes that what is gone could not be stored, over an older version, when it went.
 func (w *world) excuse(name string) {
+	if w.s3[name] == 0 {
+		return // it held deletions back as long as it was there
+	}
 	for _, h := range w.history[name] {
 		if h.written && w.disk[name] != h.op {
 			w.excused[name] = h.op
@@ -352,7 +355,7 @@ func (w *world) check() {
 					deleted = h.op
 				}
 			}
-			if written <= w.excused[name] || w.s3[name] >= written || w.isStuck(name) || w.hadToWait(name) {
+			if written <= w.excused[name] || w.s3[name] >= written || w.isStuck(name) && w.s3[name] != 0 || w.hadToWait(name) {
 				continue
 			}
 			if deleted == 0 {
@@ -442,7 +445,7 @@ func (w *world) consistent() {
 		if it.is(stuck) {
 			stuckN++
 		}
-		held := (it.kind == Write || it.again == Write) && !it.is(stuck) && it.queue != &l.blocked
+		held := (it.kind == Write || it.again == Write) && !(it.is(stuck) && it.is(replaces)) && it.queue != &l.blocked
 		if l.hold.has(it) != held && !it.is(inFlight) {
 			w.t.Fatalf("%q holds deletes back: %v, want %v", name, l.hold.has(it), held)
 		}

@@ -29,6 +29,7 @@ func (l *Line) promote(now Time) {
 			l.enqueue(it, &l.deletes)
 		case l.mustWait(it.name):
 			l.hold.take(it)
+			l.barred.take(it)
 			l.enqueue(it, &l.blocked)
 		case it.is(replaces):
 			l.enqueue(it, &l.over)
@@ -104,7 +105,7 @@ const (
 	Stored Outcome = iota + 1
 	// Retry: not stored, try again; until then it holds back what it held back.
 	Retry
-	// Stuck: it cannot be stored for now; try again, but hold nothing back.
+	// Stuck: it cannot be stored for now; try again, and hold back only what rule 5 says.
 	Stuck
 	// Changed: the disk is not what the job was made for (a file to write is gone, one to
 	// delete is there); an observation that says so follows.

@@ -15,6 +15,11 @@ func (l *Line) place(it *item) {
 	age.put(it)
 	l.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
 	l.regroup(it)
+	if it.is(stuck) && it.holds() {
+		l.barred.put(it)
+	} else {
+		l.barred.take(it)
+	}
 	if it.is(inFlight) {
 		if it.again == Write && !it.is(stuck) {
 			l.hold.put(it) // a delete under way whose name is there again
@@ -22,7 +27,7 @@ func (l *Line) place(it *item) {
 		return
 	}
 	l.newHold.take(it)
-	if it.kind == Write && !it.is(stuck) {
+	if it.holds() {
 		l.hold.put(it)
 	} else {
 		l.hold.take(it)

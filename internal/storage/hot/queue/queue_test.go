@@ -118,20 +118,65 @@ func TestNoDeleteBeforeCaught(t *testing.T) {
 	want(t, "caught up", got, "a")
 }
 
-func TestStuckHoldsNothing(t *testing.T) {
+// A write that cannot be stored holds deletions back only where S3 has no version of its name,
+// and no write.
+func TestStuckHoldsDeletesUnlessStoredBefore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		exists bool
+		goes   bool
+	}{
+		{"new", false, false},
+		{"stored", true, true},
+		{"directory/", false, true},
+	} {
+		l := New(rules)
+		l.Write(c.name, 1, Order{Exists: c.exists}, 0)
+		l.Delete("gone", true, 1*ms)
+		l.Caught(2 * ms)
+		_, jobs := drain(l, 1000*ms)
+		l.Done(jobs[c.name], Stuck, 60_000*ms, 1001*ms)
+		l.Write("other", 1, Order{}, 1001*ms)
+		wanted, held := []string{"other"}, 1
+		if c.goes {
+			wanted, held = []string{"gone", "other"}, 0
+		}
+		if l.Held() != held || l.Barred("gone") != !c.goes {
+			t.Errorf("%s: %d held, barred %v", c.name, l.Held(), l.Barred("gone"))
+		}
+		got, others := drain(l, 2000*ms)
+		want(t, "beside "+c.name+", which is stuck", got, wanted...)
+		for _, j := range others {
+			l.Done(j, Stored, 0, 2001*ms)
+		}
+		if l.StuckLen() != 1 || l.Len() != 1+held {
+			t.Errorf("%s: stuck %d, pending %d", c.name, l.StuckLen(), l.Len())
+		}
+		_, jobs = drain(l, 60_001*ms)
+		l.Done(jobs[c.name], Stored, 0, 60_001*ms)
+		if !c.goes {
+			got, _ = drain(l, 60_002*ms)
+			want(t, "when it is stored", got, "gone")
+		}
+	}
+}
+
+// What could not be stored and is gone goes on counting as what took its place.
+func TestStuckThatVanishedLeavesASpan(t *testing.T) {
 	l := New(rules)
-	l.Write("denied", 1, Order{}, 0)
-	l.Delete("gone", true, 1*ms)
+	l.Write("new", 1, Order{}, 0)
+	l.Delete("old", true, 1*ms)
 	l.Caught(2 * ms)
 	_, jobs := drain(l, 1000*ms)
-	l.Done(jobs["denied"], Stuck, 60_000*ms, 1001*ms)
-	got, _ := drain(l, 1002*ms)
-	want(t, "beside a write that is denied", got, "gone")
-	if !l.Through(1) || l.StuckLen() != 1 || l.Len() != 2 {
-		t.Errorf("through %v, stuck %d, pending %d", l.Through(1), l.StuckLen(), l.Len())
-	}
-	got, _ = drain(l, 60_000*ms)
-	want(t, "after its time", got, "denied")
+	l.Done(jobs["new"], Stuck, 60_000*ms, 1001*ms)
+	l.Write("newer", 1, Order{}, 1002*ms)
+	l.Same("new", false, true, 1003*ms)
+	l.Caught(1004 * ms)
+	got, jobs := drain(l, 2000*ms)
+	want(t, "with the content under a third name", got, "newer")
+	l.Done(jobs["newer"], Stored, 0, 2001*ms)
+	got, _ = drain(l, 2002*ms)
+	want(t, "when that is stored", got, "old")
 }
 
 // A file takes a directory's place; what was in that is told to be written once more, though it

@@ -15,8 +15,8 @@ type spans []span
 // vanished leaves a span where a pending write ends, for deletes and for those who wait
 // for its group.
 func (l *Line) vanished(it *item, from, to uint64, ordered bool, now Time) {
-	if it.is(stuck) {
-		return // it held nothing back
+	if it.is(stuck) && !it.holds() {
+		return
 	}
 	s := span{from: from, to: to, open: !ordered, at: now}
 	l.spans = l.spans.with(s)

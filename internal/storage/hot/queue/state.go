@@ -55,6 +55,35 @@ func (l *Line) Hurry(on bool) {
 // HoldDeletes keeps deletes from going, or lets them go again.
 func (l *Line) HoldDeletes(on bool) { l.held = on }
 
+// Held is the number of pending changes that go only when something is done about what
+// holds them: deletions while HoldDeletes keeps them, or while they wait for a write that cannot be
+// stored; and the writes that wait for a deletion. It looks at every pending name.
+func (l *Line) Held() (n int) {
+	barred := oldest(&l.barred)
+	if !l.held && barred == math.MaxUint64 {
+		return 0
+	}
+	for _, it := range l.items {
+		switch {
+		case it.is(inFlight), it.is(stuck):
+		case it.queue == &l.blocked, it.kind == Delete && (l.held || l.waitsFor(it, barred)):
+			n++
+		}
+	}
+	return n
+}
+
+// Barred tells whether the deletion of a name waits for a write that cannot be stored.
+func (l *Line) Barred(name string) bool {
+	it := l.items[name]
+	return it != nil && it.kind == Delete && l.waitsFor(it, oldest(&l.barred))
+}
+
+// waitsFor tells whether a delete waits for a write that was first observed at from.
+func (l *Line) waitsFor(d *item, from uint64) bool {
+	return from != math.MaxUint64 && !d.is(unfenced) && l.spans.bound(d.fence) >= from
+}
+
 // Pending describes one name that S3 does not hold as the disk does.
 type Pending struct {
 	Name  string

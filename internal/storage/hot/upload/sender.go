@@ -107,17 +107,25 @@ func New(o Options) (*Sender, error) {
 	}, nil
 }
 
+// Blame is what an error may be about. Only the fate of other names tells more.
+type Blame uint8
+
+// What an error may be about.
+const (
+	ThisName   Blame = iota // this name alone
+	MaybeStore              // this name, or the store as a whole: it gave no answer of its own
+	StoreWide               // by its nature every name: expired credentials, a lost lease
+)
+
 // Result is what became of a name.
 type Result struct {
 	Outcome queue.Outcome
 	Err     error // why it is not stored; nil when it is
 
-	// Everywhere says that Err is not about this name: the store is away, the credentials have
-	// expired, the lease is lost.
-	Everywhere bool
-	NotAtRest  bool   // no whole version of the file was found
-	InTheWay   string // the path of what S3 holds and has to lose first: look there, then try Anyway
-	HeldBack   bool   // the root is not what it was: nothing is deleted
+	Blame     Blame  // what Err may be about
+	NotAtRest bool   // no whole version of the file was found
+	InTheWay  string // the path of what S3 holds and has to lose first: look there, then try Anyway
+	HeldBack  bool   // the root is not what it was: nothing is deleted
 
 	Sent  bool     // something was written to S3
 	Bytes int64    // of content that was uploaded
@@ -185,13 +193,16 @@ func local(path string, err error) Result {
 
 // remote is the result of an error of the store or the fence.
 func remote(ctx context.Context, err error) Result {
-	for _, everywhere := range []error{
-		lease.ErrLost, lease.ErrReleased, objectstore.ErrUnavailable, objectstore.ErrExpiredCredentials, objectstore.ErrBadCredentials,
-		objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrClockSkew, objectstore.ErrEndpoint,
+	for _, wide := range []error{
+		lease.ErrLost, lease.ErrReleased, objectstore.ErrExpiredCredentials, objectstore.ErrBadCredentials,
+		objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrClockSkew,
 	} {
-		if errors.Is(err, everywhere) {
-			return Result{Outcome: queue.Retry, Err: err, Everywhere: true}
+		if errors.Is(err, wide) {
+			return Result{Outcome: queue.Retry, Err: err, Blame: StoreWide}
 		}
+	}
+	if errors.Is(err, objectstore.ErrUnavailable) || errors.Is(err, objectstore.ErrEndpoint) {
+		return Result{Outcome: queue.Retry, Err: err, Blame: MaybeStore}
 	}
 	if errors.Is(err, lease.ErrInDoubt) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return Result{Outcome: queue.Retry, Err: err}

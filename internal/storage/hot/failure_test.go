@@ -1,0 +1,175 @@
+package hot
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/matrx/sandbox/internal/testbed"
+)
+
+// flushWithin flushes with a deadline.
+func (s *sandbox) flushWithin(d time.Duration) (unsaved []string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	f, err := s.e.Flush(ctx)
+	check(s.t, err)
+	for _, u := range f.Unsaved {
+		unsaved = append(unsaved, u.Path)
+	}
+	return unsaved
+}
+
+// One change that fails in a way that could be the store's holds no other change up: the others
+// arrive, while it runs and in the flush, and it alone is named.
+func TestFailingChangeHoldsNoOther(t *testing.T) {
+	html := testbed.Answer(413, map[string]string{"Content-Type": "text/html"}, "<html><body><h1>413 Request Entity Too Large</h1></body></html>")
+	for name, c := range map[string]struct {
+		fault testbed.Action
+		final bool // the client does not try again by itself
+	}{
+		"413 of a proxy":      {html, true},
+		"500 on this key":     {testbed.Refuse(500, "InternalError"), false},
+		"reset of a content":  {testbed.ResetRequest(10), false},
+		"403 of wrong signer": {testbed.Refuse(403, "SignatureDoesNotMatch"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSandbox(t).start()
+			s.write("old", "x")
+			s.saved()
+			fault := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/bad"}, Do: c.fault})
+			s.write("bad", strings.Repeat("x", 1000))
+			s.eventually("it is tried", func() bool { return fault.Hits() > 0 })
+			for i := range 6 {
+				s.write("f"+strconv.Itoa(i), "x")
+			}
+			s.eventually("the others arrive", func() bool { return len(s.keys()) == 7 })
+			if c.final {
+				s.eventually("it is named, and not the store", func() bool {
+					st := s.e.Status()
+					return st.FailedCount == 1 && st.Failed[0].Path == "bad" && st.Problem == "" && st.State != "failed"
+				})
+			}
+			s.write("late", "x")
+			if unsaved := s.flushWithin(10 * time.Second); len(unsaved) != 1 || unsaved[0] != "bad" {
+				t.Errorf("not saved: %q", unsaved)
+			}
+			s.want("late", "x")
+			fault.Remove()
+			s.flushed()
+			s.want("bad", strings.Repeat("x", 1000))
+		})
+	}
+}
+
+// A rename whose new name cannot be stored leaves the old object where it is: it may be the only
+// copy in S3.
+func TestOldObjectStaysUntilRenameIsStored(t *testing.T) {
+	refused := func(s *sandbox) *testbed.Applied {
+		s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "COPY"}, Do: testbed.Refuse(400, "KMS.DisabledException")})
+		return s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/new"}, Do: testbed.Refuse(400, "KMS.DisabledException")})
+	}
+	for name, c := range map[string]struct {
+		to    string
+		fault func(s *sandbox) *testbed.Applied
+	}{
+		"refused": {"new", refused},
+		"no key":  {filepath.Join(tooDeep(), "new"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSandbox(t).start()
+			s.write("important", "the only copy")
+			s.saved()
+			check(t, os.MkdirAll(filepath.Dir(s.path(c.to)), 0o755))
+			var fault *testbed.Applied
+			if c.fault != nil {
+				fault = c.fault(s)
+			}
+			s.rename("important", c.to)
+			s.eventually("the new name is refused", func() bool { return s.e.Status().FailedCount > 0 })
+			s.want("important", "the only copy")
+			unsaved := []string{"important", c.to}
+			slices.Sort(unsaved)
+			s.wantUnsaved(s.flush(), unsaved...)
+			s.want("important", "the only copy")
+			if fault == nil {
+				return
+			}
+			// The next start of the same container knows as much.
+			s.kill()
+			s.start()
+			s.eventually("the new name is refused again", func() bool { return s.e.Status().FailedCount > 0 })
+			check(t, s.e.obs.catchUp(s.ctx(), true))
+			s.want("important", "the only copy")
+			fault.Remove()
+			s.flushed()
+			s.want("new", "the only copy")
+			s.wantNone("important")
+		})
+	}
+}
+
+// A copy inside S3 that is refused becomes an upload: of a renamed file, whose old object goes when
+// that has arrived, and of one whose attributes have changed.
+func TestRefusedCopyBecomesUpload(t *testing.T) {
+	s := newSandbox(t).start()
+	content := strings.Repeat("x", 100_000)
+	s.write("a", content)
+	s.write("b", content)
+	s.saved()
+	refused := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "COPY"}, Do: testbed.Refuse(403, "AccessDenied")})
+	gate := testbed.Hold()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/renamed"}, Do: gate, Times: 1})
+	s.rename("a", "renamed")
+	check(t, os.Chmod(s.path("b"), 0o600))
+	if !gate.WaitArrived(s.ctx(), 1) {
+		t.Fatal("the renamed file is not uploaded")
+	}
+	s.want("a", content)
+	gate.Open()
+	s.flushed()
+	if refused.Hits() == 0 {
+		t.Error("no copy was tried")
+	}
+	s.want("renamed", content)
+	s.wantNone("a")
+	if o, _ := s.bucket.Get(prefix + "b"); o.Metadata["file-permissions"] != "0100600" {
+		t.Errorf("the attributes are %v", o.Metadata)
+	}
+}
+
+// A file that is written all the time holds no deletion back while S3 has an older version of it.
+func TestRestlessFileHoldsNoDeletion(t *testing.T) {
+	s := newSandbox(t)
+	s.write("gone", "x")
+	check(t, os.WriteFile(s.path("busy"), make([]byte, 8<<20), 0o644))
+	s.start()
+	s.saved()
+	f, err := os.OpenFile(s.path("busy"), os.O_WRONLY, 0)
+	check(t, err)
+	defer f.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := byte(0); ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				f.WriteAt([]byte{n}, 4<<20)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	s.eventually("it is pending", func() bool { return s.e.Status().DirtyFiles > 0 })
+	s.remove("gone")
+	s.eventually("the deletion arrives", func() bool { _, ok := s.bucket.Get(prefix + "gone"); return !ok })
+}
