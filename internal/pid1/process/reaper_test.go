@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/testbed/testpart"
 )
 
 func init() {
@@ -62,7 +64,7 @@ func statuses() error {
 }
 
 func TestNoStatusIsLostOrMistaken(t *testing.T) {
-	play(t, "statuses").rest()
+	testpart.Play(t, "statuses").Rest()
 }
 
 // signalsToTheDead: a child that has been reaped is not signalled by its number.
@@ -116,8 +118,8 @@ func signalsToTheDead() error {
 }
 
 func TestSignalsToTheDead(t *testing.T) {
-	p := play(t, "done")
-	p.rest()
+	p := testpart.Play(t, "done")
+	p.Rest()
 }
 
 func TestStatusCode(t *testing.T) {

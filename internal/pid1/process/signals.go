@@ -2,9 +2,10 @@ package process
 
 import (
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/pid1/sigtramp"
 )
 
 // Signals is every signal that this process is sent.
@@ -21,7 +22,7 @@ type Signals struct {
 // CatchSignals takes over every signal but SIGKILL, SIGSTOP and 33, which is the Go
 // runtime's. It may be called once; from then on package os/signal sees none.
 func CatchSignals() (*Signals, error) {
-	pipe, err := installSigtramp()
+	pipe, err := sigtramp.Install()
 	if err != nil {
 		return nil, err
 	}
@@ -29,15 +30,14 @@ func CatchSignals() (*Signals, error) {
 	// One slot: SIGCHLD coalesces, so a full channel already means "look again".
 	children := make(chan struct{}, 1)
 	go func() {
-		var buf [64]record
+		var buf [64]sigtramp.Record
 		for {
-			bytes := unsafe.Slice((*byte)(unsafe.Pointer(&buf)), unsafe.Sizeof(buf))
-			n, err := pipe.Read(bytes) // whole records: each was written at once
+			n, err := pipe.Read(buf[:])
 			if err != nil {
-				return // it never is closed
+				return // it is never closed
 			}
-			for _, r := range buf[:n/int(unsafe.Sizeof(buf[0]))] {
-				if sig := syscall.Signal(r.signal); sig != unix.SIGCHLD {
+			for _, r := range buf[:n] {
+				if sig := syscall.Signal(r.Signal); sig != unix.SIGCHLD {
 					c <- sig
 					continue
 				}

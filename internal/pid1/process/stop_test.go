@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/testbed/testpart"
 )
 
 func init() { parts["stop"] = stopPart }
@@ -114,11 +116,11 @@ func TestStop(t *testing.T) {
 			if err := unix.Mkfifo(fifo, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := play(t, "stop", append(tc.env, "READY="+fifo, "SCRIPT="+tc.script)...)
-			if got := p.line(); got != tc.code {
+			p := testpart.Play(t, "stop", append(tc.env, "READY="+fifo, "SCRIPT="+tc.script)...)
+			if got := p.Line(); got != tc.code {
 				t.Errorf("the command ended with %q, want %q", got, tc.code)
 			}
-			if rest := p.rest(); len(rest) > 0 {
+			if rest := p.Rest(); len(rest) > 0 {
 				t.Errorf("it says %q", rest)
 			}
 		})

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/pid1/sigtramp"
 )
 
 //go:norace
@@ -17,13 +17,12 @@ func read(fd int, b *byte) {
 
 // deaf ignores every signal that can be.
 func deaf() error {
-	ignore := [4]uint64{1} // struct sigaction: SIG_IGN
 	for sig := syscall.Signal(1); sig <= 64; sig++ {
 		switch sig {
 		case unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, 33:
 			continue
 		}
-		if err := process.SetAction(sig, &ignore); err != nil {
+		if err := sigtramp.SetAction(sig, sigtramp.Ignore); err != nil {
 			return err
 		}
 	}

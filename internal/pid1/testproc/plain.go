@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/pid1/sigtramp"
 )
 
 func number(args []string, i, otherwise int) int {
@@ -31,9 +32,8 @@ func exit(args []string) error {
 // die resets the signal's action, since the runtime has its own for some.
 func die(args []string) error {
 	sig := syscall.Signal(number(args, 0, 9))
-	var deflt [4]uint64 // struct sigaction: SIG_DFL
 	if sig != unix.SIGKILL && sig != unix.SIGSTOP {
-		if err := process.SetAction(sig, &deflt); err != nil {
+		if err := sigtramp.SetAction(sig, sigtramp.Default); err != nil {
 			return err
 		}
 	}

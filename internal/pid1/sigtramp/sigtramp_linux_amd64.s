@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// sigtramp is the signal handler; see sigtramp.go. The kernel calls it as C: DI is the
+// sigtramp is the signal handler; see doc.go. The kernel calls it as C: DI is the
 // signal, SI the siginfo_t, DX the context. It runs on the thread's signal stack, has no
 // g to speak of, and uses no register that C code must preserve.
 TEXT ·sigtramp(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
