@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,7 +214,15 @@ func TestConnectionsAreBoundedByUser(t *testing.T) {
 		defer conn.Close()
 		open = append(open, conn)
 	}
-	// One more of the same class is closed without an answer.
+	// As many again wait, and one more of the same class is closed without an answer.
+	for range maxWaiting {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		open = append(open, conn)
+	}
 	more, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -225,14 +234,64 @@ func TestConnectionsAreBoundedByUser(t *testing.T) {
 	if err := asUser(t, 54321, path); err != nil {
 		t.Errorf("another user finds no place: %v", err)
 	}
-	// A place that is given up is had by the next. Its number is freed when the server has
-	// seen the end, which the next ones may come before: they are refused, never hung.
-	open[0].Close()
-	for {
-		if _, err := NewClient(dir).Status(t.Context()); err == nil {
-			break
-		} else if !errors.Is(err, ErrNotServed) {
+	for _, conn := range open {
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, conn := range open {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Fatalf("a connection that was closed: %v, want EOF", err)
+		}
+	}
+	if _, err := NewClient(dir).Status(t.Context()); err != nil {
+		t.Errorf("after the others have gone: %v", err)
+	}
+}
+
+// Clients that use every connection there may be, and a new one for each request.
+func TestBusyClientsAreNeverRefused(t *testing.T) {
+	dir := serve(t, &backend{})
+	var busy sync.WaitGroup
+	for range maxConns {
+		busy.Go(func() {
+			client := NewClient(dir)
+			for range 100 {
+				if _, err := client.Status(t.Context()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	busy.Wait()
+}
+
+func TestWaitingConnectionEndsWithTheServer(t *testing.T) {
+	dir := t.TempDir()
+	l, err := listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := l.(*fairListener)
+	for range maxConns + 1 {
+		conn, err := net.Dial("unix", filepath.Join(dir, contract.ControlSocketName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	for range maxConns {
+		conn, err := f.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := f.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept of a closed listener = %v, %v", conn, err)
 	}
 }
