@@ -25,8 +25,10 @@ type acquirer struct {
 }
 
 // claim looks whether the bucket is there and usable, finds out which conditions it honours
-// and takes the lease, all side by side: each is round trips. within bounds them, and the
-// wait for another holder comes on top. The error is a *lease.HeldError when there is one.
+// and takes the lease, side by side: each is round trips. Nothing is written before the bucket has
+// been seen: some stores make the bucket that is written to, and one whose name is mistyped would
+// be an empty home. within bounds all of it, and the wait for another holder comes on top. The error is a
+// *lease.HeldError when there is one.
 func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease.Holder, error) {
 	acquire, cancel := context.WithTimeout(ctx, within+wait)
 	defer cancel()
@@ -38,6 +40,7 @@ func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease
 		refused  [2]error // what is wrong with the bucket
 		held     error
 		all      sync.WaitGroup
+		seen     = make(chan struct{}) // closed when the bucket is there
 	)
 	look := func(i int, f func() error) {
 		all.Go(func() {
@@ -46,14 +49,25 @@ func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease
 			}
 		})
 	}
-	look(0, func() error { return c.store.Check(short, c.cfg.UserPrefix()) })
+	look(0, func() error {
+		if err := c.store.Check(short, c.cfg.UserPrefix()); err != nil {
+			return err
+		}
+		close(seen)
+		return nil
+	})
 	look(1, func() (err error) {
-		honoured, err = c.probe(short)
+		if !awaitSeen(acquire, seen) {
+			return nil // the other look says why
+		}
+		if honoured, err = c.probe(short); err == nil && !honoured.Put {
+			cancel() // there can be no lease
+		}
 		return err
 	})
 	all.Go(func() {
 		taken, held = lease.Acquire(acquire, lease.Options{
-			Store:     lease.Objects{Store: c.store},
+			Store:     afterSeen{lease.Objects{Store: c.store}, seen},
 			Key:       c.cfg.UserPrefix() + contract.LeaseName,
 			Prefix:    workspace(c.cfg),
 			SandboxID: c.cfg.SandboxID,
@@ -65,19 +79,50 @@ func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease
 		})
 	})
 	all.Wait()
-	if err := cmp.Or(refused[0], refused[1], held, context.Cause(ctx)); err != nil {
-		if taken != nil {
-			release(ctx, taken, c.log)
-		}
+	if err := cmp.Or(refused[0], refused[1], context.Cause(ctx)); err != nil {
+		c.discard(ctx, taken)
 		return nil, err
 	}
 	if !honoured.Put {
-		// Whatever Acquire read and wrote there proves nothing.
-		release(ctx, taken, c.log)
+		// Whatever Acquire read and wrote there proves nothing, and what it was refused neither.
+		c.discard(ctx, taken)
 		c.log.Warn(lease.None{}.Warning(), "event", "lease_none")
 		return lease.None{}, nil
 	}
+	if held != nil {
+		return nil, held
+	}
 	return taken, nil
+}
+
+// discard releases a lease that was taken and is of no use.
+func (c *acquirer) discard(ctx context.Context, taken *lease.Lease) {
+	if taken != nil {
+		release(ctx, taken, c.log)
+	}
+}
+
+// afterSeen is a lease.Store that writes nothing before the bucket has been seen.
+type afterSeen struct {
+	lease.Store
+	seen <-chan struct{}
+}
+
+func (s afterSeen) Write(ctx context.Context, key string, body []byte, etag string) (string, error) {
+	if !awaitSeen(ctx, s.seen) {
+		return "", context.Cause(ctx)
+	}
+	return s.Store.Write(ctx, key, body, etag)
+}
+
+// awaitSeen returns when the bucket has been seen; false when ctx ended first.
+func awaitSeen(ctx context.Context, seen <-chan struct{}) bool {
+	select {
+	case <-seen:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // probe is Probe, which a Stop or another holder's lease does not interrupt at once: a write

@@ -74,6 +74,64 @@ func TestAStoreWithoutConditionsHasNoLease(t *testing.T) {
 	}
 }
 
+// Some stores make the bucket that is written to: a mistyped name would be an empty home at the next start.
+func TestNothingIsWrittenBeforeTheBucketIsSeen(t *testing.T) {
+	srv := testbed.S3(t)
+	b := srv.Bucket(t)
+	p := testbed.Proxy(t, srv)
+	p.Add(testbed.Fault{When: testbed.Match{Verb: "LIST"}, Do: testbed.Refuse(404, "NoSuchBucket")})
+	_, err := newAcquirer(t, p.Config(b), b.Credentials(), "one").claim(t.Context(), time.Minute, 0)
+	if !errors.Is(err, objectstore.ErrNoBucket) {
+		t.Errorf("claim = %v", err)
+	}
+	for _, r := range p.Requests() {
+		if r.Method != "GET" && r.Method != "HEAD" {
+			t.Errorf("%s %s", r.Verb, r.Key)
+		}
+	}
+}
+
+// Stores that refuse conditions, each in its own way: there is no lease, and the start goes on.
+func TestStoreThatRefusesConditionsHasNoLease(t *testing.T) {
+	for name, faults := range map[string][]testbed.Fault{
+		"501 to each": {
+			{When: testbed.Match{Header: "If-Match"}, Do: testbed.Refuse(501, "NotImplemented")},
+			{When: testbed.Match{Header: "If-None-Match"}, Do: testbed.Refuse(501, "NotImplemented")},
+		},
+		"412 to each If-Match": {{When: testbed.Match{Header: "If-Match"}, Do: testbed.Refuse(412, "PreconditionFailed")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := testbed.S3(t)
+			b := srv.Bucket(t)
+			// A lease of an earlier sandbox that may be taken over, so that it is written with If-Match.
+			b.Put("users/u/"+contract.LeaseName, `{"sandbox_id":"zero","instance":"i-one","released":true,"nonce":"n"}`, nil)
+			p := testbed.Proxy(t, srv)
+			for _, f := range faults {
+				p.Add(f)
+			}
+			h, err := newAcquirer(t, p.Config(b), b.Credentials(), "one").claim(t.Context(), time.Minute, 0)
+			if err != nil || h.Status().State != "none" {
+				t.Errorf("claim = %v, %v", h, err)
+			}
+		})
+	}
+}
+
+func TestStoreThatComparesBareETagsHasALease(t *testing.T) {
+	srv := testbed.S3(t)
+	b := srv.Bucket(t)
+	p := testbed.Proxy(t, srv)
+	p.Add(testbed.Fault{Do: testbed.BareETags()})
+	h, err := newAcquirer(t, p.Config(b), b.Credentials(), "one").claim(t.Context(), time.Minute, 0)
+	if err != nil || h.Status().State != "held" {
+		t.Fatalf("claim = %v, %v", h, err)
+	}
+	if err := h.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.WantNone("users/u/" + contract.LeaseName)
+}
+
 // What is wrong is said as what it is, and the lease is not left behind.
 func TestWhatIsWrongWithTheBucket(t *testing.T) {
 	srv := testbed.S3(t)

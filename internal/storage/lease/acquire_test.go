@@ -53,6 +53,10 @@ func TestAServerWithoutDateNeverMakesALeaseExpire(t *testing.T) {
 	if s.expired() {
 		t.Error("a lease expired although the server says no time")
 	}
+	s = stored{modified: time.Unix(2, 0), date: time.Unix(1, 0)} // Last-Modified is rounded up
+	if s.age() != 0 {
+		t.Errorf("a lease was written %s ago", s.age())
+	}
 }
 
 func TestWhoMayTakeItAtOnce(t *testing.T) {

@@ -44,7 +44,7 @@ func (o Objects) Read(ctx context.Context, key string) (stored, error) {
 // Write implements Store.
 func (o Objects) Write(ctx context.Context, key string, body []byte, etag string) (string, error) {
 	written, err := o.Store.Put(ctx, key, bytes.NewReader(body), int64(len(body)), objectstore.PutOptions{
-		Condition: objectstore.Condition{IfMatch: etag, IfNoneMatch: etag == ""},
+		Condition: objectstore.Condition{IfMatch: etag, IfNoneMatch: etag == "", Atomic: true},
 	})
 	return written.ETag, changed(err)
 }
@@ -55,7 +55,7 @@ func (o Objects) Remove(ctx context.Context, key, etag string, released []byte) 
 		_, err := o.Write(ctx, key, released, etag)
 		return err
 	}
-	return changed(o.Store.Delete(ctx, key, objectstore.Condition{IfMatch: etag}))
+	return changed(o.Store.Delete(ctx, key, objectstore.Condition{IfMatch: etag, Atomic: true}))
 }
 
 // changed makes an ErrChanged of a condition that did not hold. For If-Match on an object

@@ -45,12 +45,13 @@ type stored struct {
 	date     time.Time // Date of the response; zero when the server sent none
 }
 
-// age is how long ago it was written, by the server's clock; 0 when the server sends no Date.
+// age is how long ago it was written, by the server's clock; 0 when the server sends no Date, or
+// rounds that of the object up.
 func (s stored) age() time.Duration {
 	if s.date.IsZero() || s.modified.IsZero() {
 		return 0
 	}
-	return s.date.Sub(s.modified)
+	return max(s.date.Sub(s.modified), 0)
 }
 
 func (s stored) expired() bool { return s.age() > ExpireAfter }

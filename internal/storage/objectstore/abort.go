@@ -22,13 +22,14 @@ func (u *upload) abandon(ctx context.Context) {
 	pause := newPause(deadline)
 	for {
 		err := u.store.Abort(ctx, u.key, u.id)
+		final := err != nil && !errors.Is(err, ErrUnavailable)
 		if err == nil {
 			err = u.recall(ctx)
 			if err != nil && !errors.Is(err, ErrUnavailable) {
 				return // ErrNoUpload; or we may not ask
 			}
 		}
-		if !pause.wait(ctx, false, 0) {
+		if final || !pause.wait(ctx, false, 0) {
 			u.store.log.Warn("an upload could not be given up; its parts stay in the bucket until a lifecycle rule removes them",
 				"event", "s3_abort_failed", "key", u.key, "error", fmt.Sprint(err))
 			return

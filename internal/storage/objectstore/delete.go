@@ -13,8 +13,13 @@ func quoted(s string) string { return strconv.Quote(s) }
 // the condition. IfMatch: only that version, else ErrPrecondition. IfNoneMatch says
 // nothing for a deletion.
 func (s *Store) Delete(ctx context.Context, key string, c Condition) error {
-	r := &request{verb: verbDelete, method: http.MethodDelete, key: key}
 	c.IfNoneMatch = false
+	_, err := s.insist(ctx, key, c, func(c Condition) (Object, error) { return Object{}, s.deleteOnce(ctx, key, c) })
+	return err
+}
+
+func (s *Store) deleteOnce(ctx context.Context, key string, c Condition) error {
+	r := &request{verb: verbDelete, method: http.MethodDelete, key: key}
 	if c.IfMatch != "" && !s.conditional.Load().Delete {
 		o, err := s.Head(ctx, key)
 		switch {
@@ -29,7 +34,7 @@ func (s *Store) Delete(ctx context.Context, key string, c Condition) error {
 		}
 		c = Condition{}
 	}
-	c.set(r)
+	s.setCondition(r, c)
 	_, err := s.do(ctx, r)
 	if errors.Is(err, ErrNotFound) {
 		return nil

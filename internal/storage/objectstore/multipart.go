@@ -41,6 +41,7 @@ type upload struct {
 	parts []part
 	md5   bool  // checksums are those of Content-MD5
 	basis Basis // of the parts that are copied
+	form  int32 // wholeChecksum, partChecksums, noChecksums
 }
 
 // putParts writes an object in parts. They are read from body while they are sent, and
@@ -50,15 +51,18 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 	if err != nil {
 		return Object{}, s.fail(&request{verb: verbPut, key: key}, ErrTooLarge, err)
 	}
+	begin := func(id string, md5 bool) *upload {
+		return &upload{store: s, key: key, id: id, body: body, parts: slices.Clone(parts), md5: md5, form: s.dialect.checksums.Load()}
+	}
 	return s.withChecksum(ctx, func(md5 bool) (Object, error) {
-		u := &upload{store: s, key: key, id: o.UploadID, body: body, parts: slices.Clone(parts), md5: md5}
+		u := begin(o.UploadID, md5)
 		obj, err := u.run(ctx, size, o)
 		// One that was broken off may have been given up, and a store that answers 409 to its
 		// completion forgets it ("CompleteMultipartUpload", ConditionalRequestConflict).
 		for n := 0; n < fewAttempts && errors.Is(err, ErrNoUpload); n++ {
 			s.log.Info("a multipart upload is gone; beginning anew", "event", "s3_upload_gone", "key", key)
 			o.UploadID = ""
-			u = &upload{store: s, key: key, body: body, parts: slices.Clone(parts), md5: md5}
+			u = begin("", md5)
 			obj, err = u.run(ctx, size, o)
 		}
 		if err != nil && u.id != "" && (o.OnUploadID == nil || errors.Is(err, ErrPrecondition) || refusesChecksum(err)) {
@@ -106,11 +110,34 @@ func (u *upload) run(ctx context.Context, size int64, o PutOptions) (Object, err
 	return u.complete(ctx, size, o)
 }
 
-// create begins an upload whose checksum will be that of the whole content.
+// create begins an upload whose checksum will be that of the whole content, where the store has such.
 func (u *upload) create(ctx context.Context, meta map[string]string) error {
+	err := u.createAs(ctx, meta, u.form)
+	if u.md5 || u.form != wholeChecksum || !refusesForm(err) {
+		return err
+	}
+	if u.createAs(ctx, meta, partChecksums) != nil {
+		return err // it was something else
+	}
+	u.settle(partChecksums)
+	return nil
+}
+
+// settle keeps what the store takes for the uploads that follow.
+func (u *upload) settle(form int32) {
+	u.form = form
+	if u.store.dialect.checksums.Swap(form) < form {
+		u.store.log.Warn("the store keeps no checksum of a whole object that is uploaded in parts; such objects cannot be checked when they are read",
+			"event", "s3_no_whole_checksums")
+	}
+}
+
+func (u *upload) createAs(ctx context.Context, meta map[string]string, form int32) error {
 	r := &request{verb: verbCreate, method: http.MethodPost, key: u.key, query: "uploads="}
 	if !u.md5 {
 		r.set("X-Amz-Checksum-Algorithm", "CRC32C")
+	}
+	if !u.md5 && form == wholeChecksum {
 		r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
 	}
 	setMetadata(r, meta)
@@ -180,10 +207,36 @@ func (u *upload) sendPart(ctx context.Context, i int) error {
 	return nil
 }
 
-// complete makes the object of its parts.
+// complete makes the object of its parts. A store that refuses what it says of checksums, though it
+// has verified each part, is asked again with less of them.
 func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object, error) {
+	if err := o.verify(u.store, &request{verb: verbComplete, key: u.key}); err != nil {
+		return Object{}, err
+	}
+	return u.store.insist(ctx, u.key, o.Condition, func(c Condition) (Object, error) {
+		o.Condition = c
+		obj, err := u.completeAs(ctx, size, o, u.form)
+		if u.md5 || !refusesForm(err) {
+			return obj, err
+		}
+		for form := u.form + 1; form <= noChecksums; form++ {
+			if obj, less := u.completeAs(ctx, size, o, form); !refusesForm(less) {
+				if less == nil {
+					u.settle(form)
+				}
+				return obj, less
+			}
+		}
+		return obj, err
+	})
+}
+
+func (u *upload) completeAs(ctx context.Context, size int64, o PutOptions, form int32) (Object, error) {
 	s := u.store
-	doc, whole := u.document()
+	if u.md5 {
+		form = noChecksums
+	}
+	doc, whole := u.document(form)
 	body := strings.NewReader(doc)
 	r := &request{verb: verbComplete, method: http.MethodPost, key: u.key, query: "uploadId=" + protocol.EscapeQuery(u.id), body: body, size: body.Size()}
 	sum, err := s.sumsOf(body, 0, body.Size(), false)
@@ -192,13 +245,10 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 	}
 	r.sha256 = sum.sha256
 	r.set("Content-Type", "application/xml")
-	if !u.md5 {
+	if form == wholeChecksum {
 		r.set("X-Amz-Checksum-Crc32c", protocol.CRC32CValue(whole))
 		r.set("X-Amz-Checksum-Type", "FULL_OBJECT")
 		r.set("X-Amz-Mp-Object-Size", strconv.FormatInt(size, 10))
-	}
-	if err := o.verify(s, r); err != nil {
-		return Object{}, err
 	}
 	if err := s.condition(ctx, r, o.Condition, s.conditional.Load().Complete); err != nil {
 		return Object{}, err
@@ -215,12 +265,12 @@ func (u *upload) complete(ctx context.Context, size int64, o PutOptions) (Object
 }
 
 // document is the list of the parts, and the CRC32C of the whole.
-func (u *upload) document() (doc string, whole uint32) {
+func (u *upload) document(form int32) (doc string, whole uint32) {
 	var b strings.Builder
 	b.WriteString(`<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`)
 	for i, p := range u.parts {
 		fmt.Fprintf(&b, "<Part><PartNumber>%d</PartNumber><ETag>&quot;%s&quot;</ETag>", i+1, protocol.EscapeXML(p.etag))
-		if !u.md5 {
+		if form != noChecksums {
 			fmt.Fprintf(&b, "<ChecksumCRC32C>%s</ChecksumCRC32C>", protocol.CRC32CValue(p.crc))
 		}
 		b.WriteString("</Part>")

@@ -35,13 +35,19 @@ type Entry struct {
 type Condition struct {
 	IfMatch     string // the ETag that the key must have now
 	IfNoneMatch bool   // the key must not exist
+
+	// Atomic: the store itself decides. Without it, a condition that the store refuses though it
+	// holds is replaced by a look at the object just before.
+	Atomic bool
 }
 
 // IsZero says that nothing is restricted.
-func (c Condition) IsZero() bool { return c == Condition{} }
+func (c Condition) IsZero() bool { return c.IfMatch == "" && !c.IfNoneMatch }
 
-func (c Condition) set(r *request) {
+func (s *Store) setCondition(r *request, c Condition) {
 	switch {
+	case c.IfMatch != "" && s.dialect.bareETags.Load():
+		r.set("If-Match", c.IfMatch)
 	case c.IfMatch != "":
 		r.set("If-Match", quote(c.IfMatch))
 	case c.IfNoneMatch:

@@ -67,7 +67,8 @@ type Store struct {
 	signer      protocol.Signer
 	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
-	md5         atomic.Bool // the store takes no x-amz-checksum: see withChecksum
+	dialect     dialect
+	notice      time.Duration // how long a call goes on trying in silence
 	counts      [verbs]atomic.Int64
 	noCompose   atomic.Bool // the store does not copy parts
 	away        away
@@ -86,7 +87,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	t := newTransport(e)
 	roles := &http.Transport{DialContext: newDialer().DialContext, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}
-	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
+	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, notice: noticeAfter, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
 	src, err := credentials.Find(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
 	if err != nil {

@@ -57,7 +57,10 @@ func (s *Store) Put(ctx context.Context, key string, body io.ReaderAt, size int6
 		}
 		r.body = bytes.NewReader(buf[:size])
 	}
-	return s.withChecksum(ctx, func(md5 bool) (Object, error) { return s.putOnce(ctx, *r, o, md5) })
+	return s.insist(ctx, key, o.Condition, func(c Condition) (Object, error) {
+		o.Condition = c
+		return s.withChecksum(ctx, func(md5 bool) (Object, error) { return s.putOnce(ctx, *r, o, md5) })
+	})
 }
 
 func (s *Store) putOnce(ctx context.Context, r request, o PutOptions, md5 bool) (Object, error) {
@@ -79,13 +82,13 @@ func (s *Store) putOnce(ctx context.Context, r request, o PutOptions, md5 bool) 
 	}
 	w := written(r.key, r.size, resp.Header, o.Metadata)
 	w.Ambiguous = r.ambiguous
-	return w, nil
+	return s.named(ctx, w), nil
 }
 
 // withChecksum writes with a CRC32C; where the store refuses the header of one, as some that are
 // not AWS do, with Content-MD5, and from then on with that.
 func (s *Store) withChecksum(ctx context.Context, write func(md5 bool) (Object, error)) (Object, error) {
-	if s.md5.Load() {
+	if s.dialect.md5.Load() {
 		return write(true)
 	}
 	o, err := write(false)
@@ -99,7 +102,7 @@ func (s *Store) withChecksum(ctx context.Context, write func(md5 bool) (Object, 
 		}
 		return o, with
 	}
-	if !s.md5.Swap(true) {
+	if !s.dialect.md5.Swap(true) {
 		s.log.Warn("the store refuses x-amz-checksum-crc32c; uploads carry Content-MD5, and downloads cannot be checked", "event", "s3_no_checksums")
 	}
 	return o, nil
@@ -132,7 +135,7 @@ func (s *Store) condition(ctx context.Context, r *request, c Condition, honoured
 		return nil
 	}
 	if honoured {
-		c.set(r)
+		s.setCondition(r, c)
 		return nil
 	}
 	return s.look(ctx, r, r.key, c)
@@ -169,6 +172,22 @@ func (s *Store) own(ctx context.Context, r *request, meta map[string]string, err
 	}
 	o.Ambiguous = true
 	return o, nil
+}
+
+// named looks the ETag of a write up where the answer has none. One that another write has followed
+// gets an ETag that no object has: with none at all, the next write of the key would have no condition.
+func (s *Store) named(ctx context.Context, w Object) Object {
+	if w.ETag != "" {
+		return w
+	}
+	o, err := s.Head(ctx, w.Key)
+	id := w.Metadata[posixattr.WriteIDKey]
+	if err != nil || o.ETag == "" || id != "" && o.Metadata[posixattr.WriteIDKey] != id {
+		w.ETag = noVersion
+		return w
+	}
+	w.ETag = o.ETag
+	return w
 }
 
 func written(key string, size int64, h http.Header, meta map[string]string) Object {

@@ -53,6 +53,7 @@ type request struct {
 	// it did not arrive as it was sent, and the request is sent again.
 	document func(body []byte) error
 
+	once      bool   // what may be chance is not tried again
 	subject   string // in errors, when it is not the key
 	attempts  int    // requests sent so far
 	ambiguous bool   // one of them may have arrived though its answer did not

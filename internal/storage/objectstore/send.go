@@ -39,6 +39,7 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 		deadline = time.Now().Add(s.options.Patience)
 	}
 	pause := newPause(deadline)
+	notice := time.Now().Add(s.notice)
 	for n := 1; ; n++ {
 		resp, next, wait, err := s.attempt(ctx, r)
 		if err == nil || ctx.Err() == nil {
@@ -47,7 +48,7 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 		if err == nil {
 			return resp, nil
 		}
-		if next == final || next == few && n >= fewAttempts || next == atOnce && n >= 8 {
+		if next == final || next == few && (r.once || n >= fewAttempts) || next == atOnce && n >= 8 {
 			return nil, err
 		}
 		if ctx.Err() != nil {
@@ -56,7 +57,11 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 		if next == atOnce {
 			continue
 		}
-		s.log.LogAttrs(ctx, slog.LevelDebug, "trying again", slog.String("event", "s3_retry"),
+		level := slog.LevelDebug
+		if now := time.Now(); now.After(notice) {
+			level, notice = slog.LevelWarn, now.Add(noticeEvery)
+		}
+		s.log.LogAttrs(ctx, level, "trying again", slog.String("event", "s3_retry"),
 			slog.String("verb", verbNames[r.verb]), slog.String("key", r.key), slog.Int("attempt", n), slog.String("error", err.Error()))
 		if !pause.wait(ctx, next == throttled, wait) {
 			if ctx.Err() != nil {
@@ -66,6 +71,12 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 		}
 	}
 }
+
+// A call that goes on trying says so in the log after noticeAfter, and from then on every noticeEvery.
+const (
+	noticeAfter = 3 * time.Second
+	noticeEvery = 30 * time.Second
+)
 
 // attempt sends a request once.
 func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {

@@ -1,0 +1,33 @@
+package testbed
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// BareETags makes of the server one that compares If-Match as it is with an ETag without quotes.
+func BareETags() Action {
+	return action(func(x *exchange) {
+		switch v := x.in.Header.Get("If-Match"); {
+		case v == "":
+		case strings.HasPrefix(v, `"`):
+			Refuse(http.StatusPreconditionFailed, "PreconditionFailed").arrange(x)
+		default:
+			x.in.Header.Set("If-Match", `"`+v+`"`)
+			x.resign = true
+		}
+	})
+}
+
+// RefuseBody refuses requests whose body has text in it, as Refuse does.
+func RefuseBody(text string, status int, code string) Action {
+	return action(func(x *exchange) {
+		b, err := io.ReadAll(x.in.Body)
+		x.in.Body = io.NopCloser(io.MultiReader(bytes.NewReader(b), errReader{err}))
+		if bytes.Contains(b, []byte(text)) {
+			Refuse(status, code).arrange(x)
+		}
+	})
+}
