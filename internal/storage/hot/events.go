@@ -63,6 +63,7 @@ func (o *observer) event(ev watch.Event) {
 func (o *observer) written(path string) {
 	i, err := o.lstat(path)
 	switch {
+	case isMissing(err) && o.isGoneMember(path):
 	case isMissing(err):
 		known, ok := o.e.journal.Get(path)
 		o.e.mu.Lock()
@@ -82,6 +83,9 @@ func (o *observer) deletion(path string) {
 	i, err := o.lstat(path)
 	switch {
 	case isMissing(err):
+		if !o.isGoneMember(path) {
+			o.releaseMembers(path)
+		}
 		o.absent(path, true)
 		if dir, _ := tree.Split(path); dir != "" {
 			o.emptied[dir] = true
@@ -97,18 +101,11 @@ func (o *observer) deletion(path string) {
 
 // lstat looks into the directory that the last event was in, too, without opening it again.
 func (o *observer) lstat(path string) (tree.Info, error) {
-	dir, name := tree.Split(path)
-	if o.at == nil || o.at.Path() != dir {
-		d, err := o.e.root.OpenDir(dir)
-		if err != nil {
-			return tree.Info{}, err
-		}
-		if o.at != nil {
-			o.at.Close()
-		}
-		o.at = d
+	d, name, err := o.dirOf(path)
+	if err != nil {
+		return tree.Info{}, err
 	}
-	i, err := o.at.Lstat(name)
+	i, err := d.Lstat(name)
 	if isMissing(err) {
 		// The directory may have been moved since it was opened: then its name tells nothing.
 		o.at.Close()

@@ -3,4 +3,7 @@
 package hot
 
 // kills of TestKilledAtAnyInstant.
-const kills = 200
+const (
+	kills         = 200
+	databaseKills = 200
+)

@@ -18,10 +18,15 @@ import (
 
 // present notes what lstat says of a file, a link or something else that is no directory, and
 // that has changed.
-func (o *observer) present(path string, i tree.Info) { o.presentAs(path, i, true) }
+func (o *observer) present(path string, i tree.Info) {
+	if !o.isMember(path) {
+		o.presentAs(path, i, o.state(path, i), true)
+	}
+}
 
-// presentAs is present; anew says whether it is known to have changed, or only seen to differ.
-func (o *observer) presentAs(path string, i tree.Info, anew bool) {
+// presentAs notes a file in a state, which is what the journal would keep of it; anew says whether it is
+// known to have changed, or only seen to differ.
+func (o *observer) presentAs(path string, i tree.Info, state journal.Stat, anew bool) {
 	e := o.e
 	if !upload.Kept(i.Mode) {
 		o.oddity(path, i)
@@ -36,7 +41,7 @@ func (o *observer) presentAs(path string, i tree.Info, anew bool) {
 	delete(e.odd, path)
 	delete(o.kept, path)
 	o.filled(path)
-	if ok && !known.IsMarker() && known.Local == i.Stat && !gone && !sent {
+	if ok && !known.IsMarker() && known.Local == state && !gone && !sent {
 		e.same(path, true, true)
 		return
 	}

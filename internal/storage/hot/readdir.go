@@ -94,6 +94,7 @@ func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
 			return
 		}
 	}
+	r.seen = gatherDatabases(d, r.seen)
 }
 
 func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
@@ -149,7 +150,7 @@ func (o *observer) compare(r *dirRead) (below []string) {
 	changed, absent := o.e.journal.Differ(r.path, r.seen)
 	for _, i := range changed {
 		s := r.seen[i]
-		o.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, false)
+		o.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, s.Stat, false)
 	}
 	dirs := map[string]bool{}
 	for _, s := range r.seen {

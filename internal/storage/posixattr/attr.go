@@ -14,6 +14,10 @@ const (
 	// WriteIDKey holds the random id of the write that made the object: whoever
 	// lost the answer to a write sees by it whether that write arrived.
 	WriteIDKey = "sandbox-write"
+
+	// WholeKey marks an object that is a database as one file, and names the kind: objects of the
+	// files that belong to it are older than it, and no part of it any more.
+	WholeKey = "sandbox-whole"
 )
 
 // The file types of st_mode (inode(7)); those of package syscall are the platform's.

@@ -171,3 +171,14 @@ func Check(path string) (State, error) {
 	}
 	return state, nil
 }
+
+// Crash has sqlite3 execute commands on the database at path, and kills it before it can tidy up: its log
+// or its journal stays.
+func Crash(t testing.TB, path string, commands ...string) {
+	t.Helper()
+	args := append(append([]string{"-batch", "-bail", path}, commands...), ".shell kill -9 $PPID")
+	cmd := exec.Command("sqlite3", args...)
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != -1 {
+		t.Fatalf("sqlite3 was not killed: %v: %s (is the package sqlite3 installed?)", err, out)
+	}
+}

@@ -78,6 +78,7 @@ func Entry(o *objectstore.Object, key, path string, attr posixattr.Attr, sum [32
 	e := journal.Entry{
 		Path: path, Key: key, ETag: o.ETag, Size: o.Size, Mode: attr.Mode, Mtime: attr.Mtime,
 		SHA256: sum, Modified: o.LastModified.Unix(), Local: i.Stat,
+		Whole: o.Metadata[posixattr.WholeKey] != "",
 	}
 	// Some file systems keep times to two seconds.
 	if off := time.Duration(i.Mtime - attr.Mtime).Abs(); !i.IsDir() && (i.Size != o.Size || off > 2*time.Second) {

@@ -105,7 +105,7 @@ func (h *run) compareContent(ctx context.Context, i int, path string, info tree.
 // journal knows no hash, the object is fetched again in the file's place.
 func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 	e, ok := h.Journal.Get(path)
-	if ok && e.SHA256 == [32]byte{} && info.Stat == e.Local {
+	if ok && e.SHA256 == [32]byte{} && h.state(path, info) == e.Local {
 		h.replace(i, info)
 		return false, nil
 	}
@@ -124,11 +124,12 @@ func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 
 // adopt takes what is here for the object, if it is.
 func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *manifest.Item) (bool, error) {
-	if info.Size != it.size || !info.IsRegular() && !info.IsSymlink() {
+	state := h.state(path, info)
+	if info.Size != it.size && state == info.Stat || !info.IsRegular() && !info.IsSymlink() {
 		return false, nil
 	}
 	sums, err := h.sums(path, info, it.entry == 0 || it.size > largeObject)
-	if err != nil {
+	if err != nil || sums.size != it.size {
 		return false, err
 	}
 	o, attr, equal, err := h.sameContent(ctx, it, sums, info, entries)
@@ -140,6 +141,9 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 		return false, nil //nolint:nilerr // what cannot be looked at any more is equal to nothing
 	}
 	e := fetch.Entry(&o, it.key, path, attr, sums.sha256, info)
+	if state != info.Stat {
+		e.Local = state
+	}
 	if info.Mtime != attr.Mtime || info.IsRegular() && info.Mode&0o1777 != attr.Mode&0o1777 {
 		if err := h.Root.SetAttr(path, tree.Attr{Mode: attr.Mode, Mtime: attr.Mtime}); err != nil {
 			return false, err
@@ -147,7 +151,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 		if info, err = h.Root.Lstat(path); err != nil {
 			return false, err
 		}
-		e.Local = info.Stat
+		e.Local = h.state(path, info)
 		e.Local.Racy = true // a write since the last look would not show: compare again
 	}
 	h.mu.Lock()
@@ -174,7 +178,7 @@ func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.In
 		return o, attr, false, err
 	}
 	attr, _ = posixattr.Decode(o.Metadata, o.LastModified, false)
-	if attr.Type() != kind || o.Size != info.Size {
+	if attr.Type() != kind || o.Size != sums.size {
 		return o, attr, false, nil
 	}
 	if sums.md5 != "" && o.ETag == sums.md5 {
@@ -197,6 +201,7 @@ func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.In
 
 // sums are the hashes of what is here.
 type sums struct {
+	size   int64
 	sha256 [32]byte
 	md5    string // in hexadecimal, as in an ETag; empty when it was not asked for
 }
@@ -216,7 +221,10 @@ func (h *run) hash(path string, info tree.Info, withMD5 bool) (s sums, err error
 			return s, err
 		}
 		sum := md5.Sum([]byte(target))
-		return sums{sha256.Sum256([]byte(target)), hex.EncodeToString(sum[:])}, nil
+		return sums{int64(len(target)), sha256.Sum256([]byte(target)), hex.EncodeToString(sum[:])}, nil
+	}
+	if h.state(path, info) != info.Stat {
+		return h.hashDatabase(path)
 	}
 	f, err := h.Root.Open(path)
 	if errors.Is(err, fs.ErrPermission) || isAbsent(err) || errors.Is(err, tree.ErrNotRegular) {
@@ -231,7 +239,7 @@ func (h *run) hash(path string, info tree.Info, withMD5 bool) (s sums, err error
 	if withMD5 {
 		to = io.MultiWriter(a, b)
 	}
-	if _, err := io.Copy(to, f); err != nil {
+	if s.size, err = io.Copy(to, f); err != nil {
 		return s, err
 	}
 	a.Sum(s.sha256[:0])

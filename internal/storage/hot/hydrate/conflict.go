@@ -12,6 +12,16 @@ import (
 // moveAside makes a conflict copy of what is at a path: S3's keeps the name. The copy is
 // a new file, which the sync uploads. A directory with nothing in it is no loss.
 func (h *run) moveAside(path string) error {
+	return h.moveAsideWith(path, h.moveMembers)
+}
+
+// moveOneAside is moveAside of a file alone.
+func (h *run) moveOneAside(path string) error {
+	return h.moveAsideWith(path, func(string, string) error { return nil })
+}
+
+// moveAsideWith moves what belongs to a file first.
+func (h *run) moveAsideWith(path string, first func(path, copied string) error) error {
 	parent, name := tree.Split(path)
 	if err := h.dirs.widen(parent); err != nil {
 		return err
@@ -21,7 +31,10 @@ func (h *run) moveAside(path string) error {
 	}
 	for t := time.Now(); ; t = t.Add(time.Millisecond) {
 		copied := tree.Join(parent, conflict.Name(name, h.Config.SandboxID, t))
-		err := h.Root.Rename(path, copied)
+		err := first(path, copied)
+		if err == nil {
+			err = h.Root.Rename(path, copied)
+		}
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -56,7 +69,7 @@ func (h *run) clearWay(path string) error {
 	}
 	if unchanged {
 		// S3 has had it, and has it still or not any more: nothing is lost with it.
-		err = h.Root.RemoveSeen(path, i)
+		err = h.removeSeen(path, i)
 	}
 	if !unchanged || errors.Is(err, tree.ErrChanged) {
 		err = h.moveAside(path)

@@ -135,6 +135,12 @@ func (h *run) gatedMoveAside(path string) error {
 	return h.moveAside(path)
 }
 
+func (h *run) gatedClearMembers(i int, path string, t fetch.Target) error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	return h.clearMembers(&h.items[i], path, t.Dir, t.Name, t.Seen != nil)
+}
+
 // bringAttempts bounds how often something new is moved out of the way at a path.
 const bringAttempts = 3
 
@@ -146,6 +152,11 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 		t.Seen = &seen
 	}
 	h.mu.Unlock()
+	if !h.empty {
+		if err := h.gatedClearMembers(i, path, t); err != nil {
+			return err
+		}
+	}
 	for attempt := 1; ; attempt++ {
 		e, err := get(t)
 		if err == nil {
@@ -163,6 +174,9 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 
 // record journals what was written.
 func (h *run) record(e journal.Entry) error {
+	h.mu.Lock()
+	e.Whole = e.Whole || h.whole[e.Path]
+	h.mu.Unlock()
 	if err := h.Journal.Put(e); err != nil {
 		return err
 	}

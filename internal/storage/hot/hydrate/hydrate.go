@@ -67,10 +67,14 @@ type run struct {
 	items    []item
 	dirs     *directories
 	seen     map[int]tree.Info // of items that are fetched in the place of something
+	empty    bool              // nothing was here
 
 	mu   sync.Mutex
 	kept map[string]bool // the keys of res.Kept
-	res  Result
+	// replaced are objects of members whose database has taken their place.
+	replaced []journal.Entry
+	whole    map[string]bool // paths of databases that are known to need no other object
+	res      Result
 }
 
 func newRun(d Deps) *run {
@@ -81,6 +85,7 @@ func newRun(d Deps) *run {
 		fetch:  fetch.New(d.Store, d.Config.HotPrefix(), d.Log),
 		seen:   map[int]tree.Info{},
 		kept:   map[string]bool{},
+		whole:  map[string]bool{},
 	}
 	h.dirs = &directories{h: h, all: map[string]*directoryState{}}
 	return h
@@ -135,6 +140,9 @@ func (h *run) run(ctx context.Context) (err error) {
 	if err := h.dirs.finish(); err != nil {
 		return err
 	}
+	if err := h.recordReplaced(); err != nil {
+		return err
+	}
 	settle(h.dirs.newest.Load())
 	return h.Journal.SetHydrated()
 }
@@ -145,6 +153,7 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	if err != nil {
 		return err
 	}
+	h.empty = empty
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.readRules(gctx) })
 	g.Go(func() (err error) {
@@ -164,6 +173,9 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 		h.sweep()
 	}
 	h.sift()
+	if err := h.dropMembers(ctx); err != nil {
+		return err
+	}
 	if err := h.claimOwn(ctx); err != nil {
 		return err
 	}

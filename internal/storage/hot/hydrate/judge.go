@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/threads"
 )
@@ -29,12 +30,17 @@ func (h *run) judge(ctx context.Context) error {
 		}
 		e, journalled := h.Journal.Get(path)
 		journalled = journalled && e.Key == it.key
+		state := info.Stat
+		if journalled && exists && here.dir != nil {
+			_, name := tree.Split(path)
+			state = sqlite.StateOf(here.dir, name, info)
+		}
 		f := facts{
 			journalled: journalled,
 			same:       journalled && sameVersion(&e, it),
 			here:       exists,
-			changed:    !journalled || !e.Local.LooksLike(info.Stat),
-			racy:       journalled && e.Local.Racy && e.Local.LooksLike(info.Stat),
+			changed:    !journalled || !e.Local.LooksLike(state),
+			racy:       journalled && e.Local.Racy && e.Local.LooksLike(state),
 			deleted:    h.Journal.IsGone(path),
 			rebooted:   h.Journal.Origin() == journal.Rebooted,
 		}

@@ -48,6 +48,7 @@ func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
 	attr, _ := posixattr.Decode(o.Metadata, o.LastModified, in.Key[len(in.Key)-1] == '/')
 	e := journal.Entry{
 		Path: path, Key: in.Key, ETag: o.ETag, Size: o.Size, Mode: attr.Mode, Mtime: attr.Mtime, Modified: o.LastModified.Unix(),
+		Whole: o.Metadata[posixattr.WholeKey] != "",
 	}
 	if newest {
 		e.SHA256, e.Local = in.SHA256, in.Local

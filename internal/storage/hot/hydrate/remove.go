@@ -47,6 +47,7 @@ func (h *run) removeOne(e *journal.Entry) error {
 	case isAbsent(err):
 	case err != nil:
 		return err
+	case h.isMember(e.Path): // its database is here, and says whether it is needed
 	case i.IsDir() && e.IsMarker():
 		if err := h.removeEmpty(e.Path); err != nil {
 			return err
@@ -68,11 +69,21 @@ func (h *run) removeFile(path string, seen tree.Info) error {
 	if err := h.dirs.widen(parent); err != nil {
 		return err
 	}
-	if err := h.Root.RemoveSeen(path, seen); err != nil && !errors.Is(err, tree.ErrChanged) {
+	if err := h.removeSeen(path, seen); err != nil && !errors.Is(err, tree.ErrChanged) {
 		return err
 	}
 	h.res.Removed++
 	return h.removeEmpty(parent)
+}
+
+// removeSeen removes a file, and after a database what belongs to it: the other way round a kill
+// would leave a database that was never true.
+func (h *run) removeSeen(path string, seen tree.Info) error {
+	isDatabase := h.isDatabase(path)
+	if err := h.Root.RemoveSeen(path, seen); err != nil || !isDatabase {
+		return err
+	}
+	return h.removeMembers(path)
 }
 
 // removeEmpty removes a directory that S3 has nothing of, not even a marker, and those

@@ -13,7 +13,7 @@ import (
 // A file of which the journal has no hash counts as changed, which loses nothing.
 func (h *run) unchanged(path string, info tree.Info) (bool, error) {
 	e, ok := h.Journal.Get(path)
-	if !ok || !e.Local.LooksLike(info.Stat) {
+	if !ok || !e.Local.LooksLike(h.state(path, info)) {
 		return false, nil
 	}
 	if !e.Local.Racy {

@@ -38,6 +38,7 @@ func appendEntry(b []byte, e Entry) []byte {
 	b = binary.AppendVarint(b, e.Mtime)
 	b = append(b, e.SHA256[:]...)
 	b = binary.AppendVarint(b, e.Modified)
+	b = binenc.AppendBool(b, e.Whole)
 	return appendStat(b, e.Local)
 }
 
@@ -77,7 +78,7 @@ func (f fields) entry() (e Entry) {
 	e.Path, e.Key, e.ETag = f.String(), f.String(), f.String()
 	e.Size, e.Mode, e.Mtime = f.Varint(), uint32(f.Uvarint()), f.Varint()
 	f.Fixed(e.SHA256[:])
-	e.Modified, e.Local = f.Varint(), f.stat()
+	e.Modified, e.Whole, e.Local = f.Varint(), f.Bool(), f.stat()
 	return e
 }
 

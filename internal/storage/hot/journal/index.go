@@ -32,6 +32,7 @@ type record struct {
 	odd      *oddity // nil for nearly all
 	mode     uint32
 	key      keyForm
+	whole    bool
 }
 
 type oddity struct{ etag, key string }
@@ -52,7 +53,7 @@ func join(dir, name string) string {
 }
 
 func newRecord(e Entry) *record {
-	r := &record{sha: e.SHA256, size: e.Size, mtime: e.Mtime, modified: e.Modified, local: e.Local, mode: e.Mode}
+	r := &record{sha: e.SHA256, size: e.Size, mtime: e.Mtime, modified: e.Modified, local: e.Local, mode: e.Mode, whole: e.Whole}
 	var odd oddity
 	// All zeros stand for no ETag.
 	if sum, ok := binenc.PackMD5(e.ETag); ok && sum != [16]byte{} {
@@ -77,7 +78,7 @@ func newRecord(e Entry) *record {
 func (r *record) entry(path string) Entry {
 	e := Entry{
 		Path: path, Key: path, Size: r.size, Mode: r.mode, Mtime: r.mtime,
-		SHA256: r.sha, Modified: r.modified, Local: r.local,
+		SHA256: r.sha, Modified: r.modified, Local: r.local, Whole: r.whole,
 	}
 	switch r.key {
 	case keyIsPathSlash:

@@ -70,6 +70,10 @@ type Entry struct {
 	SHA256   [32]byte // of the body; all zero when not known
 	Modified int64    // S3's Last-Modified in seconds since the epoch, or a bound of it; 0 when not known
 	Local    Stat
+
+	// Whole says that the object is a database as one file, with all that was in the files beside
+	// it: those have no objects of their own, and Local is the state of all of them.
+	Whole bool
 }
 
 // Identity says whose journal it is. One with another bucket, prefix, file system, inode

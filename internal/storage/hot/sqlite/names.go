@@ -15,6 +15,9 @@ const (
 	shmSuffix     = "-shm"
 )
 
+// Kind names what this package reads, in an object's metadata.
+const Kind = "sqlite"
+
 // Base is the name of the database that name would be a member of. It says nothing of whether
 // there is one.
 func Base(name string) (base string, ok bool) {
@@ -36,9 +39,9 @@ func IsDatabase(header []byte) bool {
 	return strings.HasPrefix(string(header[:min(len(header), HeaderSize)]), magic)
 }
 
-// IsLog tells whether a file begins as a write-ahead log or a rollback journal does. The
+// isLog tells whether a file begins as a write-ahead log or a rollback journal does. The
 // database of such a file may be encrypted, and show no header of its own, or be empty still.
-func IsLog(header []byte) bool {
+func isLog(header []byte) bool {
 	if len(header) < 8 {
 		return false
 	}

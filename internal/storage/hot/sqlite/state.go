@@ -87,36 +87,29 @@ func IsFile(d *tree.Dir, name string, db *os.File) bool {
 		return true
 	}
 	for _, suffix := range []string{walSuffix, journalSuffix} {
-		if member(d, name+suffix).Size > 0 && isLog(d, name+suffix) {
+		if member(d, name+suffix).Size > 0 && IsLog(d, name+suffix) {
 			return true
 		}
 	}
 	return false
 }
 
-func isLog(d *tree.Dir, name string) bool {
+// IsLog tells whether a file beside a name would be applied to a database that came there: it is a log or
+// a journal, which SQLite never compares with the database.
+func IsLog(d *tree.Dir, name string) bool {
 	f, err := d.Open(name)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	h, err := head(f, HeaderSize)
-	return err == nil && IsLog(h)
+	return err == nil && isLog(h)
 }
 
 // IsMember tells whether name belongs to a database beside it, and to which.
 func IsMember(d *tree.Dir, name string) (base string, ok bool) {
 	base, ok = Base(name)
 	return base, ok && Is(d, base)
-}
-
-// IsStale tells whether a file beside a name would be applied to a database that came there: it is
-// a log, a journal or a wal-index, which SQLite never compares with the database.
-func IsStale(d *tree.Dir, name string) bool {
-	if base, ok := Base(name); !ok || base+shmSuffix == name {
-		return ok
-	}
-	return isLog(d, name)
 }
 
 func isMissing(err error) bool {

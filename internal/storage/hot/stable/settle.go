@@ -25,6 +25,9 @@ func (s *Source) Settle(ctx context.Context) error {
 		return nil
 	}
 	s.small = nil
+	if s.db != nil {
+		return s.settleDatabase(ctx)
+	}
 	err := s.clone()
 	if err == nil {
 		return s.named()
@@ -68,12 +71,11 @@ func (s *Source) clone() error {
 	if err != nil {
 		return err
 	}
-	fd, err := unix.Openat(s.dir.Fd(), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	f, err := unnamed(s.dir)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(fd), "clone")
-	if err := unix.IoctlFileClone(fd, int(s.file.Fd())); err != nil {
+	if err := unix.IoctlFileClone(int(f.Fd()), int(s.file.Fd())); err != nil {
 		f.Close()
 		return err
 	}

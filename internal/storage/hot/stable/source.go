@@ -23,6 +23,9 @@
 // when it was read a second time. The first reading met the end of the file at some
 // instant; each byte of it was the same before and after that instant: so it is the
 // file as it was then.
+//
+// A SQLite database is read with its log applied or its journal rolled back, under SQLite's own
+// locks (package sqlite); its Local is the state of all its files.
 package stable
 
 import (
@@ -39,6 +42,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/threads"
 )
@@ -98,10 +102,12 @@ type Source struct {
 	size  int64
 	began time.Time // wall clock, to be compared with ctime
 	loose bool      // the content may be newer than Info
+	db    *database // nil: a file of its own
 }
 
 // Open opens a file's present version. Its errors are those of the file system;
-// tree.ErrNotRegular for what is no file, tree.ErrChanged when the path leads elsewhere by now. With ErrMoved the Source is good for Settle.
+// tree.ErrNotRegular for what is no file, tree.ErrChanged when the path leads elsewhere by now; ErrNotAtRest for a
+// database that is locked. With ErrMoved the Source is good for Settle.
 func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, error) {
 	s, err := open(ctx, d, name, o, (*Source).whenOld)
 	for tries := 0; tries < attempts && errors.Is(err, tree.ErrChanged); tries++ {
@@ -115,11 +121,15 @@ func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, er
 func open(ctx context.Context, d *tree.Dir, name string, o Options, fix func(*Source, context.Context) error) (*Source, error) {
 	threads.Disk.Enter()
 	f, err := d.Open(name)
+	isDatabase := err == nil && sqlite.IsFile(d, name, f)
 	threads.Disk.Leave()
 	if err != nil {
 		return nil, err
 	}
 	s := &Source{dir: d, name: name, opts: o, file: f}
+	if isDatabase {
+		s.db, fix = new(database), (*Source).fixDatabase
+	}
 	if err = fix(s, ctx); err != nil && !errors.Is(err, ErrMoved) {
 		s.Close()
 		return nil, err
@@ -303,6 +313,9 @@ func (s *Source) Sum(ctx context.Context) (sum [32]byte, err error) {
 // content could be another than the stat says.
 func (s *Source) Local() journal.Stat {
 	st := s.Info.Stat
+	if s.db != nil {
+		st = s.db.state
+	}
 	st.Racy = s.Racy()
 	return st
 }
@@ -310,7 +323,11 @@ func (s *Source) Local() journal.Stat {
 // Racy says that the file has to be compared once more when its ctime is older: it may have
 // changed after it was read without its times showing it.
 func (s *Source) Racy() bool {
-	return s.loose || s.began.Sub(time.Unix(0, s.Info.Ctime)) < racy
+	changed := time.Unix(0, s.Info.Ctime)
+	if s.db != nil {
+		changed = s.db.changed
+	}
+	return s.loose || s.began.Sub(changed) < racy
 }
 
 // Close lets the file go.

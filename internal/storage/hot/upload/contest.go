@@ -51,7 +51,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 		// Nobody's content is at stake. Their attributes are taken for what is known, so that ours,
 		// where they differ, replace them.
 		e := v.entry(o.ETag, o.LastModified.Unix())
-		e.Mode, e.Mtime = theirs.Mode, theirs.Mtime
+		e.Mode, e.Mtime, e.Whole = theirs.Mode, theirs.Mtime, o.Metadata[posixattr.WholeKey] != ""
 		s.Remember(s.Journal.Put(e))
 		return r, true
 	}
@@ -63,6 +63,7 @@ func (s *Sender) arrived(in journal.Intent, newest bool, v *version, o objectsto
 	attr, _ := posixattr.Decode(o.Metadata, o.LastModified, v.isMarker())
 	e := journal.Entry{
 		Path: v.path, Key: v.key, ETag: o.ETag, Size: o.Size, Mode: attr.Mode, Mtime: attr.Mtime, Modified: o.LastModified.Unix(),
+		Whole: o.Metadata[posixattr.WholeKey] != "",
 	}
 	if newest {
 		e.SHA256, e.Local = in.SHA256, in.Local
@@ -128,7 +129,10 @@ func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Re
 func (s *Sender) rename(v *version) (string, error) {
 	for at := s.Now(); ; at = at.Add(time.Millisecond) {
 		name := conflict.Name(v.name, s.SandboxID, at)
-		err := v.dir.Rename(v.name, v.dir, name)
+		err := s.renameMembers(v, name)
+		if err == nil {
+			err = v.dir.Rename(v.name, v.dir, name)
+		}
 		if !errors.Is(err, fs.ErrExist) {
 			return tree.Join(v.dir.Path(), name), err
 		}
@@ -138,6 +142,9 @@ func (s *Sender) rename(v *version) (string, error) {
 // fetch brings somebody else's object to a name that is free.
 func (s *Sender) fetch(ctx context.Context, d *tree.Dir, name, key string, o objectstore.Object) Result {
 	path := tree.Join(d.Path(), name)
+	if err := s.clearMembers(d, name); err != nil {
+		return local(path, err)
+	}
 	e, err := s.Fetch.Fetch(ctx, fetch.Source{Key: key, ETag: o.ETag, Size: o.Size}, fetch.Target{Dir: d, Name: name})
 	var refused *fetch.Refused
 	switch {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
-	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
 // copied writes the version by a copy inside S3, when an object there is known to have its
@@ -39,7 +38,7 @@ func (s *Sender) copied(ctx context.Context, v *version, known journal.Entry, ok
 	defer cancel()
 	o, err = s.Store.Copy(wctx, objectstore.CopyRequest{
 		SrcKey: s.Prefix + from.Key, SrcETag: from.ETag, DstKey: s.Prefix + v.key,
-		Condition: cond, Metadata: posixattr.Encode(v.attr, in.WriteID),
+		Condition: cond, Metadata: v.metadata(in.WriteID),
 	})
 	if err != nil && wctx.Err() == nil {
 		// Whatever the store has against the copy (the source's tags need rights that an upload does

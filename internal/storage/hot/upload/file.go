@@ -9,6 +9,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -37,6 +38,9 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 	}
 	if !i.IsSymlink() && !i.IsRegular() {
 		return changed(path)
+	}
+	if base, ok := sqlite.IsMember(d, name); ok {
+		return Result{Outcome: queue.Stored, Look: []string{tree.Join(parent, base)}} // it goes with its database
 	}
 	// Only what is there is refused: a name that is gone needs no key.
 	key, err := s.key(path, false)
@@ -87,6 +91,9 @@ func (s *Sender) link(ctx context.Context, v *version, i tree.Info) Result {
 func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 	src, release, err := s.open(ctx, v.dir, v.name, how)
 	defer release()
+	if errors.Is(err, stable.ErrNotAtRest) {
+		return Result{Outcome: queue.Retry, Err: err, NotAtRest: true}
+	}
 	if src == nil {
 		return local(v.path, err)
 	}
@@ -98,6 +105,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 			err = r.Err
 		}
 		if !errors.Is(err, stable.ErrMoved) {
+			r.Look = append(r.Look, s.membersOf(v)...)
 			return r
 		}
 		// It changed while it was read. What is written all the time is read from a clone.
@@ -111,7 +119,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 
 // use takes the version that src is at now.
 func (v *version) use(src *stable.Source) {
-	v.src, v.body, v.size, v.sum = src, src, src.Size(), nil
+	v.src, v.body, v.size, v.sum, v.whole = src, src, src.Size(), nil, src.IsDatabase()
 	v.attr, v.local, v.racy = attrOf(src.Info), src.Local(), src.Racy()
 }
 

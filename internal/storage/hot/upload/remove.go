@@ -36,7 +36,11 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		}
 		return Result{Outcome: queue.Stored} // S3 holds nothing of ours
 	}
-	if r, gone := s.isGone(path, isDir); !gone {
+	r, done, replaced := s.member(path)
+	if done {
+		return r
+	}
+	if r, gone := s.isGone(path, isDir); !gone && (!replaced || r.Outcome != queue.Changed) {
 		return r
 	}
 	if sent && in.UploadID != "" {

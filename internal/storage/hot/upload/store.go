@@ -10,7 +10,6 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
-	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
 // rounds is how often a name is sent again because S3 had another version than was known.
@@ -34,7 +33,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 				return s.unsent(ctx, v, err)
 			}
 			// While a write of ours is unanswered, S3 may hold that instead of what is known.
-			if same && v.hasAttr(known) && !s.unanswered(v) {
+			if same && v.hasAttr(known) && !s.unanswered(v) && !s.replacesMembers(v, known) {
 				s.Remember(s.Journal.Refresh(v.path, known.ETag, v.local))
 				return Result{Outcome: queue.Stored, Racy: v.racy}
 			}
@@ -109,7 +108,7 @@ func (s *Sender) send(ctx context.Context, v *version, known journal.Entry, ok b
 	}
 	defer cancel()
 	opts := objectstore.PutOptions{
-		Condition: cond, Metadata: posixattr.Encode(v.attr, in.WriteID), UploadID: resume,
+		Condition: cond, Metadata: v.metadata(in.WriteID), UploadID: resume,
 		OnUploadID: func(id string) {
 			in.UploadID = id
 			s.Remember(s.Journal.Begin(v.path, in))

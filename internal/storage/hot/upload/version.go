@@ -9,6 +9,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
@@ -29,8 +30,9 @@ type version struct {
 	local journal.Stat
 	racy  bool
 
-	src *stable.Source // of a file
-	sum *[32]byte      // once it is known
+	src   *stable.Source // of a file
+	whole bool           // it is a database, with all its files in one
+	sum   *[32]byte      // once it is known
 }
 
 // keep are the bits of a mode that are kept: setuid and setgid are dropped on the way in.
@@ -80,11 +82,20 @@ func (v *version) hasAttr(e journal.Entry) bool {
 	return e.Mode&keep == v.attr.Mode && e.Mtime == v.attr.Mtime
 }
 
+// metadata is what the version's object gets.
+func (v *version) metadata(writeID string) map[string]string {
+	m := posixattr.Encode(v.attr, writeID)
+	if v.whole {
+		m[posixattr.WholeKey] = sqlite.Kind
+	}
+	return m
+}
+
 // entry is what the journal keeps when S3 has the version.
 func (v *version) entry(etag string, modified int64) journal.Entry {
 	e := journal.Entry{
 		Path: v.path, Key: v.key, ETag: etag, Size: v.size, Mode: v.attr.Mode, Mtime: v.attr.Mtime,
-		Modified: modified, Local: v.local,
+		Modified: modified, Local: v.local, Whole: v.whole,
 	}
 	if v.sum != nil {
 		e.SHA256 = *v.sum

@@ -1,0 +1,148 @@
+package hot
+
+import (
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// A SQLite database is one object (package sqlite), so the log and the journal beside it are no names
+// of their own here: a change of theirs is a change of the database, and what the journal knows
+// of the database is the state of them all.
+
+// state is what the journal would keep of what lstat has said i of.
+func (o *observer) state(path string, i tree.Info) journal.Stat {
+	if d, name, err := o.dirOf(path); err == nil {
+		return sqlite.StateOf(d, name, i)
+	}
+	return i.Stat
+}
+
+// isMember tells whether what is at a path belongs to a database, and then looks at that.
+func (o *observer) isMember(path string) bool {
+	if _, ok := sqlite.Base(path); !ok {
+		return false
+	}
+	d, name, err := o.dirOf(path)
+	if err != nil {
+		return false
+	}
+	base, ok := sqlite.IsMember(d, name)
+	if !ok {
+		return false
+	}
+	o.member(path, tree.Join(d.Path(), base))
+	return true
+}
+
+// member notes that a member of a database was seen. What is pending of its name is from before
+// there was a database; an object that it has goes when the database's has taken its place.
+func (o *observer) member(path, base string) {
+	e := o.e
+	_, stored := e.journal.Get(path)
+	known, ok := e.journal.Get(base)
+	e.mu.Lock()
+	switch {
+	case !stored:
+		e.same(path, true, true)
+	case ok && known.Whole:
+		o.goneLocked(path, false)
+	}
+	e.mu.Unlock()
+	o.touchDatabase(base, stored && !known.Whole)
+}
+
+// touchDatabase looks at a database one of whose members has changed. anyway: it is to be written
+// whatever its state.
+func (o *observer) touchDatabase(base string, anyway bool) {
+	i, err := o.e.root.Lstat(base)
+	if err != nil || !i.IsRegular() {
+		return // the event of that is on its way
+	}
+	o.presentAs(base, i, o.state(base, i), true)
+	if !anyway {
+		return
+	}
+	_, exists := o.e.journal.Get(base)
+	o.e.mu.Lock()
+	defer o.e.mu.Unlock()
+	if _, pending := o.e.line.Has(base); !pending {
+		o.e.line.Write(base, i.Size, queue.Order{Exists: exists, Anew: true}, o.e.now())
+	}
+}
+
+// isGoneMember tells whether a name that is gone belonged to a database that is there, which has
+// changed then.
+func (o *observer) isGoneMember(path string) bool {
+	base, ok := sqlite.Base(path)
+	if !ok {
+		return false
+	}
+	d, name, err := o.dirOf(base)
+	if err != nil || !sqlite.Is(d, name) {
+		return false
+	}
+	known, _ := o.e.journal.Get(base)
+	_, stored := o.e.journal.Get(path)
+	o.touchDatabase(base, stored && !known.Whole)
+	return true
+}
+
+// releaseMembers notes what a database that is gone has left behind: files of their own from now on.
+func (o *observer) releaseMembers(path string) {
+	if known, ok := o.e.journal.Get(path); !ok || !known.Whole {
+		return
+	}
+	for _, suffix := range sqlite.Suffixes {
+		if i, err := o.e.root.Lstat(path + suffix); err == nil && i.IsRegular() {
+			o.present(path+suffix, i)
+		}
+	}
+}
+
+// dirOf opens the directory of a path for the rest of this batch.
+func (o *observer) dirOf(path string) (*tree.Dir, string, error) {
+	dir, name := tree.Split(path)
+	if o.at == nil || o.at.Path() != dir {
+		d, err := o.e.root.OpenDir(dir)
+		if err != nil {
+			return nil, name, err
+		}
+		if o.at != nil {
+			o.at.Close()
+		}
+		o.at = d
+	}
+	return o.at, name, nil
+}
+
+// gatherDatabases takes the members of databases out of what is in a directory, and gives the
+// databases the state of them all.
+func gatherDatabases(d *tree.Dir, seen []journal.Seen) []journal.Seen {
+	var members map[string]bool
+	for _, s := range seen {
+		if base, ok := sqlite.Base(s.Name); ok && !s.Dir && sqlite.Is(d, base) {
+			if members == nil {
+				members = map[string]bool{}
+			}
+			members[s.Name] = true
+			members[base] = false
+		}
+	}
+	if members == nil {
+		return seen
+	}
+	kept := seen[:0]
+	for _, s := range seen {
+		member, part := members[s.Name]
+		if part && member {
+			continue
+		}
+		if i, err := d.Lstat(s.Name); part && err == nil && i.Stat == s.Stat {
+			s.Stat = sqlite.StateOf(d, s.Name, i)
+		}
+		kept = append(kept, s)
+	}
+	return kept
+}

@@ -1,0 +1,223 @@
+package hydrate
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+	"github.com/matrx/sandbox/internal/storage/posixattr"
+)
+
+// A SQLite database is one object, and several files here: it is unchanged when all of them are, its
+// content is what SQLite would read, and what replaces it takes the place of all of them. SQLite
+// applies a log to whatever database lies beside it, so a log never outlives its database.
+
+// state is what the journal would keep of what lstat has said info of.
+func (h *run) state(path string, info tree.Info) journal.Stat {
+	parent, name := tree.Split(path)
+	d, err := h.Root.OpenDir(parent)
+	if err != nil {
+		return info.Stat
+	}
+	defer d.Close()
+	return sqlite.StateOf(d, name, info)
+}
+
+// hashDatabase hashes a database as one file. One that cannot be read has no sums, and is equal to
+// nothing.
+func (h *run) hashDatabase(path string) (s sums, err error) {
+	parent, name := tree.Split(path)
+	d, err := h.Root.OpenDir(parent)
+	if err != nil {
+		return s, err
+	}
+	defer d.Close()
+	db, err := d.Open(name)
+	if err != nil {
+		return s, err
+	}
+	defer db.Close()
+	snap, err := sqlite.Open(context.Background(), d, name, db)
+	if errors.Is(err, sqlite.ErrBusy) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	defer snap.Close()
+	f, err := os.OpenFile(h.Dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err != nil {
+		return s, err
+	}
+	defer f.Close()
+	s.size, err = snap.CopyTo(context.Background(), f, false)
+	if errors.Is(err, sqlite.ErrChanged) {
+		return sums{}, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	a, b := sha256.New(), md5.New()
+	if _, err := io.Copy(io.MultiWriter(a, b), io.NewSectionReader(f, 0, s.size)); err != nil {
+		return s, err
+	}
+	a.Sum(s.sha256[:0])
+	s.md5 = hex.EncodeToString(b.Sum(nil))
+	return s, nil
+}
+
+// dropMembers takes out the objects of logs and journals whose database is whole without them: the
+// sandbox that stored it was killed before it deleted them. The sync does, by their entries.
+func (h *run) dropMembers(ctx context.Context) error {
+	found := make([]bool, len(h.items))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookups)
+	for i := range h.items {
+		it := &h.items[i]
+		key, ok := sqlite.Base(it.key)
+		if !ok {
+			continue
+		}
+		if base, ok := h.find(key); ok {
+			g.Go(func() (err error) {
+				found[i], err = h.isReplaced(ctx, it, base)
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	n := -1
+	h.items = slices.DeleteFunc(h.items, func(item) bool { n++; return found[n] })
+	return nil
+}
+
+// isReplaced tells whether a member's database is whole without it.
+func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
+	o, err := h.Store.Head(ctx, h.prefix+base.key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || o.Metadata[posixattr.WholeKey] == "" {
+		return false, err
+	}
+	if it.modified > base.modified {
+		h.keep(it.key, "it was written after the database that it belongs to, which is whole without it")
+		return true, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.whole[base.path()] = true
+	h.replaced = append(h.replaced, journal.Entry{Path: it.path(), Key: it.key, ETag: it.etag(), Size: it.size, Mode: posixattr.TypeFile | 0o644, Modified: it.modified})
+	h.Log.Info("a database's log is in its database by now", "event", "member_replaced", "key", h.prefix+it.key)
+	if known, ok := h.Journal.Get(base.path()); ok && !known.Whole && sameVersion(&known, base) {
+		known.Whole = true
+		return true, h.Journal.Put(known)
+	}
+	return true, nil
+}
+
+// recordReplaced journals what the sync is to delete. Not before removeGone, for which it is not in S3.
+func (h *run) recordReplaced() error {
+	for _, e := range h.replaced {
+		if err := h.Journal.Put(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isMember tells whether a path belongs to a database that is here.
+func (h *run) isMember(path string) bool {
+	parent, name := tree.Split(path)
+	if _, ok := sqlite.Base(name); !ok {
+		return false
+	}
+	d, err := h.Root.OpenDir(parent)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	_, ok := sqlite.IsMember(d, name)
+	return ok
+}
+
+// clearMembers makes sure that nothing will be applied to what is about to get the name of t. With
+// the database that seen describes goes what belongs to it; what lies there without a database is
+// moved aside. What S3 has beside it, from before databases were whole, stays.
+func (h *run) clearMembers(it *item, path string, d *tree.Dir, name string, seen bool) error {
+	isDatabase := seen && sqlite.Is(d, name)
+	for _, suffix := range sqlite.Suffixes {
+		if len(name)+len(suffix) > tree.NameMax {
+			continue
+		}
+		i, err := d.Lstat(name + suffix)
+		if err != nil || !i.IsRegular() {
+			continue
+		}
+		if _, ok := h.find(it.key + suffix); ok {
+			continue
+		}
+		switch {
+		case isDatabase:
+			err = d.RemoveSeen(name+suffix, i)
+		case sqlite.IsLog(d, name+suffix):
+			err = h.moveOneAside(path + suffix)
+		default:
+			err = nil
+		}
+		if err != nil && !errors.Is(err, tree.ErrChanged) {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveMembers gives the members of a database the name of its conflict copy, before it gets that itself:
+// killed in between, its log is lost to it and none is applied to what takes its place.
+func (h *run) moveMembers(path, copied string) error {
+	if !h.isDatabase(path) {
+		return nil
+	}
+	for _, suffix := range sqlite.Suffixes {
+		if err := h.Root.Rename(path+suffix, copied+suffix); err != nil && !isAbsent(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeMembers removes what belonged to a database that is gone.
+func (h *run) removeMembers(path string) error {
+	for _, suffix := range sqlite.Suffixes {
+		if i, err := h.Root.Lstat(path + suffix); err == nil && i.IsRegular() {
+			if err := h.Root.RemoveSeen(path+suffix, i); err != nil && !errors.Is(err, tree.ErrChanged) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (h *run) isDatabase(path string) bool {
+	parent, name := tree.Split(path)
+	d, err := h.Root.OpenDir(parent)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	return sqlite.Is(d, name)
+}

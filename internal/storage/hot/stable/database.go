@@ -1,0 +1,124 @@
+package stable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/threads"
+)
+
+// A database's version is that of all its files (package sqlite). Where its own file is the whole of
+// it, that is read in place like any other: from the moment under the locks at which it was whole,
+// it is the same version as long as its stat is the same. Else a copy is made under the locks.
+
+// database is what a Source knows of a database.
+type database struct {
+	state   journal.Stat // of all its files
+	changed time.Time
+}
+
+// IsDatabase tells whether the file is a database, whose other files are part of the content.
+func (s *Source) IsDatabase() bool { return s.db != nil }
+
+// fixDatabase fixes the version that the database is now.
+func (s *Source) fixDatabase(ctx context.Context) error {
+	err := s.underLocks(ctx, func(snap *sqlite.Snapshot) error {
+		young := s.began.Sub(time.Unix(0, s.Info.Ctime)).Abs() < tick
+		if !snap.Alone() || young && !s.opts.Alone {
+			return s.copyDatabase(ctx, snap)
+		}
+		s.size = s.Info.Size
+		if s.size > s.opts.Small {
+			return nil
+		}
+		return s.readSmall()
+	})
+	if errors.Is(err, ErrMoved) {
+		return ErrNotAtRest // under its locks: something writes to it that does not know of them
+	}
+	if err != nil {
+		return err
+	}
+	return s.named()
+}
+
+// settleDatabase is Settle of a database.
+func (s *Source) settleDatabase(ctx context.Context) error {
+	if err := s.underLocks(ctx, func(snap *sqlite.Snapshot) error { return s.copyDatabase(ctx, snap) }); err != nil {
+		return err
+	}
+	return s.named()
+}
+
+// underLocks runs f while nothing writes to the database. What keeps it from being read now is ErrNotAtRest.
+func (s *Source) underLocks(ctx context.Context, f func(*sqlite.Snapshot) error) error {
+	threads.Disk.Enter()
+	snap, err := sqlite.Open(ctx, s.dir, s.name, s.file)
+	threads.Disk.Leave()
+	if err == nil {
+		s.Info, s.began = snap.Stats.DB, s.opts.now()
+		s.db.state, s.db.changed = snap.Stats.State(), snap.Stats.Changed()
+		err = errors.Join(f(snap), snap.Close())
+	}
+	for _, passing := range []error{sqlite.ErrBusy, sqlite.ErrChanged, unix.ENOSPC, unix.EDQUOT} {
+		if errors.Is(err, passing) {
+			return fmt.Errorf("%w (%w)", ErrNotAtRest, err)
+		}
+	}
+	return err
+}
+
+// copyDatabase makes the Source read from the database as one file.
+func (s *Source) copyDatabase(ctx context.Context, snap *sqlite.Snapshot) error {
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	f, cloned, err := s.emptyOrClone()
+	if err != nil {
+		return err
+	}
+	size, err := snap.CopyTo(ctx, f, cloned)
+	if err != nil {
+		f.Close()
+		return err
+	}
+	s.copy, s.size = f, size
+	s.Info.Mtime = snap.Stats.Mtime()
+	return nil
+}
+
+// emptyOrClone makes a file without a name: a clone of the database's where that can be had, which
+// takes no time and no room, and an empty one elsewhere.
+func (s *Source) emptyOrClone() (f *os.File, cloned bool, err error) {
+	if f, err := unnamed(s.dir); err == nil {
+		if unix.IoctlFileClone(int(f.Fd()), int(s.file.Fd())) == nil {
+			return f, true, nil
+		}
+		f.Close()
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(s.opts.TempDir, &fs) != nil || int64(fs.Bavail)*fs.Bsize <= 2*s.Info.Size {
+		return nil, false, ErrNotAtRest // a copy must not take the disk from the workload
+	}
+	f, err = os.OpenFile(s.opts.TempDir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err != nil {
+		err = s.fail("make a file for a copy of", err)
+	}
+	return f, false, err
+}
+
+// unnamed makes a file in a directory that has no name there and never gets one.
+func unnamed(d *tree.Dir) (*os.File, error) {
+	fd, err := unix.Openat(d.Fd(), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "clone"), nil
+}

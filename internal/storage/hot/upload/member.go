@@ -1,0 +1,99 @@
+package upload
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
+	"github.com/matrx/sandbox/internal/storage/hot/tree"
+)
+
+// The log and the journal of a database have no objects: the database's object is all of them. Where
+// they have some from before, laid down by a tool or by a sandbox that stored each file by
+// itself, those go when the database's object is whole, and not before: until then S3's database
+// is the two together.
+
+// replacesMembers tells whether a version has to be sent though S3 has its content: members of the
+// database have objects, which may go only when the database's says that it is whole.
+func (s *Sender) replacesMembers(v *version, known journal.Entry) bool {
+	return v.whole && !known.Whole && len(s.members(v.path)) > 0
+}
+
+// membersOf are the members of a database that may lose their objects now.
+func (s *Sender) membersOf(v *version) []string {
+	if known, ok := s.Journal.Get(v.path); !v.whole || !ok || !known.Whole {
+		return nil
+	}
+	return s.members(v.path)
+}
+
+// members are the paths of a database's members that have objects.
+func (s *Sender) members(path string) (paths []string) {
+	for _, suffix := range sqlite.Suffixes {
+		if e, ok := s.Journal.Get(path + suffix); ok && !e.IsMarker() {
+			paths = append(paths, path+suffix)
+		}
+	}
+	return paths
+}
+
+// errWhole is why a member keeps its object.
+var errWhole = errors.New("it waits for its database")
+
+// member decides about the deletion of a member's object. replaced: the database's object has taken
+// its place, whatever is on the disk. With done the result is r.
+func (s *Sender) member(path string) (r Result, done, replaced bool) {
+	base, ok := sqlite.Base(path)
+	if !ok {
+		return r, false, false
+	}
+	wait := Result{Outcome: queue.Retry, Err: errWhole}
+	known, stored := s.Journal.Get(base)
+	parent, name := tree.Split(base)
+	d, err := s.Root.OpenDir(parent)
+	if err == nil {
+		defer d.Close()
+		if sqlite.Is(d, name) {
+			if stored && known.Whole {
+				return r, false, true
+			}
+			wait.Look = []string{path}
+			return wait, true, false
+		}
+	}
+	// The database goes first: what is left of it without the log was never true.
+	if stored && !known.IsMarker() && s.Journal.IsGone(base) {
+		return wait, true, false
+	}
+	return r, false, false
+}
+
+// renameMembers gives a database's members the name of its conflict copy, before the database itself: a
+// log that stayed behind would be applied to what takes the database's place.
+func (s *Sender) renameMembers(v *version, to string) error {
+	if !v.whole {
+		return nil
+	}
+	for _, suffix := range sqlite.Suffixes {
+		if err := v.dir.Rename(v.name+suffix, v.dir, to+suffix); err != nil && !missing(err) && !errors.Is(err, unix.ENAMETOOLONG) {
+			return err
+		}
+	}
+	return s.clearMembers(v.dir, v.name)
+}
+
+// clearMembers moves aside what would be applied to a database that comes to a name.
+func (s *Sender) clearMembers(d *tree.Dir, name string) error {
+	for _, suffix := range sqlite.Suffixes {
+		if !sqlite.IsLog(d, name+suffix) {
+			continue
+		}
+		if _, err := s.rename(&version{dir: d, name: name + suffix}); err != nil && !missing(err) {
+			return err
+		}
+	}
+	return nil
+}
