@@ -5,11 +5,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
 )
 
 // lateVariable makes this program the child that signals what starts during a stop.
@@ -44,7 +45,7 @@ func signalLate() {
 	}
 }
 
-// others are the processes that run another program than sandbox-init.
+// others are the agent's processes: the command, and the sessions.
 func others() (pids []int) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -52,11 +53,11 @@ func others() (pids []int) {
 	}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+		if err != nil {
 			continue
 		}
-		target, err := os.Readlink("/proc/" + e.Name() + "/exe")
-		if err == nil && !strings.HasSuffix(target, "/sandbox-init") {
+		var st unix.Stat_t
+		if unix.Stat("/proc/"+e.Name(), &st) == nil && st.Uid == contract.AgentUID {
 			pids = append(pids, pid)
 		}
 	}
