@@ -69,7 +69,7 @@ func (s *sandbox) directories() error {
 		return err
 	}
 	for _, stale := range []string{contract.StateFileName, contract.ControlSocketName} {
-		if err := os.Remove(filepath.Join(c.RunDir, stale)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := clearName(filepath.Join(c.RunDir, stale)); err != nil {
 			return fmt.Errorf("cannot remove what an earlier start left: %w", err)
 		}
 	}

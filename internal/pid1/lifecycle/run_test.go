@@ -26,6 +26,7 @@ type scenario struct {
 	hooks   map[string]string // "pre-start.d/10-x": script
 	stderr  *os.File          // in place of the log that run reads
 	under   string            // a script that becomes "$0" "$@"
+	before  func(dir string)  // what is there at the start
 }
 
 // run is a sandbox that runs.
@@ -68,6 +69,9 @@ func start(t *testing.T, sc scenario) *run {
 		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if sc.before != nil {
+		sc.before(dir)
 	}
 	r := &run{t: t, dir: dir, home: filepath.Join(dir, "home"), out: newOutput(), more: make(chan struct{}), quiet: make(chan struct{})}
 	r.Cmd = exec.Command("/proc/self/exe", sc.command...)

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -133,29 +132,4 @@ func (f *stateFile) write(st contract.State) error {
 	}
 	f.last = body
 	return nil
-}
-
-// readyFile exists exactly while the sandbox is ready.
-type readyFile string
-
-// withdraw removes it. In a restarted container it may be there from before.
-func (f readyFile) withdraw() error {
-	err := os.Remove(string(f))
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return fmt.Errorf("cannot remove the ready file: %w; check %s", err, contract.EnvReadyFile)
-}
-
-// create makes it anew and never writes through what somebody else has put there: its
-// directory, /tmp, is everybody's.
-func (f readyFile) create() error {
-	if err := f.withdraw(); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(string(f), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("cannot create the ready file: %w; check %s", err, contract.EnvReadyFile)
-	}
-	return file.Close()
 }
