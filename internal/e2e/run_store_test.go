@@ -72,19 +72,49 @@ func TestRunSignsForABucketElsewhere(t *testing.T) {
 			t.Errorf("%s: %v", key, r)
 		}
 	}
-	err = filepath.WalkDir(o.dataDir, func(path string, d os.DirEntry, err error) error {
+	e.expectNoSecret(o, "after the runs")
+}
+
+// expectNoSecret looks at each file of the operator's data directory.
+func (e *elsewhere) expectNoSecret(o *operator, when string) {
+	o.t.Helper()
+	err := filepath.WalkDir(o.dataDir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		b, err := os.ReadFile(path)
 		if strings.Contains(string(b), e.SecretKey) {
-			t.Errorf("the secret is still in %s", path)
+			o.t.Errorf("%s the secret is in %s", when, path)
 		}
 		return err
 	})
 	if err != nil {
-		t.Error(err)
+		o.t.Error(err)
 	}
+}
+
+// Credentials of the environment are on no disk, during a run and after a kill: they are asked
+// for again.
+func TestRunKeepsNoSecretOnDisk(t *testing.T) {
+	o := newOperator(t)
+	e := startElsewhere(t, o)
+	o.env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + e.SecretKey, "AWS_SESSION_TOKEN="}
+	id := o.ok(append([]string{"run", "--image", standinImage, "--user-id", "u", "--detach"}, e.flags()...)...)
+	e.expectNoSecret(o, "during the run")
+	engineOK(t, "kill", "sandbox-"+id)
+	o.env = nil
+	if r := o.do(nil, "stop", id); !strings.Contains(r.stdout+r.stderr, "sandbox save") {
+		t.Errorf("after the kill: %v", r)
+	}
+	e.expectNoSecret(o, "after the kill")
+	if r := o.do(nil, "save", id); r.code != 125 || !strings.Contains(r.stderr, "set AWS_ACCESS_KEY_ID (it was "+e.Access+")") {
+		t.Errorf("without credentials: %v", r)
+	}
+	o.env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + e.SecretKey, "AWS_SESSION_TOKEN="}
+	if r := o.do(nil, "save", id); r.code != 0 {
+		t.Errorf("with them: %v", r)
+	}
+	e.expectNoSecret(o, "after the save")
 }
 
 // A profile is found again by a daemon that follows a killed one.

@@ -1,6 +1,7 @@
 package hostd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,7 +44,7 @@ var errVersion = errors.New("the daemon is of another version of this program")
 // Status asks the daemon for its status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var st Status
-	err := c.do(ctx, http.MethodGet, "/v1/daemon", &st)
+	err := c.do(ctx, http.MethodGet, "/v1/daemon", nil, &st)
 	if err == nil && st.Protocol != Protocol {
 		err = fmt.Errorf("%w (process %d): stop the sandboxes of its data directory, then try again", errVersion, st.PID)
 	}
@@ -52,11 +53,28 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Serve has the daemon serve a sandbox's socket. It returns when the socket is there.
 func (c *Client) Serve(ctx context.Context, id string) error {
-	return c.do(ctx, http.MethodPost, "/v1/sandboxes/"+id, nil)
+	return c.do(ctx, http.MethodPost, "/v1/sandboxes/"+id, nil, nil)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://hostd"+path, nil)
+// Authorize hands over the credentials that sign for a sandbox.
+func (c *Client) Authorize(ctx context.Context, id string, own Credentials) error {
+	if err := c.do(ctx, http.MethodPut, "/v1/sandboxes/"+id+"/credentials", own, nil); err != nil {
+		return fmt.Errorf("cannot hand over the credentials of the sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+// do sends a value, nil for none, and reads the answer into another.
+func (c *Client) do(ctx context.Context, method, path string, value, into any) error {
+	var sent io.Reader
+	if value != nil {
+		b, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://hostd"+path, sent)
 	if err != nil {
 		return err
 	}

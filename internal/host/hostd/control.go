@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // The control socket is HTTP with JSON, between programs of one version: Protocol says
@@ -16,7 +18,8 @@ import (
 //	GET  /v1/daemon           Status
 //	GET  /v1/hold             answers at once and ends with the daemon: while it is open, the daemon stays
 //	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
-const Protocol = 2
+//	PUT  /v1/sandboxes/{id}/credentials   Credentials to sign with for the sandbox
+const Protocol = 3
 
 // Status is what a daemon says of itself.
 type Status struct {
@@ -30,6 +33,9 @@ type SandboxStatus struct {
 	SandboxID string `json:"sandbox_id"`
 	Served    int64  `json:"served"`
 	Refused   int64  `json:"refused"`
+
+	// AwaitsCredentials says that those were lost with a daemon that was killed.
+	AwaitsCredentials bool `json:"awaits_credentials,omitempty"`
 
 	// What it has asked of the hosts it may reach, and of others.
 	Out        int64 `json:"out,omitempty"`
@@ -55,6 +61,7 @@ func (d *Daemon) listen() (*control, error) {
 	mux.HandleFunc("GET /v1/daemon", d.answerStatus)
 	mux.HandleFunc("GET /v1/hold", d.answerHold)
 	mux.HandleFunc("POST /v1/sandboxes/{id}", d.answerServe)
+	mux.HandleFunc("PUT /v1/sandboxes/{id}/credentials", d.answerAuthorize)
 	return &control{listener: l, http: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -74,7 +81,7 @@ func (d *Daemon) answerStatus(w http.ResponseWriter, _ *http.Request) {
 	d.mu.Lock()
 	for id, s := range d.served {
 		served, refused := s.gateway.Counts()
-		one := SandboxStatus{SandboxID: id, Served: served, Refused: refused}
+		one := SandboxStatus{SandboxID: id, Served: served, Refused: refused, AwaitsCredentials: s.accessKey != "" && !d.secrets.has(id)}
 		if s.proxy != nil {
 			one.Out, one.OutRefused = s.proxy.Counts()
 		}
@@ -106,6 +113,25 @@ func (d *Daemon) answerServe(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, http.StatusOK, struct{}{})
 	}
+}
+
+func (d *Daemon) answerAuthorize(w http.ResponseWriter, r *http.Request) {
+	var c Credentials
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&c)
+	if err == nil {
+		err = datadir.CheckID("the sandbox's ID", r.PathValue("id"))
+	}
+	if err == nil && c.AccessKey == "" {
+		err = errors.New("there is no access key")
+	}
+	if err == nil {
+		err = d.secrets.put(r.PathValue("id"), c)
+	}
+	if err != nil {
+		answer(w, http.StatusUnprocessableEntity, problem{err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, struct{}{})
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

@@ -27,7 +27,6 @@ const (
 	startName   = "start.lock"
 	controlName = "control.sock"
 	storeName   = "s3.sock"
-	accountName = "s3-account.json"
 	logName     = "log"
 )
 
@@ -58,6 +57,9 @@ type Options struct {
 
 	// Ready is called once, when every sandbox's socket is served.
 	Ready func()
+
+	// secrets, when given, is a vault that the guard has as well.
+	secrets *vault
 
 	// First, when given, is a hold that is there from the beginning, until it is closed.
 	First <-chan struct{}
@@ -102,6 +104,11 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer dir.Close()
 
+	if o.secrets == nil {
+		if o.secrets, err = newVault(); err != nil {
+			return err
+		}
+	}
 	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox)}
 	d.ctx, d.fail = context.WithCancelCause(ctx)
 	defer d.fail(nil)

@@ -69,10 +69,37 @@ func Revive(ctx context.Context, d datadir.Dir, p Program) (release func(), err 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.offer(ctx, records); err != nil {
+		h.Release()
+		c.Close()
+		return nil, err
+	}
 	return func() {
 		h.Release()
 		c.Close()
 	}, nil
+}
+
+// offer gives the daemon the credentials of this program's environment for those sandboxes
+// that wait for them.
+func (c *Client) offer(ctx context.Context, records []datadir.Record) error {
+	own, ok := EnvironmentCredentials()
+	if !ok {
+		return nil
+	}
+	st, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range st.Sandboxes {
+		waits := s.AwaitsCredentials && slices.ContainsFunc(records, func(r datadir.Record) bool {
+			return r.SandboxID == s.SandboxID && r.Store.AccessKey == own.AccessKey
+		})
+		if waits {
+			err = errors.Join(err, c.Authorize(ctx, s.SandboxID, own))
+		}
+	}
+	return err
 }
 
 // Again is Ensure for a client whose hold was lost.

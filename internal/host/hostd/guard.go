@@ -21,8 +21,11 @@ import (
 // guardFlag makes a daemon's command a guard's.
 const guardFlag = "--guard"
 
-// guardFD is the guard's end of the pipe.
-const guardFD = 3
+// guardFD is the guard's end of the pipe, guardVaultFD the vault of its daemon.
+const (
+	guardFD      = 3
+	guardVaultFD = 4
+)
 
 // minLife is how long a daemon has to live for its successor to be started at once: one
 // that dies as it begins must not be started as fast as the machine can.
@@ -32,6 +35,11 @@ const minLife = 2 * time.Second
 // one if it was killed.
 func Guard(ctx context.Context, d datadir.Dir, p Program, log *slog.Logger) error {
 	began := time.Now()
+	secrets := inherited(guardVaultFD, unix.S_IFREG)
+	if secrets == nil {
+		return errors.New("a guard is started by its daemon")
+	}
+	defer secrets.Close()
 	if ended, err := waitForEnd(ctx); ended || err != nil {
 		return err
 	}
@@ -47,8 +55,13 @@ func Guard(ctx context.Context, d datadir.Dir, p Program, log *slog.Logger) erro
 	if err != nil {
 		return err
 	}
-	h.Release()
-	c.Close()
+	defer c.Close()
+	defer h.Release()
+	known, err := readVault(secrets)
+	if err != nil {
+		return err
+	}
+	handOver(ctx, c, known, log)
 	return nil
 }
 
@@ -79,7 +92,7 @@ type guarded struct {
 	done chan struct{}
 }
 
-func guard(d datadir.Dir, p Program, log *slog.Logger) (*guarded, error) {
+func guard(d datadir.Dir, p Program, secrets *os.File, log *slog.Logger) (*guarded, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -92,7 +105,7 @@ func guard(d datadir.Dir, p Program, log *slog.Logger) (*guarded, error) {
 			began := time.Now()
 			cmd := p.command(d, guardFlag)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-			cmd.ExtraFiles = []*os.File{r}
+			cmd.ExtraFiles = []*os.File{r, secrets} // guardFD, guardVaultFD
 			err := cmd.Start()
 			if err == nil {
 				log.Info("a guard looks out", "event", "guard_started", "guard_pid", cmd.Process.Pid)

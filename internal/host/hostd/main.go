@@ -24,10 +24,15 @@ func Main(ctx context.Context, o Options, p Program) error {
 			_ = json.NewEncoder(starter).Encode(r) // it may have given up
 		}
 	}
+	var err error
+	if o.secrets, err = newVault(); err != nil {
+		tell(readiness{Error: err.Error()})
+		return err
+	}
 	var g *guarded
 	o.Ready = func() {
 		var err error
-		if g, err = guard(o.Dir, p, o.Log); err != nil {
+		if g, err = guard(o.Dir, p, o.secrets.file, o.Log); err != nil {
 			o.Log.Error("nobody guards the daemon", "event", "guard_failed", "error", err.Error())
 		}
 		tell(readiness{Ready: true})

@@ -20,6 +20,7 @@ type sandbox struct {
 	dir        *sockdir.Dir
 	gateway    *gateway.Gateway
 	server     *gateway.Server
+	accessKey  string // of the credentials that it waits for when the vault has none; empty: it needs none
 
 	// The way out, when it has one.
 	proxy  *egress.Proxy
@@ -72,7 +73,7 @@ func (d *Daemon) known(id string) (bool, error) {
 }
 
 func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, error) {
-	up, err := d.upstream(r.Store)
+	up, err := d.upstream(r.SandboxID, r.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,10 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 		dir.Close()
 		return nil, err
 	}
-	s := &sandbox{sandboxDir: sandboxDir, dir: dir, gateway: gw, server: gateway.Serve(l, gw)}
+	s := &sandbox{sandboxDir: sandboxDir, dir: dir, gateway: gw, server: gateway.Serve(l, gw), accessKey: r.Store.AccessKey}
+	if s.accessKey != "" && !d.secrets.has(r.SandboxID) {
+		d.Log.Error("a sandbox waits for its credentials", "event", "credentials_awaited", "sandbox_id", r.SandboxID, "access_key", s.accessKey)
+	}
 	if r.Access.Mode == datadir.Allow {
 		if err := s.letOut(r, d.Log); err != nil {
 			s.close(d.ctx)
@@ -149,6 +153,9 @@ func (d *Daemon) forget(s *sandbox) {
 	delete(d.served, s.sandboxDir.ID)
 	d.settle()
 	d.mu.Unlock()
+	if err := d.secrets.forget(s.sandboxDir.ID); err != nil {
+		d.Log.Warn("the credentials of an ended sandbox are not forgotten", "event", "credentials_kept", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
+	}
 	end, stop := context.WithTimeout(context.WithoutCancel(d.ctx), closeWithin)
 	defer stop()
 	s.close(end)

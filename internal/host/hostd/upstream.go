@@ -2,13 +2,8 @@ package hostd
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -21,13 +16,13 @@ import (
 )
 
 // upstream gives the store that a record names.
-func (d *Daemon) upstream(s datadir.Store) (gateway.Upstream, error) {
+func (d *Daemon) upstream(id string, s datadir.Store) (gateway.Upstream, error) {
 	if s.Embedded {
 		return d.embedded(s)
 	}
 	up := gateway.Upstream{Bucket: s.Bucket, Region: s.Region, Endpoint: s.Endpoint, PathStyle: s.PathStyle}
 	if s.AccessKey != "" {
-		up.Credentials = credentials.NewStaticCredentialsProvider(s.AccessKey, s.SecretKey, s.SessionToken)
+		up.Credentials = provider{d.secrets, id, s.AccessKey}
 		return up, nil
 	}
 	var opts []func(*config.LoadOptions) error
@@ -61,13 +56,6 @@ type embedded struct {
 	done    chan struct{}
 }
 
-// account is the embedded S3's. It stays the same, so that a request under way when
-// the daemon was killed is understood by the next.
-type account struct {
-	AccessKey string `json:"access_key"`
-	SecretKey string `json:"secret_key"`
-}
-
 func (d *Daemon) embedded(s datadir.Store) (gateway.Upstream, error) {
 	d.store.mu.Lock()
 	defer d.store.mu.Unlock()
@@ -90,22 +78,17 @@ func (d *Daemon) embedded(s datadir.Store) (gateway.Upstream, error) {
 // startStore starts the embedded S3. That it ends by itself is the daemon's end: the next
 // one starts it anew.
 func (d *Daemon) startStore(bucket string) error {
-	acc, err := d.account()
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(d.ctx))
 	ready, failed := make(chan s3server.Info, 1), make(chan error, 1)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		err := s3server.Serve(ctx, s3server.Options{
-			Data:      d.Dir.Buckets(),
-			Listen:    []string{unixhttp.Scheme + d.sockets.Address(storeName)},
-			AccessKey: acc.AccessKey,
-			SecretKey: acc.SecretKey,
-			Buckets:   []string{bucket},
-			Ready:     func(i s3server.Info) { ready <- i },
+			// Its account is a new one each time, and in this process alone.
+			Data:    d.Dir.Buckets(),
+			Listen:  []string{unixhttp.Scheme + d.sockets.Address(storeName)},
+			Buckets: []string{bucket},
+			Ready:   func(i s3server.Info) { ready <- i },
 		})
 		if ctx.Err() == nil {
 			err = fmt.Errorf("the embedded S3 has ended: %w", err)
@@ -130,27 +113,4 @@ func (e *embedded) close() {
 		e.stop()
 		<-e.done
 	}
-}
-
-func (d *Daemon) account() (account, error) {
-	path := filepath.Join(d.Dir.Hostd(), accountName)
-	var a account
-	b, err := os.ReadFile(path)
-	if err == nil {
-		if err = json.Unmarshal(b, &a); err == nil && a.AccessKey != "" && a.SecretKey != "" {
-			return a, nil
-		}
-		return a, fmt.Errorf("cannot read the embedded S3's account: %s is not as it was written; remove it", path)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return a, fmt.Errorf("cannot read the embedded S3's account: %w", err)
-	}
-	a.AccessKey, a.SecretKey = s3server.NewCredentials()
-	if b, err = json.Marshal(a); err == nil {
-		err = datadir.Replace(path, b)
-	}
-	if err != nil {
-		return a, fmt.Errorf("cannot keep the embedded S3's account: %w", err)
-	}
-	return a, nil
 }

@@ -126,8 +126,13 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		return // the client is gone
 	}
 	g.log.Warn("the store did not answer", "event", "gateway_upstream_failed", "method", r.Method, "error", err)
-	if errors.Is(err, errCredentials) {
-		(&refusal{http.StatusForbidden, "InvalidAccessKeyId", err.Error()}).write(w, r)
+	// What is wrong with the host's credentials names its files and accounts: the log has it.
+	switch {
+	case errors.Is(err, ErrCredentialsAwaited):
+		unavailable("the host waits for the credentials of the store").write(w, r)
+		return
+	case errors.Is(err, errCredentials):
+		(&refusal{http.StatusForbidden, "InvalidAccessKeyId", "the host has no credentials for the store; its log says why"}).write(w, r)
 		return
 	}
 	unavailable("the store cannot be reached from the host").write(w, r)

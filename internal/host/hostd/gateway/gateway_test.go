@@ -181,7 +181,7 @@ func TestNoCredentialsIsDenied(t *testing.T) {
 		return aws.Credentials{}, errors.New("the session has expired")
 	})
 	d := openDoor(t, "expired", Options{Upstream: u})
-	if code, body := d.raw(t, "GET", "/"+bucket+"/"+d.prefix+"k", ""); code != http.StatusForbidden || !strings.Contains(body, "the session has expired") {
+	if code, body := d.raw(t, "GET", "/"+bucket+"/"+d.prefix+"k", ""); code != http.StatusForbidden || !strings.Contains(body, "InvalidAccessKeyId") || strings.Contains(body, "the session has expired") {
 		t.Errorf("%d %s", code, body)
 	}
 }

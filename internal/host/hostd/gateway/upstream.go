@@ -49,6 +49,10 @@ type store struct {
 // errCredentials says that the request was not sent: there is nothing to sign it with.
 var errCredentials = errors.New("the host has no credentials for the store")
 
+// ErrCredentialsAwaited is what Upstream.Credentials gives while it will have some later: the
+// client tries again.
+var ErrCredentialsAwaited = errors.New("the credentials for the store are awaited")
+
 func (u Upstream) open(ctx context.Context) (*store, error) {
 	params := s3.EndpointParameters{Bucket: &u.Bucket, Region: &u.Region, ForcePathStyle: &u.PathStyle}
 	if u.Endpoint != "" {

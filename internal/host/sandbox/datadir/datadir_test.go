@@ -39,7 +39,7 @@ func TestItIsTheOperatorsAlone(t *testing.T) {
 			t.Errorf("%s is %v, %v", p, fi.Mode(), err)
 		}
 	}
-	if err := s.Save(Record{SandboxID: "one", Store: Store{SecretKey: "secret"}}); err != nil {
+	if err := s.Save(Record{SandboxID: "one", Store: Store{Bucket: "b"}}); err != nil {
 		t.Fatal(err)
 	}
 	if fi, err := os.Stat(s.file("record.json")); err != nil || fi.Mode().Perm() != 0o600 {

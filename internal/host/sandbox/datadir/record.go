@@ -96,8 +96,7 @@ type Limits struct {
 	Disk      int64         `json:"disk_bytes,omitempty"` // of home and state together, see Sandbox.Disk
 }
 
-// Store says where the workspace is kept. Credentials in it are those that the operator
-// gave by environment variables: the daemon needs them again after it was killed.
+// Store says where the workspace is kept. It has no secrets.
 type Store struct {
 	Embedded bool   `json:"embedded"`
 	Bucket   string `json:"bucket"`
@@ -109,9 +108,10 @@ type Store struct {
 	Profile         string `json:"profile,omitempty"`
 	CredentialsFile string `json:"credentials_file,omitempty"`
 	ConfigFile      string `json:"config_file,omitempty"`
-	AccessKey       string `json:"access_key,omitempty"`
-	SecretKey       string `json:"secret_key,omitempty"`
-	SessionToken    string `json:"session_token,omitempty"`
+
+	// AccessKey says which credentials of the operator's environment sign, and names no secret:
+	// see hostd.Credentials. Empty: the files above, or what AWS's order finds.
+	AccessKey string `json:"access_key,omitempty"`
 }
 
 // UserPrefix is the only part of the bucket that the sandbox may reach.

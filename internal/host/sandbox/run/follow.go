@@ -206,6 +206,11 @@ func (x *session) regain(ctx context.Context, out chan<- *hostd.Hold) {
 	for {
 		h, err := x.daemon.Again(ctx, x.dir, x.Daemon)
 		if err == nil {
+			if err = x.authorize(ctx); err != nil {
+				h.Release()
+			}
+		}
+		if err == nil {
 			out <- h
 			return
 		}

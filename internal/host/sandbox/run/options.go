@@ -100,7 +100,8 @@ func (o Options) checkStreams() error {
 	return nil
 }
 
-// record gives the store, with what this program's environment says of credentials.
+// record gives the store, with what this program's environment says of credentials, but for
+// the secrets.
 func (s Store) record() (datadir.Store, error) {
 	prefix := s.Prefix
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
@@ -128,8 +129,6 @@ func (s Store) record() (datadir.Store, error) {
 		CredentialsFile: os.Getenv("AWS_SHARED_CREDENTIALS_FILE"),
 		ConfigFile:      os.Getenv("AWS_CONFIG_FILE"),
 		AccessKey:       os.Getenv("AWS_ACCESS_KEY_ID"),
-		SecretKey:       os.Getenv("AWS_SECRET_ACCESS_KEY"),
-		SessionToken:    os.Getenv("AWS_SESSION_TOKEN"),
 	}, nil
 }
 

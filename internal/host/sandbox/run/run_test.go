@@ -19,13 +19,13 @@ func TestRecordOfAStoreElsewhere(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
 	t.Setenv("AWS_DEFAULT_REGION", "eu-north-1")
 	got, err := Store{Bucket: "b-1", Prefix: "p/"}.record()
-	want := datadir.Store{Bucket: "b-1", Prefix: "p/", Region: "eu-north-1", AccessKey: "k", SecretKey: "s"}
+	want := datadir.Store{Bucket: "b-1", Prefix: "p/", Region: "eu-north-1", AccessKey: "k"}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	// Without a bucket the operator's credentials are nobody's business.
 	got, err = Store{Prefix: DefaultPrefix}.record()
-	if err != nil || !got.Embedded || got.AccessKey != "" || got.SecretKey != "" {
+	if err != nil || !got.Embedded || got.AccessKey != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	t.Setenv("AWS_DEFAULT_REGION", "")
@@ -61,7 +61,7 @@ func TestMistakesAreSaidTogether(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	t.Setenv("HERE", "from here")
-	r := datadir.Record{SandboxID: "s", UserID: "u", Store: datadir.Store{Bucket: "b", Prefix: "p/", Region: "r", SecretKey: "secret"}}
+	r := datadir.Record{SandboxID: "s", UserID: "u", Store: datadir.Store{Bucket: "b", Prefix: "p/", Region: "r"}}
 	env := Options{Env: []string{"A=b=c", "HERE", "NOT_HERE", "EMPTY="}, LogLevel: "info"}.environment(r, 45*time.Second, "i-1")
 	for _, want := range []string{"SANDBOX_ID=s", "USER_ID=u", "S3_BUCKET=b", "S3_PREFIX=p/", "S3_REGION=r", "SHUTDOWN_TIMEOUT_SECONDS=45",
 		"SANDBOX_LOG_LEVEL=info", "LEASE_TAKEOVER=i-1", "A=b=c", "HERE=from here", "EMPTY="} {
@@ -69,7 +69,7 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%s is not in %q", want, env)
 		}
 	}
-	if all := strings.Join(env, " "); strings.Contains(all, "secret") || strings.Contains(all, "NOT_HERE") {
+	if all := strings.Join(env, " "); strings.Contains(all, "NOT_HERE") {
 		t.Errorf("too much is in %q", env)
 	}
 	if env := (Options{}).environment(r, time.Second, ""); slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, contract.EnvLeaseTakeover) }) {

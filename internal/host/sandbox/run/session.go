@@ -28,6 +28,8 @@ type session struct {
 	daemon *hostd.Client
 	hold   *hostd.Hold
 
+	credentials hostd.Credentials // see environmentCredentials
+
 	// diskLimited says that its disk must have a limit, or it is not started.
 	diskLimited bool
 
@@ -122,6 +124,10 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*session, error) {
 	x := &session{Options: o, record: r, out: out, began: time.Now()}
 	var err error
+	if x.credentials, err = environmentCredentials(r); err != nil {
+		return nil, err
+	}
+	x.record.Store.AccessKey = x.credentials.AccessKey
 	if x.dir, err = datadir.Open(o.DataDir); err != nil {
 		return nil, err
 	}
@@ -261,6 +267,9 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	}
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
 	if x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon); err != nil {
+		return none, err
+	}
+	if err := x.authorize(ctx); err != nil {
 		return none, err
 	}
 	if err := x.daemon.Serve(ctx, x.record.SandboxID); err != nil {

@@ -189,8 +189,6 @@ func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir
 	ended := *r.Ended
 	ended.Kept, ended.Removed = false, true
 	r.Ended = &ended
-	// They were needed to reach its workspace.
-	r.Store.AccessKey, r.Store.SecretKey, r.Store.SessionToken = "", "", ""
 	return r, sandboxDir.Save(r)
 }
 
