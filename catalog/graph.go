@@ -33,7 +33,7 @@ func (c *Catalog) Levels() [][]string {
 	return levels
 }
 
-// Tree draws who extends whom, as text.
+// Tree draws which image extends which, as text.
 func (c *Catalog) Tree() string {
 	var b strings.Builder
 	var draw func(name, indent, branch, below string)
@@ -54,7 +54,7 @@ func (c *Catalog) Tree() string {
 	return b.String()
 }
 
-// Mermaid draws who extends whom for a Markdown page.
+// Mermaid draws which image extends which, for a Markdown page.
 func (c *Catalog) Mermaid() string {
 	var b strings.Builder
 	b.WriteString("graph TD\n")

@@ -22,7 +22,7 @@ func Reference(registry, name, version string) string {
 	return repository + ":" + version
 }
 
-// Named is the name of the image that a reference names, whatever its registry, tag or
+// Named is the name of the image that a reference names, without its registry, tag or
 // digest: the reverse of Reference. It is "" for images of others.
 func Named(reference string) string {
 	reference, _, _ = strings.Cut(reference, "@")

@@ -52,7 +52,7 @@ func (o *Offer) taskNamed(name string) string {
 	return ""
 }
 
-// runtimeNamed is the tool of a runtime; a name that is nobody's other name is a tool's.
+// runtimeNamed is the tool of a runtime; a name that is no alias of a runtime is a tool's.
 func (o *Offer) runtimeNamed(name string) string {
 	for tool, r := range o.runtimes {
 		if slices.Contains(r.Also, strings.ToLower(name)) {

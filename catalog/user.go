@@ -55,7 +55,7 @@ func (r *Registered) Parse() (*Manifest, error) {
 
 // UserFile is where the user's catalog is: matrx-sandbox/catalog.yaml below
 // $XDG_CONFIG_HOME, which is ~/.config when it is not set. It need not exist. It is "" for
-// a user who has no home, and so no catalog.
+// a user without a home, and so without a catalog.
 func UserFile() (string, error) {
 	base := os.Getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(base) { // a relative one is invalid by the specification
@@ -100,7 +100,7 @@ const userHead = `# Your images: sandbox images register and unregister write th
 `
 
 // UpdateUser changes the user's catalog: change sees what is in the file now, and what it
-// leaves is written. Whoever comes at the same time waits. When change fails, or the file cannot be
+// leaves is written. A second process waits meanwhile. When change fails, or the file cannot be
 // written whole, the file stays as it was.
 func UpdateUser(file string, change func(*User) error) (err error) {
 	if file == "" {
@@ -152,7 +152,7 @@ func lock(file string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// replace writes a file so that it is the old one or the new one whatever happens.
+// replace writes a file so that a crash leaves the old content or the new one.
 func replace(file string, text []byte) error {
 	if at, err := filepath.EvalSymlinks(file); err == nil {
 		file = at // people keep their configuration elsewhere and link to it

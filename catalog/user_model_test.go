@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever white space and letters a manifest is written with, YAML gives them back.
+// YAML gives back the white space and letters of a manifest.
 func TestUserCatalogKeepsEveryLetter(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "catalog.yaml")
 	rapid.Check(t, func(t *rapid.T) {

@@ -98,7 +98,7 @@ func TestUserCatalogStaysWhenAChangeFails(t *testing.T) {
 	}
 }
 
-// Two who register at the same time are both in it.
+// Two registrations at the same time are both kept.
 func TestUserCatalogIsChangedByOneAtATime(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "catalog.yaml")
 	var all sync.WaitGroup
@@ -117,7 +117,7 @@ func TestUserCatalogIsChangedByOneAtATime(t *testing.T) {
 	}
 }
 
-// A catalog that is a link into somebody's collection of configuration stays one.
+// A catalog that is a symbolic link stays one.
 func TestUserCatalogMayBeALink(t *testing.T) {
 	dir := t.TempDir()
 	link, real := filepath.Join(dir, "catalog.yaml"), filepath.Join(dir, "real.yaml")

@@ -78,7 +78,7 @@ type UnsavedList struct {
 	Files     []Unsaved `json:"files"`
 }
 
-// LeaseStatus says who may write.
+// LeaseStatus says which sandbox may write.
 type LeaseStatus struct {
 	State    string    `json:"state"` // "held", "lost", "none" (the store has no conditional writes), "waiting"
 	Instance string    `json:"instance,omitempty"`

@@ -2,7 +2,7 @@
 // sides of a container agree on: names of variables, paths, exit codes, and the
 // types of the control socket.
 //
-// It knows nobody: the rooms that run in the container and those that run on the
+// It imports no room: the rooms that run in the container and those that run on the
 // host both import it and never each other. It may import the standard library
 // and a YAML reader, and nothing else.
 //

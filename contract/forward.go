@@ -1,6 +1,6 @@
 package contract
 
-// Forwarding is how whoever runs a sandbox reaches a server inside it, with or without a
+// Forwarding is how the host of a sandbox reaches a server inside it, with or without a
 // network. The storage process listens on EnvForwardSocket, a socket in the host's directory
 // of sockets, which only root may enter in the container and only the operator on the host. A
 // connection begins with an HTTP request,

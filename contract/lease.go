@@ -4,7 +4,7 @@ package contract
 const LeaseName = ".sandbox/lease"
 
 // LeaseHolder is what the body of the lease says of its holder; other fields are the
-// storage process's own. Whoever starts containers reads it to tell a holder that is
+// storage process's own. The program that starts containers reads it to tell a holder that is
 // dead (LEASE_TAKEOVER) from one that lives.
 type LeaseHolder struct {
 	SandboxID string `json:"sandbox_id"`

@@ -147,7 +147,7 @@ func (l *lab) at(delay time.Duration, f func() error) error {
 
 func (l *lab) endpoint() string { return "http://" + l.line.Address() }
 
-// fresh is a directory that nobody has used.
+// fresh makes an unused directory.
 func (l *lab) fresh(name string) string {
 	l.seq++
 	return filepath.Join(l.dir, fmt.Sprintf("%s-%d", name, l.seq))

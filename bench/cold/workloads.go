@@ -255,7 +255,7 @@ func random(l *lab, dir string, r *result) error {
 	})
 }
 
-// name is one that nobody has used in the bucket.
+// name gives an unused name in the bucket.
 func (l *lab) name(what string) string {
 	l.seq++
 	return fmt.Sprintf("%s-%d", what, l.seq)

@@ -72,7 +72,7 @@ func (s *server) env(home string) []string {
 	}
 }
 
-// newBucket is one that nobody has used.
+// newBucket makes an unused bucket.
 func (l *lab) newBucket() string {
 	l.bucket++
 	return fmt.Sprintf("bench-%d", l.bucket)

@@ -49,7 +49,7 @@ func reap(p peer, n int, dir string) (float64, error) {
 	if err := os.Chmod(fifo, 0o666); err != nil {
 		return 0, err
 	}
-	// Read and write, so that opening waits for nobody.
+	// Read and write, so that opening does not wait for the other end.
 	hold, err := os.OpenFile(fifo, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,6 @@
 // Package rawclient is the yardstick of the benchmarks: what S3 over net/http costs when
 // nothing else is done. It signs (with the SDK's signer), sends and receives, many at a time;
-// it keeps no attributes, verifies nothing, tries nothing again. Whoever is faster does
+// it keeps no attributes, verifies nothing, tries nothing again. A client that is faster does
 // less than one request an object, or is wrong.
 //
 // Command bench/raw runs it in a process of its own, so that its CPU time and memory can

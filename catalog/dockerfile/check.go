@@ -113,7 +113,7 @@ func (c *check) parent(target int) {
 	descent := c.file.descent(target)
 	root := c.file.stages[descent[len(descent)-1]]
 	if base := strings.Trim(root.BaseName, `"`); base != "${BASE_IMAGE}" && base != "$BASE_IMAGE" {
-		c.problem(root.Location, "parent", "FROM %s: an image of the family is FROM ${BASE_IMAGE}, so that whoever builds it says which parent", root.BaseName)
+		c.problem(root.Location, "parent", "FROM %s: an image of the family is FROM ${BASE_IMAGE}, so that the build names the parent", root.BaseName)
 		return
 	}
 	if c.rules.Stage != "" {

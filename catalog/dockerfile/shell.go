@@ -75,7 +75,7 @@ func command(words []string) []string {
 	return nil
 }
 
-// unpinned says what an installer would take in whatever version there is.
+// unpinned lists the packages that an installer would take in any version.
 func unpinned(program string, words []string) string {
 	if (program == "python3" || program == "python") && len(words) > 1 && words[0] == "-m" && words[1] == "pip" {
 		program, words = "pip", words[2:]

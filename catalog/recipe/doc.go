@@ -9,5 +9,5 @@
 //     carries the digest in a tag need not be built again.
 //   - Plan: which images a list of changed paths rebuilds, why, and in which order.
 //
-// The package reads files; whoever calls it knows git, Go and the engine.
+// The package reads files; its callers know git, Go and the engine.
 package recipe

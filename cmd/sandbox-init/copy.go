@@ -22,7 +22,7 @@ func packPath(args []string) int {
 	if flags.Parse(args) != nil || flags.NArg() != 1 {
 		return exitUsage
 	}
-	// Whoever copies holds on to standard input. When it goes, nobody reads any more: the
+	// The copying host holds standard input open. At its end no reader is left: the
 	// engine would take the rest and throw it away.
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -190,7 +190,7 @@ func pull(ctx context.Context, local *store.Store, from, reference string) (id s
 		return im.ID, fmt.Errorf("the engine has taken %s with other layers than %s has", reference, from)
 	}
 	if _, err := v1.NewHash(inputs); err != nil {
-		return im.ID, nil //nolint:nilerr // published by somebody who does not say from what
+		return im.ID, nil //nolint:nilerr // published without a record of its inputs
 	}
 	repository, _, _ := strings.Cut(reference, ":")
 	return im.ID, local.Tag(ctx, im.ID, repository+":"+recipe.Tag(inputs))

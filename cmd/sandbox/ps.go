@@ -28,7 +28,7 @@ func (c *psCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer e.Close()
-	// A list is no reason to fail, but whatever needs a daemon may have one.
+	// A list does not fail for it, and a sandbox that needs the daemon gets one.
 	if release, err := hostd.Revive(ctx, d, nil); err == nil {
 		defer release()
 	} else {

@@ -50,7 +50,7 @@ func (c *s3Command) ready(i s3server.Info) {
 			Endpoint string `json:"endpoint"`
 			s3server.Info
 		}{"s3_ready", i.Endpoints[0], i}
-		_ = json.NewEncoder(os.Stdout).Encode(line) // whoever has closed it does not want to know
+		_ = json.NewEncoder(os.Stdout).Encode(line) // a reader that closed it wants no answer
 		return
 	}
 	fmt.Printf("S3 is ready on %s\n", strings.Join(i.Endpoints, " and "))

@@ -30,7 +30,7 @@ func Compare(older, newer *Spec) []string {
 		if d := is.Level.strength() - was.Level.strength(); d > 0 {
 			say("%s was tightened from %s to %s", was.ID, was.Level, is.Level)
 		} else if d < 0 {
-			say("%s was weakened from %s to %s: who relied on it loses the promise", was.ID, was.Level, is.Level)
+			say("%s was weakened from %s to %s: its users lose the promise", was.ID, was.Level, is.Level)
 		}
 		if is.Since.Compare(was.Since) != 0 {
 			say("%s has another since: %s, was %s", was.ID, is.Since, was.Since)

@@ -1,5 +1,5 @@
 // Package verdict is the suite's memory on this machine: what it last said of an image, by
-// the image's digest, so that whoever chooses images can tell those that were proven from
+// the image's digest, so that a program that chooses images can tell those that were proven from
 // those that say so.
 //
 // The suite writes a record when it has judged an image as a whole; a run that was

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzParse: whatever the environment and the file hold, the result is a configuration
+// FuzzParse: for any environment and file the result is a configuration
 // that keeps its promises, or an *Error that names something.
 func FuzzParse(f *testing.F) {
 	f.Add("S3_BUCKET=abc\x00USER_ID=u\x00S3_REGION=r", "LEASE_WAIT_SECONDS=3")

@@ -8,7 +8,7 @@ import (
 )
 
 // RunDir is SANDBOX_RUN_DIR alone, for the commands that ask a sandbox which runs already:
-// whatever else is wrong in the environment they were called with is none of theirs.
+// other mistakes in their environment do not concern them.
 func RunDir(environ []string, confPath string) string {
 	dir := ""
 	for _, kv := range environ {

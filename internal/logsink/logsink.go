@@ -60,11 +60,11 @@ func writeAll(fd int, line []byte) {
 		case nil:
 			line = line[n:]
 		case syscall.EINTR:
-		case syscall.EAGAIN: // somebody made it non-blocking
+		case syscall.EAGAIN: // another process made it non-blocking
 			p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
 			_, _ = unix.Poll(p, -1)
 		default:
-			return // nobody reads: nothing to tell and nobody to tell it to
+			return // no reader is left, so the count of lost lines has no reader either
 		}
 	}
 }

@@ -41,7 +41,7 @@ func TestLinesArriveInOrder(t *testing.T) {
 	}
 }
 
-// A reader who has stopped reading costs lines and never time.
+// A reader that has stopped reading costs lines and never time.
 func TestAFullPipeStopsNobody(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -58,7 +58,7 @@ func TestAFullPipeStopsNobody(t *testing.T) {
 		}
 	}
 	if sink.Dropped() == 0 {
-		t.Error("nothing was dropped although nobody reads")
+		t.Error("nothing was dropped although there is no reader")
 	}
 	sink.Close(time.Millisecond)
 	// The writer's thread ends when the reader comes back.

@@ -85,7 +85,7 @@ func (u *unpacker) symlink(in *frame, name string, h *tar.Header) error {
 }
 
 // link makes another name of a file that is in the tree already. It is resolved from the top,
-// and within it: whatever the archive has made of the way, it ends there.
+// and within it: symbolic links of the archive on the way do not lead out of it.
 func (u *unpacker) link(in *frame, name, base string, h *tar.Header) error {
 	if u.single != "" {
 		return fmt.Errorf("it is another name of %q, which is not in the archive", h.Linkname)

@@ -12,7 +12,7 @@ import (
 // ErrCut says that a stream has ended before its end.
 var ErrCut = errors.New("the archive ends too early")
 
-// stream reads an archive from somebody who is not trusted.
+// stream reads an archive from a sender that is not trusted.
 type stream struct {
 	tar  *tar.Reader
 	from *watched
@@ -119,7 +119,7 @@ func (s *stream) below(name string) (string, error) {
 	return "", fmt.Errorf("the archive has the name %q, which is not below %q", name, s.top)
 }
 
-// Filter passes a stream on to somebody else's tar, with what Unpack would refuse refused.
+// Filter passes a stream on to another tar, and refuses what Unpack would refuse.
 func Filter(w io.Writer, r io.Reader, p *Progress) error {
 	if p == nil {
 		p = &Progress{}

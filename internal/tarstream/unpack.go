@@ -89,7 +89,7 @@ func (u *unpacker) close() {
 	}
 }
 
-// place finds out where the first entry goes. The destination is named by who copies, so
+// place finds out where the first entry goes. The copying side names the destination, so
 // links in it count; from there on none does.
 func (u *unpacker) place(dst string, h *tar.Header) error {
 	if dst == "" {

@@ -69,7 +69,7 @@ func newConn(fd int) (*Conn, error) {
 }
 
 // Send sends m as one packet, with fds as SCM_RIGHTS; they stay open here. It waits
-// while the other end does not read. errors.Is(err, ErrGone): nobody will.
+// while the other end does not read. errors.Is(err, ErrGone): the other end is gone.
 func (c *Conn) Send(m Message, fds ...int) error {
 	packet, err := json.Marshal(m)
 	if err != nil {

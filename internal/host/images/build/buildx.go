@@ -191,7 +191,7 @@ func script(ctx context.Context, c checkout.Checkout, stdout io.Writer, name str
 	}
 }
 
-// once keeps the first answer for all who ask.
+// once keeps the first answer for all callers.
 func once(f func(context.Context) (string, error)) func(context.Context) (string, error) {
 	var (
 		o   sync.Once

@@ -148,7 +148,7 @@ func (w *work) instead(ctx context.Context, name string) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot rebase %s: %w", name, err)
 	}
-	if r.Reference == "" { // its parent was built again meanwhile, by somebody else
+	if r.Reference == "" { // another process built its parent again meanwhile
 		return nil, nil
 	}
 	return &r, nil

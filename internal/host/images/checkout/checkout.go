@@ -123,7 +123,7 @@ func (c Checkout) Revision(ctx context.Context) (string, error) {
 	return commit, nil
 }
 
-// git runs at the root of the work tree, whatever the environment (a hook's GIT_DIR) says.
+// git runs at the root of the work tree, and a GIT_DIR in the environment (a hook's) is ignored.
 func (c Checkout) git(ctx context.Context, args ...string) ([]byte, error) {
 	return c.run(ctx, nil, nil, "git", append([]string{"-c", "core.quotePath=false"}, args...)...)
 }

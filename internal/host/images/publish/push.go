@@ -79,7 +79,7 @@ func Push(ctx context.Context, img v1.Image, r Request) (Pushed, error) {
 	}
 	out.Digest = digest.String()
 
-	// The list first: who finds the image finds its list. A registry takes what refers to an
+	// The list first: a reader that finds the image finds its list. A registry takes what refers to an
 	// image before the image (OCI Distribution Specification, "Pushing Manifests with Subject").
 	subject, err := partial.Descriptor(whole)
 	if err != nil {
@@ -112,7 +112,7 @@ func Push(ctx context.Context, img v1.Image, r Request) (Pushed, error) {
 }
 
 // nameBase notes the parent in the registry, when it is there and the image begins with it:
-// whoever rebases needs no more than the registry.
+// a rebase needs no more than the registry.
 func nameBase(ctx context.Context, r Request, config *v1.ConfigFile, annotations map[string]string) error {
 	if r.Parent == "" || len(r.Versions) == 0 {
 		return nil

@@ -106,7 +106,7 @@ func touched(own []v1.Layer, differ []layers.Difference) ([]string, error) {
 				say(e.Path, "/%s differs between the parents, and the image %s it", e.Path, does)
 				return nil
 			}
-			// Whatever takes a folder's place hides what is below it.
+			// An entry that takes a folder's place hides the entries below it.
 			hides := e.Gone || e.Opaque || e.Header != nil && !e.FileInfo().IsDir()
 			if p, ok := under[e.Path]; ok && hides {
 				say(p, "/%s differs between the parents, and the image %s /%s above it", p, does, e.Path)

@@ -76,7 +76,7 @@ func list(text string) string {
 }
 
 // unknown lists names that the contract's vocabulary does not have: others' images may
-// have such, but nobody can prove them.
+// have such, but nothing can prove them.
 func unknown(m *catalog.Manifest) []string {
 	vocabulary := spec.CurrentVocabulary()
 	var out []string

@@ -3,5 +3,5 @@
 // modules of Go programs from what the compiler wrote into them.
 //
 // It reads the image's layers and runs nothing of it. The same image gives the same bytes,
-// so whoever has the image can make the list again and compare.
+// so the list can be made again from the image, and compared.
 package sbom
