@@ -12,10 +12,14 @@ const (
 	// latency of each; large ones go in parts, several of them at a time by themselves.
 	jobs = 16
 
-	// openRest and openMost are when a file goes up that is kept open for writing: once it
-	// has been left alone for the first, and at the latest the second after its change.
+	// openRest is how long a file that is kept open for writing is left alone before it goes up, and
+	// openMost how long after its change any file goes up at the latest.
 	openRest = 5 * time.Second
 	openMost = 30 * time.Second
+
+	// sparingRate, in bytes a second, is how fast the content of one file is sent when it is changed again
+	// and again: the pause after an upload grows with what that sent.
+	sparingRate = 4 << 20
 
 	// retryFirst and retryMost bound the pause after a failure; what will not pass by
 	// itself waits the longest at once.
@@ -58,14 +62,18 @@ func (fs *FS) rested(s *slot, now time.Time) time.Time {
 	if last.After(now) {
 		last = now
 	}
+	rest := fs.quiet
 	if n.kind == pending.File && n.writers > 0 {
-		at := last.Add(openRest)
-		if most := s.since.Add(openMost); at.After(most) {
-			at = most
-		}
-		return at
+		rest = openRest
 	}
-	return last.Add(fs.quiet)
+	at := last.Add(rest)
+	if sparing := n.sentAt.Add(time.Duration(n.sent) * time.Second / sparingRate); at.Before(sparing) {
+		at = sparing
+	}
+	if most := s.since.Add(openMost); at.After(most) {
+		at = most
+	}
+	return at
 }
 
 // dispatch hands slots to workers until the FS is closed.
@@ -119,7 +127,7 @@ func (fs *FS) assign(now time.Time) time.Duration {
 
 // changesBefore is the oldest change that is not in S3 and came before a deletion.
 func (fs *FS) changesBefore(s *slot) *slot {
-	if u := fs.uploads.min(); u != nil && u.seq < s.seq {
+	if u := fs.uploads.min(); u != nil && u.order() < s.seq {
 		return u
 	}
 	return nil
@@ -128,7 +136,12 @@ func (fs *FS) changesBefore(s *slot) *slot {
 func (fs *FS) runUnlessBlocked(s *slot) {
 	if fs.blocked(s) {
 		s.blocked = true
+		if fs.awaitsEntries(s) && len(fs.origins[s.path]) == 0 {
+			fs.parked[s.path] = s
+			return
+		}
 		fs.waiting[s] = struct{}{}
+		fs.holdDeletions(s, time.Now()) // its place in the order is another one now
 		fs.unblock(s)
 		return
 	}
@@ -161,12 +174,24 @@ func (fs *FS) recheck() { // with mu
 	}
 	for s := range fs.waiting {
 		delete(fs.waiting, s)
-		if s.blocked && fs.slots[s.path] == s {
-			s.blocked = false
-			fs.ready.set(s)
-		}
+		fs.unblockSlot(s)
 	}
 	fs.wake()
+}
+
+// unblockSlot gives a slot that was blocked another chance.
+func (fs *FS) unblockSlot(s *slot) {
+	if s.blocked && fs.slots[s.path] == s {
+		s.blocked = false
+		fs.holdDeletions(s, time.Now())
+		fs.ready.set(s)
+		fs.wake()
+	}
+}
+
+// awaitsEntries says that a marker's deletion waits for those of what is in its directory.
+func (fs *FS) awaitsEntries(s *slot) bool {
+	return s.deletion() && strings.HasSuffix(s.path, "/") && fs.deleting[s.path] > 0
 }
 
 // blocked says that something else has to happen first.
@@ -177,8 +202,7 @@ func (fs *FS) blocked(s *slot) bool {
 		}
 	}
 	if s.deletion() {
-		// A marker goes after what is in its directory, also where a directory is one.
-		return strings.HasSuffix(s.path, "/") && fs.deleting[s.path] > 0
+		return fs.awaitsEntries(s) // also where a directory is an object
 	}
 	if s.node.jobs > 0 {
 		return true // it was renamed while it went up: one job at a time

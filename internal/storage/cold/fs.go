@@ -74,12 +74,15 @@ type FS struct {
 	uploads   *slotHeap                     // changes, by their order
 	deletes   *slotHeap                     // deletions that are due, by their order
 	waiting   map[*slot]struct{}            // blocked
+	parked    map[string]*slot              // deletions of markers that wait for what is in their directories
 	working   int                           // jobs
 	hurry     int                           // how many want that nothing rests
 	progress  chan struct{}                 // closed and replaced when a job ends
 	awake     chan struct{}
 	conflicts int64
-	damaged   []contract.Unsaved // what this process had to set aside
+
+	compacting bool
+	damaged    []contract.Unsaved // what this process had to set aside
 
 	pass       uint32            // of listings
 	listings   int               // under way
@@ -100,8 +103,8 @@ func New(o Options) (*FS, error) {
 		ttl: o.Config.Cold.MetadataTTL, patience: o.Patience, quiet: o.Quiet, started: time.Now(),
 		fetching: make(chan struct{}, fetchers), guessing: make(chan struct{}, neighbourJobs),
 		ids: map[uint64]*node{}, slots: map[string]*slot{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
-		ready: byDue(), uploads: bySeq(func(s *slot) *int { return &s.inUploads }), deletes: bySeq(func(s *slot) *int { return &s.inDeletes }),
-		waiting: map[*slot]struct{}{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
+		ready: byDue(), uploads: byOrder(func(s *slot) *int { return &s.inUploads }), deletes: byOrder(func(s *slot) *int { return &s.inDeletes }),
+		waiting: map[*slot]struct{}{}, parked: map[string]*slot{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
 		gone: map[string]uint64{}, hiddenSeen: map[uint64]uint32{},
 	}
 	if fs.patience == 0 {

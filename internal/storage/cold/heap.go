@@ -13,8 +13,8 @@ func byDue() *slotHeap {
 	return &slotHeap{less: func(a, b *slot) bool { return a.due.Before(b.due) }, at: func(s *slot) *int { return &s.inReady }}
 }
 
-func bySeq(at func(s *slot) *int) *slotHeap {
-	return &slotHeap{less: func(a, b *slot) bool { return a.seq < b.seq }, at: at}
+func byOrder(at func(s *slot) *int) *slotHeap {
+	return &slotHeap{less: func(a, b *slot) bool { return a.order() < b.order() }, at: at}
 }
 
 func (h *slotHeap) Len() int           { return len(h.slots) }

@@ -41,6 +41,9 @@ type node struct {
 	remote version
 	origin string
 
+	sent   int64 // bytes, by the last upload of it
+	sentAt time.Time
+
 	gen     uint64 // of content and attributes
 	dataGen uint64 // of content
 	writing int    // writes under way
@@ -55,6 +58,7 @@ type node struct {
 	dir        *dir
 	lastKey    string // of a file that lost its name: where its clean content was; see orphan.go
 	displaced  string // the path from which others took it, while it may be open; see displaced.go
+	wholeOnly  bool   // S3 does not make its object of parts
 	localizing bool   // its content is being brought here for good
 	stale      bool   // somebody changed the object: opening it again finds the new one
 }

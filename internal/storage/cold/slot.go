@@ -28,7 +28,7 @@ type slot struct {
 
 	due      time.Time
 	running  bool
-	cancel   context.CancelFunc // of a running job that may be broken off
+	cancel   context.CancelFunc // of a running job while it may be broken off
 	failures int
 	failing  time.Time // since when; zero: it has not failed
 	err      error     // why it is not there yet
@@ -36,6 +36,15 @@ type slot struct {
 
 	inReady, inUploads, inDeletes int // places in the heaps
 	blocked                       bool
+}
+
+// order is the slot's place in the order in which changes go to S3. A file keeps the place of its oldest
+// change when it is renamed; unless its new name has to be freed by a deletion that is younger.
+func (s *slot) order() uint64 {
+	if s.blocked || s.deletion() {
+		return s.seq
+	}
+	return s.first
 }
 
 func (s *slot) deletion() bool { return s.node == nil }
@@ -128,7 +137,9 @@ func (t *tx) want(path string, n *node, base version) *slot {
 		s.failing, s.renamed = time.Time{}, false
 	}
 	if s.node != n {
-		t.fs.abandon(path, s.uploadID)
+		if !s.running { // else its job does that, unless what it sends arrives and is of use
+			t.fs.abandon(path, s.uploadID)
+		}
 		s.node, s.uploadID = n, ""
 		s.gen++
 	}
@@ -199,6 +210,9 @@ func (t *tx) settle(path string, was before) {
 		if was.copy.deletion() {
 			fs.countDeletion(path, -1)
 		}
+		if n := was.copy.node; was.slot.running && was.slot.cancel != nil && n != nil && n.parent == nil && was.slot.node != n {
+			was.slot.cancel() // what it sends is not wanted any more
+		}
 		if was.slot != s {
 			fs.ready.remove(was.slot)
 			fs.uploads.remove(was.slot)
@@ -213,11 +227,11 @@ func (t *tx) settle(path string, was before) {
 	if s.deletion() {
 		fs.countDeletion(path, 1)
 	}
-	fs.holdDeletions(s, t.now)
 	if !s.running {
 		s.due, s.blocked = fs.dueAt(s, t.now), false
 		fs.ready.set(s)
 	}
+	fs.holdDeletions(s, t.now)
 }
 
 // holdDeletions puts a slot among those that deletions wait for, or takes it out.
@@ -235,25 +249,59 @@ func (fs *FS) countDeletion(path string, by int) {
 		d := path[:i+1]
 		if fs.deleting[d] += by; fs.deleting[d] == 0 {
 			delete(fs.deleting, d)
+			if s := fs.parked[d]; s != nil {
+				delete(fs.parked, d)
+				fs.unblockSlot(s)
+			}
 		}
 	}
 }
 
-// compact writes the journal anew when most of it is history.
+// compactMost is how many entries are written at a time, and so how long mu is held.
+const compactMost = 256
+
+// compact has the journal written anew when most of it is history.
 func (fs *FS) compact() {
-	if !fs.journal.Wasteful() {
+	if fs.compacting || !fs.journal.Wasteful() {
 		return
 	}
-	err := fs.journal.Compact(func(yield func(pending.Entry) bool) {
-		for _, s := range fs.slots {
-			if !yield(s.entry()) {
-				return
+	fs.compacting = true
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		err := fs.rewriteJournal()
+		fs.mu.Lock()
+		fs.compacting = false
+		fs.mu.Unlock()
+		if err != nil && fs.ctx.Err() == nil {
+			fs.log.Warn("the cold path's journal goes on growing", "event", "cold_journal_compact", "error", err)
+		}
+	}()
+}
+
+func (fs *FS) rewriteJournal() error {
+	c, err := fs.journal.BeginCompact()
+	if err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	paths := slices.Collect(maps.Keys(fs.slots))
+	fs.mu.Unlock()
+	for part := range slices.Chunk(paths, compactMost) {
+		fs.mu.Lock()
+		entries := make([]pending.Entry, 0, len(part))
+		for _, path := range part {
+			if s := fs.slots[path]; s != nil {
+				entries = append(entries, s.entry())
 			}
 		}
-	})
-	if err != nil {
-		fs.log.Warn("the cold path's journal goes on growing", "event", "cold_journal_compact", "error", err)
+		err := c.Add(entries)
+		fs.mu.Unlock()
+		if err != nil {
+			return err
+		}
 	}
+	return c.End()
 }
 
 // setOrigin says where a node's remote content is; "" is its own path.

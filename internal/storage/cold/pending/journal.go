@@ -35,13 +35,15 @@ const (
 type Journal struct {
 	path string
 
-	mu      sync.Mutex
-	log     *reclog.Log
-	rewrite int // how often log was replaced
-	live    int // entries, to judge when most of the file is history
-	written int // records since the file was written anew
-	syncing *time.Timer
-	buf     []byte
+	mu        sync.Mutex
+	log       *reclog.Log
+	next      *reclog.Log // see Compaction; nil: the journal is not being written anew
+	beginning bool        // next is being made
+	rewrite   int         // how often log or next was replaced
+	live      int         // entries, to judge when most of the file is history
+	written   int         // records since the file was written anew
+	syncing   *time.Timer
+	buf       []byte
 }
 
 // Batch is what happens at once. Removals come first.
@@ -69,6 +71,7 @@ type Found struct {
 func Open(dir string) (*Journal, Found, error) {
 	j := &Journal{path: filepath.Join(dir, "journal")}
 	found := Found{Entries: map[string]Entry{}, Mentioned: map[string]bool{}}
+	os.Remove(j.path + nextSuffix)
 	var err error
 	j.log, err = reclog.Open(j.path, format, func(payload []byte) (bool, error) {
 		n, err := apply(&found, payload)
@@ -166,6 +169,9 @@ func (j *Journal) Apply(b Batch, live int) error {
 	if err := j.log.Append(j.buf); err != nil {
 		return fmt.Errorf("cannot write the cold path's journal: %w", err)
 	}
+	if j.next != nil && j.next.Append(j.buf) != nil {
+		j.dropNextLocked() // the disk is full: it is tried again later
+	}
 	j.written += len(b.Put) + len(b.Remove)
 	j.live = live
 	if j.syncing == nil {
@@ -200,51 +206,7 @@ func appendBatch(to []byte, b Batch) []byte {
 func (j *Journal) Wasteful() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.log.Size() > compactMin && j.written > 4*j.live
-}
-
-// Compact writes the journal anew from all that is pending. Nothing may be applied meanwhile.
-func (j *Journal) Compact(entries iter.Seq[Entry]) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	n := 0
-	counted := func(yield func(Entry) bool) {
-		for e := range entries {
-			n++
-			if !yield(e) {
-				return
-			}
-		}
-	}
-	if err := j.log.Replace(put(counted)); err != nil {
-		return fmt.Errorf("cannot write the cold path's journal anew: %w", err)
-	}
-	j.rewrite++
-	j.live, j.written = n, n
-	return nil
-}
-
-// Sync returns when the disk has what was applied.
-func (j *Journal) Sync() error {
-	for {
-		sync, rewrite := j.syncer()
-		err := sync()
-		if errors.Is(err, os.ErrClosed) {
-			if _, now := j.syncer(); now != rewrite {
-				continue // Compact replaced the file meanwhile
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("cannot sync the cold path's journal: %w", err)
-		}
-		return nil
-	}
-}
-
-func (j *Journal) syncer() (sync func() error, rewrite int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.log.Syncer(), j.rewrite
+	return j.next == nil && j.log.Size() > compactMin && j.written > 4*j.live
 }
 
 // Close closes the file.
@@ -254,5 +216,6 @@ func (j *Journal) Close() error {
 	if j.syncing != nil {
 		j.syncing.Stop()
 	}
+	j.dropNextLocked()
 	return j.log.Close()
 }

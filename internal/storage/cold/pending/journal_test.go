@@ -97,42 +97,96 @@ func TestKillAtEveryByte(t *testing.T) {
 	}
 }
 
-func TestCompact(t *testing.T) {
+// TestCompactWhileApplying writes the journal anew while entries come and go: whichever of the two files
+// the end of the machine leaves, it has all of them.
+func TestCompactWhileApplying(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 3))
 	dir := t.TempDir()
 	j, _, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := entry(r)
-	for !j.Wasteful() {
-		e.Seq++
-		if err := j.Apply(Batch{Put: []Entry{e}}, 1); err != nil {
+	state := map[string]Entry{}
+	apply := func(b Batch) {
+		t.Helper()
+		for _, p := range b.Remove {
+			delete(state, p)
+		}
+		for _, e := range b.Put {
+			state[e.Path] = e
+		}
+		if err := j.Apply(b, len(state)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	named := func(path string) Entry {
+		e := entry(r)
+		e.Path = path
+		return e
+	}
+	check := func(when string) {
+		t.Helper()
+		copied := t.TempDir()
+		text, err := os.ReadFile(filepath.Join(dir, "journal"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(copied, "journal"), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, found, err := Open(copied)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if d := cmp.Diff(state, found.Entries); d != "" || found.Damaged != nil {
+			t.Fatalf("%s: %v (-want +got):\n%s", when, found.Damaged, d)
+		}
+	}
+	for !j.Wasteful() {
+		apply(Batch{Put: []Entry{named("a"), named("b"), named("c")}})
+	}
 	before := j.log.Size()
-	if err := j.Compact(slices.Values([]Entry{e})); err != nil {
+	c, err := j.BeginCompact()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if j.log.Size()*100 > before || j.Wasteful() {
-		t.Errorf("%d bytes became %d", before, j.log.Size())
+	if _, err := j.BeginCompact(); err == nil || j.Wasteful() {
+		t.Fatal("a second one begins")
 	}
-	other := entry(r)
-	other.Path = "other"
-	if err := j.Apply(Batch{Put: []Entry{other}}, 2); err != nil {
+	apply(Batch{Put: []Entry{named("new"), named("a")}})
+	if err := c.Add([]Entry{state["a"], state["b"]}); err != nil {
+		t.Fatal(err)
+	}
+	apply(Batch{Remove: []string{"b"}, Put: []Entry{named("c")}})
+	check("before the end")
+	if err := c.Add([]Entry{state["c"]}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	j.Close()
-	_, got, err := Open(dir)
+	if err := c.End(); err != nil {
+		t.Fatal(err)
+	}
+	check("after the end")
+	if j.log.Size()*100 > before || j.Wasteful() {
+		t.Errorf("%d bytes became %d", before, j.log.Size())
+	}
+	apply(Batch{Put: []Entry{named("after")}})
+	if err := j.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	check("afterwards")
+	c, err = j.BeginCompact()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(map[string]Entry{e.Path: e, "other": other}, got.Entries); d != "" {
-		t.Errorf("-want +got:\n%s", d)
+	apply(Batch{Put: []Entry{named("later")}})
+	j.Close() // a kill, or the end, before it has ended
+	check("given up")
+	if err := c.End(); err == nil {
+		t.Error("it ends after the journal was closed")
 	}
 }
 
