@@ -386,6 +386,42 @@ func TestDeletionsWait(t *testing.T) {
 	}
 }
 
+// TestDeletionsWaitForRenamedFile: a file keeps its place in the order when it is renamed.
+func TestDeletionsWaitForRenamedFile(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, throughProxy)
+	b.bucket.Put(keys+"loose", "old", nil)
+	b.sh(`cat loose`)
+	gate := testbed.Hold()
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT"}, Do: gate})
+	b.sh(`echo new > tmp; rm loose; mv tmp packed`)
+	if !gate.WaitArrived(t.Context(), 1) {
+		t.Fatal("nothing is uploaded")
+	}
+	for _, v := range verbs(b.proxy.Requests()) {
+		if strings.HasPrefix(v, "DELETE") {
+			t.Errorf("sent before the content is there: %q", v)
+		}
+	}
+	gate.Open()
+	b.sync()
+	b.bucket.Want(keys+"packed", "new\n")
+	b.bucket.WantNone(keys + "loose")
+}
+
+// TestUploadKeepsTimes: that a file reaches S3 is no change of it.
+func TestUploadKeepsTimes(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, quiet(time.Hour))
+	b.sh(`echo content > f`)
+	before := b.sh(`stat -c '%y %z' f`)
+	b.sh(`sleep 1.1`) // S3's times are whole seconds
+	b.sync()
+	if after := b.sh(`stat -c '%y %z' f`); after != before {
+		t.Errorf("%q became %q", before, after)
+	}
+}
+
 // TestDeniedFile is named, and holds nothing else back.
 func TestDeniedFile(t *testing.T) {
 	t.Parallel()

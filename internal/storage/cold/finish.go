@@ -52,9 +52,9 @@ func (fs *FS) stored(j *job, v version) error {
 		return t.commit()
 	}
 	n.touched = fs.ops
+	n.sent, n.sentAt = j.sent(), t.now
 	if s.node != n || s.gen != j.slotGen {
-		// It was renamed, removed or replaced: its new slot, if any, sends it again.
-		return t.commit()
+		return fs.storedElsewhere(t, j, v)
 	}
 	// A write that is under way has marked neither yet; see FS.write.
 	sameData := n.dataGen == j.dataGen && n.writing == 0
@@ -63,15 +63,15 @@ func (fs *FS) stored(j *job, v version) error {
 	t.undo(func() { n.data, n.live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
 	if sameData {
 		n.data, n.live = "", false
-		n.remote = v
-		fs.setOrigin(n, "")
 	}
+	// What is missing of it, or was not changed since, is in the new version as well.
+	n.remote = v
+	fs.setOrigin(n, "")
 	n.remote.Modified = v.Modified
 	n.checked = time.Now()
 	if same {
 		fs.index.put(n) // before the journal forgets the attributes
 		t.forget(j.path)
-		n.ctime = max(n.ctime, v.Modified*1e9)
 	} else {
 		s.failing = time.Time{}
 		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
@@ -82,8 +82,11 @@ func (fs *FS) stored(j *job, v version) error {
 	// The journal speaks no longer of the dirty name when that goes.
 	if sameData && data != "" {
 		fs.markClean(n, j, v)
-	} else if sameData && n.content != nil {
-		n.content.moved(j.key, v)
+	} else {
+		fs.basedOn(j, v)
+	}
+	if j.copyFrom != "" {
+		fs.cache.Rekey(cache.VersionID(j.copyFrom, j.copyETag, j.size), cache.VersionID(j.key, v.ETag, v.Size))
 	}
 	return nil
 }
@@ -135,6 +138,9 @@ func (fs *FS) rebase(j *job, v version) error {
 
 // failed: the attempt has to be made again.
 func (fs *FS) failed(j *job, err error) {
+	if j.begun != j.slot.uploadID || fs.slots[j.path] != j.slot {
+		fs.abandon(j.path, j.begun)
+	}
 	s := j.slot
 	if fs.slots[j.path] != s {
 		return

@@ -288,18 +288,22 @@ func (fs *FS) fillEdges(ctx context.Context, c *content, off, end int64) error {
 	return nil
 }
 
-// flush ends a series of writes: close(2) reports its error. All of the content is in the cache
-// when it returns without one.
+// flush ends a series of writes: close(2) reports its error. All that was written is in the cache when it
+// returns without one, and so is the rest of the content, unless S3 is to take that from the version that
+// it has.
 func (h *handle) flush(ctx context.Context) error {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	idle := !n.dirty() || !n.live
+	parts := !idle && fs.goesUpInParts(n)
 	fs.mu.Unlock()
 	if idle || !h.write {
 		return nil
 	}
-	if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
-		return err
+	if !parts {
+		if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
+			return err
+		}
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -312,10 +316,13 @@ func (h *handle) fsync(ctx context.Context) error {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	dirty := n.dirty()
+	parts := dirty && fs.goesUpInParts(n)
 	fs.mu.Unlock()
 	if dirty {
-		if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
-			return err
+		if !parts {
+			if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
+				return err
+			}
 		}
 		fs.mu.Lock()
 		gen := n.dataGen

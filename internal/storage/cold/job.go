@@ -37,9 +37,15 @@ type job struct {
 	size     int64
 	snapshot *cache.Snapshot
 	uploadID string
+	begun    string // the multipart upload of this attempt
 
 	copyFrom string // the key to copy; empty: the body goes up
 	copyETag string
+
+	cancel context.CancelFunc
+
+	plan *objectstore.Plan // nil: all of the body goes up
+	lack cache.Range       // what take lacked of what is to be sent
 }
 
 // outcome is what an attempt found.
@@ -59,7 +65,7 @@ func (fs *FS) process(s *slot, n *node) {
 	defer cancel()
 	fs.mu.Lock()
 	j := &job{slot: s, path: s.path, base: s.base, node: n, slotGen: s.gen, began: fs.seq}
-	s.cancel = cancel
+	j.cancel = cancel
 	var o outcome
 	var c *content
 	if s.node != n {
@@ -80,12 +86,14 @@ func (fs *FS) process(s *slot, n *node) {
 		}
 		o.torn = errors.Is(o.err, errTorn)
 	}
+	fs.mu.Lock()
+	fs.finish(j, o)
+	fs.mu.Unlock()
 	if j.snapshot != nil {
 		j.snapshot.Close()
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.finish(j, o)
 	if c != nil {
 		c.release()
 	}
@@ -103,9 +111,9 @@ func (fs *FS) prepare(ctx context.Context, j *job) error {
 	n := j.node
 	if n.kind == pending.File {
 		fs.mu.Lock()
-		dirty, size := n.dirty(), n.size
+		bring := !n.dirty() && n.size > objectstore.MaxCopy && !fs.copiesInParts(n)
 		fs.mu.Unlock()
-		if !dirty && size > objectstore.MaxCopy {
+		if bring {
 			if err := fs.bringHere(ctx, n); err != nil {
 				return err
 			}
@@ -117,7 +125,7 @@ func (fs *FS) prepare(ctx context.Context, j *job) error {
 			return err
 		}
 		// A part of the content is still only in S3.
-		if err := fs.fillAll(ctx, n); err != nil {
+		if err := n.content.fill(ctx, j.lack.Off, j.lack.End); err != nil {
 			if errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrNotFound) {
 				err = fmt.Errorf("%w (%w)", errTorn, err)
 			}
@@ -144,8 +152,11 @@ func (fs *FS) take(j *job) (bool, error) {
 	case n.kind == pending.Symlink:
 		j.body, j.size = strings.NewReader(n.target), int64(len(n.target))
 	case n.dirty():
-		snap, err := n.content.file.Snapshot()
+		snap, lack, err := n.content.file.Snapshot(func(size int64, changed []cache.Range, known bool) []cache.Range {
+			return fs.planUpload(j, size, changed, known)
+		})
 		if errors.Is(err, cache.ErrMissing) {
+			j.lack = lack
 			return false, nil
 		}
 		if err != nil {
@@ -153,13 +164,11 @@ func (fs *FS) take(j *job) (bool, error) {
 		}
 		j.snapshot, j.body, j.size = snap, snap, snap.Size()
 	default:
-		from, err := keyOf(n.source())
-		if err != nil {
+		if err := fs.planCopy(j); err != nil {
 			return false, err
 		}
-		j.copyFrom, j.copyETag, j.size = fs.prefix+from, n.remote.ETag, n.remote.Size
 	}
-	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 {
+	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 && j.plan == nil && !composed(s.uploadID) {
 		j.uploadID, j.id = s.uploadID, s.writes[len(s.writes)-1]
 	} else {
 		var b [16]byte
@@ -191,11 +200,14 @@ func (fs *FS) write(ctx context.Context, j *job) outcome {
 	defer release()
 	cond := objectstore.Condition{IfMatch: j.base.ETag, IfNoneMatch: j.base.ETag == ""}
 	var o objectstore.Object
-	if j.copyFrom != "" {
+	switch {
+	case j.plan != nil:
+		o, err = fs.compose(ctx, j, cond)
+	case j.copyFrom != "":
 		o, err = fs.store.Copy(ctx, objectstore.CopyRequest{SrcKey: j.copyFrom, SrcETag: j.copyETag, DstKey: j.key, Condition: cond, Metadata: j.meta})
-	} else {
+	default:
 		o, err = fs.store.Put(ctx, j.key, j.body, j.size, objectstore.PutOptions{
-			Condition: cond, Metadata: j.meta, UploadID: j.uploadID,
+			Condition: cond, Metadata: j.meta, UploadID: j.uploadID, Verify: func() error { return fs.uploaded(j) },
 			OnUploadID: func(id string) { fs.noteUpload(j, id) },
 		})
 	}
@@ -213,8 +225,9 @@ func (fs *FS) write(ctx context.Context, j *job) outcome {
 func (fs *FS) noteUpload(j *job, id string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	j.begun, j.slot.cancel = id, j.cancel
 	if j.slot.gen != j.slotGen || fs.slots[j.path] != j.slot {
-		return
+		return // it goes on if its node has only got another name
 	}
 	j.slot.uploadID, j.slot.uploadGen = id, j.gen
 	if err := fs.journal.Apply(pending.Batch{Put: []pending.Entry{j.slot.entry()}}, len(fs.slots)); err != nil {
@@ -222,11 +235,37 @@ func (fs *FS) noteUpload(j *job, id string) {
 	}
 }
 
+// uploaded says that all parts are there and the object is made of them next. From here on the attempt is
+// not broken off any more: its answer says whether the object is there.
+func (fs *FS) uploaded(j *job) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	j.slot.cancel = nil
+	if n := j.node; n.parent == nil && j.slot.node != n {
+		return errChanged
+	}
+	return nil
+}
+
+// sent is how many bytes of content the attempt sends.
+func (j *job) sent() (n int64) {
+	switch {
+	case j.plan != nil:
+		for _, r := range j.plan.Sent {
+			n += r.End - r.Off
+		}
+		return n
+	case j.copyFrom != "":
+		return 0
+	}
+	return j.size
+}
+
 // abandon gives up a multipart upload that will not be continued, so that its parts are not kept
 // and paid for. With mu.
 func (fs *FS) abandon(path, id string) {
 	key, err := keyOf(path)
-	if id == "" || err != nil {
+	if id = strings.TrimPrefix(id, composedMark); id == "" || err != nil {
 		return
 	}
 	fs.wg.Add(1)
@@ -259,6 +298,9 @@ func (fs *FS) explain(ctx context.Context, j *job, why error) outcome {
 			return outcome{object: there} // it arrived, and its answer was lost
 		}
 		return outcome{object: there, rebase: true} // an earlier attempt of ours
+	}
+	if j.plan != nil && there.ETag == j.base.ETag {
+		return outcome{err: fs.sendWhole(j, why)}
 	}
 	if there.ETag == j.base.ETag && j.copyFrom != "" {
 		// The key is as it should be, so it is the source that is not.

@@ -42,6 +42,8 @@ type serveConfig struct {
 	Quiet       time.Duration
 	Socket      string
 	Mounted     bool // descriptor 3 is the mount's
+	PartSize    int64
+	Parts       int
 	Unprobed    bool // what the store honours is not asked
 }
 
@@ -72,7 +74,7 @@ func serve(text string) error {
 	l := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	store, err := objectstore.Open(ctx, objectstore.Options{S3: c.Config.S3, Credentials: c.Credentials, Log: l})
+	store, err := objectstore.Open(ctx, objectstore.Options{S3: c.Config.S3, Credentials: c.Credentials, Log: l, PartSize: c.PartSize, Parts: c.Parts})
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func randomOperations(t *testing.T, seed uint64) {
 	}
 	var snap *Snapshot
 	var snapped []byte
+	var sent []Range
 	dirty, version := false, 0
 	pick := func() (int64, int64) {
 		off := r.Int64N(int64(len(want)) + 2*BlockSize)
@@ -125,25 +126,50 @@ func randomOperations(t *testing.T, seed uint64) {
 				want = append(want, make([]byte, off-int64(len(want)))...)
 			}
 		case op < 76: // begin or check a snapshot
-			if snap == nil && f.Whole() {
-				if snap, err = f.Snapshot(); err != nil {
+			if snap == nil {
+				s, _, err := f.Snapshot(func(size int64, changed []Range, known bool) []Range {
+					if sent = changed; !known || r.IntN(2) == 0 {
+						sent = []Range{{0, size}}
+					}
+					return sent
+				})
+				if errors.Is(err, ErrMissing) {
+					continue
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
-				snapped = bytes.Clone(want)
-			} else if snap != nil {
-				got := make([]byte, len(snapped))
-				n, err := snap.ReadAt(got, 0)
-				if !errors.Is(err, ErrSnapshot) && (n != len(got) || !bytes.Equal(got, snapped)) {
-					t.Fatalf("step %d: the snapshot changed (%d of %d, %v)", step, n, len(got), err)
-				}
-				snap.Close()
-				snap = nil
+				snap, snapped = s, bytes.Clone(want)
+				continue
 			}
+			// What is not sent is as in the version that it is based on.
+			got := append(bytes.Clone(base), make([]byte, max(0, len(snapped)-len(base)))...)[:len(snapped)]
+			for _, r := range sent {
+				n, err := snap.ReadAt(got[r.Off:r.End], r.Off)
+				if errors.Is(err, ErrSnapshot) {
+					got = nil
+					break
+				}
+				if int64(n) < r.End-r.Off {
+					t.Fatalf("step %d: %d of %d bytes of a snapshot: %v", step, n, r.End-r.Off, err)
+				}
+			}
+			if got != nil && !bytes.Equal(got, snapped) {
+				t.Fatalf("step %d: the snapshot changed, or not all that changed was named", step)
+			}
+			if got != nil && dirty && r.IntN(2) == 0 {
+				snap.Stored()
+				base = snapped
+			}
+			snap.Close()
+			snap = nil
 		case op < 80: // uploaded
 			if !dirty || snap != nil {
 				continue
 			}
-			fill(t, f, base, 0, f.Size())
+			if r.IntN(2) == 0 {
+				fill(t, f, base, 0, f.Size())
+			}
 			base, version = bytes.Clone(want), version+1
 			id = VersionID("k", fmt.Sprint(version), int64(len(base)))
 			if err := f.MarkClean(id); err != nil {

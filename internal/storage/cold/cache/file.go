@@ -34,6 +34,7 @@ type File struct {
 	missing int64  // blocks below limit; with wr
 	mapFD   *os.File
 	snap    *Snapshot // with wr
+	changes *changes  // of dirty content; nil: not known; with wr
 
 	// With Cache.mu.
 	held   bool

@@ -20,26 +20,48 @@ type Snapshot struct {
 	side  *os.File // made with the first block
 	saved bitmap
 	bytes int64 // booked for the side file
-	err   error // given up
+
+	changes *changes // since it was taken
+	err     error    // given up
 }
 
-// Snapshot begins one; a file has one at a time, and must be whole.
-func (f *File) Snapshot() (*Snapshot, error) {
+// Snapshot begins one; a file has one at a time. needed says which ranges will be read, given the size
+// of the content and how it differs from what it is based on; they have to be here, else lack is the first
+// part of them that has to be filled.
+func (f *File) Snapshot(needed func(size int64, changed []Range, known bool) []Range) (s *Snapshot, lack Range, err error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	f.wr.Lock()
 	defer f.wr.Unlock()
-	if !f.whole.Load() {
-		return nil, ErrMissing
+	var changed []Range
+	if f.changes != nil {
+		changed = f.changes.ranges(f.size.Load())
+	}
+	for _, r := range needed(f.size.Load(), changed, f.changes != nil) {
+		if lack, any := f.lack(r.Off, r.End); any {
+			return nil, lack, ErrMissing
+		}
 	}
 	if f.snap != nil {
-		return nil, errors.New("cache: a second snapshot of a file")
+		return nil, Range{}, errors.New("cache: a second snapshot of a file")
 	}
 	if _, err := f.open(); err != nil {
-		return nil, err
+		return nil, Range{}, err
 	}
-	f.snap = &Snapshot{f: f, size: f.size.Load()}
-	return f.snap, nil
+	size := f.size.Load()
+	f.snap = &Snapshot{f: f, size: size, changes: noChanges(size)}
+	return f.snap, Range{}, nil
+}
+
+// Stored says that S3 has what the snapshot has: from now on the file's content is based on that. What has
+// changed since is not known when the snapshot was given up after it had been read.
+func (s *Snapshot) Stored() {
+	s.f.wr.Lock()
+	defer s.f.wr.Unlock()
+	s.f.changes = nil
+	if s.err == nil {
+		s.f.changes = s.changes
+	}
 }
 
 // Size is how long the content is.
@@ -132,6 +154,9 @@ func (f *File) preserve(off, end int64) {
 }
 
 func (s *Snapshot) save(i int64, buf []byte) error {
+	if f := s.f; !f.whole.Load() && (i+1)*BlockSize <= f.limit && !f.have.get(i) {
+		return nil // it was not here when the snapshot was taken, so nothing reads it
+	}
 	if s.side == nil {
 		fd, err := os.OpenFile(filepath.Join(s.f.c.dir, "tmp", randomName()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {

@@ -39,7 +39,7 @@ func (f *File) BeginDirty(name string) error {
 		delete(c.clean, f.id)
 	}
 	f.uncount()
-	f.dirty, f.name, f.id = true, name, ID{}
+	f.dirty, f.name, f.id, f.changes = true, name, ID{}, noChanges(f.size.Load())
 	c.dirtied[name] = f
 	c.mu.Unlock()
 	f.named.Store(false)
@@ -55,8 +55,8 @@ func (f *File) MarkClean(id ID) error {
 	defer f.mu.Unlock()
 	f.wr.Lock()
 	defer f.wr.Unlock()
-	if !f.dirty || !f.whole.Load() {
-		return fmt.Errorf("cache: MarkClean of content that is clean or not whole")
+	if !f.dirty {
+		return fmt.Errorf("cache: MarkClean of content that is clean")
 	}
 	if f.snap != nil {
 		f.snap.give(ErrSnapshot)
@@ -79,27 +79,58 @@ func (f *File) MarkClean(id ID) error {
 		if fd := f.fd.Swap(nil); fd != nil {
 			fd.Close()
 		}
-	} else if err := rename(f.path(), c.pathOf(id, private, true)); err != nil {
+	} else if err := rename(f.path(), c.pathOf(id, private, f.whole.Load())); err != nil {
 		c.log.Info("content that went to S3 is not kept in the cold path's cache", "event", "cold_cache_clean", "error", err)
 		f.drop()
 	}
 	delete(c.dirtied, f.name)
-	f.dirty, f.id, f.name = false, id, private
+	f.dropMapOf(f.name)
+	f.dirty, f.id, f.name, f.changes = false, id, private, nil
 	c.used -= n
 	c.dirty -= n
 	f.bytes = 0
-	f.limit = f.size.Load()
 	if f.whole.Load() {
+		f.limit = f.size.Load()
 		f.countWhole()
 		if sparse := f.bytes - n; sparse > 0 && n < f.bytes/2 {
 			f.countLess(sparse)
 		}
+	} else {
+		f.countPart()
 	}
 	if !f.private() {
 		c.clean[id] = f
 	}
 	c.notify()
 	return nil
+}
+
+// Rekey says that a version has been copied on the server: what is cached of it is content of the copy
+// from now on.
+func (c *Cache) Rekey(from, to ID) {
+	c.mu.Lock()
+	f := c.clean[from]
+	c.mu.Unlock()
+	if f == nil || from == to {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wr.Lock()
+	defer f.wr.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clean[from] != f || c.clean[to] != nil {
+		return // it became dirty or was evicted meanwhile, or the copy is known already
+	}
+	if f.bytes > 0 {
+		if err := rename(f.path(), c.pathOf(to, f.name, f.whole.Load())); err != nil {
+			return // it is still content of the first version
+		}
+	}
+	delete(c.clean, from)
+	f.id = to
+	c.clean[to] = f
 }
 
 // drop takes all of a dirty file's content off the disk: every block of it is missing then. With mu
@@ -112,9 +143,26 @@ func (f *File) drop() {
 		fd.Close()
 	}
 	size := f.size.Load()
-	f.have, f.missing = newBitmap(blocks(size)), blocks(size)
-	f.chunks = make([]*chunk, (size+chunkSize-1)/chunkSize)
+	f.have, f.limit = newBitmap(blocks(size)), size
 	f.whole.Store(false)
+}
+
+// countPart books a file of which something is missing; what is beyond its limit is not. With mu exclusive
+// and wr.
+func (f *File) countPart() { // with c.mu
+	size, had := f.size.Load(), f.have
+	here := func(i int64) bool { return i*BlockSize >= f.limit || i/64 < int64(len(had)) && had.get(i) }
+	f.have, f.missing = newBitmap(blocks(size)), 0
+	f.chunks = make([]*chunk, (size+chunkSize-1)/chunkSize)
+	for i := range blocks(size) {
+		if !here(i) {
+			f.missing++
+			continue
+		}
+		f.have.set(i)
+		f.book(i*BlockSize/chunkSize, min(BlockSize, size-i*BlockSize))
+	}
+	f.limit = size
 }
 
 // countLess corrects the books for a sparse file: its chunks share what it occupies.
@@ -150,6 +198,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 		return 0, ErrMissing
 	}
 	f.preserve(off, end)
+	f.noteChange(off, end)
 	fd, err := f.open()
 	if err != nil {
 		return 0, err
@@ -220,6 +269,7 @@ func (f *File) Truncate(size int64) error {
 	}
 	if size < f.size.Load() {
 		f.preserve(size, f.size.Load())
+		f.noteTruncate(size)
 	}
 	// The content first, the limit after it: a kill between the two leaves a limit that is
 	// too high for the size, and OpenDirty takes the lower one.

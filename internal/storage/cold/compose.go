@@ -1,0 +1,118 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// A large file that was changed in part is sent in part: S3 makes the new object of the changed ranges and
+// of the version on which the file is based. So what is missing of the file need not come here, and close
+// and fsync do not wait for it.
+
+// composeFrom is from which size on, in bytes, that is worth the requests.
+const composeFrom = 16 << 20
+
+// composedMark begins the id of an upload of which parts were copied: it is not continued.
+const composedMark = "~"
+
+func composed(uploadID string) bool { return strings.HasPrefix(uploadID, composedMark) }
+
+// basis is the version in S3 on which a node's content is based. With mu.
+func (fs *FS) basis(n *node) (objectstore.Basis, bool) {
+	if n.wholeOnly || n.remote.ETag == "" || n.remote.Size < composeFrom {
+		return objectstore.Basis{}, false
+	}
+	key, err := fs.contentKey(n)
+	return objectstore.Basis{Key: key, ETag: n.remote.ETag, Size: n.remote.Size}, err == nil
+}
+
+// plan says how content that differs from its basis in some ranges can be sent in part. With mu.
+func (fs *FS) plan(n *node, size int64, changed []cache.Range) (objectstore.Plan, bool) {
+	b, ok := fs.basis(n)
+	if !ok || size < composeFrom {
+		return objectstore.Plan{}, false
+	}
+	for _, r := range changed {
+		b.Changed = append(b.Changed, objectstore.Range(r))
+	}
+	return fs.store.Plan(size, b)
+}
+
+// planUpload decides how a job sends its content, and says what it reads of it. With mu.
+func (fs *FS) planUpload(j *job, size int64, changed []cache.Range, known bool) []cache.Range {
+	j.plan = nil
+	if known {
+		if p, ok := fs.plan(j.node, size, changed); ok {
+			j.plan = &p
+			var needed []cache.Range
+			for _, r := range p.Sent {
+				needed = append(needed, cache.Range(r))
+			}
+			return needed
+		}
+	}
+	return []cache.Range{{Off: 0, End: size}}
+}
+
+// copiesInParts says that S3 can copy an object that is too large for one request. With mu.
+func (fs *FS) copiesInParts(n *node) bool {
+	_, ok := fs.plan(n, n.size, nil)
+	return ok
+}
+
+// planCopy has a job copy its node's object. With mu.
+func (fs *FS) planCopy(j *job) error {
+	n := j.node
+	key, err := fs.contentKey(n)
+	if err != nil {
+		return err
+	}
+	j.copyFrom, j.copyETag, j.size, j.plan = key, n.remote.ETag, n.remote.Size, nil
+	if j.size > objectstore.MaxCopy {
+		p, ok := fs.plan(n, j.size, nil)
+		if !ok {
+			return errChanged // it is brought here first
+		}
+		j.plan, j.body = &p, strings.NewReader("")
+	}
+	return nil
+}
+
+// goesUpInParts says that what is missing of a dirty file need not come here before it goes up. With mu.
+func (fs *FS) goesUpInParts(n *node) bool {
+	if n.content == nil || n.parent == nil {
+		return false
+	}
+	changed, known := n.content.file.Changed()
+	if !known {
+		return false
+	}
+	_, ok := fs.plan(n, n.content.file.Size(), changed)
+	return ok
+}
+
+// compose sends what the plan says.
+func (fs *FS) compose(ctx context.Context, j *job, cond objectstore.Condition) (objectstore.Object, error) {
+	o, err := fs.store.Compose(ctx, j.key, j.body, *j.plan, objectstore.PutOptions{
+		Condition: cond, Metadata: j.meta, Verify: func() error { return fs.uploaded(j) },
+		OnUploadID: func(id string) { fs.noteUpload(j, composedMark+id) },
+	})
+	if errors.Is(err, objectstore.ErrUnsupported) {
+		err = fs.sendWhole(j, err)
+	}
+	return o, err
+}
+
+// sendWhole has the next attempt send all of the content.
+func (fs *FS) sendWhole(j *job, why error) error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	j.node.wholeOnly = true
+	fs.log.Info("a changed file is sent as a whole, since S3 does not copy the parts that did not change", "event", "cold_whole", "path", j.path, "error", why)
+	return fmt.Errorf("%w: %w", errChanged, why)
+}

@@ -1,0 +1,55 @@
+package cold
+
+import "github.com/matrx/sandbox/internal/storage/cold/pending"
+
+// What a job sent may arrive when its node has another path already, or none. The content is in S3 then,
+// under the old path, and need not be sent again.
+
+// storedElsewhere takes in that S3 has what an attempt sent at a path that the node has left. With mu.
+func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
+	n := j.node
+	if n.kind != pending.File || n.origin != "" && n.origin != j.path {
+		return t.commit()
+	}
+	sameData := n.dataGen == j.dataGen && n.writing == 0
+	if n.parent == nil {
+		// Programs that have it open find the rest of it in the new version.
+		if err := t.commit(); err != nil {
+			return err
+		}
+		n.remote = v
+		fs.basedOn(j, v)
+		return nil
+	}
+	s := fs.slots[n.slotPath()]
+	if s == nil || s.node != n || n.data == "" {
+		return t.commit()
+	}
+	data, live, remote, origin := n.data, n.live, n.remote, n.origin
+	t.undo(func() { n.data, n.live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
+	if sameData {
+		n.data, n.live = "", false // its object will be a copy of what has arrived
+	}
+	n.remote = v
+	fs.setOrigin(n, j.path)
+	t.touch(n.slotPath())
+	if err := t.commit(); err != nil {
+		return err
+	}
+	if sameData {
+		fs.markClean(n, j, v)
+	} else {
+		fs.basedOn(j, v)
+	}
+	return nil
+}
+
+// basedOn has the content be fetched from, and be compared with, the version that an attempt stored.
+func (fs *FS) basedOn(j *job, v version) {
+	if c := j.node.content; c != nil {
+		c.moved(j.key, v)
+		if j.snapshot != nil {
+			j.snapshot.Stored()
+		}
+	}
+}
