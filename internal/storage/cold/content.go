@@ -3,6 +3,7 @@ package cold
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
@@ -172,11 +173,35 @@ func (fs *FS) localize(n *node) {
 		n.localizing = false
 		if err == nil {
 			fs.setOrigin(n, "")
+		} else if noSpace(err) {
+			fs.retryLocalize(n)
 		} else if n.parent == nil && !away(err) {
 			fs.log.Info("a file that was removed while it was open can only be read as far as it is cached", "event", "cold_orphan", "error", err)
 			fs.setOrigin(n, "")
 		}
 		fs.recheck()
+	}()
+}
+
+// retryLocalize waits for room in the cache, in the background. What needs the key waits so long.
+func (fs *FS) retryLocalize(n *node) {
+	changed := fs.cache.Changed()
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		later := time.NewTimer(retryFirst)
+		defer later.Stop()
+		select {
+		case <-changed:
+		case <-later.C:
+		case <-fs.ctx.Done():
+			return
+		}
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		if n.origin != "" {
+			fs.localize(n)
+		}
 	}()
 }
 

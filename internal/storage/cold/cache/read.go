@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -153,17 +152,23 @@ func (f *File) nowWhole() error {
 	return nil
 }
 
-// pwrite writes all of b, freeing clean content when the disk is full.
-func (f *File) pwrite(fd *os.File, b []byte, off int64) (int, error) {
-	n, err := fd.WriteAt(b, off)
-	if err != nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)) {
-		if f.c.squeeze(max(64<<20, int64(len(b)))) != nil {
-			// Not that much is clean; what there was has been freed.
-			f.c.log.Debug("the disk of the cold path's cache is full", "event", "cold_disk_full")
+// pwrite writes all of b, freeing clean content when the disk is full. It says exactly how much it wrote,
+// which os.File.WriteAt does not when that is not all.
+func (f *File) pwrite(fd *os.File, b []byte, off int64) (n int, err error) {
+	for squeezed := false; n < len(b); {
+		m, err := unix.Pwrite(int(fd.Fd()), b[n:], off+int64(n))
+		n += max(m, 0)
+		switch {
+		case err == nil, err == unix.EINTR:
+		case (err == unix.ENOSPC || err == unix.EDQUOT) && !squeezed:
+			squeezed = true
+			if f.c.squeeze(max(64<<20, int64(len(b)))) != nil {
+				// Not that much is clean; what there was has been freed.
+				f.c.log.Debug("the disk of the cold path's cache is full", "event", "cold_disk_full")
+			}
+		default:
+			return n, full(err)
 		}
-		var more int
-		more, err = fd.WriteAt(b[n:], off+int64(n))
-		n += more
 	}
-	return n, full(err)
+	return n, nil
 }

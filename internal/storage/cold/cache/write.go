@@ -205,7 +205,11 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 	}
 	n, err := f.pwrite(fd, b, off)
 	if err != nil && fresh {
-		// The blocks that this made local would be filled over what was written of them.
+		// The blocks that this made local would be filled over what was written of them. The size on the
+		// disk is what the next process takes for the size.
+		if off+int64(n) > f.size.Load() {
+			err = errors.Join(err, fd.Truncate(f.size.Load()))
+		}
 		return 0, err
 	}
 	if n > 0 && off+int64(n) > f.size.Load() {
