@@ -141,7 +141,8 @@ func (fs *FS) runUnlessBlocked(s *slot) {
 			return
 		}
 		fs.waiting[s] = struct{}{}
-		fs.holdDeletions(s, time.Now()) // its place in the order is another one now
+		s.awaitsDeletion = !s.deletion() && fs.nameInUse(s.path)
+		fs.holdDeletions(s, time.Now()) // its place in the order may be another one now
 		fs.unblock(s)
 		return
 	}
@@ -182,7 +183,7 @@ func (fs *FS) recheck() { // with mu
 // unblockSlot gives a slot that was blocked another chance.
 func (fs *FS) unblockSlot(s *slot) {
 	if s.blocked && fs.slots[s.path] == s {
-		s.blocked = false
+		s.blocked, s.awaitsDeletion = false, false
 		fs.holdDeletions(s, time.Now())
 		fs.ready.set(s)
 		fs.wake()
@@ -204,15 +205,18 @@ func (fs *FS) blocked(s *slot) bool {
 	if s.deletion() {
 		return fs.awaitsEntries(s) // also where a directory is an object
 	}
-	if s.node.jobs > 0 {
-		return true // it was renamed while it went up: one job at a time
-	}
-	// A store whose keys are files cannot have "a" and "a/b": what is in the way goes first.
-	p := strings.TrimSuffix(s.path, "/")
-	if p != s.path && fs.beingDeleted(p) {
+	// One job at a time, when it was renamed while it went up.
+	return s.node.jobs > 0 || fs.nameInUse(s.path)
+}
+
+// nameInUse says that something has to be deleted in S3 before a path can be there: a store whose keys are
+// files cannot have "a" and "a/b".
+func (fs *FS) nameInUse(path string) bool {
+	p := strings.TrimSuffix(path, "/")
+	if p != path && fs.beingDeleted(p) {
 		return true
 	}
-	if p == s.path && (fs.beingDeleted(p+"/") || fs.deleting[p+"/"] > 0) {
+	if p == path && (fs.beingDeleted(p+"/") || fs.deleting[p+"/"] > 0) {
 		return true
 	}
 	for i := strings.LastIndexByte(p, '/'); i > 0; i = strings.LastIndexByte(p[:i], '/') {

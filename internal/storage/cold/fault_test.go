@@ -412,7 +412,7 @@ func TestDeletionsWaitForRenamedFile(t *testing.T) {
 // TestUploadKeepsTimes: that a file reaches S3 is no change of it.
 func TestUploadKeepsTimes(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, quiet(time.Hour))
+	b := newBed(t, quiet(time.Hour), ttl(0))
 	b.sh(`echo content > f`)
 	before := b.sh(`stat -c '%y %z' f`)
 	b.sh(`sleep 1.1`) // S3's times are whole seconds

@@ -36,12 +36,13 @@ type slot struct {
 
 	inReady, inUploads, inDeletes int // places in the heaps
 	blocked                       bool
+	awaitsDeletion                bool // blocked by one: its name is in use in S3
 }
 
 // order is the slot's place in the order in which changes go to S3. A file keeps the place of its oldest
 // change when it is renamed; unless its new name has to be freed by a deletion that is younger.
 func (s *slot) order() uint64 {
-	if s.blocked || s.deletion() {
+	if s.awaitsDeletion || s.deletion() {
 		return s.seq
 	}
 	return s.first
@@ -228,7 +229,7 @@ func (t *tx) settle(path string, was before) {
 		fs.countDeletion(path, 1)
 	}
 	if !s.running {
-		s.due, s.blocked = fs.dueAt(s, t.now), false
+		s.due, s.blocked, s.awaitsDeletion = fs.dueAt(s, t.now), false, false
 		fs.ready.set(s)
 	}
 	fs.holdDeletions(s, t.now)
