@@ -57,8 +57,8 @@ func (o *observer) member(path, base string) {
 // whatever its state.
 func (o *observer) touchDatabase(base string, anyway bool) {
 	i, err := o.e.root.Lstat(base)
-	if err != nil || !i.IsRegular() {
-		return // the event of that is on its way
+	if err != nil || !i.IsRegular() || o.e.rules.Load().Match(base, false) {
+		return // the event of that is on its way, or it is left out
 	}
 	o.presentAs(base, i, o.state(base, i), true)
 	if !anyway {
@@ -72,9 +72,9 @@ func (o *observer) touchDatabase(base string, anyway bool) {
 	}
 }
 
-// isGoneMember tells whether a name that is gone belonged to a database that is there, which has
-// changed then.
-func (o *observer) isGoneMember(path string) bool {
+// touchesDatabase tells whether a name at which something has changed, or gone, is a member's of a
+// database that is there, and then looks at that.
+func (o *observer) touchesDatabase(path string) bool {
 	base, ok := sqlite.Base(path)
 	if !ok {
 		return false
@@ -118,19 +118,23 @@ func (o *observer) dirOf(path string) (*tree.Dir, string, error) {
 }
 
 // gatherDatabases takes the members of databases out of what is in a directory, and gives the
-// databases the state of them all.
-func gatherDatabases(d *tree.Dir, seen []journal.Seen) []journal.Seen {
-	var members map[string]bool
-	for _, s := range seen {
-		if base, ok := sqlite.Base(s.Name); ok && !s.Dir && sqlite.Is(d, base) {
-			if members == nil {
-				members = map[string]bool{}
-			}
-			members[s.Name] = true
-			members[base] = false
+// databases the state of them all. excluded are members that the rules leave out.
+func gatherDatabases(d *tree.Dir, seen []journal.Seen, excluded []string) []journal.Seen {
+	members := map[string]bool{}
+	note := func(name string) {
+		if base, ok := sqlite.Base(name); ok && sqlite.Is(d, base) {
+			members[name], members[base] = true, false
 		}
 	}
-	if members == nil {
+	for _, name := range excluded {
+		note(name)
+	}
+	for _, s := range seen {
+		if !s.Dir {
+			note(s.Name)
+		}
+	}
+	if len(members) == 0 {
 		return seen
 	}
 	kept := seen[:0]

@@ -38,6 +38,9 @@ func (o *observer) event(ev watch.Event) {
 	case ev.Is(watch.MovedTo):
 		o.movedTo(d, path, ev, excluded)
 	case excluded:
+		if !isDir {
+			o.touchesDatabase(path) // what is left out may be the log of what is not
+		}
 	case ev.Is(watch.Delete):
 		o.deleted = true
 		if kid := d.Child(ev.Name); isDir && kid != nil {
@@ -63,7 +66,7 @@ func (o *observer) event(ev watch.Event) {
 func (o *observer) written(path string) {
 	i, err := o.lstat(path)
 	switch {
-	case isMissing(err) && o.isGoneMember(path):
+	case isMissing(err) && o.touchesDatabase(path):
 	case isMissing(err):
 		known, ok := o.e.journal.Get(path)
 		o.e.mu.Lock()
@@ -83,7 +86,7 @@ func (o *observer) deletion(path string) {
 	i, err := o.lstat(path)
 	switch {
 	case isMissing(err):
-		if !o.isGoneMember(path) {
+		if !o.touchesDatabase(path) {
 			o.releaseMembers(path)
 		}
 		o.absent(path, true)

@@ -313,6 +313,27 @@ func TestNamesOfOrdinaryFiles(t *testing.T) {
 	s.flushed()
 }
 
+// Rules that leave logs out, as workspaces have them from before, leave out nothing of a database.
+func TestExcludedLogIsInItsDatabase(t *testing.T) {
+	s := newSandbox(t)
+	s.cfg.Hot.Exclude = append(slices.Clone(s.cfg.Hot.Exclude), "*-wal", "*-shm", "private.db")
+	s.start()
+	crashed(t, s.path("x.db"))
+	crashed(t, s.path("private.db"))
+	s.saved()
+	s.wantKeys("x.db")
+	ledger.Crash(t, s.path("x.db"), "INSERT INTO t VALUES('more')")
+	s.eventually("the change is stored without a scan", func() bool { return s.storedRows("x.db") == both+"\nmore" })
+	before := s.bucket.ETags(prefix)["x.db"]
+	s.flushed()
+	s.start()
+	if c := s.saved(); c.Files != 0 || s.bucket.ETags(prefix)["x.db"] != before {
+		t.Errorf("%d files went up", c.Files)
+	}
+	s.wantKeys("x.db")
+	s.flushed()
+}
+
 // A database that its process keeps to itself stays in S3 as it was, and is named.
 func TestLockedDatabaseIsNotAtRest(t *testing.T) {
 	s := newSandbox(t).start()

@@ -317,7 +317,7 @@ func (o *observer) lookAt(path string) {
 	case isMissing(err) && o.wasLeftOut(path):
 		o.dropExcluded(path) // what is left out is not deleted either
 	case isMissing(err):
-		o.isGoneMember(path)
+		o.touchesDatabase(path)
 		o.absent(path, false)
 	case err != nil:
 		o.e.Log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)

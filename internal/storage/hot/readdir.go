@@ -5,6 +5,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
@@ -22,6 +23,7 @@ type dirRead struct {
 	seen     []journal.Seen // files, links and directories that are kept
 	odd      []oddEntry
 	excluded []string // names of directories that are left out
+	logs     []string // names that are left out, and may be logs of databases that are not
 	entries  int      // of any kind
 }
 
@@ -94,7 +96,7 @@ func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
 			return
 		}
 	}
-	r.seen = gatherDatabases(d, r.seen)
+	r.seen = gatherDatabases(d, r.seen, r.logs)
 }
 
 func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
@@ -114,6 +116,8 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 	case rules.MatchEntry(path, isDir):
 		if isDir {
 			r.excluded = append(r.excluded, path)
+		} else if _, ok := sqlite.Base(e.Name); ok {
+			r.logs = append(r.logs, e.Name)
 		}
 	case !isDir && !upload.Kept(i.Mode):
 		r.odd = append(r.odd, oddEntry{path, i})
