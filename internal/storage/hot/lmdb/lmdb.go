@@ -12,7 +12,7 @@
 // is free space in it. A clone, which is one instant, needs no more than that.
 //
 // The lock file (lock.mdb, or NAME-lock) has readers and mutexes of processes of this machine, and
-// nothing else: it is no part of the data, and the first process to open an environment makes it anew.
+// nothing else: the first process to open an environment makes it anew, whatever is in it.
 package lmdb
 
 import (
@@ -21,7 +21,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"strings"
 )
 
 // ErrChanged says that a transaction was committed while the environment was copied.
@@ -113,16 +112,9 @@ func readOnce(r io.ReaderAt) (m metas, err error) {
 	return m, nil
 }
 
-// Copy writes the environment to f, which is empty, or has a clone of it. It gives the size: that of
-// the pages which the newest transaction uses. ErrChanged when a transaction was committed meanwhile.
-func Copy(ctx context.Context, r io.ReaderAt, f interface {
-	io.WriterAt
-	io.ReaderAt
-}, cloned bool) (size int64, err error) {
-	if cloned {
-		m, err := readMetas(f)
-		return m.size(), err
-	}
+// Copy writes the environment to f. It gives the size: that of the pages which the newest transaction
+// uses. ErrChanged when a transaction was committed meanwhile.
+func Copy(ctx context.Context, r io.ReaderAt, f io.WriterAt) (size int64, err error) {
 	before, err := readMetas(r)
 	if err != nil {
 		return 0, err
@@ -166,13 +158,4 @@ func copyPages(ctx context.Context, r io.ReaderAt, f io.WriterAt, size int64) er
 		}
 	}
 	return nil
-}
-
-// DataName is the name of the data file to which a lock file would belong.
-func DataName(name string) (data string, ok bool) {
-	if name == "lock.mdb" {
-		return "data.mdb", true
-	}
-	data, ok = strings.CutSuffix(name, "-lock")
-	return data, ok && data != ""
 }

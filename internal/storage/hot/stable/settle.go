@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/matrx/sandbox/internal/storage/hot/lmdb"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/threads"
 )
@@ -40,7 +41,7 @@ func (s *Source) Settle(ctx context.Context) error {
 		if young != nil && !errors.Is(young, ErrMoved) {
 			return young
 		}
-		if err = s.copyWhole(ctx, young != nil); !errors.Is(err, ErrMoved) {
+		if err = s.copyNow(ctx, young != nil); !errors.Is(err, ErrMoved) {
 			break
 		}
 	}
@@ -88,6 +89,40 @@ func (s *Source) clone() error {
 	// file be looked at again, one that is too new would hide a change.
 	s.Info, s.copy, s.size, s.loose = before, f, st.Size(), true
 	return nil
+}
+
+// copyNow copies an LMDB environment as it is after a whole number of transactions, and any other file
+// as it is at one instant. ErrMoved when it is no such thing.
+func (s *Source) copyNow(ctx context.Context, young bool) error {
+	if !s.isEnvironment() {
+		return s.copyWhole(ctx, young)
+	}
+	threads.Disk.Enter()
+	defer threads.Disk.Leave()
+	f, err := os.OpenFile(s.opts.TempDir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	if err != nil {
+		return s.fail("make a file for a copy of", err)
+	}
+	n, err := lmdb.Copy(ctx, s.file, f)
+	if err == nil {
+		err = f.Truncate(n)
+	}
+	if err != nil {
+		f.Close()
+		if errors.Is(err, lmdb.ErrChanged) {
+			return ErrMoved
+		}
+		return err
+	}
+	s.copy, s.size, s.loose = f, n, true
+	return nil
+}
+
+// isEnvironment tells whether the file is an LMDB environment's data.
+func (s *Source) isEnvironment() bool {
+	var b [lmdb.HeaderSize]byte
+	n, err := s.file.ReadAt(b[:], 0)
+	return err == nil && lmdb.Is(b[:n])
 }
 
 // copyWhole copies the file as it is at one instant, or fails with ErrMoved. What a young

@@ -25,7 +25,8 @@
 // file as it was then.
 //
 // A SQLite database is read with its log applied or its journal rolled back, under SQLite's own
-// locks (package sqlite); its Local is the state of all its files.
+// locks (package sqlite); its Local is the state of all its files. An LMDB environment that never rests
+// is copied as of one transaction (package lmdb).
 package stable
 
 import (
