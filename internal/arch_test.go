@@ -22,6 +22,7 @@ const module = "github.com/matrx/sandbox/"
 
 // pkg is what `go list -json` says of a package of this module.
 type pkg struct {
+	Name         string
 	ImportPath   string
 	Dir          string
 	GoFiles      []string
@@ -36,7 +37,7 @@ func (p pkg) room() string { return strings.TrimPrefix(p.ImportPath, module) }
 func packages(t *testing.T) []pkg {
 	t.Helper()
 	// -e: a package that does not compile at the moment is another test's failure.
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...", "./contract/...")
+	cmd := exec.Command("go", "list", "-e", "-json=Name,ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...", "./contract/...")
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	if err != nil {
@@ -112,6 +113,21 @@ func TestWhoMayImportWhom(t *testing.T) {
 	for _, r := range rooms {
 		if !seen[r.room] {
 			t.Errorf("there is no room %s any more: this test does not guard what it says", r.room)
+		}
+	}
+}
+
+// Arrows point inwards in a folder too: a package below another one serves it, and never imports it. The
+// programs that write generated files are no part of what they write.
+func TestNoPackageImportsOneAboveIt(t *testing.T) {
+	for _, p := range packages(t) {
+		if !within(p.room(), "internal") || p.Name == "main" {
+			continue
+		}
+		for _, i := range p.Imports {
+			if strings.HasPrefix(p.ImportPath, i+"/") {
+				t.Errorf("%s imports %s, the folder that it is in: what both need belongs below both", p.room(), strings.TrimPrefix(i, module))
+			}
 		}
 	}
 }
