@@ -87,7 +87,7 @@ push: all ## publishes every image: make push REGISTRY=registry.example.com/team
 .PHONY: sizes
 sizes: all ## measures every image, holds the variants to their limits, and writes docs/sizes.md
 	@bin/sandbox images size --markdown >.cache/sizes.md && mv .cache/sizes.md docs/sizes.md
-	go test -count=1 -tags variants -run TestVariantSizes ./internal/e2e
+	go test -count=1 -tags variants -run TestVariantSizes ./internal/e2e/images
 
 .PHONY: engine
 engine: ## makes sure that a Docker engine answers
@@ -121,7 +121,7 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m -skip TestMemoryIsBounded ./internal/storage/hot
 	go test -count=1 -tags long -timeout 60m -run TestMemoryIsBounded ./internal/storage/hot # the race detector has memory of its own
 	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
-	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|TestSelectChainWithTheSuite" ./internal/e2e
+	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|TestSelectChainWithTheSuite" ./internal/e2e/storage ./internal/e2e/images
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 

@@ -98,7 +98,7 @@ func copyFile(from, to string) error {
 	}
 	defer src.Close()
 	part := to + ".part"
-	dst, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700)
+	dst, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return err
 	}

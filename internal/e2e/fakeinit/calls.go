@@ -32,7 +32,7 @@ func calls() {
 		"user+mount": unix.CLONE_NEWUSER | unix.CLONE_NEWNS, "user+uts": unix.CLONE_NEWUSER | unix.CLONE_NEWUTS,
 		"user+ipc": unix.CLONE_NEWUSER | unix.CLONE_NEWIPC, "user+cgroup": unix.CLONE_NEWUSER | unix.CLONE_NEWCGROUP,
 	} {
-		cmd := exec.Command("/standin", "do", "true")
+		cmd := exec.Command("/fakeinit", "do", "true")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 		said("clone "+name, errno(cmd.Run()))
 	}

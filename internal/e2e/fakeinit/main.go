@@ -109,7 +109,7 @@ func perform(args []string, stopped <-chan struct{}) int {
 		calls()
 	case "unsaved":
 	default:
-		fmt.Fprintln(os.Stderr, "standin: unknown", args)
+		fmt.Fprintln(os.Stderr, "fakeinit: unknown", args)
 		return 127
 	}
 	return 0
@@ -149,7 +149,7 @@ func failed(err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "standin:", err)
+	fmt.Fprintln(os.Stderr, "fakeinit:", err)
 	return 1
 }
 

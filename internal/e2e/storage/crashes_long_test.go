@@ -1,0 +1,5 @@
+//go:build long
+
+package storage
+
+const crashes = 12

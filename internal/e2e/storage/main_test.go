@@ -1,0 +1,9 @@
+package storage
+
+import (
+	"testing"
+
+	"github.com/matrx/sandbox/internal/e2e/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
