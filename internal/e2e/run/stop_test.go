@@ -2,10 +2,13 @@ package run
 
 import (
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/e2e/harness"
@@ -61,6 +64,7 @@ func TestRunWithAReaderThatDoesNotReadIsStopped(t *testing.T) {
 			w.Close()
 			o.Data()
 			o.AwaitStart("unread", func(_ datadir.Record, st contract.State) bool { return st.Ready })
+			awaitFull(t, r)
 			cmd.Process.Signal(syscall.SIGTERM)
 			if e := o.AwaitEnded("unread"); e.Outcome != datadir.Stopped || !e.Removed {
 				t.Errorf("it ended as %+v", e)
@@ -85,6 +89,22 @@ func TestRunWithAReaderThatDoesNotReadIsStopped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitFull waits until nothing more fits into a pipe.
+func awaitFull(t *testing.T, r *os.File) {
+	t.Helper()
+	size, err := unix.FcntlInt(r.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
+		// Pages that are not full count as well.
+		if n, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ); err != nil || n > size/2 {
+			return
+		}
+	}
+	t.Fatal("the pipe does not fill")
 }
 
 func awaitOr(t *testing.T, done <-chan struct{}, late <-chan time.Time, otherwise func()) {

@@ -71,6 +71,7 @@ func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error
 		case container.StateRunning, container.StatePaused, container.StateRestarting:
 			c.Running = true
 		}
+		c.Started = r.State != container.StateCreated
 		out = append(out, c)
 	}
 	return out, nil

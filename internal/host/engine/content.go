@@ -23,7 +23,7 @@ func (e *Engine) ImageFile(ctx context.Context, image, path string, most int64) 
 	}
 	// A command, since an image without one is refused, although this one never starts.
 	made, err := e.c.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config:     &container.Config{Image: image, Cmd: []string{"none"}},
+		Config:     &container.Config{Image: image, Cmd: []string{"none"}, Labels: helperLabels()},
 		HostConfig: &container.HostConfig{NetworkMode: "none"},
 	})
 	if err != nil {

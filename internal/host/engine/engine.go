@@ -40,12 +40,19 @@ var (
 
 // Open connects to the engine that DOCKER_HOST names, by default the one at
 // /var/run/docker.sock, and asks it who it is.
-func Open(ctx context.Context) (*Engine, error) {
-	c, err := client.New(client.FromEnv)
+func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, "") }
+
+// OpenAt connects to the engine at host, as Host gave it; empty: see Open.
+func OpenAt(ctx context.Context, host string) (*Engine, error) {
+	opts := []client.Opt{client.FromEnv}
+	if host != "" {
+		opts = []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
+	}
+	c, err := client.New(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the container engine: %w; check DOCKER_HOST and its companions", err)
 	}
-	host := c.DaemonHost()
+	host = c.DaemonHost()
 	if err := onThisMachine(host); err != nil {
 		c.Close()
 		return nil, err
@@ -63,6 +70,9 @@ func Open(ctx context.Context) (*Engine, error) {
 		seccomp:  confines(info.Info.SecurityOptions, "seccomp"),
 	}, nil
 }
+
+// Host is where the engine answers.
+func (e *Engine) Host() string { return e.c.DaemonHost() }
 
 // Close closes the connection.
 func (e *Engine) Close() error { return e.c.Close() }

@@ -18,6 +18,7 @@ func (e *Engine) Scrub(ctx context.Context, image, dir string) (err error) {
 		Config: &container.Config{
 			Image:      image,
 			User:       "0",
+			Labels:     helperLabels(),
 			Entrypoint: []string{"find", at, "-mindepth", "1", "-delete"},
 		},
 		HostConfig: &container.HostConfig{

@@ -38,7 +38,7 @@ type Spec struct {
 	// container. Cut to whole seconds.
 	StopTimeout time.Duration
 
-	Volumes []Mount  // a volume's name, where
+	Volumes []Volume
 	Binds   []Mount  // a directory of the host's, where
 	Private []string // small directories in memory that only root may enter; a bind may lie below
 	Network string   // empty: the engine's default
@@ -49,6 +49,22 @@ type Spec struct {
 	Limits Limits
 
 	Confinement Confinement
+}
+
+// Volume is a named volume. One that is not there is made with the container, in one call and with the
+// container's labels, so that none is left which no label says the owner of.
+type Volume struct {
+	Name   string
+	Target string
+	Dir    string // the host's directory that it is; empty: the engine chooses
+}
+
+func (v Volume) mount(labels map[string]string) mount.Mount {
+	o := &mount.VolumeOptions{Labels: labels}
+	if v.Dir != "" {
+		o.DriverConfig = &mount.Driver{Name: "local", Options: map[string]string{"type": "none", "o": "bind", "device": v.Dir}} // mount(8)'s
+	}
+	return mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target, VolumeOptions: o}
 }
 
 // Mount is what is mounted where in the container.
@@ -100,8 +116,8 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		// A log that a chatty workload cannot fill the host's disk with.
 		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
 	}
-	for _, m := range s.Volumes {
-		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Source: m.Source, Target: m.Target})
+	for _, v := range s.Volumes {
+		h.Mounts = append(h.Mounts, v.mount(s.Labels))
 	}
 	for _, m := range s.Binds {
 		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target})

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +15,8 @@ import (
 // What a sandbox's container is made with: house.md lists it, and nothing may creep in.
 func TestTheContainerHasTheLeastRights(t *testing.T) {
 	s := Spec{Name: "n", Image: "i", StopTimeout: 35*time.Second + 900*time.Millisecond, Private: []string{"/private"},
-		Volumes: []Mount{{"v", "/home"}}, Binds: []Mount{{"/host", "/in"}}}
+		Labels:  map[string]string{"l": "x"},
+		Volumes: []Volume{{Name: "v", Target: "/home"}, {Name: "w", Target: "/state", Dir: "/disk"}}, Binds: []Mount{{"/host", "/in"}}}
 	c, h := s.config(), s.host(true)
 	if c.User != "0" || *c.StopTimeout != 35 || c.Tty || c.OpenStdin {
 		t.Errorf("config %+v", c)
@@ -25,8 +27,13 @@ func TestTheContainerHasTheLeastRights(t *testing.T) {
 	if h.Privileged || h.AutoRemove || len(h.Devices) != 0 || h.NetworkMode != "" || h.PidMode != "" || h.IpcMode != "" || h.UsernsMode != "" || h.MaskedPaths != nil {
 		t.Errorf("host config %+v", h)
 	}
-	want := []mount.Mount{{Type: mount.TypeVolume, Source: "v", Target: "/home"}, {Type: mount.TypeBind, Source: "/host", Target: "/in"}}
-	if !slices.Equal(h.Mounts, want) || !strings.Contains(h.Tmpfs["/private"], "mode=0700") {
+	want := []mount.Mount{
+		{Type: mount.TypeVolume, Source: "v", Target: "/home", VolumeOptions: &mount.VolumeOptions{Labels: s.Labels}},
+		{Type: mount.TypeVolume, Source: "w", Target: "/state", VolumeOptions: &mount.VolumeOptions{Labels: s.Labels,
+			DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"type": "none", "o": "bind", "device": "/disk"}}}},
+		{Type: mount.TypeBind, Source: "/host", Target: "/in"},
+	}
+	if !reflect.DeepEqual(h.Mounts, want) || !strings.Contains(h.Tmpfs["/private"], "mode=0700") {
 		t.Errorf("mounts %+v, %v", h.Mounts, h.Tmpfs)
 	}
 	if h.LogConfig.Config["max-size"] == "" {

@@ -3,26 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/moby/moby/client"
 )
-
-// MakeVolume makes a volume; one that is there stays as it is.
-func (e *Engine) MakeVolume(ctx context.Context, name string, labels map[string]string) error {
-	_, err := e.c.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels})
-	return wrap(err, nil, "cannot make the volume %s", name)
-}
-
-// MakeVolumeAt makes a volume of a directory of the engine's machine. The engine looks for it when a
-// container is made and fails when it is not there: it does not make one. Removing the
-// volume leaves it.
-func (e *Engine) MakeVolumeAt(ctx context.Context, name, dir string, labels map[string]string) error {
-	_, err := e.c.VolumeCreate(ctx, client.VolumeCreateOptions{
-		Name: name, Labels: labels, Driver: "local",
-		DriverOpts: map[string]string{"type": "none", "o": "bind", "device": dir}, // mount(8)'s
-	})
-	return wrap(err, nil, "cannot make the volume %s of %s", name, dir)
-}
 
 // Volumes gives the names of the volumes that have all of the labels.
 func (e *Engine) Volumes(ctx context.Context, labels ...string) ([]string, error) {
@@ -33,6 +17,21 @@ func (e *Engine) Volumes(ctx context.Context, labels ...string) ([]string, error
 	var out []string
 	for _, v := range res.Items {
 		out = append(out, v.Name)
+	}
+	return out, nil
+}
+
+// VolumesNamed gives those of the names that volumes have.
+func (e *Engine) VolumesNamed(ctx context.Context, names ...string) ([]string, error) {
+	res, err := e.c.VolumeList(ctx, client.VolumeListOptions{Filters: make(client.Filters).Add("name", names...)})
+	if err != nil {
+		return nil, wrap(err, nil, "cannot list the volumes")
+	}
+	var out []string
+	for _, v := range res.Items {
+		if slices.Contains(names, v.Name) { // the filter takes parts of names too
+			out = append(out, v.Name)
+		}
 	}
 	return out, nil
 }

@@ -40,7 +40,7 @@ const closeWithin = 5 * time.Second
 type Engine interface {
 	teardown.Engine
 	Stop(ctx context.Context, id string) error
-	ID() string
+	Volumes(ctx context.Context, labels ...string) ([]string, error)
 	Wait(ctx context.Context, id string, next bool) <-chan engine.Exit
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)
 	Close() error
@@ -52,8 +52,9 @@ type Options struct {
 	Log    *slog.Logger
 	Linger time.Duration // 0: Linger
 
-	// OpenEngine connects to the container engine; it is called when it is first needed.
-	OpenEngine func(context.Context) (Engine, error)
+	// OpenEngine connects to the container engine at a host, empty: the one of this process's environment.
+	// It is called when it is first needed.
+	OpenEngine func(ctx context.Context, host string) (Engine, error)
 
 	// Ready is called once, when every sandbox's socket is served.
 	Ready func()
@@ -76,8 +77,12 @@ type Daemon struct {
 
 	opening sync.Mutex // one sandbox's socket at a time
 
+	sweeping sync.Mutex
+	ended    map[string]past // those that are remembered, guarded by sweeping
+
 	mu     sync.Mutex
 	served map[string]*sandbox // those that have not ended
+	swept  chan struct{}       // asks for a sweep
 	holds  int
 	idle   *time.Timer // runs while nobody needs it
 	over   bool        // it ends, and nothing new begins
@@ -109,14 +114,15 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox)}
+	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past)}
 	d.ctx, d.fail = context.WithCancelCause(ctx)
 	defer d.fail(nil)
 	control, err := d.listen()
 	if err != nil {
 		return err
 	}
-	d.begin()
+	d.sweepRecords() // the rest waits for the engine, which may be away
+	d.work.Go(d.sweepOn)
 	go control.serve()
 	o.Log.Info("the daemon is ready", "event", "daemon_ready", "data_dir", o.Dir.Path(), "sandboxes", d.count())
 	if o.Ready != nil {
@@ -150,46 +156,6 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// begin serves again whatever was served before.
-func (d *Daemon) begin() {
-	records, err := d.Dir.Records()
-	if err != nil {
-		// One that cannot be read must not keep the others from their storage.
-		d.Log.Error("not every record can be read", "event", "record_unreadable", "error", err.Error())
-	}
-	for _, r := range records {
-		if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
-			d.outdate(r)
-			continue
-		}
-		if err := d.serve(r.SandboxID); err != nil {
-			d.Log.Error("a sandbox is without its storage", "event", "gateway_failed", "sandbox_id", r.SandboxID, "error", err.Error())
-		}
-	}
-}
-
-// remembered is how long a sandbox that has left nothing is remembered, with its output.
-const remembered = 7 * 24 * time.Hour
-
-// outdate forgets a sandbox that has left nothing, a long time ago.
-func (d *Daemon) outdate(r datadir.Record) {
-	if !r.Ended.Removed || time.Since(r.Ended.At) < remembered {
-		return
-	}
-	sandboxDir, err := d.Dir.Sandbox(r.SandboxID)
-	if err != nil {
-		return
-	}
-	lock, err := sandboxDir.TryLock()
-	if err != nil {
-		return // somebody does something with it
-	}
-	defer lock.Unlock()
-	if err := sandboxDir.Remove(); err != nil {
-		d.Log.Warn("an old sandbox cannot be forgotten", "event", "forget_failed", "sandbox_id", r.SandboxID, "error", err.Error())
-	}
-}
-
 func (d *Daemon) count() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -216,7 +182,9 @@ func (d *Daemon) settle() {
 	}
 }
 
+// expire ends the daemon if it is still not needed, after a last look.
 func (d *Daemon) expire() {
+	d.sweep()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.holds == 0 && len(d.served) == 0 {

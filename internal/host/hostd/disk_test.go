@@ -59,7 +59,7 @@ func TestTheDiskOfASandboxThatNeverBeganGoes(t *testing.T) {
 	clear(e.containers)
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, noContainer)
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	await(t, filepath.Dir(s.RunDir()), func() bool {
 		_, err := os.Stat(filepath.Dir(s.RunDir()))
 		return errors.Is(err, fs.ErrNotExist)
@@ -73,7 +73,7 @@ func TestWhatWasToBeSavedIsKept(t *testing.T) {
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, func(r *datadir.Record) { r.Container, r.Fresh = "", false })
 	t.Run("daemon", func(t *testing.T) {
-		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 		awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil })
 	})
 	if r, err := s.Load(); err != nil || !r.Ended.Kept || r.Ended.Saved() || r.Ended.ExitCode == 0 || len(e.volumes) != 2 {
@@ -88,7 +88,7 @@ func TestAKilledSandboxKeepsItsDisk(t *testing.T) {
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, func(*datadir.Record) {})
 	t.Run("daemon", func(t *testing.T) {
-		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 		e.exit(137)
 		awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil })
 	})
@@ -103,7 +103,7 @@ func TestTheDiskOfAnEndedSandboxGoes(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
 	withDisk(t, s, func(*datadir.Record) {})
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	say(t, s, 0)
 	e.exit(0)
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })

@@ -52,7 +52,7 @@ func (d *Daemon) followToEnd(sandboxDir datadir.Sandbox) error {
 	if r.Ended != nil && (r.Ended.Kept || r.Ended.Removed) {
 		return nil
 	}
-	e, err := d.OpenEngine(d.ctx)
+	e, err := d.OpenEngine(d.ctx, r.EngineHost)
 	if err != nil {
 		return err
 	}

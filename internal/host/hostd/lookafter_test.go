@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func say(t *testing.T, s datadir.Sandbox, code int) {
 }
 
 // keep runs a daemon in this process until the test ends.
-func keep(t *testing.T, d datadir.Dir, open func(context.Context) (Engine, error)) {
+func keep(t *testing.T, d datadir.Dir, open func(context.Context, string) (Engine, error)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
@@ -78,7 +79,7 @@ func awaitRecord(t *testing.T, s datadir.Sandbox, ok func(datadir.Record, error)
 func TestADetachedSandboxIsEnded(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
 	say(t, s, 3)
 	e.exit(3)
@@ -102,14 +103,14 @@ func TestADaemonEndsWhileASandboxRuns(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
 	t.Run("first", func(t *testing.T) {
-		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 		mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
 	})
 	if r, err := s.Load(); err != nil || r.Ended != nil {
 		t.Errorf("it was ended: %+v, %v", r.Ended, err)
 	}
 	t.Run("second", func(t *testing.T) {
-		keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+		keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 		mustAsk(t, s, "GET", "users/u1/hot/a", "")
 	})
 }
@@ -118,7 +119,7 @@ func TestADaemonEndsWhileASandboxRuns(t *testing.T) {
 func TestAKilledSandboxKeepsItsVolumes(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	e.exit(137)
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil })
 	r, _ := s.Load()
@@ -135,7 +136,7 @@ func TestAProgramsSandboxIsLeftToIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
 	say(t, s, 0)
 	e.exit(0)
@@ -157,7 +158,7 @@ func TestAContainerWithoutARecordIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.containers["c"].Running, e.containers["c"].Started, e.containers["c"].Name = false, false, "sandbox-one"
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })
 	if r, _ := s.Load(); r.Ended.Outcome != datadir.NotStarted || len(e.containers)+len(e.volumes) != 0 {
 		t.Errorf("ended as %+v, left %v %v", r.Ended, e.containers, e.volumes)
@@ -174,7 +175,7 @@ func TestASandboxThatNeverBeganIsForgotten(t *testing.T) {
 	if err := s.Save(r); err != nil {
 		t.Fatal(err)
 	}
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	await(t, filepath.Dir(s.RunDir()), func() bool {
 		_, err := os.Stat(filepath.Dir(s.RunDir()))
 		return errors.Is(err, fs.ErrNotExist)
@@ -193,16 +194,16 @@ func TestAnEngineThatIsAwayIsWaitedFor(t *testing.T) {
 	s := newSandbox(t, d, "one", "u1")
 	say(t, s, 0)
 	e.containers["c"].Running = false
-	calls := 0
-	keep(t, d, func(context.Context) (Engine, error) {
-		if calls++; calls == 1 {
+	var calls atomic.Int32
+	keep(t, d, func(context.Context, string) (Engine, error) {
+		if calls.Add(1) == 1 {
 			return nil, engine.ErrNoEngine
 		}
 		return e, nil
 	})
 	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })
-	if calls < 2 {
-		t.Errorf("the engine was asked %d times", calls)
+	if calls.Load() < 2 {
+		t.Errorf("the engine was asked %d times", calls.Load())
 	}
 }
 
@@ -220,23 +221,33 @@ func TestOldSandboxesAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
+	old, _ := d.Sandbox("old")
+	await(t, filepath.Dir(old.RunDir()), func() bool { return !old.Exists() })
+	if left := remembers(t, d); !slices.Equal(left, []string{"kept", "recent"}) {
+		t.Errorf("remembered %q", left)
+	}
+}
+
+func remembers(t *testing.T, d datadir.Dir) []string {
+	t.Helper()
 	records, err := d.Records()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var left []string
 	for _, r := range records {
 		left = append(left, r.SandboxID)
 	}
 	slices.Sort(left)
-	if err != nil || !slices.Equal(left, []string{"kept", "recent"}) {
-		t.Errorf("remembered %q, %v", left, err)
-	}
+	return left
 }
 
 // The holder of the lease is remembered over the daemon's death.
 func TestTheLeasesHolderIsRemembered(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
-	keep(t, d, func(context.Context) (Engine, error) { return e, nil })
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
 	mustAsk(t, s, "PUT", "users/u1/"+contract.LeaseName, `{"sandbox_id":"one","instance":"i-1"}`)
 	if got := s.Instance(); got != "i-1" {
 		t.Errorf("remembered %q", got)

@@ -69,8 +69,8 @@ func inherited(fd int, kind uint32) *os.File {
 }
 
 // OpenEngine connects to Docker.
-func OpenEngine(ctx context.Context) (Engine, error) {
-	e, err := engine.Open(ctx)
+func OpenEngine(ctx context.Context, host string) (Engine, error) {
+	e, err := engine.OpenAt(ctx, host)
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,7 +47,7 @@ func daemonProcess(path string, isGuard bool) int {
 		err = Guard(ctx, d, self, NewLogger())
 	} else if err == nil {
 		linger, _ := time.ParseDuration(os.Getenv("HOSTD_TEST_LINGER"))
-		err = Main(ctx, Options{Dir: d, Log: NewLogger(), Linger: linger, OpenEngine: func(context.Context) (Engine, error) {
+		err = Main(ctx, Options{Dir: d, Log: NewLogger(), Linger: linger, OpenEngine: func(context.Context, string) (Engine, error) {
 			return &fakeEngine{containers: map[string]*engine.Container{"c": {ID: "c", Running: true, Started: true}}}, nil
 		}}, self)
 	}
@@ -93,6 +95,12 @@ func (e *fakeEngine) List(context.Context, ...string) ([]engine.Container, error
 		out = append(out, *c)
 	}
 	return out, nil
+}
+
+func (e *fakeEngine) Volumes(context.Context, ...string) ([]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Collect(maps.Keys(e.volumes)), nil
 }
 
 func (e *fakeEngine) Logs(_ context.Context, _ string, _, _ bool, _ int, out, _ io.Writer) error {
@@ -161,7 +169,7 @@ func newSandbox(t *testing.T, d datadir.Dir, id, user string) datadir.Sandbox {
 	t.Helper()
 	s, err := d.Sandbox(id)
 	if err == nil {
-		err = s.Make()
+		err = makeDir(s)
 	}
 	if err == nil {
 		err = s.Save(datadir.Record{
@@ -259,3 +267,12 @@ func awaitDeath(t *testing.T, pid int) {
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// makeDir makes a sandbox's directory that no process looks after.
+func makeDir(s datadir.Sandbox) error {
+	lock, err := s.Make(datadir.Record{SandboxID: s.ID})
+	if err == nil {
+		lock.Unlock()
+	}
+	return err
+}

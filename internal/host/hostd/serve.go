@@ -17,6 +17,7 @@ import (
 // sandbox is one that has not ended, and its door.
 type sandbox struct {
 	sandboxDir datadir.Sandbox
+	engineHost string
 	dir        *sockdir.Dir
 	gateway    *gateway.Gateway
 	server     *gateway.Server
@@ -97,7 +98,7 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 		dir.Close()
 		return nil, err
 	}
-	s := &sandbox{sandboxDir: sandboxDir, dir: dir, gateway: gw, server: gateway.Serve(l, gw), accessKey: r.Store.AccessKey}
+	s := &sandbox{sandboxDir: sandboxDir, engineHost: r.EngineHost, dir: dir, gateway: gw, server: gateway.Serve(l, gw), accessKey: r.Store.AccessKey}
 	if s.accessKey != "" && !d.secrets.has(r.SandboxID) {
 		d.Log.Error("a sandbox waits for its credentials", "event", "credentials_awaited", "sandbox_id", r.SandboxID, "access_key", s.accessKey)
 	}

@@ -22,6 +22,8 @@ type Record struct {
 	Container string `json:"container,omitempty"`
 	// Engine is the engine's own ID: another engine that does not know the container says nothing about it.
 	Engine string `json:"engine,omitempty"`
+	// EngineHost is where it answers. The daemon was perhaps started by a program that used another.
+	EngineHost string `json:"engine_host,omitempty"`
 	// Volumes are the sandbox's own: its home and its state. With Limits.Disk they are names for
 	// directories of Sandbox.Disk.
 	Volumes []string `json:"volumes,omitempty"`

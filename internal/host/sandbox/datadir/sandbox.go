@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -63,38 +64,19 @@ func (s Sandbox) SetLogAside() error {
 	return err
 }
 
-// Make makes the directory of a new sandbox, ErrExists when its ID is taken.
-func (s Sandbox) Make() error {
-	err := os.Mkdir(s.path, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make the sandbox %s: %w; `sandbox ps --all` lists them", s.ID, ErrExists)
-	}
-	for _, d := range []string{s.HostDir(), s.RunDir()} {
-		if err == nil {
-			err = os.Mkdir(d, 0o700)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("cannot make the sandbox %s: %w", s.ID, err)
-	}
-	return nil
+// Exists says whether there is a sandbox of that ID.
+func (s Sandbox) Exists() bool {
+	_, err := os.Lstat(s.path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Remove removes the directory and all in it.
-func (s Sandbox) Remove() error {
-	// While there is a record: whoever is killed in between leaves a mount that somebody ends.
-	if err := s.Disk().Remove(); err != nil {
-		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
-	}
-	// Then the record: without it the rest is nobody's.
-	err := os.Remove(s.file("record.json"))
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = os.RemoveAll(s.path)
-	}
+// Written is when the record was written, the zero time when there is none.
+func (s Sandbox) Written() time.Time {
+	fi, err := os.Stat(s.file("record.json"))
 	if err != nil {
-		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
+		return time.Time{}
 	}
-	return nil
+	return fi.ModTime()
 }
 
 // Load reads the record; fs.ErrNotExist when there is none.

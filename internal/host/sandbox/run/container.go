@@ -26,10 +26,20 @@ const (
 // ContainerName is the name of a sandbox's container.
 func ContainerName(sandboxID string) string { return "sandbox-" + sandboxID }
 
-// volumes are a sandbox's own. They are two because engines before 26 cannot mount a part
+// volumeNames are a sandbox's own. They are two because engines before 26 cannot mount a part
 // of one, and a pair is always made, kept and removed together.
-func volumes(sandboxID string) []string {
+func volumeNames(sandboxID string) []string {
 	return []string{ContainerName(sandboxID) + "-home", ContainerName(sandboxID) + "-state"}
+}
+
+// volumes are the home's and the state's, with a limit on the disk on the sandbox's own.
+func volumes(sandboxDir datadir.Sandbox, r datadir.Record) []engine.Volume {
+	home := engine.Volume{Name: r.Volumes[0], Target: contract.DefaultHotPath}
+	state := engine.Volume{Name: r.Volumes[1], Target: contract.DefaultStateDir}
+	if r.Limits.Disk != 0 {
+		home.Dir, state.Dir = sandboxDir.Disk().Home(), sandboxDir.Disk().State()
+	}
+	return []engine.Volume{home, state}
 }
 
 func newID() string { return strings.ToLower(rand.Text()[:8]) }
@@ -56,10 +66,7 @@ func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Recor
 		FUSE:        !o.NoFUSE,
 		Private:     []string{contract.HostDir},
 		Limits:      limits(r.Limits),
-		Volumes: []engine.Mount{
-			{Source: r.Volumes[0], Target: contract.DefaultHotPath},
-			{Source: r.Volumes[1], Target: contract.DefaultStateDir},
-		},
+		Volumes:     volumes(sandboxDir, r),
 		Binds: []engine.Mount{
 			{Source: sandboxDir.HostDir(), Target: socketsDir},
 			{Source: sandboxDir.RunDir(), Target: contract.DefaultRunDir},
@@ -98,28 +105,14 @@ func (o Options) checkDigest(i engine.Image) error {
 	return fmt.Errorf("cannot run %s: it is not the image that was registered, but another that was given its name since; `sandbox images register %s` reads it again", o.Image, o.Image)
 }
 
-// makeVolumes makes a new sandbox's volumes, on the given directories if there are any. One
-// that is there is somebody else's.
-func makeVolumes(ctx context.Context, e *engine.Engine, d datadir.Dir, r datadir.Record, on ...string) error {
-	for _, v := range r.Volumes {
-		has, err := e.HasVolume(ctx, v)
-		if err != nil {
-			return err
-		}
-		if has {
-			return fmt.Errorf("cannot make the volume %s: %w, of a sandbox of the same ID that another data directory knows; choose another --sandbox-id", v, errNotOurs)
-		}
+// checkVolumes refuses names that another sandbox's volumes have: the engine would mount those.
+func checkVolumes(ctx context.Context, e *engine.Engine, r datadir.Record) error {
+	names, err := e.VolumesNamed(ctx, r.Volumes...)
+	if err != nil {
+		return err
 	}
-	for i, v := range r.Volumes {
-		var err error
-		if len(on) == 0 {
-			err = e.MakeVolume(ctx, v, labels(d, r))
-		} else {
-			err = e.MakeVolumeAt(ctx, v, on[i], labels(d, r))
-		}
-		if err != nil {
-			return err
-		}
+	if len(names) > 0 {
+		return fmt.Errorf("cannot make the volume %s: %w, of a sandbox of the same ID that another data directory knows; choose another --sandbox-id", names[0], errNotOurs)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 )
 
-// prepareVolumes makes what the home and the state are on, or mounts again what an earlier run has
-// left.
+// prepareVolumes makes the disk that home and state are on, if it is limited, or mounts again the one
+// that an earlier run has left. The volumes themselves are made with the container.
 func (x *session) prepareVolumes(ctx context.Context) error {
 	sandboxDir := x.sandboxDir.Disk()
 	limit := x.record.Limits.Disk
@@ -20,17 +20,18 @@ func (x *session) prepareVolumes(ctx context.Context) error {
 		return sandboxDir.Mount()
 	case !x.record.Fresh:
 		return nil
-	case limit == 0:
-		return makeVolumes(ctx, x.engine, x.dir, x.record)
+	}
+	if err := checkVolumes(ctx, x.engine, x.record); err != nil || limit == 0 {
+		return err
 	}
 	err := x.othersIDs()
 	if err == nil {
 		err = sandboxDir.Make(ctx, limit)
 	}
 	if err != nil {
-		return x.withoutLimit(ctx, err)
+		return x.withoutLimit(err)
 	}
-	return makeVolumes(ctx, x.engine, x.dir, x.record, sandboxDir.Home(), sandboxDir.State())
+	return nil
 }
 
 // othersIDs says that the engine's root is not the machine's: what is root's alone on the
@@ -44,7 +45,7 @@ func (x *session) othersIDs() error {
 
 // withoutLimit does without a limit that cannot be held, if that may be; cause says why
 // it cannot.
-func (x *session) withoutLimit(ctx context.Context, cause error) error {
+func (x *session) withoutLimit(cause error) error {
 	if !errors.Is(cause, disk.ErrUnavailable) {
 		return cause
 	}
@@ -56,10 +57,7 @@ func (x *session) withoutLimit(ctx context.Context, cause error) error {
 		return fmt.Errorf("cannot limit the sandbox's disk: %w; %s", cause, mend)
 	}
 	x.record.Limits.Disk, x.record.DiskUnlimited = 0, cause.Error()
-	if err := x.sandboxDir.Save(x.record); err != nil {
-		return err
-	}
-	return makeVolumes(ctx, x.engine, x.dir, x.record)
+	return x.sandboxDir.Save(x.record)
 }
 
 // create makes the container. An engine that does not see what is mounted here (one in a mount
@@ -82,8 +80,9 @@ func (x *session) create(ctx context.Context, spec engine.Spec) (string, error) 
 	if rerr := sandboxDir.Remove(); rerr != nil {
 		return "", errors.Join(err, rerr)
 	}
-	if err := x.withoutLimit(ctx, err); err != nil {
+	if err := x.withoutLimit(err); err != nil {
 		return "", err
 	}
+	spec.Volumes = volumes(x.sandboxDir, x.record)
 	return x.engine.Create(ctx, spec)
 }

@@ -39,6 +39,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	if x.TTY && x.Interactive && !terminal.Is(s.In) {
 		return nil, errors.New("cannot give the sandbox a terminal: the input is none; leave out -t")
 	}
+	x.creating = true
 	id, err := x.create(ctx, spec)
 	if errors.Is(err, engine.ErrNameTaken) {
 		err = fmt.Errorf("%w by a sandbox of the same ID that another data directory knows; choose another --sandbox-id", err)

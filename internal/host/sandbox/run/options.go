@@ -89,7 +89,7 @@ func (o Options) record() (datadir.Record, error) {
 	for _, kv := range o.Env {
 		err = errors.Join(err, checkVariable(kv))
 	}
-	r.Volumes = volumes(r.SandboxID)
+	r.Volumes = volumeNames(r.SandboxID)
 	return r, err
 }
 

@@ -21,13 +21,17 @@ func TestWhoMakesRoom(t *testing.T) {
 	for id, record := range map[string]string{"none": "", "torn": `{"sandbox_id": "to`} {
 		sandboxDir, err := d.Sandbox(id)
 		if err == nil {
-			err = sandboxDir.Make()
+			err = makeDir(sandboxDir)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		dir := filepath.Dir(sandboxDir.RunDir())
-		if record != "" {
+		if record == "" {
+			if err := os.Remove(filepath.Join(dir, "record.json")); err != nil {
+				t.Fatal(err)
+			}
+		} else {
 			if err := os.WriteFile(filepath.Join(dir, "record.json"), []byte(record), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ type session struct {
 	// diskLimited says that its disk must have a limit, or it is not started.
 	diskLimited bool
 
+	// creating says that the engine was asked for a container.
+	creating bool
+
 	began time.Time
 }
 
@@ -54,7 +58,7 @@ func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
 		return 0, err
 	}
 	defer x.close()
-	if x.lock, err = claim(ctx, x.sandboxDir); err != nil {
+	if x.lock, err = claim(x.sandboxDir, x.record); err != nil {
 		return 0, err
 	}
 	return x.run(ctx, s, signals)
@@ -122,6 +126,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 }
 
 func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*session, error) {
+	r.Container, r.Ended = "", nil
 	x := &session{Options: o, record: r, out: out, began: time.Now()}
 	var err error
 	if x.credentials, err = environmentCredentials(r); err != nil {
@@ -137,6 +142,7 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	if x.engine, err = engine.Open(ctx); err != nil {
 		return nil, err
 	}
+	x.record.Engine, x.record.EngineHost = x.engine.ID(), x.engine.Host()
 	return x, nil
 }
 
@@ -159,19 +165,16 @@ func (x *session) release() {
 	}
 }
 
-// claim takes the directory for a new sandbox. One of the same ID that has left nothing
-// makes room.
-func claim(ctx context.Context, sandboxDir datadir.Sandbox) (*datadir.Lock, error) {
-	err := sandboxDir.Make()
+// claim makes the directory of a new sandbox, with its record and the lock on it. One of the same ID
+// that has left nothing makes room.
+func claim(sandboxDir datadir.Sandbox, r datadir.Record) (*datadir.Lock, error) {
+	lock, err := sandboxDir.Make(r)
 	if errors.Is(err, datadir.ErrExists) {
 		if err = makeRoom(sandboxDir); err == nil {
-			err = sandboxDir.Make()
+			lock, err = sandboxDir.Make(r)
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return sandboxDir.Lock(ctx)
+	return lock, err
 }
 
 func makeRoom(sandboxDir datadir.Sandbox) error {
@@ -251,9 +254,10 @@ var errStopped = errors.New("the sandbox was stopped before it had started")
 // prepare makes everything but the container.
 func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	none := engine.Spec{}
-	x.record.Engine, x.record.Container, x.record.Ended = x.engine.ID(), "", nil
-	if err := x.sandboxDir.Save(x.record); err != nil {
-		return none, err
+	if !x.record.Fresh { // else it is written already
+		if err := x.sandboxDir.Save(x.record); err != nil {
+			return none, err
+		}
 	}
 	image, err := inspectImage(ctx, x.engine, x.record.Image)
 	if err == nil {
@@ -291,30 +295,68 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	return spec, err
 }
 
-// undo takes away what was made before an error.
+// undo takes away what was made before an error. A container that may have run is ended like any other:
+// the answer to its start may be all that was lost.
 func (x *session) undo(cause error) (int, error) {
 	ctx, stop := context.WithTimeout(context.Background(), undoWithin)
 	defer stop()
-	var err error
-	if x.record.Container != "" {
-		err = x.engine.Remove(ctx, x.record.Container, true)
+	c, err := x.made(ctx)
+	if err != nil {
+		return exitCode(cause), errors.Join(cause, fmt.Errorf("what was made of the sandbox %s stays until the engine answers: %w", x.record.SandboxID, err))
+	}
+	if c.Started {
+		x.record.Container = c.ID
+		return x.halt(cause)
+	}
+	if c.ID != "" {
+		err = x.engine.Remove(ctx, c.ID, true)
 	}
 	if !x.record.Fresh {
 		// The volumes are those of an earlier run, and kept as before.
 		err = errors.Join(err, x.sandboxDir.Disk().Unmount())
 		x.record.Ended = &datadir.Ended{At: time.Now().UTC(), ExitCode: exitCode(cause), Outcome: datadir.NotStarted, Reason: cause.Error(), Kept: true}
 		err = errors.Join(err, x.sandboxDir.Save(x.record))
-	} else {
+		return exitCode(cause), errors.Join(cause, err)
+	}
+	if x.creating && !errors.Is(cause, engine.ErrNameTaken) {
 		for _, v := range x.record.Volumes {
-			if err == nil && !errors.Is(cause, errNotOurs) {
+			if err == nil {
 				err = x.engine.RemoveVolume(ctx, v)
 			}
 		}
-		if err == nil {
-			err = x.sandboxDir.Remove()
-		}
+	}
+	if err == nil {
+		err = x.sandboxDir.Remove()
 	}
 	return exitCode(cause), errors.Join(cause, err)
+}
+
+// made is the container that was made, the zero one when none was. The engine may have made it, or
+// started it, although its answer did not come.
+func (x *session) made(ctx context.Context) (engine.Container, error) {
+	if !x.creating {
+		return engine.Container{}, nil
+	}
+	id := cmp.Or(x.record.Container, x.sandboxDir.ContainerName())
+	c, err := x.engine.Inspect(ctx, id)
+	if errors.Is(err, engine.ErrNoContainer) {
+		return engine.Container{}, nil
+	}
+	if err == nil && c.Labels[contract.LabelDataDir] != x.dir.Path() {
+		return engine.Container{}, nil // the name's, not ours
+	}
+	return c, err
+}
+
+// halt ends a sandbox whose start has failed for this program, and not for the engine.
+func (x *session) halt(cause error) (int, error) {
+	ctx := context.Background()
+	x.out.say("%v; stopping the sandbox %s and saving what has changed", cause, x.record.SandboxID)
+	if err := teardown.Stop(ctx, x.engine, x.sandboxDir, x.record.Container); err != nil {
+		return exitCode(cause), errors.Join(cause, err)
+	}
+	code, err := x.end(ctx, exitCode(cause))
+	return code, errors.Join(cause, err)
 }
 
 const undoWithin = 30 * time.Second

@@ -19,6 +19,9 @@ var ErrNeverBegan = errors.New("the sandbox never began")
 // container it made. One that has no container never began, and is forgotten (ErrNeverBegan), but for what
 // it was to save. The caller holds the lock.
 func Adopt(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
+	if err := sameEngine(e, r); err != nil {
+		return r, err
+	}
 	found, err := e.List(ctx, contract.LabelSandboxID+"="+r.SandboxID, contract.LabelDataDir+"="+sandboxDir.Dir().Path())
 	if err != nil {
 		return r, err

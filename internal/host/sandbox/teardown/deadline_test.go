@@ -36,7 +36,7 @@ func newSandboxDir(t *testing.T) datadir.Sandbox {
 	}
 	sandboxDir, err := d.Sandbox("s")
 	if err == nil {
-		err = sandboxDir.Make()
+		err = makeDir(sandboxDir)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -106,4 +106,13 @@ func TestDeadlineSaysWhyItCannotBeHeld(t *testing.T) {
 	if err := <-late; !errors.Is(err, broken) {
 		t.Errorf("it says %v", err)
 	}
+}
+
+// makeDir makes a sandbox's directory that no process looks after.
+func makeDir(s datadir.Sandbox) error {
+	lock, err := s.Make(datadir.Record{SandboxID: s.ID})
+	if err == nil {
+		lock.Unlock()
+	}
+	return err
 }

@@ -123,14 +123,22 @@ func revoke(sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error
 	return r, ErrRunning
 }
 
+// sameEngine refuses an engine that the sandbox was not made with: that it has no such container says
+// nothing.
+func sameEngine(e Engine, r datadir.Record) error {
+	if r.Engine == "" || r.Engine == e.ID() {
+		return nil
+	}
+	return fmt.Errorf("the sandbox %s: %w; set DOCKER_HOST to the one that runs it: %s", r.SandboxID, ErrOtherEngine, r.EngineHost)
+}
+
 // inspect asks for the container, gone when there is none.
 func inspect(ctx context.Context, e Engine, r datadir.Record) (c engine.Container, gone bool, err error) {
 	if r.Container == "" {
 		return c, true, nil
 	}
-	if r.Engine != "" && r.Engine != e.ID() {
-		// That this engine has no such container says nothing.
-		return c, false, fmt.Errorf("the sandbox %s: %w; set DOCKER_HOST to the one that runs it", r.SandboxID, ErrOtherEngine)
+	if err := sameEngine(e, r); err != nil {
+		return c, false, err
 	}
 	c, err = e.Inspect(ctx, r.Container)
 	if errors.Is(err, engine.ErrNoContainer) {

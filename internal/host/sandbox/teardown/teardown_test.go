@@ -60,7 +60,7 @@ func TestWhatHasNoContainerIsRemoved(t *testing.T) {
 	}
 	s, err := d.Sandbox("one")
 	if err == nil {
-		err = s.Make()
+		err = makeDir(s)
 	}
 	if err != nil {
 		t.Fatal(err)
