@@ -38,7 +38,7 @@ type cli struct {
 	Conformance conformanceCommand `cmd:"" passthrough:"" help:"Prove that an image keeps the contract."`
 
 	S3      s3Command      `cmd:"" name:"s3" help:"Serve the embedded S3, for development and tests."`
-	Hostd   hostdCommand   `cmd:"" hidden:"" help:"Keep the sandboxes of a data directory in reach of their storage."`
+	Hostd   hostdCommand   `cmd:"" name:"hostd" help:"The daemon that keeps sandboxes in reach of their storage."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/host/hostd/sockdir"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"golang.org/x/sys/unix"
 )
 
 // Client talks to the daemon of one data directory, whichever process that is.
@@ -39,17 +40,45 @@ func (c *Client) Close() {
 	c.dir.Close()
 }
 
-var errVersion = errors.New("the daemon is of another version of this program")
+// errNewer and errOlder say that the daemon and this program have no protocol in common.
+var (
+	errNewer = errors.New("the daemon is of a newer version of this program")
+	errOlder = errors.New("the daemon is of an older version of this program")
+)
 
 // Status asks the daemon for its status.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var st Status
 	err := c.do(ctx, http.MethodGet, "/v1/daemon", nil, &st)
-	if err == nil && st.Protocol != Protocol {
-		err = fmt.Errorf("%w (process %d): stop the sandboxes of its data directory, then try again", errVersion, st.PID)
+	if errors.Is(err, errNoSuchCall) {
+		// The first protocols had another name for it.
+		err = c.do(ctx, http.MethodGet, "/v1/keeper", nil, &st)
 	}
-	return st, err
+	switch {
+	case err != nil:
+		return st, err
+	case st.Protocol < oldestProtocol:
+		return st, fmt.Errorf("%w: process %d", errOlder, st.PID)
+	case st.Oldest > Protocol:
+		return st, fmt.Errorf("%w (process %d): use that version, or stop its sandboxes with it", errNewer, st.PID)
+	}
+	return st, nil
 }
+
+// replace has a daemon of an older version end; its sandboxes run on, and the next daemon serves them.
+func (c *Client) replace(ctx context.Context, old Status) error {
+	err := c.do(ctx, http.MethodPost, "/v1/handover", nil, nil)
+	if errors.Is(err, errNoSuchCall) {
+		// SIGTERM was the word for it then.
+		err = unix.Kill(old.PID, unix.SIGTERM)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot replace the daemon of an older version, process %d: %w", old.PID, err)
+	}
+	return nil
+}
+
+var errNoSuchCall = errors.New("the daemon has no such call")
 
 // Serve has the daemon serve a sandbox's socket. It returns when the socket is there.
 func (c *Client) Serve(ctx context.Context, id string) error {
@@ -86,6 +115,9 @@ func (c *Client) do(ctx context.Context, method, path string, value, into any) e
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return err
+	}
+	if res.StatusCode == http.StatusNotFound {
+		return errNoSuchCall
 	}
 	if res.StatusCode != http.StatusOK {
 		var p problem

@@ -1,6 +1,7 @@
 package hostd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -12,18 +13,24 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// The control socket is HTTP with JSON, between programs of one version: Protocol says
-// which. It is in a directory that is the operator's alone.
+// The control socket is HTTP with JSON. It is in a directory that is the operator's alone. Programs and
+// daemons of several versions meet there, since a daemon outlives an upgrade: each says which protocol
+// it speaks and which older one it still does.
 //
 //	GET  /v1/daemon           Status
 //	GET  /v1/hold             answers at once and ends with the daemon: while it is open, the daemon stays
 //	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
 //	PUT  /v1/sandboxes/{id}/credentials   Credentials to sign with for the sandbox
-const Protocol = 3
+//	POST /v1/handover         leave the sandboxes to another daemon, and end
+const (
+	Protocol       = 3
+	oldestProtocol = 3 // that this version still speaks, as a daemon and as a client
+)
 
 // Status is what a daemon says of itself.
 type Status struct {
 	Protocol  int             `json:"protocol"`
+	Oldest    int             `json:"oldest_protocol"`
 	PID       int             `json:"pid"`
 	Sandboxes []SandboxStatus `json:"sandboxes"`
 }
@@ -62,6 +69,7 @@ func (d *Daemon) listen() (*control, error) {
 	mux.HandleFunc("GET /v1/hold", d.answerHold)
 	mux.HandleFunc("POST /v1/sandboxes/{id}", d.answerServe)
 	mux.HandleFunc("PUT /v1/sandboxes/{id}/credentials", d.answerAuthorize)
+	mux.HandleFunc("POST /v1/handover", d.answerHandover)
 	return &control{listener: l, http: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -71,13 +79,15 @@ func (d *Daemon) listen() (*control, error) {
 
 func (c *control) serve() { _ = c.http.Serve(c.listener) } // until close
 
-func (c *control) close() {
+// close lets the answers under way be read: those that wait end with the daemon.
+func (c *control) close(ctx context.Context) {
+	_ = c.http.Shutdown(ctx)
 	c.http.Close()
 	c.listener.Close() // it may never have been served
 }
 
 func (d *Daemon) answerStatus(w http.ResponseWriter, _ *http.Request) {
-	st := Status{Protocol: Protocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
+	st := Status{Protocol: Protocol, Oldest: oldestProtocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
 	d.mu.Lock()
 	for id, s := range d.served {
 		served, refused := s.gateway.Counts()
@@ -133,6 +143,19 @@ func (d *Daemon) answerAuthorize(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, struct{}{})
+}
+
+// errHandover is the end of a daemon that another one follows.
+var errHandover = errors.New("another daemon follows")
+
+// answerHandover ends the daemon. The sandboxes run on and try their sockets again, which the next daemon
+// serves in the same directories.
+func (d *Daemon) answerHandover(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, struct{}{})
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
+	d.fail(errHandover)
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

@@ -33,6 +33,8 @@ const (
 // predecessorWithin is how long a daemon waits for the lock of one that is ending.
 const predecessorWithin = 20 * time.Second
 
+const forever = 100 * 365 * 24 * time.Hour
+
 // closeWithin is what the requests under way have to end in.
 const closeWithin = 5 * time.Second
 
@@ -61,6 +63,12 @@ type Options struct {
 
 	// secrets, when given, is a vault that the guard has as well.
 	secrets *vault
+	// Stay keeps the daemon when nobody needs it, and makes it wait for the end of another one: for a
+	// supervisor that starts it.
+	Stay bool
+
+	// Drain, when closed, has the daemon stop its sandboxes and end when all have ended.
+	Drain <-chan struct{}
 
 	// First, when given, is a hold that is there from the beginning, until it is closed.
 	First <-chan struct{}
@@ -85,6 +93,7 @@ type Daemon struct {
 	swept  chan struct{}       // asks for a sweep
 	holds  int
 	idle   *time.Timer // runs while nobody needs it
+	drains bool        // its sandboxes are being stopped
 	over   bool        // it ends, and nothing new begins
 }
 
@@ -96,7 +105,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.Linger == 0 {
 		o.Linger = Linger
 	}
-	wait, stop := context.WithTimeout(ctx, predecessorWithin)
+	within := predecessorWithin
+	if o.Stay {
+		within = forever
+	}
+	wait, stop := context.WithTimeout(ctx, within)
 	lock, err := datadir.LockFile(wait, filepath.Join(o.Dir.Hostd(), lockName))
 	stop()
 	if err != nil {
@@ -123,6 +136,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	d.sweepRecords() // the rest waits for the engine, which may be away
 	d.work.Go(d.sweepOn)
+	d.work.Go(d.drainOn)
 	go control.serve()
 	o.Log.Info("the daemon is ready", "event", "daemon_ready", "data_dir", o.Dir.Path(), "sandboxes", d.count())
 	if o.Ready != nil {
@@ -146,10 +160,10 @@ func Run(ctx context.Context, o Options) error {
 	// Nobody gets in any more; what is under way has a moment to end.
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer stop()
-	control.close()
+	control.close(end)
 	d.closeAll(end)
 	d.work.Wait()
-	if errors.Is(err, errIdle) || ctx.Err() != nil {
+	if errors.Is(err, errIdle) || errors.Is(err, errHandover) || ctx.Err() != nil {
 		o.Log.Info("the daemon ends", "event", "daemon_end", "reason", err.Error())
 		return nil
 	}
@@ -172,8 +186,13 @@ func (d *Daemon) need(change int) {
 
 // settle starts or stops the timer that ends the daemon. d.mu is held.
 func (d *Daemon) settle() {
-	needed := d.holds > 0 || len(d.served) > 0
+	needed := d.Stay || d.holds > 0 || len(d.served) > 0
 	switch {
+	case d.drains:
+		if len(d.served) == 0 {
+			d.over = true
+			d.fail(errIdle)
+		}
 	case needed && d.idle != nil:
 		d.idle.Stop()
 		d.idle = nil
@@ -187,7 +206,7 @@ func (d *Daemon) expire() {
 	d.sweep()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.holds == 0 && len(d.served) == 0 {
+	if !d.Stay && d.holds == 0 && len(d.served) == 0 {
 		d.over = true // whoever comes now is refused and starts another
 		d.fail(errIdle)
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -31,10 +32,26 @@ func (p Program) command(d datadir.Dir, more ...string) *exec.Cmd {
 	args := append([]string{"sandbox"}, p[1:]...)
 	args = append(append(args, "--data-dir", d.Path()), more...)
 	return &exec.Cmd{
-		Path: p[0], Args: args, Dir: "/", Env: os.Environ(),
+		Path: p[0], Args: args, Dir: "/", Env: environment(os.Environ()),
 		// Not the terminal's: a Ctrl-C there is for the program that started it.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+}
+
+// starters are the variables of the program that starts a daemon which are that program's alone. The daemon
+// outlives it and serves the sandboxes of others: their engines and credentials are in their records.
+var starters = []string{
+	"DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY",
+	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE",
+	"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_REGION", "AWS_DEFAULT_REGION",
+}
+
+// environment is what a daemon has of its starter's.
+func environment(starter []string) []string {
+	return slices.DeleteFunc(slices.Clone(starter), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(starters, name)
+	})
 }
 
 // answerWithin bounds how long a daemon that is there may take to answer.
@@ -46,6 +63,9 @@ const readyWithin = time.Minute
 // Ensure makes sure that a daemon answers, and holds on to it. Of several programs that
 // come at once, one starts it.
 func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, error) {
+	if err := d.CheckOwner(); err != nil {
+		return nil, nil, err
+	}
 	c, err := Dial(d)
 	if err != nil {
 		return nil, nil, err
@@ -136,15 +156,18 @@ func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, e
 func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
 	ask, stop := context.WithTimeout(ctx, answerWithin)
 	defer stop()
-	if _, err := c.Status(ask); err != nil {
+	if st, err := c.Status(ask); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		if ask.Err() != nil {
 			return nil, errors.New("the daemon does not answer; it may have been stopped by a signal")
 		}
-		if errors.Is(err, errVersion) {
+		if errors.Is(err, errNewer) {
 			return nil, err
+		}
+		if errors.Is(err, errOlder) {
+			return nil, c.replace(ask, st)
 		}
 		return nil, nil
 	}
@@ -224,17 +247,8 @@ func socketpair() (net.Conn, *os.File, error) {
 	return ours, theirs, nil
 }
 
-// maxLog is the size from which a log is put aside when a daemon starts.
-const maxLog = 4 << 20
-
 func openLog(d datadir.Dir) (*os.File, error) {
-	path := filepath.Join(d.Hostd(), logName)
-	if fi, err := os.Stat(path); err == nil && fi.Size() > maxLog {
-		if err := os.Rename(path, path+".1"); err != nil {
-			return nil, fmt.Errorf("cannot put the daemon's log aside: %w", err)
-		}
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(filepath.Join(d.Hostd(), logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the daemon's log: %w", err)
 	}

@@ -11,20 +11,15 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
-// lookAfter waits until nobody else looks after the sandbox and then ends it well when its
+// lookAfter waits until no other process looks after the sandbox and then ends it well when its
 // container has ended. It returns when the sandbox has ended or the daemon does.
+//
+// Between attempts it lets go of the sandbox: what makes them fail, a full disk above all, a stop or a
+// removal by another process may mend.
 func (d *Daemon) lookAfter(s *sandbox) {
 	defer d.forget(s)
-	lock, err := s.sandboxDir.Lock(d.ctx)
-	if err != nil {
-		if d.ctx.Err() == nil {
-			d.Log.Error("nobody looks after a sandbox", "event", "lock_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
-		}
-		return
-	}
-	defer lock.Unlock()
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
-		err := d.followToEnd(s.sandboxDir)
+		err := d.lookOnce(s)
 		if err == nil || d.ctx.Err() != nil {
 			return
 		}
@@ -36,6 +31,18 @@ func (d *Daemon) lookAfter(s *sandbox) {
 			return
 		}
 	}
+}
+
+func (d *Daemon) lookOnce(s *sandbox) error {
+	lock, err := s.sandboxDir.Lock(d.ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has been forgotten
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	return d.followToEnd(s.sandboxDir)
 }
 
 // maxPause is the longest pause between attempts to reach the engine.

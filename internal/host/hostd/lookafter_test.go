@@ -15,6 +15,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
 // running is a fake engine in which the container "c" runs.
@@ -22,17 +23,20 @@ func running() *fakeEngine {
 	return &fakeEngine{
 		containers: map[string]*engine.Container{"c": {ID: "c", Running: true, Started: true}},
 		volumes:    map[string]bool{"v-home": true, "v-state": true},
-		ended:      map[string]chan engine.Exit{"c": make(chan engine.Exit, 1)},
+		ended:      map[string]chan engine.Exit{"c": make(chan engine.Exit)},
 		output:     "hello\n",
 	}
 }
 
 func (e *fakeEngine) exit(code int) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	c := e.containers["c"]
+	if !c.Running {
+		return
+	}
 	c.Running, c.ExitCode, c.Finished = false, code, time.Now()
-	e.mu.Unlock()
-	e.ended["c"] <- engine.Exit{Code: code}
+	close(e.ended["c"]) // for all that wait
 }
 
 // say writes what sandbox-init writes as it exits.
@@ -184,6 +188,33 @@ func TestASandboxThatNeverBeganIsForgotten(t *testing.T) {
 	defer e.mu.Unlock()
 	if len(e.volumes) != 0 {
 		t.Errorf("left %v", e.volumes)
+	}
+}
+
+// While it cannot end a sandbox, the daemon does not keep other processes from it: they may mend what it fails at.
+func TestTheLockIsFreeBetweenAttempts(t *testing.T) {
+	d, e := newDir(t), running()
+	s := newSandbox(t, d, "one", "u1")
+	asked := make(chan struct{}, 64)
+	keep(t, d, func(context.Context, string) (Engine, error) {
+		asked <- struct{}{}
+		return nil, engine.ErrNoEngine
+	})
+	<-asked
+	<-asked // of the sweep and of the sandbox
+	lock, err := s.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	say(t, s, 0)
+	e.exit(0)
+	r, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = teardown.End(t.Context(), e, s, r); err != nil || !r.Ended.Removed {
+		t.Errorf("it cannot be ended: %+v, %v", r.Ended, err)
 	}
 }
 

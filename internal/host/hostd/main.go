@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +30,9 @@ func Main(ctx context.Context, o Options, p Program) error {
 	}
 	var g *guarded
 	o.Ready = func() {
+		if o.Stay { // the supervisor starts another
+			return
+		}
 		var err error
 		if g, err = guard(o.Dir, p, o.secrets.file, o.Log); err != nil {
 			o.Log.Error("nobody guards the daemon", "event", "guard_failed", "error", err.Error())
@@ -75,9 +77,4 @@ func OpenEngine(ctx context.Context, host string) (Engine, error) {
 		return nil, err
 	}
 	return e, nil
-}
-
-// NewLogger is the logger of a daemon's process: JSON lines, to its log.
-func NewLogger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("pid", os.Getpid())
 }

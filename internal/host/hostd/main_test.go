@@ -44,12 +44,11 @@ func daemonProcess(path string, isGuard bool) int {
 	defer stop()
 	d, err := datadir.Open(path)
 	if err == nil && isGuard {
-		err = Guard(ctx, d, self, NewLogger())
+		err = Guard(ctx, d, self, NewLogger(d))
 	} else if err == nil {
 		linger, _ := time.ParseDuration(os.Getenv("HOSTD_TEST_LINGER"))
-		err = Main(ctx, Options{Dir: d, Log: NewLogger(), Linger: linger, OpenEngine: func(context.Context, string) (Engine, error) {
-			return &fakeEngine{containers: map[string]*engine.Container{"c": {ID: "c", Running: true, Started: true}}}, nil
-		}}, self)
+		e := running()
+		err = Main(ctx, Options{Dir: d, Log: NewLogger(d), Linger: linger, OpenEngine: func(context.Context, string) (Engine, error) { return e, nil }}, self)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,6 +63,7 @@ type fakeEngine struct {
 	containers map[string]*engine.Container
 	volumes    map[string]bool
 	output     string
+	beforeStop func()
 	ended      map[string]chan engine.Exit
 }
 
@@ -83,6 +83,9 @@ func (e *fakeEngine) Inspect(_ context.Context, id string) (engine.Container, er
 }
 
 func (e *fakeEngine) Stop(context.Context, string) error {
+	if e.beforeStop != nil {
+		e.beforeStop()
+	}
 	e.exit(143)
 	return nil
 }

@@ -66,7 +66,7 @@ func (d *Daemon) serve(id string) error {
 func (d *Daemon) known(id string) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.over {
+	if d.over || d.drains && d.served[id] == nil {
 		return false, errOver
 	}
 	_, ok := d.served[id]

@@ -1,6 +1,7 @@
 package hostd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,9 @@ import (
 
 // sweepEvery is how often a sweep is made without an event that asks for one.
 const sweepEvery = time.Minute
+
+// engineWithin bounds a sweep's questions to the engine: the daemon does not end before they are answered.
+const engineWithin = time.Minute
 
 // remembered is how long a sandbox that has left nothing is remembered, with its output; mostRemembered
 // is how many of them are.
@@ -66,7 +70,9 @@ func (d *Daemon) sweep() {
 	if err := d.Dir.Sweep(d.scrub); err != nil {
 		d.Log.Warn("what killed programs have left cannot be removed", "event", "sweep_failed", "error", err.Error())
 	}
-	if err := d.sweepEngine(); err != nil && d.ctx.Err() == nil {
+	ctx, stop := context.WithTimeout(d.ctx, engineWithin)
+	defer stop()
+	if err := d.sweepEngine(ctx); err != nil && d.ctx.Err() == nil {
 		d.Log.Warn("what killed programs have left in the engine cannot be removed", "event", "sweep_failed", "error", err.Error())
 	}
 }
@@ -170,26 +176,26 @@ func (d *Daemon) engines() []string {
 	return hosts
 }
 
-func (d *Daemon) sweepEngine() error {
+func (d *Daemon) sweepEngine(ctx context.Context) error {
 	var errs []error
 	for _, host := range d.engines() {
-		e, err := d.OpenEngine(d.ctx, host)
+		e, err := d.OpenEngine(ctx, host)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, d.sweepContainers(e), e.Close())
+		errs = append(errs, d.sweepContainers(ctx, e), e.Close())
 	}
 	return errors.Join(errs...)
 }
 
-func (d *Daemon) sweepContainers(e Engine) error {
-	made, err := e.List(d.ctx, contract.LabelDataDir+"="+d.Dir.Path())
-	helpers, herr := e.List(d.ctx, engine.HelperLabel)
+func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {
+	made, err := e.List(ctx, contract.LabelDataDir+"="+d.Dir.Path())
+	helpers, herr := e.List(ctx, engine.HelperLabel)
 	err = errors.Join(err, herr)
 	for _, c := range helpers {
 		if c.Abandoned() {
-			err = errors.Join(err, e.Remove(d.ctx, c.ID, true))
+			err = errors.Join(err, e.Remove(ctx, c.ID, true))
 		}
 	}
 	for _, c := range made {
@@ -199,18 +205,18 @@ func (d *Daemon) sweepContainers(e Engine) error {
 		}
 		// A program makes the directory before the container and removes it after, so this one is
 		// nobody's. That it has not been started meanwhile the engine sees to.
-		err = errors.Join(err, d.removeUnstarted(e, c, s))
+		err = errors.Join(err, d.removeUnstarted(ctx, e, c, s))
 	}
 	return err
 }
 
-func (d *Daemon) removeUnstarted(e Engine, c engine.Container, s datadir.Sandbox) error {
-	if err := e.Remove(d.ctx, c.ID, false); err != nil {
+func (d *Daemon) removeUnstarted(ctx context.Context, e Engine, c engine.Container, s datadir.Sandbox) error {
+	if err := e.Remove(ctx, c.ID, false); err != nil {
 		return err
 	}
-	names, err := e.Volumes(d.ctx, contract.LabelSandboxID+"="+s.ID, contract.LabelDataDir+"="+d.Dir.Path())
+	names, err := e.Volumes(ctx, contract.LabelSandboxID+"="+s.ID, contract.LabelDataDir+"="+d.Dir.Path())
 	for _, v := range names {
-		err = errors.Join(err, e.RemoveVolume(d.ctx, v))
+		err = errors.Join(err, e.RemoveVolume(ctx, v))
 	}
 	d.Log.Info("a container that no sandbox has was removed", "event", "swept", "sandbox_id", s.ID, "container", c.ID)
 	return err

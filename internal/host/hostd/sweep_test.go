@@ -49,7 +49,7 @@ func TestSweepRemovesContainersOfNoSandbox(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := &fakeEngine{containers: map[string]*engine.Container{"c": c}, volumes: map[string]bool{"home": true}}
-			if err := sweeper(t, d, e).sweepEngine(); err != nil {
+			if err := sweeper(t, d, e).sweepEngine(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if gone := len(e.containers)+len(e.volumes) == 0; gone != tc.gone {

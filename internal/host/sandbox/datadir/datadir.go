@@ -24,10 +24,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Dir is a data directory.
@@ -78,6 +82,23 @@ func Open(path string) (Dir, error) {
 // At is the data directory at path, there or not: for one that somebody else may have
 // removed, and that is not to be made again.
 func At(path string) Dir { return Dir{path} }
+
+// CheckOwner refuses a directory of another user: what this program writes there that user could not read,
+// nor replace, root's above all.
+func (d Dir) CheckOwner() error {
+	var st unix.Stat_t
+	if err := unix.Stat(d.path, &st); err != nil {
+		return fmt.Errorf("cannot use the data directory %s: %w", d.path, err)
+	}
+	if int(st.Uid) == os.Geteuid() {
+		return nil
+	}
+	name := fmt.Sprintf("#%d", st.Uid)
+	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("cannot use the data directory %s: it belongs to %s; run this as that user: sudo -u %s sandbox ...", d.path, name, name)
+}
 
 // Path is the directory's absolute path.
 func (d Dir) Path() string { return d.path }

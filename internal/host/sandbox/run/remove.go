@@ -22,6 +22,9 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	if entry.Record.SandboxID == "" && entry.Container != "" {
 		return removeOrphan(ctx, e, entry, force)
 	}
+	if err := entry.Dir.CheckOwner(); err != nil {
+		return err
+	}
 	runs := fmt.Errorf("cannot remove the sandbox %s: it runs; `sandbox stop %s` ends it", id, id)
 	if force {
 		_, err := endNow(ctx, e, entry, out, func(entry inventory.Entry, c engine.Container) error {

@@ -65,6 +65,9 @@ func bring(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out 
 // A program that starts one looks for the mark after the start; this process looks for the start after
 // the mark. So at least one of the two sees the other, and the sandbox does not start unnoticed.
 func endNow(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Output, halt func(inventory.Entry, engine.Container) error) (datadir.Record, error) {
+	if err := entry.Dir.CheckOwner(); err != nil {
+		return entry.Record, err
+	}
 	release := revive(ctx, entry, out.say)
 	defer release()
 	for {

@@ -1,0 +1,62 @@
+package hostd
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+)
+
+// maxLog is the size at which a log is put aside; the one that was put aside before goes. So a daemon's logs
+// never take more than twice that, whatever its sandboxes ask it for.
+const maxLog = 4 << 20
+
+// boundedLog writes to the daemon's log, which is also its standard error: what the runtime writes of a
+// crash goes there too.
+type boundedLog struct {
+	mu   sync.Mutex
+	path string
+	file *os.File
+}
+
+func (l *boundedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if fi, err := l.file.Stat(); err == nil && fi.Size() > 0 && fi.Size()+int64(len(b)) > maxLog {
+		l.putAside() // else it grows until that succeeds
+	}
+	return l.file.Write(b)
+}
+
+// putAside begins a new file. The descriptor stays the same, so all that write to it do so to the new one.
+func (l *boundedLog) putAside() {
+	// The guard, another process, may have done it: then the path leads elsewhere.
+	held, err := l.file.Stat()
+	if there, terr := os.Stat(l.path); err == nil && terr == nil && os.SameFile(held, there) {
+		if os.Rename(l.path, l.path+".1") != nil {
+			return
+		}
+	}
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	_ = unix.Dup3(int(f.Fd()), int(l.file.Fd()), unix.O_CLOEXEC)
+}
+
+// NewLogger is the logger of a daemon's process, and its guard's: JSON lines, to standard error. Where that is
+// the data directory's log, it is bounded.
+func NewLogger(d datadir.Dir) *slog.Logger {
+	l := &boundedLog{path: filepath.Join(d.Hostd(), logName), file: os.Stderr}
+	var out interface{ Write([]byte) (int, error) } = l
+	held, err := os.Stderr.Stat()
+	if there, terr := os.Stat(l.path); err != nil || terr != nil || !os.SameFile(held, there) {
+		out = os.Stderr // a supervisor's
+	}
+	return slog.New(slog.NewJSONHandler(out, nil)).With("pid", os.Getpid())
+}
