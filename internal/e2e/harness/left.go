@@ -37,7 +37,11 @@ func AwaitDeath(t *testing.T, pid int) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 60_000); err != nil || n != 1 {
+	n, err := 0, error(unix.EINTR)
+	for err == unix.EINTR { // the runtime preempts by signals
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 60_000)
+	}
+	if err != nil || n != 1 {
 		t.Errorf("process %d has not ended: %v", pid, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 // Client talks to the daemon of one data directory, whichever process that is.
 type Client struct {
+	handed map[string]Credentials // what a daemon that was replaced had in its memory alone
 	dir  *sockdir.Dir
 	http *http.Client
 }
@@ -67,7 +68,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // replace has a daemon of an older version end; its sandboxes run on, and the next daemon serves them.
 func (c *Client) replace(ctx context.Context, old Status) error {
-	err := c.do(ctx, http.MethodPost, "/v1/handover", nil, nil)
+	err := c.do(ctx, http.MethodPost, "/v1/handover", nil, &c.handed)
 	if errors.Is(err, errNoSuchCall) {
 		// SIGTERM was the word for it then.
 		err = unix.Kill(old.PID, unix.SIGTERM)

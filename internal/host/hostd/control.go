@@ -21,7 +21,7 @@ import (
 //	GET  /v1/hold             answers at once and ends with the daemon: while it is open, the daemon stays
 //	POST /v1/sandboxes/{id}   serve the sandbox's socket, as its record says; answers when it is served
 //	PUT  /v1/sandboxes/{id}/credentials   Credentials to sign with for the sandbox
-//	POST /v1/handover         leave the sandboxes to another daemon, and end
+//	POST /v1/handover         leave the sandboxes to another daemon, and end; answers their Credentials
 const (
 	Protocol       = 3
 	oldestProtocol = 3 // that this version still speaks, as a daemon and as a client
@@ -149,9 +149,9 @@ func (d *Daemon) answerAuthorize(w http.ResponseWriter, r *http.Request) {
 var errHandover = errors.New("another daemon follows")
 
 // answerHandover ends the daemon. The sandboxes run on and try their sockets again, which the next daemon
-// serves in the same directories.
+// serves in the same directories. The answer has what is in this one's memory alone.
 func (d *Daemon) answerHandover(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, struct{}{})
+	answer(w, http.StatusOK, d.secrets.all())
 	d.mu.Lock()
 	d.over = true
 	d.mu.Unlock()

@@ -145,6 +145,11 @@ func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, e
 	if h == nil && err == nil {
 		err = errors.New("it has ended at once")
 	}
+	for id, own := range c.handed {
+		if err == nil {
+			err = c.Authorize(ctx, id, own)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the daemon: %w; its log is %s", err, filepath.Join(d.Hostd(), logName))
 	}

@@ -263,7 +263,10 @@ func awaitDeath(t *testing.T, pid int) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000)
+	n, err := 0, error(unix.EINTR)
+	for err == unix.EINTR { // the runtime preempts by signals
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000)
+	}
 	if err != nil || n != 1 {
 		t.Fatalf("process %d has not ended: %v", pid, err)
 	}

@@ -57,9 +57,12 @@ func TestDaemonOfAnotherVersion(t *testing.T) {
 			d := newDir(t)
 			var asked []string
 			serveAs(t, d, map[string]http.HandlerFunc{
-				"GET /v1/daemon":    says(tc.st),
-				"GET /v1/hold":      func(http.ResponseWriter, *http.Request) { asked = append(asked, "hold") },
-				"POST /v1/handover": func(http.ResponseWriter, *http.Request) { asked = append(asked, "handover") },
+				"GET /v1/daemon": says(tc.st),
+				"GET /v1/hold":   func(http.ResponseWriter, *http.Request) { asked = append(asked, "hold") },
+				"POST /v1/handover": func(w http.ResponseWriter, _ *http.Request) {
+					asked = append(asked, "handover")
+					answer(w, http.StatusOK, map[string]Credentials{})
+				},
 			})
 			c, err := Dial(d)
 			if err != nil {
@@ -89,6 +92,9 @@ func TestDaemonHandsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
+	if err := c.Authorize(t.Context(), "one", Credentials{AccessKey: "k", SecretKey: "s"}); err != nil {
+		t.Fatal(err)
+	}
 	before := pidOf(t, c)
 	if err := c.replace(t.Context(), Status{PID: before}); err != nil {
 		t.Fatal(err)
@@ -102,6 +108,14 @@ func TestDaemonHandsOver(t *testing.T) {
 	if pidOf(t, c) == before {
 		t.Error("the same process answers")
 	}
+	if err := c.replace(t.Context(), Status{}); err != nil || c.handed["one"].SecretKey != "s" {
+		t.Errorf("the next has %v, %v", c.handed, err)
+	}
+	<-again.Lost()
+	if again, err = c.Again(t.Context(), d, self); err != nil {
+		t.Fatal(err)
+	}
+	defer again.Release()
 	if got := mustAsk(t, s, "GET", "users/u1/hot/a", ""); got != "x" {
 		t.Errorf("it holds %q", got)
 	}

@@ -175,7 +175,7 @@ func TestADiskOutlivesItsMount(t *testing.T) {
 // fill writes to a file until there is no room, as a user.
 func fill(t *testing.T, path string, uid uint32) error {
 	t.Helper()
-	cmd := exec.Command("dd", "if=/dev/zero", "of="+path, "bs=64k", "status=none")
+	cmd := exec.Command("dd", "if=/dev/zero", "of="+path, "bs=4k", "status=none")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "No space left on device") {
