@@ -18,8 +18,8 @@ import (
 // Client talks to the daemon of one data directory, whichever process that is.
 type Client struct {
 	handed map[string]Credentials // what a daemon that was replaced had in its memory alone
-	dir  *sockdir.Dir
-	http *http.Client
+	dir    *sockdir.Dir
+	http   *http.Client
 }
 
 // Dial makes a client. It talks to nobody yet.
