@@ -193,6 +193,9 @@ func (h *run) moveMembers(path, copied string) error {
 		return nil
 	}
 	for _, suffix := range sqlite.Suffixes {
+		if i, err := h.Root.Lstat(path + suffix); err != nil || !i.IsRegular() {
+			continue
+		}
 		if err := h.Root.Rename(path+suffix, copied+suffix); err != nil && !isAbsent(err) {
 			return err
 		}

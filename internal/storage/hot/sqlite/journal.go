@@ -20,7 +20,7 @@ type rollback struct {
 	r    io.ReaderAt
 	size int64
 
-	pages    int64 // of the database before the transaction
+	count    int64 // of the pages of the database before the transaction
 	pageSize int64
 	sector   int64
 }
@@ -42,7 +42,7 @@ func openRollback(r io.ReaderAt, size int64) (j *rollback, ok bool, err error) {
 	if !validPageSize(page) || sector < 32 || sector > 65536 || sector&(sector-1) != 0 || int64(sector) > size {
 		return nil, false, nil
 	}
-	return &rollback{r: r, size: size, pages: int64(pages), pageSize: int64(page), sector: int64(sector)}, true, nil
+	return &rollback{r: r, size: size, count: int64(pages), pageSize: int64(page), sector: int64(sector)}, true, nil
 }
 
 // segment reads the header at or behind off, which begins a sector.
@@ -69,25 +69,35 @@ func (j *rollback) segment(off int64) (s segment, ok bool, err error) {
 
 func (j *rollback) recordSize() int64 { return j.pageSize + 8 }
 
+// before is the database's size before the transaction.
+func (j *rollback) before() int64 { return j.count * j.pageSize }
+
 // apply writes the pages as they were before the transaction into a copy of the database, and
 // gives the database's size then.
 func (j *rollback) apply(ctx context.Context, to io.WriterAt) (size int64, err error) {
-	size = j.pages * j.pageSize
+	return j.before(), j.pages(ctx, func(page uint32, _ int64, data []byte) error {
+		_, err := to.WriteAt(data, int64(page-1)*j.pageSize)
+		return err
+	})
+}
+
+// pages hands over the pages as they were before the transaction, and where they are in the journal.
+func (j *rollback) pages(ctx context.Context, f func(page uint32, at int64, data []byte) error) error {
 	for off := int64(0); ; {
 		s, ok, err := j.segment(off)
 		if err != nil || !ok {
-			return size, err
+			return err
 		}
-		whole, err := j.records(ctx, s, to)
+		whole, err := j.records(ctx, s, f)
 		if err != nil || !whole {
-			return size, err
+			return err
 		}
 		off = s.at + int64(s.records)*j.recordSize()
 	}
 }
 
-// records writes one segment's pages. Not whole: its end is torn, which ends the journal.
-func (j *rollback) records(ctx context.Context, s segment, to io.WriterAt) (whole bool, err error) {
+// records hands over one segment's pages. Not whole: its end is torn, which ends the journal.
+func (j *rollback) records(ctx context.Context, s segment, f func(page uint32, at int64, data []byte) error) (whole bool, err error) {
 	in := bufio.NewReaderSize(io.NewSectionReader(j.r, s.at, j.size-s.at), bufferSize)
 	b := make([]byte, j.recordSize())
 	lockPage := pendingByte/j.pageSize + 1
@@ -104,13 +114,13 @@ func (j *rollback) records(ctx context.Context, s segment, to io.WriterAt) (whol
 		if page == 0 || page == lockPage {
 			return false, nil
 		}
-		if page > j.pages {
+		if page > j.count {
 			continue // the transaction added it
 		}
 		if j.sum(s.nonce, data) != be.Uint32(b[4+j.pageSize:]) {
 			return false, nil
 		}
-		if _, err := to.WriteAt(data, (page-1)*j.pageSize); err != nil {
+		if err := f(uint32(page), s.at+int64(n)*j.recordSize()+4, data); err != nil {
 			return false, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -21,7 +20,7 @@ const (
 var be = binary.BigEndian
 
 // errLog says that the log is not what its index says of it.
-var errLog = errors.New("the write-ahead log does not agree with its index")
+var errLog = fmt.Errorf("%w: its write-ahead log does not agree with the log's index", ErrChanged)
 
 // wal is the header of a log.
 type wal struct {
@@ -116,11 +115,19 @@ func (w *wal) lastCommit(ctx context.Context, r io.ReaderAt, size int64) (last u
 // apply writes the frames up to last, which ends a transaction, into a copy of the database, and
 // gives the database's size then.
 func (w *wal) apply(ctx context.Context, r io.ReaderAt, last uint32, to io.WriterAt) (size int64, err error) {
-	seen := uint32(0)
-	err = w.frames(ctx, r, last, func(f frame) error {
-		seen, size = f.number, int64(f.commit)*int64(w.pageSize)
-		_, err := to.WriteAt(f.data, int64(f.page-1)*int64(w.pageSize))
+	return w.pages(ctx, r, last, func(page uint32, _ int64, data []byte) error {
+		_, err := to.WriteAt(data, int64(page-1)*int64(w.pageSize))
 		return err
+	})
+}
+
+// pages hands over the pages of the frames up to last, which ends a transaction, and where they are in
+// the log; later ones of the same page replace earlier ones. It gives the database's size then.
+func (w *wal) pages(ctx context.Context, r io.ReaderAt, last uint32, f func(page uint32, at int64, data []byte) error) (size int64, err error) {
+	seen := uint32(0)
+	err = w.frames(ctx, r, last, func(fr frame) error {
+		seen, size = fr.number, int64(fr.commit)*int64(w.pageSize)
+		return f(fr.page, walHeaderSize+int64(fr.number-1)*int64(walFrameHeader+w.pageSize)+walFrameHeader, fr.data)
 	})
 	if err == nil && (seen != last || size == 0) {
 		err = fmt.Errorf("%w: %d of %d frames are whole", errLog, seen, last)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -54,8 +55,30 @@ func (h *home) take(name string) (path string, err error) {
 		h.t.Fatal(err)
 	}
 	defer f.Close()
-	_, err = s.CopyTo(h.t.Context(), f, false)
+	if _, err = s.CopyTo(h.t.Context(), f, false); err == nil {
+		h.wantImage(s, f.Name())
+	}
 	return f.Name(), err
+}
+
+// wantImage wants what is put together while it is read to be the copy.
+func (h *home) wantImage(s *Snapshot, path string) {
+	h.t.Helper()
+	want := read(h.t, path)
+	i, err := s.Image(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer i.Close()
+	got := make([]byte, i.Size())
+	for off := 0; off < len(got); off += 1000 {
+		if _, err := i.ReadAt(got[off:min(off+1000, len(got))], int64(off)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(got, want) {
+		h.t.Fatalf("the image has %d bytes, the copy %d, and they differ at %d", len(got), len(want), differ(got, want))
+	}
 }
 
 // Three processes write and are killed at random; every snapshot is a state that was once true, and

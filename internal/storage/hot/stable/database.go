@@ -23,6 +23,7 @@ import (
 type database struct {
 	state   journal.Stat // of all its files
 	changed time.Time
+	image   *sqlite.Image // where there was no room for a copy
 }
 
 // IsDatabase tells whether the file is a database, whose other files are part of the content.
@@ -81,6 +82,9 @@ func (s *Source) copyDatabase(ctx context.Context, snap *sqlite.Snapshot) error 
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	f, cloned, err := s.emptyOrClone()
+	if errors.Is(err, ErrNotAtRest) && s.opts.Alone {
+		return s.readInPlace(ctx, snap)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,6 +96,15 @@ func (s *Source) copyDatabase(ctx context.Context, snap *sqlite.Snapshot) error 
 	s.copy, s.size = f, size
 	s.Info.Mtime = snap.Stats.Mtime()
 	return nil
+}
+
+// readInPlace makes the Source read from the database's own files, as one. Nothing is left that could
+// write to them.
+func (s *Source) readInPlace(ctx context.Context, snap *sqlite.Snapshot) (err error) {
+	if s.db.image, err = snap.Image(ctx); err == nil {
+		s.size = s.db.image.Size()
+	}
+	return err
 }
 
 // emptyOrClone makes a file without a name: a clone of the database's where that can be had, which

@@ -270,9 +270,12 @@ func (s *Source) readAt(b []byte, off int64) (int, error) {
 	}
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
-	f := s.file
-	if s.copy != nil {
+	f := io.ReaderAt(s.file)
+	switch {
+	case s.copy != nil:
 		f = s.copy
+	case s.db != nil && s.db.image != nil:
+		f = s.db.image
 	}
 	n, err := f.ReadAt(b, off)
 	if s.copy == nil {
@@ -335,6 +338,9 @@ func (s *Source) Racy() bool {
 func (s *Source) Close() error {
 	if s.copy != nil {
 		s.copy.Close()
+	}
+	if s.db != nil && s.db.image != nil {
+		s.db.image.Close()
 	}
 	return s.file.Close()
 }

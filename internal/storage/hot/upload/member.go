@@ -78,6 +78,9 @@ func (s *Sender) renameMembers(v *version, to string) error {
 		return nil
 	}
 	for _, suffix := range sqlite.Suffixes {
+		if i, err := v.dir.Lstat(v.name + suffix); err != nil || !i.IsRegular() {
+			continue
+		}
 		if err := v.dir.Rename(v.name+suffix, v.dir, to+suffix); err != nil && !missing(err) && !errors.Is(err, unix.ENAMETOOLONG) {
 			return err
 		}
