@@ -9,7 +9,8 @@
 //	hydrate   the home from S3, before the workload starts; fetch, conflict and index serve it
 //	watch     what happens in the home, in order
 //	line      what is pending, and what may go now (pure)
-//	stable    one version of a file that others write to
+//	stable    one version of a file that others write to; sqlite and lmdb know
+//	          files that are only right together
 //	upload    one name to S3: conditional, fenced, conflicts resolved
 //
 // This package joins them. One goroutine, the observer, looks at the disk: it takes the

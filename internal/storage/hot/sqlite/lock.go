@@ -33,11 +33,21 @@ const (
 type span struct{ start, size int64 }
 
 // lock takes a shared lock, or ErrBusy.
-func lock(f *os.File, s span) error { return control(f, unix.F_OFD_SETLK, unix.F_RDLCK, s) }
+func lock(f *os.File, s span) error {
+	_, err := control(f, unix.F_OFD_SETLK, unix.F_RDLCK, s)
+	return err
+}
 
-func unlock(f *os.File, s span) error { return control(f, unix.F_OFD_SETLK, unix.F_UNLCK, s) }
+func unlock(f *os.File, s span) error {
+	_, err := control(f, unix.F_OFD_SETLK, unix.F_UNLCK, s)
+	return err
+}
 
-func control(f *os.File, cmd int, kind int16, s span) error {
+// isLocked tells whether another process has any lock on a range.
+func isLocked(f *os.File, s span) (bool, error) { return control(f, unix.F_OFD_GETLK, unix.F_WRLCK, s) }
+
+// control is fcntl(2). held: of F_OFD_GETLK, another owner has a lock that keeps this one out.
+func control(f *os.File, cmd int, kind int16, s span) (held bool, err error) {
 	l := unix.Flock_t{Type: kind, Start: s.start, Len: s.size}
 	for {
 		err := unix.FcntlFlock(f.Fd(), cmd, &l)
@@ -45,21 +55,12 @@ func control(f *os.File, cmd int, kind int16, s span) error {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN, unix.EACCES:
-			return ErrBusy
+			return true, ErrBusy
 		case nil:
-			return nil
+			return l.Type != unix.F_UNLCK, nil
 		}
-		return os.NewSyscallError("fcntl", err)
-	}
-}
-
-// isLocked tells whether another process has any lock on a range.
-func isLocked(f *os.File, s span) (bool, error) {
-	l := unix.Flock_t{Type: unix.F_WRLCK, Start: s.start, Len: s.size}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
 		return false, os.NewSyscallError("fcntl", err)
 	}
-	return l.Type != unix.F_UNLCK, nil
 }
 
 // lockShared takes SQLite's shared lock of a database.

@@ -150,9 +150,55 @@ func TestExclusiveIsBusy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if h.atRest() {
+		t.Error("it is said to rest")
+	}
 	if _, err := h.take("x.db"); !errors.Is(err, ErrBusy) {
 		t.Errorf("the error is %v", err)
 	}
+}
+
+// A database that rests is seen to do so without a lock, and one that does not is not.
+func TestAtRest(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(h *home)
+		rest bool
+	}{
+		{"closed", func(h *home) { ledger.Create(t, h.path("x.db"), ledger.Delete) }, true},
+		{"closed, with a log", func(h *home) { ledger.Create(t, h.path("x.db"), ledger.WAL) }, true},
+		{"a journal that is kept", func(h *home) { ledger.Create(t, h.path("x.db"), ledger.Persist) }, true},
+		{"a log", func(h *home) { ledger.Crash(t, h.path("x.db"), "PRAGMA journal_mode=WAL", "CREATE TABLE t(x)") }, false},
+		{"a hot journal", func(h *home) {
+			ledger.Create(t, h.path("x.db"), ledger.Delete)
+			ledger.Crash(t, h.path("x.db"), "PRAGMA cache_size=2", "BEGIN", "UPDATE account SET balance = 1", "CREATE TABLE u AS SELECT a.id, hex(randomblob(100)) FROM account a, account b")
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHome(t)
+			c.make(h)
+			if got := h.atRest(); got != c.rest {
+				t.Errorf("it is said to rest: %t", got)
+			}
+		})
+	}
+}
+
+func (h *home) atRest() bool {
+	h.t.Helper()
+	db, err := h.d.Open("x.db")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer db.Close()
+	stats, ok := AtRest(h.d, "x.db", db)
+	if s, err := Open(h.t.Context(), h.d, "x.db", db); err == nil {
+		if ok && (!s.Alone() || s.Stats != stats) {
+			h.t.Errorf("under the locks it is %+v, without them %+v", s.Stats, stats)
+		}
+		s.Close()
+	}
+	return ok
 }
 
 // A snapshot keeps its locks to itself: descriptors of the same file that are closed meanwhile take none away.

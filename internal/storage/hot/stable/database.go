@@ -31,16 +31,14 @@ func (s *Source) IsDatabase() bool { return s.db != nil }
 
 // fixDatabase fixes the version that the database is now.
 func (s *Source) fixDatabase(ctx context.Context) error {
+	if s.fixAtRest() == nil {
+		return s.named()
+	}
 	err := s.underLocks(ctx, func(snap *sqlite.Snapshot) error {
-		young := s.began.Sub(time.Unix(0, s.Info.Ctime)).Abs() < tick
-		if !snap.Alone() || young && !s.opts.Alone {
+		if !snap.Alone() || s.isYoung() {
 			return s.copyDatabase(ctx, snap)
 		}
-		s.size = s.Info.Size
-		if s.size > s.opts.Small {
-			return nil
-		}
-		return s.readSmall()
+		return s.fixInPlace()
 	})
 	if errors.Is(err, ErrMoved) {
 		return ErrNotAtRest // under its locks: something writes to it that does not know of them
@@ -49,6 +47,38 @@ func (s *Source) fixDatabase(ctx context.Context) error {
 		return err
 	}
 	return s.named()
+}
+
+// fixAtRest is fixDatabase without locks, of a database that no process is writing to. ErrMoved when the locks
+// have to tell.
+func (s *Source) fixAtRest() error {
+	threads.Disk.Enter()
+	stats, ok := sqlite.AtRest(s.dir, s.name, s.file)
+	threads.Disk.Leave()
+	if s.know(stats); !ok || s.isYoung() {
+		return ErrMoved
+	}
+	return s.fixInPlace()
+}
+
+// fixInPlace fixes the version of a database of which the file is the whole.
+func (s *Source) fixInPlace() error {
+	s.size = s.Info.Size
+	if s.size > s.opts.Small {
+		return nil
+	}
+	return s.readSmall()
+}
+
+// isYoung tells whether the next write need not move the file's times.
+func (s *Source) isYoung() bool {
+	return !s.opts.Alone && s.began.Sub(time.Unix(0, s.Info.Ctime)).Abs() < tick
+}
+
+// know takes what is known of the database's files.
+func (s *Source) know(stats sqlite.Stats) {
+	s.Info, s.began = stats.DB, s.opts.now()
+	s.db.state, s.db.changed = stats.State(), stats.Changed()
 }
 
 // settleDatabase is Settle of a database.
@@ -65,8 +95,7 @@ func (s *Source) underLocks(ctx context.Context, f func(*sqlite.Snapshot) error)
 	snap, err := sqlite.Open(ctx, s.dir, s.name, s.file)
 	threads.Disk.Leave()
 	if err == nil {
-		s.Info, s.began = snap.Stats.DB, s.opts.now()
-		s.db.state, s.db.changed = snap.Stats.State(), snap.Stats.Changed()
+		s.know(snap.Stats)
 		err = errors.Join(f(snap), snap.Close())
 	}
 	for _, passing := range []error{sqlite.ErrBusy, sqlite.ErrChanged, unix.ENOSPC, unix.EDQUOT} {
