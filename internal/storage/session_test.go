@@ -146,7 +146,7 @@ func newBed(t *testing.T) *bed {
 	j := &journalOf{}
 	b := &bed{journalOf: j, to: make(chan packet, 16), from: make(chan wire.Message, 16), code: make(chan int, 1),
 		hot: &fakeHot{journalOf: j, run: make(chan error, 1), drained: make(chan time.Time, 1)}}
-	cfg := &config.Config{SandboxID: "s", UserID: "u", RunDir: t.TempDir(), HydrateTimeout: time.Minute, S3: config.S3{Bucket: "bkt", Prefix: "users/"}}
+	cfg := &config.Config{SandboxID: "s", UserID: "u", RunDir: shortDir(t), HydrateTimeout: time.Minute, S3: config.S3{Bucket: "bkt", Prefix: "users/"}}
 	b.session = &session{conn: b, cfg: cfg, messages: b.to, log: slog.New(slog.DiscardHandler), deferred: lease.NewDeferred(), hot: b.hot, store: store}
 	b.cold = &fakeCold{}
 	b.sweep = func(context.Context) {}
@@ -159,6 +159,28 @@ func newBed(t *testing.T) *bed {
 		return fakeHolder{journalOf: j}, nil
 	}
 	return b
+}
+
+// shortDir is a directory whose name leaves room for that of a socket: the 108 bytes of sun_path (unix(7))
+// are soon used up by the name of a test.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// reaches waits until the session has come to where a test holds it.
+func (b *bed) reaches(t *testing.T, waiting <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-waiting:
+	case m := <-b.from:
+		t.Fatalf("the session ended before: %+v", m.Failed)
+	}
 }
 
 func (b *bed) start() *bed {
@@ -291,7 +313,7 @@ func TestStopBeforeHydrated(t *testing.T) {
 			b, waiting := newBed(t), make(chan struct{})
 			test.arrange(b, waiting)
 			b.start()
-			<-waiting
+			b.reaches(t, waiting)
 			b.to <- packet{Message: wire.Message{Drain: soon()}} // means nothing yet
 			b.to <- packet{Message: test.message}
 			if f := (<-b.from).Flushed; f == nil || f.UnsavedCount != 0 || f.Reason != "" {
