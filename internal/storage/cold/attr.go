@@ -57,7 +57,7 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch attrChange) error {
 		n.live, n.gen, n.ctime = was.live, was.gen, was.ctime
 	})
 	if n != fs.root && n.parent != nil {
-		t.want(n.slotPath(), n, n.remote)
+		t.want(n.objectPath(), n, n.remote)
 	}
 	return t.commit()
 }

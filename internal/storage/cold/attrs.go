@@ -62,7 +62,7 @@ func (a *attrIndex) put(n *node) {
 	if n.parent == nil || n.origin != "" || n.remote.ETag == "" || !n.modeKnown || !n.mtimeKnown {
 		return
 	}
-	key, err := keyOf(n.slotPath())
+	key, err := keyOf(n.objectPath())
 	if err != nil {
 		return
 	}
@@ -114,7 +114,7 @@ func (a *attrIndex) find(n *node, key string) bool {
 // findDir gives a directory whose marker no listing has shown yet the attributes that it had. With
 // FS.mu.
 func (a *attrIndex) findDir(n *node) {
-	key, err := keyOf(n.slotPath())
+	key, err := keyOf(n.objectPath())
 	if err != nil {
 		return
 	}

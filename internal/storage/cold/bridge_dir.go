@@ -35,14 +35,14 @@ func (b *bridge) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	if alive {
 		if err := b.fs.load(r, n, b.fs.since()); err != nil {
 			b.fs.mu.Lock()
-			ok := b.fs.standBy(n, err)
+			ok := b.fs.serveStale(n, err)
 			b.fs.mu.Unlock()
 			if !ok {
 				return status(err)
 			}
 		}
 		// A marker that other tools made: one request, once. Without an answer it goes as well.
-		if err := b.fs.know(r, n); err != nil {
+		if err := b.fs.fetchAttrs(r, n); err != nil {
 			b.fs.log.Debug("a directory's attributes are not known", "event", "cold_attributes", "error", err)
 		}
 	}

@@ -35,14 +35,14 @@ func (fs *FS) wake() {
 	}
 }
 
-// progressed tells those who wait for slots to go.
+// progressed tells those who wait for dirty keys to go.
 func (fs *FS) progressed() { // with mu
 	close(fs.progress)
 	fs.progress = make(chan struct{})
 }
 
-// dueAt is when a slot may be worked on.
-func (fs *FS) dueAt(s *slot, now time.Time) time.Time {
+// dueAt is when a dirty key may be worked on.
+func (fs *FS) dueAt(s *dirtyKey, now time.Time) time.Time {
 	switch {
 	case s.failures > 0:
 		if s.final {
@@ -56,7 +56,7 @@ func (fs *FS) dueAt(s *slot, now time.Time) time.Time {
 }
 
 // rested is when a node has been left alone for long enough.
-func (fs *FS) rested(s *slot, now time.Time) time.Time {
+func (fs *FS) rested(s *dirtyKey, now time.Time) time.Time {
 	n := s.node
 	last := time.Unix(0, n.ctime)
 	if last.After(now) {
@@ -76,7 +76,7 @@ func (fs *FS) rested(s *slot, now time.Time) time.Time {
 	return at
 }
 
-// dispatch hands slots to workers until the FS is closed.
+// dispatch hands dirty keys to workers until the FS is closed.
 func (fs *FS) dispatch() {
 	defer fs.wg.Done()
 	timer := time.NewTimer(time.Hour)
@@ -126,14 +126,14 @@ func (fs *FS) assign(now time.Time) time.Duration {
 }
 
 // changesBefore is the oldest change that is not in S3 and came before a deletion.
-func (fs *FS) changesBefore(s *slot) *slot {
+func (fs *FS) changesBefore(s *dirtyKey) *dirtyKey {
 	if u := fs.uploads.min(); u != nil && u.order() < s.seq {
 		return u
 	}
 	return nil
 }
 
-func (fs *FS) runUnlessBlocked(s *slot) {
+func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 	if fs.blocked(s) {
 		s.blocked = true
 		if fs.awaitsEntries(s) && len(fs.origins[s.path]) == 0 {
@@ -168,21 +168,21 @@ func (fs *FS) runUnlessBlocked(s *slot) {
 	}()
 }
 
-// recheck gives every slot that was blocked another chance.
+// recheck gives every dirty key that was blocked another chance.
 func (fs *FS) recheck() { // with mu
 	if len(fs.waiting) == 0 {
 		return
 	}
 	for s := range fs.waiting {
 		delete(fs.waiting, s)
-		fs.unblockSlot(s)
+		fs.unblockKey(s)
 	}
 	fs.wake()
 }
 
-// unblockSlot gives a slot that was blocked another chance.
-func (fs *FS) unblockSlot(s *slot) {
-	if s.blocked && fs.slots[s.path] == s {
+// unblockKey gives a dirty key that was blocked another chance.
+func (fs *FS) unblockKey(s *dirtyKey) {
+	if s.blocked && fs.dirtyKeys[s.path] == s {
 		s.blocked, s.awaitsDeletion = false, false
 		fs.holdDeletions(s, time.Now())
 		fs.ready.set(s)
@@ -191,12 +191,12 @@ func (fs *FS) unblockSlot(s *slot) {
 }
 
 // awaitsEntries says that a marker's deletion waits for those of what is in its directory.
-func (fs *FS) awaitsEntries(s *slot) bool {
+func (fs *FS) awaitsEntries(s *dirtyKey) bool {
 	return s.deletion() && strings.HasSuffix(s.path, "/") && fs.deleting[s.path] > 0
 }
 
 // blocked says that something else has to happen first.
-func (fs *FS) blocked(s *slot) bool {
+func (fs *FS) blocked(s *dirtyKey) bool {
 	for n := range fs.origins[s.path] {
 		if n != s.node {
 			return true // its content is only there
@@ -228,13 +228,13 @@ func (fs *FS) nameInUse(path string) bool {
 }
 
 func (fs *FS) beingDeleted(path string) bool {
-	s := fs.slots[path]
+	s := fs.dirtyKeys[path]
 	return s != nil && s.deletion()
 }
 
-// unblock brings here what keeps a slot from running when waiting for it would be waiting in a
+// unblock brings here what keeps a dirty key from running when waiting for it would be waiting in a
 // circle (two files that swap their names), or for ever (a file that was removed and is open).
-func (fs *FS) unblock(s *slot) {
+func (fs *FS) unblock(s *dirtyKey) {
 	for n := range fs.origins[s.path] {
 		if n == s.node {
 			continue
@@ -243,7 +243,7 @@ func (fs *FS) unblock(s *slot) {
 			fs.localize(n)
 			continue
 		}
-		if t := fs.slots[n.slotPath()]; t == nil || t != s && !t.running && fs.blocked(t) {
+		if t := fs.dirtyKeys[n.objectPath()]; t == nil || t != s && !t.running && fs.blocked(t) {
 			fs.localize(n)
 		}
 	}

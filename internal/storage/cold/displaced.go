@@ -58,7 +58,7 @@ func (fs *FS) conflictName(parent *node, name string) string {
 	at := time.Now()
 	for {
 		ours := conflict.Name(name, fs.cfg.SandboxID, at)
-		if parent.dir.child(ours) == nil && fs.slots[join(parent.path(), ours)] == nil {
+		if parent.dir.child(ours) == nil && fs.dirtyKeys[join(parent.path(), ours)] == nil {
 			return ours
 		}
 		at = at.Add(time.Millisecond)

@@ -187,7 +187,7 @@ func (c *content) get(ctx context.Context, e *extent, key, etag string, size int
 		return progressError(ctx, c.getSmall(rd, size))
 	}
 	fs.mu.Lock()
-	fs.learn(c.node, rd.Object, nil)
+	fs.applyAttrs(c.node, rd.Object, nil)
 	fs.mu.Unlock()
 	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
 	defer blockBuffers.Put(buf)
@@ -221,7 +221,7 @@ func (c *content) getSmall(rd *objectstore.Reader, size int64) error {
 		return err
 	}
 	c.fs.mu.Lock()
-	c.fs.learn(c.node, rd.Object, b)
+	c.fs.applyAttrs(c.node, rd.Object, b)
 	c.fs.mu.Unlock()
 	for at := int64(0); at < size; at += cache.BlockSize {
 		if err := c.file.Fill(at, b[at:min(at+cache.BlockSize, size)]); err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
-// finish takes an attempt's outcome into the tree. The slot goes when S3 has what the tree wants;
+// finish takes an attempt's outcome into the tree. The dirty key goes when S3 has what the tree wants;
 // else it is queued again, with what is known now of S3.
 func (fs *FS) finish(j *job, o outcome) { // with mu
-	s := j.slot
+	s := j.dirty
 	s.running, s.cancel = false, nil
 	fs.ops++
 	var err error
@@ -46,14 +46,14 @@ func (fs *FS) stored(j *job, v version) error {
 	fs.noteWritten(j)
 	if n == nil {
 		fs.index.drop(j.path)
-		if s.gen == j.slotGen {
+		if s.gen == j.keyGen {
 			t.forget(j.path)
 		}
 		return t.commit()
 	}
 	n.touched = fs.ops
 	n.sent, n.sentAt = j.sent(), t.now
-	if s.node != n || s.gen != j.slotGen {
+	if s.node != n || s.gen != j.keyGen {
 		return fs.storedElsewhere(t, j, v)
 	}
 	// A write that is under way has marked neither yet; see FS.write.
@@ -109,7 +109,7 @@ func (fs *FS) noteWritten(j *job) {
 	}
 }
 
-// parentOf finds the directory of a slot's path, when it is in the tree.
+// parentOf finds the directory of a dirty key's path, when it is in the tree.
 func (fs *FS) parentOf(path string) *node {
 	n, rest := fs.root, strings.TrimSuffix(path, "/")
 	for {
@@ -138,11 +138,11 @@ func (fs *FS) rebase(j *job, v version) error {
 
 // failed: the attempt has to be made again.
 func (fs *FS) failed(j *job, err error) {
-	if j.begun != j.slot.uploadID || fs.slots[j.path] != j.slot {
+	if j.begun != j.dirty.uploadID || fs.dirtyKeys[j.path] != j.dirty {
 		fs.abandon(j.path, j.begun)
 	}
-	s := j.slot
-	if fs.slots[j.path] != s {
+	s := j.dirty
+	if fs.dirtyKeys[j.path] != s {
 		return
 	}
 	again := errors.Is(err, errChanged) || errors.Is(err, cache.ErrSnapshot) || errors.Is(err, objectstore.ErrChecksum) ||
@@ -234,7 +234,7 @@ func (fs *FS) vanished(j *job, why error) error {
 	t := fs.begin()
 	t.forget(j.path)
 	parent, name := n.parent, n.name
-	if parent != nil && j.slot.node == n {
+	if parent != nil && j.dirty.node == n {
 		fs.detach(n)
 		t.undo(func() { fs.attach(parent, name, n) })
 	}

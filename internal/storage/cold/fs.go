@@ -65,16 +65,16 @@ type FS struct {
 	ids    map[uint64]*node // those that the kernel knows
 	bridge *bridge          // nil: not mounted
 
-	slots     map[string]*slot
+	dirtyKeys map[string]*dirtyKey
 	seq       uint64                        // of changes
 	ops       uint64                        // of jobs that have ended
 	origins   map[string]map[*node]struct{} // nodes whose content is at another path
 	deleting  map[string]int                // deletions pending below a directory
-	ready     *slotHeap                     // by when they are due
-	uploads   *slotHeap                     // changes, by their order
-	deletes   *slotHeap                     // deletions that are due, by their order
-	waiting   map[*slot]struct{}            // blocked
-	parked    map[string]*slot              // deletions of markers that wait for what is in their directories
+	ready     *keyHeap                      // by when they are due
+	uploads   *keyHeap                      // changes, by their order
+	deletes   *keyHeap                      // deletions that are due, by their order
+	waiting   map[*dirtyKey]struct{}        // blocked
+	parked    map[string]*dirtyKey          // deletions of markers that wait for what is in their directories
 	working   int                           // jobs
 	hurry     int                           // how many want that nothing rests
 	progress  chan struct{}                 // closed and replaced when a job ends
@@ -102,9 +102,9 @@ func New(o Options) (*FS, error) {
 		cfg: o.Config, store: o.Store, fence: o.Fence, log: o.Log, prefix: o.Config.ColdPrefix(),
 		ttl: o.Config.Cold.MetadataTTL, patience: o.Patience, quiet: o.Quiet, started: time.Now(),
 		fetching: make(chan struct{}, fetchers), guessing: make(chan struct{}, neighbourJobs),
-		ids: map[uint64]*node{}, slots: map[string]*slot{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
-		ready: byDue(), uploads: byOrder(func(s *slot) *int { return &s.inUploads }), deletes: byOrder(func(s *slot) *int { return &s.inDeletes }),
-		waiting: map[*slot]struct{}{}, parked: map[string]*slot{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
+		ids: map[uint64]*node{}, dirtyKeys: map[string]*dirtyKey{}, origins: map[string]map[*node]struct{}{}, deleting: map[string]int{},
+		ready: byDue(), uploads: byOrder(func(s *dirtyKey) *int { return &s.inUploads }), deletes: byOrder(func(s *dirtyKey) *int { return &s.inDeletes }),
+		waiting: map[*dirtyKey]struct{}{}, parked: map[string]*dirtyKey{}, progress: make(chan struct{}), awake: make(chan struct{}, 1),
 		gone: map[string]uint64{}, hiddenSeen: map[uint64]uint32{},
 	}
 	if fs.patience == 0 {

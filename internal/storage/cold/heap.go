@@ -2,43 +2,43 @@ package cold
 
 import "container/heap"
 
-// slotHeap is a heap of slots that know where in it they are.
-type slotHeap struct {
-	slots []*slot
-	less  func(a, b *slot) bool
-	at    func(s *slot) *int // the slot's place, counted from 1; 0: it is not in the heap
+// keyHeap is a heap of dirty keys that know where in it they are.
+type keyHeap struct {
+	keys []*dirtyKey
+	less func(a, b *dirtyKey) bool
+	at   func(s *dirtyKey) *int // its place, counted from 1; 0: it is not in the heap
 }
 
-func byDue() *slotHeap {
-	return &slotHeap{less: func(a, b *slot) bool { return a.due.Before(b.due) }, at: func(s *slot) *int { return &s.inReady }}
+func byDue() *keyHeap {
+	return &keyHeap{less: func(a, b *dirtyKey) bool { return a.due.Before(b.due) }, at: func(s *dirtyKey) *int { return &s.inReady }}
 }
 
-func byOrder(at func(s *slot) *int) *slotHeap {
-	return &slotHeap{less: func(a, b *slot) bool { return a.order() < b.order() }, at: at}
+func byOrder(at func(s *dirtyKey) *int) *keyHeap {
+	return &keyHeap{less: func(a, b *dirtyKey) bool { return a.order() < b.order() }, at: at}
 }
 
-func (h *slotHeap) Len() int           { return len(h.slots) }
-func (h *slotHeap) Less(i, j int) bool { return h.less(h.slots[i], h.slots[j]) }
-func (h *slotHeap) Swap(i, j int) {
-	h.slots[i], h.slots[j] = h.slots[j], h.slots[i]
-	*h.at(h.slots[i]), *h.at(h.slots[j]) = i+1, j+1
+func (h *keyHeap) Len() int           { return len(h.keys) }
+func (h *keyHeap) Less(i, j int) bool { return h.less(h.keys[i], h.keys[j]) }
+func (h *keyHeap) Swap(i, j int) {
+	h.keys[i], h.keys[j] = h.keys[j], h.keys[i]
+	*h.at(h.keys[i]), *h.at(h.keys[j]) = i+1, j+1
 }
-func (h *slotHeap) Push(x any) {
-	s := x.(*slot)
-	h.slots = append(h.slots, s)
-	*h.at(s) = len(h.slots)
+func (h *keyHeap) Push(x any) {
+	s := x.(*dirtyKey)
+	h.keys = append(h.keys, s)
+	*h.at(s) = len(h.keys)
 }
-func (h *slotHeap) Pop() any {
-	last := len(h.slots) - 1
-	s := h.slots[last]
-	h.slots[last] = nil
-	h.slots = h.slots[:last]
+func (h *keyHeap) Pop() any {
+	last := len(h.keys) - 1
+	s := h.keys[last]
+	h.keys[last] = nil
+	h.keys = h.keys[:last]
 	*h.at(s) = 0
 	return s
 }
 
-// set puts a slot where it belongs, whether it is in the heap already or not.
-func (h *slotHeap) set(s *slot) {
+// set puts a dirty key where it belongs, whether it is in the heap already or not.
+func (h *keyHeap) set(s *dirtyKey) {
 	if i := *h.at(s); i > 0 {
 		heap.Fix(h, i-1)
 	} else {
@@ -46,16 +46,16 @@ func (h *slotHeap) set(s *slot) {
 	}
 }
 
-func (h *slotHeap) remove(s *slot) {
+func (h *keyHeap) remove(s *dirtyKey) {
 	if i := *h.at(s); i > 0 {
 		heap.Remove(h, i-1)
 	}
 }
 
-// min is the first slot, or nil.
-func (h *slotHeap) min() *slot {
-	if len(h.slots) == 0 {
+// min is the first dirty key, or nil.
+func (h *keyHeap) min() *dirtyKey {
+	if len(h.keys) == 0 {
 		return nil
 	}
-	return h.slots[0]
+	return h.keys[0]
 }

@@ -87,7 +87,7 @@ func (fs *FS) describe(n *node) contract.ColdEntry {
 	e := contract.ColdEntry{
 		Path: shown(n.path()), Kind: "file", Size: n.size,
 		Mode: fmt.Sprintf("%04o", n.mode), Mtime: time.Unix(0, n.mtime).UTC(),
-		Target: n.target, Pending: fs.slots[n.slotPathOrEmpty()] != nil,
+		Target: n.target, Pending: fs.dirtyKeys[n.objectPathOrEmpty()] != nil,
 	}
 	if path := n.path(); !utf8.ValidString(path) {
 		e.RawPath = []byte(path)
@@ -167,7 +167,7 @@ func (fs *FS) knowDirs(ctx context.Context, top *node) error {
 	for i, n := range dirs {
 		places <- struct{}{}
 		wg.Go(func() {
-			errs[i] = fs.know(ctx, n)
+			errs[i] = fs.fetchAttrs(ctx, n)
 			<-places
 		})
 	}
@@ -273,7 +273,7 @@ func (fs *FS) syncBelow(ctx context.Context, path string) []contract.Unsaved {
 		fs.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	return fs.await(ctx, func(s *slot) bool {
+	return fs.await(ctx, func(s *dirtyKey) bool {
 		return s.first <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
 	})
 }

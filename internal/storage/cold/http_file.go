@@ -38,7 +38,7 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 	defer blockBuffers.Put(buf)
 	b, err := h.readInto(r.Context(), buf[:], 0)
 	if err == nil {
-		err = fs.know(r.Context(), n)
+		err = fs.fetchAttrs(r.Context(), n)
 	}
 	if err != nil {
 		refuse(w, "read", path, err)

@@ -33,7 +33,7 @@ func (fs *FS) servePut(w http.ResponseWriter, r *http.Request) {
 		}
 		unsaved = fs.syncBelow(r.Context(), own)
 		fs.mu.Lock()
-		now := n.slotPathOrEmpty()
+		now := n.objectPathOrEmpty()
 		fs.mu.Unlock()
 		if len(unsaved) == 0 && now != "" && now != own { // somebody else wrote the key: ours has another name
 			unsaved = fs.syncBelow(r.Context(), now)
@@ -88,7 +88,7 @@ func (fs *FS) putDir(ctx context.Context, path string, mode int64) (*node, error
 	if err != nil || mode < 0 || n == fs.root {
 		return n, err
 	}
-	if err := fs.know(ctx, n); err != nil {
+	if err := fs.fetchAttrs(ctx, n); err != nil {
 		return nil, err
 	}
 	fs.mu.Lock()

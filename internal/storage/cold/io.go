@@ -91,12 +91,12 @@ func (h *handle) close() {
 	h.c.release()
 }
 
-// requeue has a node's slot judged anew: it is open for writing no longer. With mu.
+// requeue has a node's dirty key judged anew: it is open for writing no longer. With mu.
 func (fs *FS) requeue(n *node) {
 	if n.parent == nil {
 		return
 	}
-	if s := fs.slots[n.slotPath()]; s != nil && s.node == n && s.inReady > 0 && s.failures == 0 {
+	if s := fs.dirtyKeys[n.objectPath()]; s != nil && s.node == n && s.inReady > 0 && s.failures == 0 {
 		s.due = fs.dueAt(s, time.Now())
 		fs.ready.set(s)
 		fs.wake()
@@ -226,7 +226,7 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 		if n.displaced != "" {
 			fs.readmit(t, n)
 		}
-		t.want(n.slotPath(), n, n.remote)
+		t.want(n.objectPath(), n, n.remote)
 		if err := t.commit(); err != nil {
 			return err
 		}
@@ -352,6 +352,6 @@ func (fs *FS) settleData(n *node, synced bool) error {
 	t := fs.begin()
 	n.live, n.synced = false, synced
 	t.undo(func() { n.live, n.synced = live, was })
-	t.want(n.slotPath(), n, n.remote)
+	t.want(n.objectPath(), n, n.remote)
 	return t.commit()
 }

@@ -15,16 +15,16 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// job is one attempt to bring a slot's key to where the tree wants it: the slot and its node as
+// job is one attempt to bring a dirty key's key to where the tree wants it: the dirty key and its node as
 // they were when it began.
 type job struct {
-	slot *slot
-	path string
-	key  string
-	base version
+	dirty *dirtyKey
+	path  string
+	key   string
+	base  version
 
 	node    *node // nil: a deletion
-	slotGen uint64
+	keyGen  uint64
 	gen     uint64
 	dataGen uint64
 	began   uint64 // FS.seq: what changed since has a higher one
@@ -60,11 +60,11 @@ type outcome struct {
 }
 
 // process makes one attempt.
-func (fs *FS) process(s *slot, n *node) {
+func (fs *FS) process(s *dirtyKey, n *node) {
 	ctx, cancel := context.WithCancel(fs.ctx)
 	defer cancel()
 	fs.mu.Lock()
-	j := &job{slot: s, path: s.path, base: s.base, node: n, slotGen: s.gen, began: fs.seq}
+	j := &job{dirty: s, path: s.path, base: s.base, node: n, keyGen: s.gen, began: fs.seq}
 	j.cancel = cancel
 	var o outcome
 	var c *content
@@ -105,7 +105,7 @@ var errChanged = errors.New("it changed meanwhile")
 // prepare takes what is to be written as it is now, and notes in the journal that a write with
 // a new id is about to begin: whoever finds that id at the key knows it for ours.
 func (fs *FS) prepare(ctx context.Context, j *job) error {
-	if err := fs.know(ctx, j.node); err != nil {
+	if err := fs.fetchAttrs(ctx, j.node); err != nil {
 		return err
 	}
 	n := j.node
@@ -141,8 +141,8 @@ var errTorn = errors.New("it was changed here in part, and its object was replac
 func (fs *FS) take(j *job) (bool, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	s, n := j.slot, j.node
-	if s.gen != j.slotGen {
+	s, n := j.dirty, j.node
+	if s.gen != j.keyGen {
 		return false, errChanged
 	}
 	j.gen, j.dataGen, j.base, j.began = n.gen, n.dataGen, s.base, fs.seq
@@ -185,7 +185,7 @@ func (fs *FS) take(j *job) (bool, error) {
 			j.meta[k] = v
 		}
 	}
-	return true, fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.slots))
+	return true, fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.dirtyKeys))
 }
 
 // maxWrites is how many ids of attempts are remembered: the newest.
@@ -225,12 +225,12 @@ func (fs *FS) write(ctx context.Context, j *job) outcome {
 func (fs *FS) noteUpload(j *job, id string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	j.begun, j.slot.cancel = id, j.cancel
-	if j.slot.gen != j.slotGen || fs.slots[j.path] != j.slot {
+	j.begun, j.dirty.cancel = id, j.cancel
+	if j.dirty.gen != j.keyGen || fs.dirtyKeys[j.path] != j.dirty {
 		return // it goes on if its node has only got another name
 	}
-	j.slot.uploadID, j.slot.uploadGen = id, j.gen
-	if err := fs.journal.Apply(pending.Batch{Put: []pending.Entry{j.slot.entry()}}, len(fs.slots)); err != nil {
+	j.dirty.uploadID, j.dirty.uploadGen = id, j.gen
+	if err := fs.journal.Apply(pending.Batch{Put: []pending.Entry{j.dirty.entry()}}, len(fs.dirtyKeys)); err != nil {
 		fs.log.Warn("a multipart upload would not be continued after a kill", "event", "cold_journal", "error", err)
 	}
 }
@@ -240,8 +240,8 @@ func (fs *FS) noteUpload(j *job, id string) {
 func (fs *FS) uploaded(j *job) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	j.slot.cancel = nil
-	if n := j.node; n.parent == nil && j.slot.node != n {
+	j.dirty.cancel = nil
+	if n := j.node; n.parent == nil && j.dirty.node != n {
 		return errChanged
 	}
 	return nil
@@ -334,7 +334,7 @@ func (fs *FS) delete(ctx context.Context, j *job) outcome {
 	}
 	defer release()
 	fs.mu.Lock()
-	j.ids = j.slot.writes
+	j.ids = j.dirty.writes
 	fs.mu.Unlock()
 	etag := j.base.ETag
 	for range 2 {

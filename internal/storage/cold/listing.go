@@ -11,7 +11,7 @@ import (
 // listing turns the keys below one directory, as they come from LIST in their order, into
 // nodes. All of it is with FS.mu.
 //
-// What is under way here is newer than what LIST says: a key with a slot is left as it is, and so
+// What is under way here is newer than what LIST says: a key with a dirty key is left as it is, and so
 // is one that was written or deleted by us after the listing began (FS.ops).
 type listing struct {
 	fs     *FS
@@ -109,7 +109,7 @@ func (l *listing) add(e *objectstore.Entry) {
 // deleted says that a deletion of the key is pending here, or was done after the listing began: what
 // it would make visible stays invisible.
 func (l *listing) deleted(rest string) bool {
-	if len(l.fs.slots)+len(l.fs.gone) == 0 {
+	if len(l.fs.dirtyKeys)+len(l.fs.gone) == 0 {
 		return false
 	}
 	path, marker := l.top.path(), strings.HasSuffix(rest, "/")
@@ -132,7 +132,7 @@ func (l *listing) deleted(rest string) bool {
 // doubtful says that a subdirectory is not known here and something below it is being deleted: if
 // that is all there is below it, it has been removed, and is in S3 for a moment still.
 func (l *listing) doubtful(name string) bool {
-	if len(l.fs.slots)+len(l.fs.gone) == 0 || l.top.dir.child(name) != nil {
+	if len(l.fs.dirtyKeys)+len(l.fs.gone) == 0 || l.top.dir.child(name) != nil {
 		return false
 	}
 	path := join(l.top.path(), name) + "/"
@@ -165,7 +165,7 @@ func (l *listing) hide(parent *node, key string) {
 func (l *listing) directory(parent *node, name string) *node {
 	fs, n := l.fs, parent.dir.child(name)
 	if n != nil && !n.isDir() {
-		if fs.slots[n.path()] != nil {
+		if fs.dirtyKeys[n.path()] != nil {
 			return nil
 		}
 		// The name is both a file and a directory in S3. The directory is shown: it may hold many.
@@ -179,7 +179,7 @@ func (l *listing) directory(parent *node, name string) *node {
 		n.ctime = n.mtime
 		fs.attach(parent, name, n)
 	}
-	if n.pass == 0 && n.remote.ETag == "" && fs.slots[n.slotPath()] == nil {
+	if n.pass == 0 && n.remote.ETag == "" && fs.dirtyKeys[n.objectPath()] == nil {
 		fs.index.findDir(n)
 	}
 	l.saw(n)
@@ -188,7 +188,7 @@ func (l *listing) directory(parent *node, name string) *node {
 
 // marker takes the object that stands for a directory itself.
 func (l *listing) marker(n *node, e *objectstore.Entry) {
-	if n == l.fs.root || l.fs.slots[n.path()+"/"] != nil || n.touched > l.ops {
+	if n == l.fs.root || l.fs.dirtyKeys[n.path()+"/"] != nil || n.touched > l.ops {
 		return
 	}
 	l.renew(n, e)
@@ -221,7 +221,7 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 	if n != nil {
 		newer := n.pass > l.pass
 		n.pass = max(n.pass, l.pass)
-		if newer || n.touched > l.ops || len(fs.slots) > 0 && fs.slots[n.path()] != nil {
+		if newer || n.touched > l.ops || len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.path()] != nil {
 			return
 		}
 		if n.remote.ETag == e.ETag && n.remote.Size == e.Size && !n.stale {
@@ -262,23 +262,23 @@ func (l *listing) complete(n *node) {
 		if c.pass >= l.pass || c.touched > l.ops || fs.pendingIn(c) {
 			continue
 		}
-		fs.index.drop(c.slotPath())
+		fs.index.drop(c.objectPath())
 		fs.displace(c)
 	}
 	if fs.hiddenSeen[n.id] != l.pass {
 		d.hidden = 0
 	}
 	delete(fs.hiddenSeen, n.id)
-	d.complete, d.lone, d.retry = true, 0, time.Time{}
+	d.complete, d.singleLookups, d.retry = true, 0, time.Time{}
 	d.listed = l.began
 }
 
 // pendingIn says that something of the node or below it is not in S3 yet.
 func (fs *FS) pendingIn(n *node) bool {
-	if len(fs.slots) == 0 {
+	if len(fs.dirtyKeys) == 0 {
 		return false
 	}
-	if fs.slots[n.slotPath()] != nil {
+	if fs.dirtyKeys[n.objectPath()] != nil {
 		return true
 	}
 	if n.isDir() {

@@ -21,10 +21,10 @@ const (
 	// be seen before the next page is asked for, and so within a whole number of batches.
 	nestedMost = 3*batch - 1
 
-	// largeDir is from how many entries on a single name is asked for by itself, and loneMost
+	// largeDir is from how many entries on a single name is asked for by itself, and singleMost
 	// how often, before the directory is listed after all.
-	largeDir = 1000
-	loneMost = 16
+	largeDir   = 1000
+	singleMost = 16
 
 	// stand is how long what is known goes on being used after S3 did not answer.
 	stand = 5 * time.Second
@@ -41,9 +41,9 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 			return nil, syscall.ENOENT
 		}
 		n := parent.dir.child(name)
-		known := n != nil && (!n.checked.Before(since) || fs.slots[n.slotPath()] != nil) && !n.stale ||
+		known := n != nil && (!n.checked.Before(since) || fs.dirtyKeys[n.objectPath()] != nil) && !n.stale ||
 			fs.fresh(parent, since) || n == nil && fs.removedHere(parent, name)
-		lone := parent.dir.large && parent.dir.lone < loneMost
+		single := parent.dir.large && parent.dir.singleLookups < singleMost
 		fs.mu.Unlock()
 		if known {
 			if n == nil {
@@ -52,14 +52,14 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 			return n, nil
 		}
 		var err error
-		if lone {
+		if single {
 			err = fs.lookAt(ctx, parent, name)
 		} else {
 			err = fs.load(ctx, parent, since)
 		}
 		if err != nil {
 			fs.mu.Lock()
-			ok := fs.standBy(parent, err)
+			ok := fs.serveStale(parent, err)
 			if n == nil || n.stale {
 				n = parent.dir.child(name)
 			}
@@ -72,7 +72,7 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 			}
 			return n, nil
 		}
-		if lone {
+		if single {
 			fs.mu.Lock()
 			n = parent.dir.child(name)
 			fs.mu.Unlock()
@@ -87,15 +87,15 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 
 // removedHere says that the name was removed here and S3 does not know yet.
 func (fs *FS) removedHere(parent *node, name string) bool {
-	if len(fs.slots) == 0 {
+	if len(fs.dirtyKeys) == 0 {
 		return false
 	}
 	path := join(parent.path(), name)
 	return fs.beingDeleted(path) || fs.beingDeleted(path+"/")
 }
 
-// standBy decides whether what was known of a directory goes on being used after an error. With mu.
-func (fs *FS) standBy(n *node, err error) bool {
+// serveStale decides whether what was known of a directory goes on being used after an error. With mu.
+func (fs *FS) serveStale(n *node, err error) bool {
 	if !away(err) || !n.dir.complete {
 		return false
 	}
@@ -106,7 +106,7 @@ func (fs *FS) standBy(n *node, err error) bool {
 // lookAt asks for one name: an object, or anything below it.
 func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 	fs.mu.Lock()
-	parent.dir.lone++
+	parent.dir.singleLookups++
 	path := join(parent.path(), name)
 	fs.pass++
 	l := &listing{fs: fs, top: parent, pass: fs.pass, ops: fs.ops, began: time.Now(), moves: fs.moves}
@@ -139,8 +139,8 @@ func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 		l.directory(parent, name)
 	case o.ETag != "":
 		l.file(parent, name, &objectstore.Entry{Object: o})
-		if n := parent.dir.child(name); n != nil && n.kind == pending.File && fs.slots[path] == nil {
-			fs.learn(n, o, nil)
+		if n := parent.dir.child(name); n != nil && n.kind == pending.File && fs.dirtyKeys[path] == nil {
+			fs.applyAttrs(n, o, nil)
 		}
 	case old != nil && old.touched <= l.ops && !fs.pendingIn(old):
 		fs.displace(old)

@@ -53,7 +53,7 @@ func (fs *FS) free(ctx context.Context, parent *node, name string, isDir bool) e
 	}
 }
 
-// add puts a new node into a directory and its slot into the journal. With mu.
+// add puts a new node into a directory and its dirty key into the journal. With mu.
 func (fs *FS) add(parent *node, name string, n *node) error {
 	if !fs.alive(parent) {
 		return syscall.ENOENT
@@ -68,7 +68,7 @@ func (fs *FS) add(parent *node, name string, n *node) error {
 	t := fs.begin()
 	fs.attach(parent, name, n)
 	t.undo(func() { fs.detach(n) })
-	t.want(n.slotPath(), n, version{})
+	t.want(n.objectPath(), n, version{})
 	if err := t.commit(); err != nil {
 		return err
 	}

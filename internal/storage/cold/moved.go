@@ -21,7 +21,7 @@ func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
 		fs.basedOn(j, v)
 		return nil
 	}
-	s := fs.slots[n.slotPath()]
+	s := fs.dirtyKeys[n.objectPath()]
 	if s == nil || s.node != n || n.data == "" {
 		return t.commit()
 	}
@@ -32,7 +32,7 @@ func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
 	}
 	n.remote = v
 	fs.setOrigin(n, j.path)
-	t.touch(n.slotPath())
+	t.touch(n.objectPath())
 	if err := t.commit(); err != nil {
 		return err
 	}

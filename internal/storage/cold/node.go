@@ -65,16 +65,16 @@ type node struct {
 
 // dir is what a directory has beside a node. Its own object, the marker, is node.remote.
 type dir struct {
-	children map[string]*node
-	complete bool      // children is all there is
-	listed   time.Time // when the listing that says so began
-	large    bool      // it took more than a page
-	lone     int       // names looked up by themselves since then
-	listing  *listing  // under way
-	retry    time.Time // S3 did not answer: what is known stands until then
-	hidden   int       // keys directly in it that cannot be shown
-	walk     *walk
-	sequence sequence
+	children      map[string]*node
+	complete      bool      // children is all there is
+	listed        time.Time // when the listing that says so began
+	large         bool      // it took more than a page
+	singleLookups int       // names looked up by themselves since then
+	listing       *listing  // under way
+	retry         time.Time // S3 did not answer: what is known stands until then
+	hidden        int       // keys directly in it that cannot be shown
+	walk          *walk
+	sequence      sequence
 }
 
 func (n *node) isDir() bool { return n.kind == pending.Dir }
@@ -111,8 +111,8 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// slotPath is the path of the slot for the node's own object.
-func (n *node) slotPath() string {
+// objectPath is the path of the dirty key for the node's own object.
+func (n *node) objectPath() string {
 	if n.isDir() {
 		return n.path() + "/"
 	}
@@ -124,7 +124,7 @@ func (n *node) source() string {
 	if n.origin != "" {
 		return n.origin
 	}
-	return n.slotPath()
+	return n.objectPath()
 }
 
 // attr is what the object's metadata says.

@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 )
 
-// recover makes tree and slots of what an earlier process left in its journal. What is damaged is set
+// recover makes tree and dirty keys of what an earlier process left in its journal. What is damaged is set
 // aside and named, and never keeps the rest from being recovered.
 func (fs *FS) recover(found pending.Found) error {
 	all := slices.SortedFunc(maps.Values(found.Entries), func(a, b pending.Entry) int { return cmp.Compare(a.Seq, b.Seq) })
@@ -80,7 +80,7 @@ func (fs *FS) setAside(e *pending.Entry, why error) {
 // rewrite has the journal follow what recover decides. Without room for it the next start decides the
 // same again.
 func (fs *FS) rewrite(b pending.Batch) {
-	if err := fs.journal.Apply(b, len(fs.slots)); err != nil {
+	if err := fs.journal.Apply(b, len(fs.dirtyKeys)); err != nil {
 		fs.log.Warn("the cold path's journal does not have what was recovered of it", "event", "cold_journal", "error", err)
 	}
 }
@@ -113,12 +113,12 @@ func (fs *FS) recoverUnnamed(data string) {
 	}
 	fs.log.Warn("content was written shortly before the machine went down, and its path is not known any more; it is kept under another name",
 		"event", "cold_torn", "kept_as", e.Path)
-	fs.rewrite(pending.Batch{Put: []pending.Entry{fs.slots[e.Path].entry()}})
+	fs.rewrite(pending.Batch{Put: []pending.Entry{fs.dirtyKeys[e.Path].entry()}})
 }
 
 func (fs *FS) recoverEntry(e *pending.Entry, crash crashed) error {
 	fs.seq = max(fs.seq, e.Seq)
-	s := &slot{
+	s := &dirtyKey{
 		path: e.Path, seq: e.Seq, first: e.Seq, since: time.Unix(0, e.Since), base: e.Base,
 		writes: e.Writes, uploadID: e.UploadID,
 	}
@@ -132,18 +132,18 @@ func (fs *FS) recoverEntry(e *pending.Entry, crash crashed) error {
 			fs.abandon(e.Path, s.uploadID)
 			s.uploadID = ""
 		}
-		if path := n.slotPath(); path != e.Path {
+		if path := n.objectPath(); path != e.Path {
 			fs.recoverAs(s, path)
 			return nil
 		}
 	}
-	fs.slots[s.path] = s
+	fs.dirtyKeys[s.path] = s
 	fs.enqueue(s)
 	return nil
 }
 
-// enqueue gives a slot that was made without tx its places.
-func (fs *FS) enqueue(s *slot) {
+// enqueue gives a dirty key that was made without tx its places.
+func (fs *FS) enqueue(s *dirtyKey) {
 	if s.deletion() {
 		fs.countDeletion(s.path, 1)
 	}
@@ -153,10 +153,10 @@ func (fs *FS) enqueue(s *slot) {
 }
 
 // recoverAs has a file that must not replace what S3 has under its name go up under another.
-func (fs *FS) recoverAs(s *slot, path string) {
+func (fs *FS) recoverAs(s *dirtyKey, path string) {
 	old := s.path
 	s.path, s.base, s.writes, s.uploadID = path, version{}, nil, ""
-	fs.slots[path] = s
+	fs.dirtyKeys[path] = s
 	fs.enqueue(s)
 	fs.rewrite(pending.Batch{Remove: []string{old}, Put: []pending.Entry{s.entry()}})
 }

@@ -20,7 +20,7 @@ func (fs *FS) unlink(ctx context.Context, parent *node, name string) error {
 		return syscall.EISDIR
 	}
 	t := fs.begin()
-	path := n.slotPath()
+	path := n.objectPath()
 	fs.leaves(t, n, path)
 	if err := t.commit(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
 	}
 	if err := fs.load(ctx, n, fs.since()); err != nil {
 		fs.mu.Lock()
-		ok := fs.standBy(n, err)
+		ok := fs.serveStale(n, err)
 		fs.mu.Unlock()
 		if !ok {
 			return err
@@ -56,7 +56,7 @@ func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
 		return syscall.ENOTEMPTY
 	}
 	t := fs.begin()
-	fs.leaves(t, n, n.slotPath())
+	fs.leaves(t, n, n.objectPath())
 	if err := t.commit(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
 // leaves takes a node out of the tree and its object out of S3, as part of t.
 func (fs *FS) leaves(t *tx, n *node, path string) {
 	parent, name := n.parent, n.name
-	if fs.slots[path] != nil || n.remote.ETag != "" {
+	if fs.dirtyKeys[path] != nil || n.remote.ETag != "" {
 		t.want(path, nil, n.remote)
 	}
 	fs.detach(n)
@@ -82,7 +82,7 @@ func (fs *FS) keepDir(t *tx, d *node) {
 	if d == fs.root || d.remote.ETag != "" || len(d.dir.children) > 0 {
 		return
 	}
-	if path := d.slotPath(); fs.slots[path] == nil || fs.slots[path].deletion() {
+	if path := d.objectPath(); fs.dirtyKeys[path] == nil || fs.dirtyKeys[path].deletion() {
 		t.want(path, d, version{})
 	}
 }

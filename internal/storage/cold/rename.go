@@ -14,7 +14,7 @@ import (
 const renameMost = 100_000
 
 // rename gives a node another name, replacing what has it. S3 cannot rename: each file below
-// gets a slot at its new path, whose job copies the object, and one at its old path, whose
+// gets a dirty key at its new path, whose job copies the object, and one at its old path, whose
 // job deletes it afterwards.
 func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, newName string, noReplace bool) error {
 	n, err := fs.resolve(ctx, from, name)
@@ -83,7 +83,7 @@ func (fs *FS) hiddenIn(n *node) bool {
 // moving is a node on its way.
 type moving struct {
 	node     *node
-	from, to string // slot paths
+	from, to string // paths of objects
 	source   string
 }
 
@@ -97,9 +97,9 @@ func (fs *FS) move(n *node, to *node, newName string, target *node) error {
 	t := fs.begin()
 	base, targetPath := version{}, ""
 	if target != nil {
-		base, targetPath = target.remote, target.slotPath()
+		base, targetPath = target.remote, target.objectPath()
 		if target.origin != "" {
-			base = version{} // its slot knows better
+			base = version{} // its dirty key knows better
 		}
 		parent, name := target.parent, target.name
 		fs.detach(target)
@@ -113,7 +113,7 @@ func (fs *FS) move(n *node, to *node, newName string, target *node) error {
 		if m.node == n {
 			there = base
 		}
-		fs.moveSlot(t, m, there)
+		fs.moveKey(t, m, there)
 	}
 	if from != to {
 		fs.keepDir(t, from)
@@ -135,12 +135,12 @@ func (fs *FS) move(n *node, to *node, newName string, target *node) error {
 
 // collect lists what moves: every file, and the directories that have objects of their own.
 func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
-	from := n.slotPath()
+	from := n.objectPath()
 	m := moving{node: n, from: from, to: newTop + from[len(oldTop):], source: n.source()}
 	if err := fs.checkPath(strings.TrimSuffix(m.to, "/"), n.isDir()); err != nil {
 		return err
 	}
-	if !n.isDir() || n.remote.ETag != "" || fs.slots[from] != nil || n.path() == oldTop {
+	if !n.isDir() || n.remote.ETag != "" || fs.dirtyKeys[from] != nil || n.path() == oldTop {
 		*all = append(*all, m)
 	}
 	if len(*all) > renameMost {
@@ -156,8 +156,8 @@ func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
 	return nil
 }
 
-// moveSlot has a node's object follow it; there is what S3 has at the new path.
-func (fs *FS) moveSlot(t *tx, m moving, there version) {
+// moveKey has a node's object follow it; there is what S3 has at the new path.
+func (fs *FS) moveKey(t *tx, m moving, there version) {
 	n := m.node
 	remote, origin, gen := n.remote, n.origin, n.gen
 	t.undo(func() { n.remote, n.gen = remote, gen; fs.setOrigin(n, origin) })
@@ -168,14 +168,14 @@ func (fs *FS) moveSlot(t *tx, m moving, there version) {
 		n.remote = version{} // its content is here
 		fs.setOrigin(n, "")
 	}
-	old := t.fs.slots[m.from]
+	old := t.fs.dirtyKeys[m.from]
 	s := t.want(m.to, n, there)
 	s.renamed = true
 	if old != nil && !old.deletion() {
 		s.inherit(old.first)
 	}
 	// The deletion after it: they go to S3 in this order.
-	if fs.slots[m.from] != nil || remote.ETag != "" {
+	if fs.dirtyKeys[m.from] != nil || remote.ETag != "" {
 		base := remote
 		if origin != "" {
 			base = version{}

@@ -26,7 +26,7 @@ func TestFilesRestBeforeTheyGoUp(t *testing.T) {
 		"1 GiB was sent, 10 s passed": {0, 1 << 30, 10 * time.Second, openMost - 10*time.Second},
 	} {
 		n := &node{kind: pending.File, writers: c.writers, ctime: now.UnixNano(), sent: c.sent, sentAt: now}
-		s := &slot{node: n, since: now.Add(-c.since)}
+		s := &dirtyKey{node: n, since: now.Add(-c.since)}
 		if got := fs.rested(s, now).Sub(now).Round(time.Millisecond); got != c.want {
 			t.Errorf("%s: it goes up after %v, not %v", name, got, c.want)
 		}

@@ -59,7 +59,7 @@ func noSpace(err error) bool {
 
 // mayMakeRoom says that something other than n is on its way to S3.
 func (fs *FS) mayMakeRoom(n *node) bool {
-	for _, s := range fs.slots {
+	for _, s := range fs.dirtyKeys {
 		if s.node != nil && s.node != n && s.node.dirty() && s.err == nil {
 			return true
 		}
@@ -74,7 +74,7 @@ func (fs *FS) hurryUp(by int) {
 		return
 	}
 	now := time.Now()
-	for _, s := range fs.slots {
+	for _, s := range fs.dirtyKeys {
 		if s.inReady > 0 && s.failures == 0 {
 			s.due = now
 			fs.ready.set(s)

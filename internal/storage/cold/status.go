@@ -22,10 +22,10 @@ const failuresShown = 3
 func (fs *FS) Status() *contract.ColdStatus {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	st := &contract.ColdStatus{PendingFiles: int64(len(fs.slots))}
+	st := &contract.ColdStatus{PendingFiles: int64(len(fs.dirtyKeys))}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
-	for _, s := range fs.slots {
+	for _, s := range fs.dirtyKeys {
 		if n := s.node; n != nil && n.kind == pending.File && n.dirty() {
 			st.PendingBytes += n.size
 		}
@@ -37,9 +37,9 @@ func (fs *FS) Status() *contract.ColdStatus {
 	return st
 }
 
-// unsaved names a slot by its path in the sandbox, since the list of what is missing has the hot
+// unsaved names a dirty key by its path in the sandbox, since the list of what is missing has the hot
 // path's files as well.
-func (fs *FS) unsaved(s *slot) contract.Unsaved {
+func (fs *FS) unsaved(s *dirtyKey) contract.Unsaved {
 	u := contract.Unsaved{Path: fs.sandboxPath(s.path)}
 	switch {
 	case s.err != nil:
@@ -69,16 +69,16 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 		fs.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	left := fs.await(ctx, func(s *slot) bool { return s.first <= until })
+	left := fs.await(ctx, func(s *dirtyKey) bool { return s.first <= until })
 	if len(left) == 0 {
 		fs.index.publish(ctx)
 	}
 	return append(left, fs.damaged...)
 }
 
-// retryNow has slots that failed tried again at once. With mu.
+// retryNow has dirty keys that failed tried again at once. With mu.
 func (fs *FS) retryNow() {
-	for _, s := range fs.slots {
+	for _, s := range fs.dirtyKeys {
 		if s.failures > 0 {
 			s.failures, s.final = 0, false
 			fs.holdDeletions(s, time.Now())
@@ -91,14 +91,14 @@ func (fs *FS) retryNow() {
 	fs.wake()
 }
 
-// await returns when none of the slots that match is left, or when the rest will not go by waiting.
-func (fs *FS) await(ctx context.Context, match func(*slot) bool) []contract.Unsaved {
-	var watched *slot // one of them, so that not all are looked at whenever one has gone
+// await returns when none of the dirty keys that match is left, or when the rest will not go by waiting.
+func (fs *FS) await(ctx context.Context, match func(*dirtyKey) bool) []contract.Unsaved {
+	var watched *dirtyKey // one of them, so that not all are looked at whenever one has gone
 	for {
 		fs.mu.Lock()
-		if watched == nil || fs.slots[watched.path] != watched || watched.final || !match(watched) {
+		if watched == nil || fs.dirtyKeys[watched.path] != watched || watched.final || !match(watched) {
 			watched = nil
-			for _, s := range fs.slots {
+			for _, s := range fs.dirtyKeys {
 				if match(s) && (!s.final || s.running) {
 					watched = s
 					break
@@ -118,10 +118,10 @@ func (fs *FS) await(ctx context.Context, match func(*slot) bool) []contract.Unsa
 	}
 }
 
-func (fs *FS) left(match func(*slot) bool) []contract.Unsaved {
+func (fs *FS) left(match func(*dirtyKey) bool) []contract.Unsaved {
 	var left []contract.Unsaved
-	for _, path := range slices.Sorted(maps.Keys(fs.slots)) {
-		if s := fs.slots[path]; match(s) {
+	for _, path := range slices.Sorted(maps.Keys(fs.dirtyKeys)) {
+		if s := fs.dirtyKeys[path]; match(s) {
 			left = append(left, fs.unsaved(s))
 		}
 	}

@@ -73,15 +73,15 @@ func (fs *FS) valid(n *node, now time.Time) time.Duration {
 	if left < 0 || n.stale {
 		left = 0
 	}
-	if fs.ttl > 0 && left < fs.ttl && len(fs.slots) > 0 && fs.slots[n.slotPathOrEmpty()] != nil {
+	if fs.ttl > 0 && left < fs.ttl && len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.objectPathOrEmpty()] != nil {
 		left = fs.ttl
 	}
 	return left
 }
 
-func (n *node) slotPathOrEmpty() string {
+func (n *node) objectPathOrEmpty() string {
 	if n.parent == nil {
 		return ""
 	}
-	return n.slotPath()
+	return n.objectPath()
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
-// slot is a key whose object is not yet what the tree says. Its fields are guarded by FS.mu.
-type slot struct {
+// dirtyKey is a key whose object is not yet what the tree says. Its fields are guarded by FS.mu.
+type dirtyKey struct {
 	path  string // of the object below the root; a directory's marker ends in "/"
 	seq   uint64 // of the oldest change that S3 does not have
 	first uint64 // the same, under whatever name that change was made
@@ -39,16 +39,16 @@ type slot struct {
 	awaitsDeletion                bool // blocked by one: its name is in use in S3
 }
 
-// order is the slot's place in the order in which changes go to S3. A file keeps the place of its oldest
+// order is the dirty key's place in the order in which changes go to S3. A file keeps the place of its oldest
 // change when it is renamed; unless its new name has to be freed by a deletion that is younger.
-func (s *slot) order() uint64 {
+func (s *dirtyKey) order() uint64 {
 	if s.awaitsDeletion || s.deletion() {
 		return s.seq
 	}
 	return s.first
 }
 
-func (s *slot) deletion() bool { return s.node == nil }
+func (s *dirtyKey) deletion() bool { return s.node == nil }
 
 // holdMost is how long a change that fails holds deletions back.
 const holdMost = 10 * time.Minute
@@ -56,7 +56,7 @@ const holdMost = 10 * time.Minute
 // holdsDeletions says that deletions of what was there before the change wait for it: what is deleted may
 // be what the change replaces, as when git packs its objects anew. A path of which S3 has a whole version
 // replaces nothing but that version. Nothing holds deletions for ever.
-func (s *slot) holdsDeletions(now time.Time) bool {
+func (s *dirtyKey) holdsDeletions(now time.Time) bool {
 	switch {
 	case s.deletion() || s.final:
 		return false
@@ -67,12 +67,12 @@ func (s *slot) holdsDeletions(now time.Time) bool {
 }
 
 // nothingToDo says that S3 has nothing and is to have nothing.
-func (s *slot) nothingToDo() bool {
+func (s *dirtyKey) nothingToDo() bool {
 	return s.node == nil && s.base.ETag == "" && len(s.writes) == 0 && !s.running
 }
 
-// entry is what the journal keeps of the slot.
-func (s *slot) entry() pending.Entry {
+// entry is what the journal keeps of the dirty key.
+func (s *dirtyKey) entry() pending.Entry {
 	e := pending.Entry{
 		Path: s.path, Seq: s.seq, Since: s.since.UnixNano(), Base: s.base,
 		Writes: s.writes, UploadID: s.uploadID,
@@ -90,7 +90,7 @@ func (s *slot) entry() pending.Entry {
 	return e
 }
 
-// tx is a change of slots that is in the journal as a whole, or did not happen.
+// tx is a change of dirty keys that is in the journal as a whole, or did not happen.
 type tx struct {
 	fs    *FS
 	now   time.Time
@@ -98,10 +98,10 @@ type tx struct {
 	undos []func()
 }
 
-// before is a slot as it was.
+// before is a dirty key as it was.
 type before struct {
-	slot *slot // nil: there was none
-	copy slot
+	key  *dirtyKey // nil: there was none
+	copy dirtyKey
 }
 
 func (fs *FS) begin() *tx { // with mu
@@ -111,10 +111,10 @@ func (fs *FS) begin() *tx { // with mu
 // undo registers what takes a change of the tree back when the journal refuses.
 func (t *tx) undo(f func()) { t.undos = append(t.undos, f) }
 
-func (t *tx) touch(path string) *slot {
-	s := t.fs.slots[path]
+func (t *tx) touch(path string) *dirtyKey {
+	s := t.fs.dirtyKeys[path]
 	if _, ok := t.was[path]; !ok {
-		b := before{slot: s}
+		b := before{key: s}
 		if s != nil {
 			b.copy = *s
 		}
@@ -124,13 +124,13 @@ func (t *tx) touch(path string) *slot {
 }
 
 // want says that node (nil: nothing) is to be at path, where S3 is believed to hold base unless a
-// slot knows better.
-func (t *tx) want(path string, n *node, base version) *slot {
+// dirty key knows better.
+func (t *tx) want(path string, n *node, base version) *dirtyKey {
 	s := t.touch(path)
 	switch {
 	case s == nil:
-		s = &slot{path: path, base: base}
-		t.fs.slots[path] = s
+		s = &dirtyKey{path: path, base: base}
+		t.fs.dirtyKeys[path] = s
 		fallthrough
 	case (s.node == nil) != (n == nil):
 		t.fs.seq++
@@ -148,15 +148,15 @@ func (t *tx) want(path string, n *node, base version) *slot {
 	return s
 }
 
-// inherit has a slot stand for a change that was another slot's: whoever waits for that waits for
+// inherit has a dirty key stand for a change that was another dirty key's: a flush that waits for that waits for
 // this one. Its own place in the order stays: a file that moved to where another has to be deleted
 // first cannot go before that.
-func (s *slot) inherit(first uint64) { s.first = min(s.first, first) }
+func (s *dirtyKey) inherit(first uint64) { s.first = min(s.first, first) }
 
-// forget drops a slot: what it wanted is there, or wanted no longer.
+// forget drops a dirty key: what it wanted is there, or wanted no longer.
 func (t *tx) forget(path string) {
 	if t.touch(path) != nil {
-		delete(t.fs.slots, path)
+		delete(t.fs.dirtyKeys, path)
 	}
 }
 
@@ -165,19 +165,19 @@ func (t *tx) commit() error {
 	fs := t.fs
 	var b pending.Batch
 	for _, path := range slices.Sorted(maps.Keys(t.was)) {
-		s := fs.slots[path]
+		s := fs.dirtyKeys[path]
 		if s != nil && s.nothingToDo() {
-			delete(fs.slots, path)
+			delete(fs.dirtyKeys, path)
 			s = nil
 		}
 		if s != nil {
 			b.Put = append(b.Put, s.entry())
-		} else if t.was[path].slot != nil {
+		} else if t.was[path].key != nil {
 			b.Remove = append(b.Remove, path)
 		}
 	}
 	if len(b.Put)+len(b.Remove) > 0 {
-		if err := fs.journal.Apply(b, len(fs.slots)); err != nil {
+		if err := fs.journal.Apply(b, len(fs.dirtyKeys)); err != nil {
 			t.rollback()
 			return err
 		}
@@ -192,32 +192,32 @@ func (t *tx) commit() error {
 
 func (t *tx) rollback() {
 	for path, was := range t.was {
-		if was.slot == nil {
-			delete(t.fs.slots, path)
+		if was.key == nil {
+			delete(t.fs.dirtyKeys, path)
 			continue
 		}
-		*was.slot = was.copy
-		t.fs.slots[path] = was.slot
+		*was.key = was.copy
+		t.fs.dirtyKeys[path] = was.key
 	}
 	for _, undo := range slices.Backward(t.undos) {
 		undo()
 	}
 }
 
-// settle puts a slot where the dispatcher finds it, and keeps the counts.
+// settle puts a dirty key where the dispatcher finds it, and keeps the counts.
 func (t *tx) settle(path string, was before) {
-	fs, s := t.fs, t.fs.slots[path]
-	if was.slot != nil {
+	fs, s := t.fs, t.fs.dirtyKeys[path]
+	if was.key != nil {
 		if was.copy.deletion() {
 			fs.countDeletion(path, -1)
 		}
-		if n := was.copy.node; was.slot.running && was.slot.cancel != nil && n != nil && n.parent == nil && was.slot.node != n {
-			was.slot.cancel() // what it sends is not wanted any more
+		if n := was.copy.node; was.key.running && was.key.cancel != nil && n != nil && n.parent == nil && was.key.node != n {
+			was.key.cancel() // what it sends is not wanted any more
 		}
-		if was.slot != s {
-			fs.ready.remove(was.slot)
-			fs.uploads.remove(was.slot)
-			fs.deletes.remove(was.slot)
+		if was.key != s {
+			fs.ready.remove(was.key)
+			fs.uploads.remove(was.key)
+			fs.deletes.remove(was.key)
 		}
 	}
 	if s == nil {
@@ -235,8 +235,8 @@ func (t *tx) settle(path string, was before) {
 	fs.holdDeletions(s, t.now)
 }
 
-// holdDeletions puts a slot among those that deletions wait for, or takes it out.
-func (fs *FS) holdDeletions(s *slot, now time.Time) {
+// holdDeletions puts a dirty key among those that deletions wait for, or takes it out.
+func (fs *FS) holdDeletions(s *dirtyKey, now time.Time) {
 	if s.holdsDeletions(now) {
 		fs.uploads.set(s)
 	} else {
@@ -252,7 +252,7 @@ func (fs *FS) countDeletion(path string, by int) {
 			delete(fs.deleting, d)
 			if s := fs.parked[d]; s != nil {
 				delete(fs.parked, d)
-				fs.unblockSlot(s)
+				fs.unblockKey(s)
 			}
 		}
 	}
@@ -286,13 +286,13 @@ func (fs *FS) rewriteJournal() error {
 		return err
 	}
 	fs.mu.Lock()
-	paths := slices.Collect(maps.Keys(fs.slots))
+	paths := slices.Collect(maps.Keys(fs.dirtyKeys))
 	fs.mu.Unlock()
 	for part := range slices.Chunk(paths, compactMost) {
 		fs.mu.Lock()
 		entries := make([]pending.Entry, 0, len(part))
 		for _, path := range part {
-			if s := fs.slots[path]; s != nil {
+			if s := fs.dirtyKeys[path]; s != nil {
 				entries = append(entries, s.entry())
 			}
 		}

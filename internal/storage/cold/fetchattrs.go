@@ -11,8 +11,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// know fetches attributes that nobody has told yet, since a write replaces all metadata.
-func (fs *FS) know(ctx context.Context, n *node) error {
+// fetchAttrs fetches attributes that nobody has told yet, since a write replaces all metadata.
+func (fs *FS) fetchAttrs(ctx context.Context, n *node) error {
 	fs.mu.Lock()
 	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
 	source := ""
@@ -35,7 +35,7 @@ func (fs *FS) know(ctx context.Context, n *node) error {
 		return err
 	}
 	fs.mu.Lock()
-	link := fs.learn(n, o, nil)
+	link := fs.applyAttrs(n, o, nil)
 	fs.mu.Unlock()
 	if link {
 		return fs.fillAll(ctx, n) // with its body it becomes one
@@ -43,9 +43,9 @@ func (fs *FS) know(ctx context.Context, n *node) error {
 	return nil
 }
 
-// learn takes the attributes of an object that a response told; body is its content when that
+// applyAttrs takes the attributes of an object that a response told; body is its content when that
 // came along. It says whether the node is a link whose target has to be read first. With mu.
-func (fs *FS) learn(n *node, o objectstore.Object, body []byte) (link bool) {
+func (fs *FS) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool) {
 	if o.ETag != n.remote.ETag || n.modeKnown && n.mtimeKnown || n.stale {
 		return false
 	}
@@ -81,7 +81,7 @@ const maxTarget = 4095
 func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
 	n.stale = true
 	parent := n.parent
-	if parent == nil || fs.slots[n.path()] != nil {
+	if parent == nil || fs.dirtyKeys[n.path()] != nil {
 		return
 	}
 	fs.detach(n)
