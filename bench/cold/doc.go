@@ -2,10 +2,10 @@
 // rclone mount, with its cache and without, s3fs, and as the yardstick a raw client (package
 // rawclient) that asks for the same bytes and does nothing else. It starts the embedded S3, fills
 // a bucket, mounts it with each peer in turn, and prints for each workload the seconds and
-// the ratio to the raw client, and for each mount its largest resident set.
+// the ratio to the raw client, and for each peer the bytes that it sent and its largest resident set.
 //
 //	go run ./bench/cold                  # everything: half an hour
-//	go run ./bench/cold -only ls,random  # some workloads: ls, tree, sequential, random, small, large-in, small-in
+//	go run ./bench/cold -only ls,random  # some workloads: ls, tree, sequential, random, small, large-in, small-in, appends
 //	go run ./bench/cold -latency 0       # directly only
 //	go run ./bench/cold -own             # without the peers
 //	go run ./bench/cold -scale 10        # a tenth of everything

@@ -13,6 +13,7 @@ type result struct {
 	took  map[string]time.Duration
 	count map[string]int // of a step that does as much as it can in its time
 	peak  int64          // MiB
+	sent  int64          // bytes, with those of the requests themselves
 	err   error
 }
 
@@ -36,7 +37,7 @@ func (l *lab) print(w workload, results []*result) {
 	for _, s := range w.steps {
 		fmt.Fprintf(t, "\t%s\tof raw", s)
 	}
-	fmt.Fprintln(t, "\tRSS MiB\t")
+	fmt.Fprintln(t, "\tsent MiB\tRSS MiB\t")
 	raw := results[0]
 	for _, r := range results {
 		fmt.Fprint(t, r.name)
@@ -55,9 +56,9 @@ func (l *lab) print(w workload, results []*result) {
 			}
 		}
 		if r == raw {
-			fmt.Fprint(t, "\t-\t\n")
+			fmt.Fprintf(t, "\t%.1f\t-\t\n", float64(r.sent)/mib)
 		} else {
-			fmt.Fprintf(t, "\t%d\t\n", r.peak)
+			fmt.Fprintf(t, "\t%.1f\t%d\t\n", float64(r.sent)/mib, r.peak)
 		}
 	}
 	t.Flush()

@@ -35,6 +35,8 @@ const (
 
 	// randomFor is how long reads at random go on, if there are not randomMost before.
 	randomFor  = 10 * time.Second
+	grown      = 100 << 20
+	appends    = 100
 	randomMost = 2_000
 )
 
@@ -110,6 +112,22 @@ var workloads = []workload{
 		},
 		do: func(l *lab, dir string, r *result) error { return l.copyIn(dir, int(smallOnes/l.scale), smallSize, r) },
 	},
+	{
+		name: "appends", text: func(s int64) string {
+			return fmt.Sprintf("appending 1 KiB to a file of %d MiB, %d times, each second", grown/s/mib, appends/s)
+		}, steps: []string{"in S3"},
+		raw: func(l *lab, r *result) error {
+			from, err := l.source(1, grown/l.scale)
+			if err != nil {
+				return err
+			}
+			return r.step("in S3", func() error {
+				_, err := l.raw.UploadFile(context.Background(), filepath.Join(from, "f0"), prefix+"raw-grown")
+				return err
+			})
+		},
+		do: func(l *lab, dir string, r *result) error { return l.grow(dir, r) },
+	},
 }
 
 func (l *lab) measure(w workload) error {
@@ -126,7 +144,12 @@ func (l *lab) measure(w workload) error {
 			r.err = err
 			continue
 		}
-		if err := w.do(l, m.dir, r); err != nil {
+		before := l.line.Sent()
+		err = w.do(l, m.dir, r)
+		if r.sent == 0 {
+			r.sent = l.line.Sent() - before
+		}
+		if err != nil {
 			r.err = fmt.Errorf("%w: %s", err, tail(m.out.String()))
 		}
 		r.peak, _ = m.rss()
@@ -140,10 +163,14 @@ func (l *lab) measure(w workload) error {
 // and the better counts: the peers find them full as well.
 func (l *lab) rawResult(w workload) (*result, error) {
 	first := newResult("raw client")
-	if err := w.raw(l, first); err != nil || w.fill == nil {
+	before := l.line.Sent()
+	err := w.raw(l, first)
+	first.sent = l.line.Sent() - before
+	if err != nil || w.fill == nil {
 		return first, err
 	}
 	again := newResult("raw client")
+	again.sent = first.sent
 	if err := w.raw(l, again); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package delayline is a wire of a given length for benchmarks: a TCP proxy that holds back what
 // clients send, each byte for as long. Requests take longer by it and nothing else gets slower,
-// however many are under way. It counts the requests.
+// however many are under way. It counts the requests, and the bytes that clients send.
 package delayline
 
 import (
@@ -15,6 +15,7 @@ import (
 // Line is one proxy.
 type Line struct {
 	requests atomic.Int64
+	sent     atomic.Int64
 	listener net.Listener
 	to       string
 	delay    time.Duration
@@ -55,6 +56,9 @@ func (d *Line) Delay() time.Duration { return d.delay }
 // Requests is how many have begun so far.
 func (d *Line) Requests() int64 { return d.requests.Load() }
 
+// Sent is how many bytes clients have sent so far.
+func (d *Line) Sent() int64 { return d.sent.Load() }
+
 func (d *Line) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", d.to)
@@ -88,6 +92,7 @@ func (d *Line) forward(to, from net.Conn) {
 			b := pieces.Get().(*[]byte)
 			n, err := from.Read(*b)
 			if n > 0 {
+				d.sent.Add(int64(n))
 				if isRequest((*b)[:n]) {
 					d.requests.Add(1)
 				}
