@@ -18,30 +18,33 @@ const conflictMark = ".conflict-"
 
 // displace takes a node out of the tree for what S3 says. With mu.
 func (fs *FS) displace(n *node) {
-	fs.markDisplaced(n, n.path())
+	fs.markDisplaced(n, n.parent, n.path())
 	fs.detach(n)
 }
 
-func (fs *FS) markDisplaced(n *node, path string) {
+func (fs *FS) markDisplaced(n, parent *node, path string) {
 	switch {
 	case n.isDir():
 		for name, c := range n.dir.children {
-			fs.markDisplaced(c, join(path, name))
+			fs.markDisplaced(c, n, join(path, name))
 		}
 	case n.kind == pending.File && (n.opens > 0 || n.lookups > 0):
-		n.displaced = path
+		n.displaced, n.displacedDir = path, parent
 	}
 }
 
 // readmit gives a displaced file the name of a conflict copy, as part of t. All of its content is here.
 func (fs *FS) readmit(t *tx, n *node) {
-	path, remote := n.displaced, n.remote
-	parent, name := fs.nearestDir(path)
+	path, parent, remote := n.displaced, n.displacedDir, n.remote
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	if !fs.alive(parent) {
+		parent, name = fs.nearestDir(path)
+	}
 	fs.attach(parent, fs.conflictName(parent, name), n)
-	n.displaced, n.remote = "", version{}
+	n.displaced, n.displacedDir, n.remote = "", nil, version{}
 	t.undo(func() {
 		fs.detach(n)
-		n.displaced, n.remote = path, remote
+		n.displaced, n.displacedDir, n.remote = path, parent, remote
 	})
 }
 

@@ -200,7 +200,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		// Only its attributes were changed, and theirs has its own.
 		t.forget(j.path)
 		fs.displace(n)
-		t.undo(func() { fs.attach(parent, name, n); n.displaced = "" })
+		t.undo(func() { fs.attach(parent, name, n); n.displaced, n.displacedDir = "", nil })
 	} else {
 		t.forget(j.path)
 		fs.detach(n)

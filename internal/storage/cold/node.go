@@ -53,14 +53,15 @@ type node struct {
 
 	foreign map[string]string // metadata of the object that is not ours and is kept
 
-	target     string // of a symbolic link
-	content    *content
-	dir        *dir
-	lastKey    string // of a file that lost its name: where its clean content was; see orphan.go
-	displaced  string // the path from which others took it, while it may be open; see displaced.go
-	wholeOnly  bool   // S3 does not make its object of parts
-	localizing bool   // its content is being brought here for good
-	stale      bool   // somebody changed the object: opening it again finds the new one
+	target       string // of a symbolic link
+	content      *content
+	dir          *dir
+	lastKey      string // of a file that lost its name: where its clean content was; see orphan.go
+	displaced    string // the path from which others took it, while it may be open; see displaced.go
+	displacedDir *node  // and the directory
+	wholeOnly    bool   // S3 does not make its object of parts
+	localizing   bool // its content is being brought here for good
+	stale        bool // somebody changed the object: opening it again finds the new one
 }
 
 // dir is what a directory has beside a node. Its own object, the marker, is node.remote.

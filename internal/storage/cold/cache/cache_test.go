@@ -432,3 +432,28 @@ func TestRemovedContentIsOffTheBooks(t *testing.T) {
 		}
 	}
 }
+
+// TestRekeyedContentIsFound, and can be written, also when every block of it was evicted before.
+func TestRekeyedContentIsFound(t *testing.T) {
+	for _, evicted := range []bool{false, true} {
+		c := open(t, t.TempDir(), 1<<30, "b")
+		defer c.Close()
+		b := object(2*BlockSize, 1)
+		from, to := VersionID("from", "e", int64(len(b))), VersionID("to", "e", int64(len(b)))
+		f, err := c.Checkout(from, int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, f, b, 0, int64(len(b)))
+		if evicted {
+			_ = c.squeeze(1 << 40)
+		}
+		c.Rekey(from, to)
+		if c.Whole(from) || c.Whole(to) == evicted {
+			t.Errorf("evicted: %v; whole under the old key: %v, under the new: %v", evicted, c.Whole(from), c.Whole(to))
+		}
+		if err := f.BeginDirty("d"); err != nil {
+			t.Errorf("evicted: %v; %v", evicted, err)
+		}
+	}
+}

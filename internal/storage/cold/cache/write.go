@@ -123,10 +123,10 @@ func (c *Cache) Rekey(from, to ID) {
 	if c.clean[from] != f || c.clean[to] != nil {
 		return // it became dirty or was evicted meanwhile, or the copy is known already
 	}
-	if f.bytes > 0 {
-		if err := rename(f.path(), c.pathOf(to, f.name, f.whole.Load())); err != nil {
-			return // it is still content of the first version
-		}
+	// A file of which every block was evicted is on the disk all the same.
+	err := rename(f.path(), c.pathOf(to, f.name, f.whole.Load()))
+	if err != nil && (f.bytes > 0 || f.fd.Load() != nil) {
+		return // it is still content of the first version
 	}
 	delete(c.clean, from)
 	f.id = to
