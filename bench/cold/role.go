@@ -16,6 +16,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/cold"
+	"github.com/matrx/sandbox/internal/storage/cold/fusefs"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/wire"
@@ -72,7 +73,7 @@ func role(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := fs.Serve(ctx, 3, nil); err != nil && ctx.Err() == nil {
+	if err := fusefs.Serve(ctx, fs, 3, log, nil); err != nil && ctx.Err() == nil {
 		return errors.Join(err, fs.Close())
 	}
 	return fs.Close()

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold"
+	"github.com/matrx/sandbox/internal/storage/cold/fusefs"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -24,10 +26,24 @@ type coldPath interface {
 	Close() error
 }
 
-var _ coldPath = (*cold.FS)(nil)
+// mountedCold is the tree with what shows it to programs.
+type mountedCold struct {
+	*cold.FS
+	log *slog.Logger
+}
+
+var _ coldPath = mountedCold{}
+
+func (m mountedCold) Serve(ctx context.Context, fd int, started func()) error {
+	return fusefs.Serve(ctx, m.FS, fd, m.log, started)
+}
 
 func newCold(s *session) (coldPath, error) {
-	return cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log})
+	tree, err := cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	return mountedCold{tree, s.log}, nil
 }
 
 // serveCold serves the mount behind the descriptor and tells PID 1 whether that works.

@@ -9,47 +9,47 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
-// attrChange is what setattr is asked for; nil means not.
-type attrChange struct {
-	mode         *uint32
-	uid, gid     *uint32
-	size         *int64
-	atime, mtime *int64
+// AttrChange is what SetAttr is asked for; nil means not.
+type AttrChange struct {
+	Mode         *uint32
+	UID, GID     *uint32
+	Size         *int64
+	Atime, Mtime *int64 // nanoseconds since the epoch
 }
 
 // setattr changes attributes. The owner is always the agent: another one cannot be kept.
-func (fs *FS) setattr(ctx context.Context, n *node, ch attrChange) error {
-	if ch.uid != nil && *ch.uid != contract.AgentUID || ch.gid != nil && *ch.gid != contract.AgentGID {
+func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
+	if ch.UID != nil && *ch.UID != contract.AgentUID || ch.GID != nil && *ch.GID != contract.AgentGID {
 		return syscall.EPERM
 	}
-	if ch.size != nil {
-		if err := fs.truncate(ctx, n, *ch.size); err != nil {
+	if ch.Size != nil {
+		if err := fs.truncate(ctx, n, *ch.Size); err != nil {
 			return err
 		}
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	now := time.Now()
-	if ch.atime != nil {
-		n.atime = *ch.atime
+	if ch.Atime != nil {
+		n.atime = *ch.Atime
 		n.ctime = now.UnixNano()
 	}
 	if n.displaced != "" {
 		return syscall.ESTALE // by its path another file is found
 	}
-	if ch.mode == nil && ch.mtime == nil {
-		if ch.uid != nil || ch.gid != nil {
+	if ch.Mode == nil && ch.Mtime == nil {
+		if ch.UID != nil || ch.GID != nil {
 			n.ctime = now.UnixNano()
 		}
 		return nil
 	}
 	was := *n
 	t := fs.begin()
-	if ch.mode != nil {
-		n.mode, n.modeKnown = *ch.mode&permMask, true
+	if ch.Mode != nil {
+		n.mode, n.modeKnown = *ch.Mode&permMask, true
 	}
-	if ch.mtime != nil {
-		n.mtime, n.mtimeKnown, n.live = *ch.mtime, true, false
+	if ch.Mtime != nil {
+		n.mtime, n.mtimeKnown, n.live = *ch.Mtime, true, false
 	}
 	n.changed(now)
 	t.undo(func() {

@@ -59,7 +59,7 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 
 // keptAs is the conflict name of a file's stem, which leaves room for the longest ending.
 func (fs *FS) keptAs(stem string, at time.Time) string {
-	room := maxName - len(longestSuffix) - len(conflict.Name("", fs.cfg.SandboxID, at))
+	room := MaxName - len(longestSuffix) - len(conflict.Name("", fs.cfg.SandboxID, at))
 	return conflict.Name(stem[:min(len(stem), max(room, 0))], fs.cfg.SandboxID, at)
 }
 

@@ -11,16 +11,16 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// errInterrupted ends a wait whose caller got a signal.
-var errInterrupted = errors.New("interrupted")
+// ErrInterrupted ends a wait whose caller got a signal.
+var ErrInterrupted = errors.New("interrupted")
 
-// errno is what a program sees of an error. docs/cold.md has the table.
-func errno(err error) syscall.Errno {
+// Errno is what a program sees of an error. docs/cold.md has the table.
+func Errno(err error) syscall.Errno {
 	var e syscall.Errno
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errInterrupted):
+	case errors.Is(err, ErrInterrupted):
 		return syscall.EINTR
 	case errors.Is(err, cache.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return syscall.ENOSPC

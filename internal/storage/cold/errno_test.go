@@ -1,4 +1,4 @@
-package cold
+package cold_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold"
 )
 
 // TestErrnos checks each operation against its manual page: what it answers, and that a refused
@@ -112,8 +113,8 @@ func TestErrnos(t *testing.T) {
 		{"truncate of a directory", func() error { return unix.Truncate(p("d"), 0) }, unix.EISDIR},
 		{"truncate of nothing", func() error { return unix.Truncate(p("no"), 0) }, unix.ENOENT},
 		{"truncate to less than nothing", func() error { return unix.Truncate(p("f"), -1) }, unix.EINVAL},
-		{"truncate past what S3 holds", func() error { return unix.Truncate(p("f"), maxFile+1) }, unix.EFBIG},
-		{"write past what S3 holds", onFile("f", unix.O_RDWR, func(fd int) error { _, err := unix.Pwrite(fd, []byte("x"), maxFile); return err }), unix.EFBIG},
+		{"truncate past what S3 holds", func() error { return unix.Truncate(p("f"), cold.MaxFile+1) }, unix.EFBIG},
+		{"write past what S3 holds", onFile("f", unix.O_RDWR, func(fd int) error { _, err := unix.Pwrite(fd, []byte("x"), cold.MaxFile); return err }), unix.EFBIG},
 		{"write to what is open for reading", onFile("f", unix.O_RDONLY, func(fd int) error { _, err := unix.Write(fd, []byte("x")); return err }), unix.EBADF},
 		{"read of what is open for writing", onFile("f", unix.O_WRONLY, func(fd int) error { _, err := unix.Read(fd, make([]byte, 1)); return err }), unix.EBADF},
 		{"read of a directory", onFile("d", unix.O_RDONLY, func(fd int) error { _, err := unix.Read(fd, make([]byte, 1)); return err }), unix.EISDIR},

@@ -63,7 +63,7 @@ type FS struct {
 	root   *node
 	nextID uint64
 	ids    map[uint64]*node // those that the kernel knows
-	bridge *bridge          // nil: not mounted
+	front  Front            // nil: not mounted
 
 	dirtyKeys map[string]*dirtyKey
 	seq       uint64                        // of changes

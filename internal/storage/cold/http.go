@@ -42,7 +42,7 @@ func keepAlive(w http.ResponseWriter) {
 // refuse answers with an error in words, and with the status that says whose it is.
 func refuse(w http.ResponseWriter, what, path string, err error) {
 	status := http.StatusInternalServerError
-	switch errno(err) {
+	switch Errno(err) {
 	case syscall.ENOENT:
 		status = http.StatusNotFound
 	case syscall.EISDIR, syscall.ENOTDIR, syscall.ENOTEMPTY, syscall.EEXIST, syscall.EINVAL, syscall.ENAMETOOLONG, syscall.ELOOP:
@@ -67,7 +67,7 @@ func (fs *FS) find(ctx context.Context, path string) (*node, error) {
 		if c == "" {
 			continue
 		}
-		if c == "." || c == ".." || len(c) > maxName {
+		if c == "." || c == ".." || len(c) > MaxName {
 			return nil, syscall.EINVAL
 		}
 		if !n.isDir() {
@@ -185,8 +185,8 @@ func (fs *FS) entries(n *node, recursive bool) []contract.ColdEntry {
 	var all []contract.ColdEntry
 	var read func(d *node)
 	read = func(d *node) {
-		f := folder{node: d}
-		f.read()
+		f := Dir{node: d}
+		f.readLocked()
 		for _, c := range f.entries {
 			all = append(all, fs.describe(c))
 			if recursive && c.isDir() {
@@ -331,8 +331,8 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 			return err
 		}
 		fs.mu.Lock()
-		f := folder{node: n}
-		f.read()
+		f := Dir{node: n}
+		f.readLocked()
 		fs.mu.Unlock()
 		if len(f.entries) > 0 && !recursive {
 			return syscall.ENOTEMPTY

@@ -30,7 +30,7 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "read", path, err)
 		return
 	}
-	defer h.close()
+	defer h.Close()
 	// The first block before the header, so that what cannot be had is an error and no content of
 	// zero bytes; and the attributes after it, since they come with it.
 	size := h.c.file.Size()
@@ -70,7 +70,7 @@ func (fs *FS) serveGet(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (fs *FS) openPath(ctx context.Context, path string) (n *node, h *handle, err error) {
+func (fs *FS) openPath(ctx context.Context, path string) (n *node, h *Handle, err error) {
 	if n, err = fs.find(ctx, path); err != nil {
 		return nil, nil, err
 	}
@@ -85,8 +85,8 @@ func (fs *FS) openPath(ctx context.Context, path string) (n *node, h *handle, er
 }
 
 // readInto reads as much as there is for a buffer.
-func (h *handle) readInto(ctx context.Context, buf []byte, off int64) ([]byte, error) {
-	p, direct, err := h.read(ctx, off, len(buf))
+func (h *Handle) readInto(ctx context.Context, buf []byte, off int64) ([]byte, error) {
+	p, direct, err := h.Read(ctx, off, len(buf))
 	if err != nil || direct != nil {
 		return direct, err
 	}

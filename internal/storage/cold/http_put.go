@@ -98,7 +98,7 @@ func (fs *FS) putDir(ctx context.Context, path string, mode int64) (*node, error
 		return n, nil
 	}
 	m := uint32(mode)
-	return n, fs.setattr(ctx, n, attrChange{mode: &m})
+	return n, fs.setattr(ctx, n, AttrChange{Mode: &m})
 }
 
 // putLink puts a symbolic link under a name, in place of a file or link that has it.

@@ -14,8 +14,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
-// handle is an open file.
-type handle struct {
+// Handle is an open file.
+type Handle struct {
 	fs    *FS
 	node  *node
 	c     *content
@@ -33,7 +33,7 @@ func newDataName() string {
 
 // open opens a file. ESTALE when somebody replaced its object: the kernel looks the name up
 // again then, and opens what is there now.
-func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
+func (fs *FS) open(ctx context.Context, n *node, write bool) (*Handle, error) {
 	fs.mu.Lock()
 	if n.kind != pending.File {
 		fs.mu.Unlock()
@@ -57,26 +57,26 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*handle, error) {
 	// What a listing calls a small file may be a link: its metadata comes with its content.
 	unknown := !n.modeKnown && !n.dirty() && n.size > 0 && n.size <= maxTarget
 	fs.mu.Unlock()
-	h := &handle{fs: fs, node: n, c: c, write: write}
+	h := &Handle{fs: fs, node: n, c: c, write: write}
 	if unknown {
 		err = c.fill(ctx, 0, n.size)
 		fs.mu.Lock()
 		stale := n.stale
 		fs.mu.Unlock()
 		if stale {
-			h.close()
+			h.Close()
 			return nil, syscall.ESTALE
 		}
 		if err != nil && !away(err) && !errors.Is(err, cache.ErrFull) {
-			h.close()
+			h.Close()
 			return nil, err
 		}
 	}
 	return h, nil
 }
 
-// close ends a handle.
-func (h *handle) close() {
+// Close ends the handle.
+func (h *Handle) Close() {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -103,9 +103,9 @@ func (fs *FS) requeue(n *node) {
 	}
 }
 
-// read pins a range of a file's content, fetching what is missing and reading ahead. When the
+// Read pins a range of a file's content, fetching what is missing and reading ahead. When the
 // cache has no room for it the bytes are in direct instead.
-func (h *handle) read(ctx context.Context, off int64, n int) (p cache.Pinned, direct []byte, err error) {
+func (h *Handle) Read(ctx context.Context, off int64, n int) (p cache.Pinned, direct []byte, err error) {
 	h.mu.Lock()
 	ahead := h.cur.advance(off, off+int64(n), h.fs.aheadLimit())
 	h.mu.Unlock()
@@ -129,7 +129,7 @@ func (h *handle) read(ctx context.Context, off int64, n int) (p cache.Pinned, di
 }
 
 // readPast reads a clean file past the cache, which is full of what is not in S3 yet.
-func (h *handle) readPast(ctx context.Context, off int64, n int) ([]byte, error) {
+func (h *Handle) readPast(ctx context.Context, off int64, n int) ([]byte, error) {
 	fs := h.fs
 	h.c.mu.Lock()
 	key, etag, size := h.c.key, h.c.etag, h.c.size
@@ -244,8 +244,8 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 	return nil
 }
 
-// write writes to a file.
-func (h *handle) writeAt(ctx context.Context, b []byte, off int64) (int, error) {
+// WriteAt writes to the file.
+func (h *Handle) WriteAt(ctx context.Context, b []byte, off int64) (int, error) {
 	fs, n := h.fs, h.node
 	if off+int64(len(b)) > maxFile {
 		return 0, syscall.EFBIG
@@ -288,10 +288,10 @@ func (fs *FS) fillEdges(ctx context.Context, c *content, off, end int64) error {
 	return nil
 }
 
-// flush ends a series of writes: close(2) reports its error. All that was written is in the cache when it
+// Flush ends a series of writes: close(2) reports its error. All that was written is in the cache when it
 // returns without one, and so is the rest of the content, unless S3 is to take that from the version that
 // it has.
-func (h *handle) flush(ctx context.Context) error {
+func (h *Handle) Flush(ctx context.Context) error {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	idle := !n.dirty() || !n.live
@@ -310,9 +310,9 @@ func (h *handle) flush(ctx context.Context) error {
 	return fs.settleData(n, n.synced)
 }
 
-// fsync returns when the content is on the local disk, and with it the journal's word of it. It
+// Sync returns when the content is on the local disk, and with it the journal's word of it. It
 // is on its way to S3 then.
-func (h *handle) fsync(ctx context.Context) error {
+func (h *Handle) Sync(ctx context.Context) error {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	dirty := n.dirty()

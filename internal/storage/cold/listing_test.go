@@ -1,6 +1,7 @@
 package cold
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -11,10 +12,10 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// newFS is an FS in this process, without a mount.
-func newFS(t *testing.T, objects anyKeys) *FS {
+// newFS is an FS in this process, without a mount and without objects.
+func newFS(t *testing.T) *FS {
 	t.Helper()
-	srv := httptest.NewServer(objects)
+	srv := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(srv.Close)
 	c := &config.Config{SandboxID: "sb", UserID: "u1", ColdPath: "/data/cold", StateDir: t.TempDir()}
 	c.S3 = config.S3{Bucket: "b", Region: "r", Endpoint: srv.URL, Prefix: "users/", ForcePathStyle: true}
@@ -35,7 +36,7 @@ func newFS(t *testing.T, objects anyKeys) *FS {
 // has seen is there when the other ends, and what both have not seen is gone.
 func TestListingsOverlap(t *testing.T) {
 	t.Parallel()
-	fs := newFS(t, anyKeys{})
+	fs := newFS(t)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	began := func() *listing {

@@ -12,7 +12,7 @@ import (
 
 // checkName says whether S3 can hold a name in a directory.
 func (fs *FS) checkName(parent *node, name string, isDir bool) error {
-	if len(name) > maxName {
+	if len(name) > MaxName {
 		return syscall.ENAMETOOLONG
 	}
 	if name == "" || name == "." || name == ".." || strings.IndexByte(name, 0) >= 0 || strings.IndexByte(name, '/') >= 0 {

@@ -1,7 +1,6 @@
-package cold
+package cold_test
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path"
@@ -11,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold"
 )
 
 // The operations of this file are those of another client, which writes to S3 beside the mount.
@@ -23,14 +24,15 @@ func (m *model) theirs() {
 		return
 	}
 	m.b.sync()
-	key, err := keyOf(p)
+	key, err := cold.KeyOf(p)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	dir := m.at(path.Dir("/" + p)).dir
+	from := m.at(path.Dir("/" + p))
+	dir := from.dir
 	for _, o := range m.open {
 		if o.i == i {
-			i.displaced = p
+			i.displaced, i.from = path.Base(p), from
 		}
 	}
 	if m.r.IntN(3) == 0 {
@@ -54,10 +56,15 @@ func (m *model) writeDisplaced(o *openItem) bool {
 	if o.i.displaced == "" {
 		return false
 	}
-	p := o.i.displaced
+	in := m.paths(func(i *item) bool { return i == o.i.from })
+	if len(in) == 0 {
+		m.drop(o) // its directory was removed: it would be made again
+		return true
+	}
+	name, dir := o.i.displaced, o.i.from
 	m.say("write to %s, which they replaced", o.f.Name())
 	// A listing has to tell of it first: what is written before that is settled by the upload's condition.
-	if _, err := os.ReadDir(m.b.path(path.Dir("/" + p))); err != nil && !errors.Is(err, syscall.ENOENT) {
+	if _, err := os.ReadDir(m.b.path(in[0])); err != nil {
 		m.fatal("%v", err)
 	}
 	b := m.content()
@@ -71,12 +78,8 @@ func (m *model) writeDisplaced(o *openItem) bool {
 	}
 	o.i.data = append(b[:len(b):len(b)], o.i.data[min(len(b), len(o.i.data)):]...)
 	o.i.mtime = time.Time{}
-	o.i.displaced = ""
-	dir, name := m.at(path.Dir("/"+p)), path.Base(p)
-	if dir == nil || dir.dir == nil {
-		m.fatal("the directory of %q has gone", p)
-	}
-	entries, err := os.ReadDir(m.b.path(path.Dir("/" + p)))
+	o.i.displaced, o.i.from = "", nil
+	entries, err := os.ReadDir(m.b.path(in[0]))
 	if err != nil {
 		m.fatal("%v", err)
 	}
@@ -86,7 +89,7 @@ func (m *model) writeDisplaced(o *openItem) bool {
 			return true
 		}
 	}
-	m.fatal("what was written to %q is nowhere: %q", p, names(entries))
+	m.fatal("what was written to %q is nowhere: %q", name, names(entries))
 	return true
 }
 

@@ -1,4 +1,4 @@
-package cold
+package cold_test
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -30,7 +31,8 @@ type item struct {
 	mode  os.FileMode
 	mtime time.Time // zero: not set on purpose
 
-	displaced string // the path at which others replaced it while it is open
+	displaced string // the name at which others replaced it while it is open
+	from      *item  // and the directory
 }
 
 // model does to a tree in memory what it does to the mount, and compares the two.
@@ -674,7 +676,7 @@ func (m *model) checkS3() {
 	objects := m.b.bucket.Objects(keys)
 	for _, p := range m.paths(func(i *item) bool { return i != m.root }) {
 		i := m.at(p)
-		key, err := keyOf(p)
+		key, err := cold.KeyOf(p)
 		if err != nil {
 			m.t.Fatal(err)
 		}

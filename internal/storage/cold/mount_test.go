@@ -1,4 +1,4 @@
-package cold
+package cold_test
 
 import (
 	"bufio"
@@ -24,6 +24,8 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
+	"github.com/matrx/sandbox/internal/storage/cold"
+	"github.com/matrx/sandbox/internal/storage/cold/fusefs"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/testbed"
@@ -83,7 +85,7 @@ func serve(text string) error {
 			l.Warn("cannot probe", "error", err)
 		}
 	}
-	fs, err := New(Options{Config: &c.Config, Store: store, Fence: lease.None{}, Log: l, Patience: c.Patience, Quiet: c.Quiet})
+	tree, err := cold.New(cold.Options{Config: &c.Config, Store: store, Fence: lease.None{}, Log: l, Patience: c.Patience, Quiet: c.Quiet})
 	if err != nil {
 		return err
 	}
@@ -94,8 +96,8 @@ func serve(text string) error {
 	}
 	mux, endFlush := http.NewServeMux(), make(chan struct{})
 	mux.HandleFunc("POST /flush/end", func(http.ResponseWriter, *http.Request) { endFlush <- struct{}{} })
-	mux.Handle(contract.ControlColdPrefix, fs.Handler())
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(fs.Status()) })
+	mux.Handle(contract.ControlColdPrefix, tree.Handler())
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(tree.Status()) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(store.Requests()) })
 	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) {
 		ms, _ := time.ParseDuration(r.URL.Query().Get("for"))
@@ -108,18 +110,18 @@ func serve(text string) error {
 			case <-ctx.Done():
 			}
 		}()
-		json.NewEncoder(w).Encode(fs.Flush(ctx))
+		json.NewEncoder(w).Encode(tree.Flush(ctx))
 	})
 	go http.Serve(ln, mux)
 	if !c.Mounted {
 		fmt.Println("ready")
 		<-ctx.Done()
-		return fs.Close()
+		return tree.Close()
 	}
-	if err := fs.Serve(ctx, 3, func() { fmt.Println("ready") }); err != nil && ctx.Err() == nil {
+	if err := fusefs.Serve(ctx, tree, 3, l, func() { fmt.Println("ready") }); err != nil && ctx.Err() == nil {
 		return err
 	}
-	return fs.Close()
+	return tree.Close()
 }
 
 // bed is a bucket, what may stand between it and the file system, and the file system.

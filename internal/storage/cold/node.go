@@ -195,11 +195,11 @@ func nameOf(component string) (name string, ok bool) {
 		}
 		name = p
 	}
-	return name, name != "" && name != "." && name != ".." && len(name) <= maxName
+	return name, name != "" && name != "." && name != ".." && len(name) <= MaxName
 }
 
-// maxName is the longest name that programs expect (NAME_MAX), in bytes.
-const maxName = 255
+// MaxName is the longest name that programs expect (NAME_MAX), in bytes.
+const MaxName = 255
 
 // plain says that a path is its own key: printable ASCII without "%".
 func plain(s string) bool {

@@ -1,4 +1,4 @@
-package cold
+package cold_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package cold
+package fusefs
 
 import (
 	"context"
@@ -10,31 +10,37 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
-	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
-// bridge speaks FUSE for an FS: one for each mount. What it does not implement the kernel is told
+// bridge speaks FUSE for a tree: one for each mount. What it does not implement the kernel is told
 // once, and does by itself (locks, SEEK_HOLE) or refuses (extended attributes, fallocate).
 type bridge struct {
 	fuse.RawFileSystem
-	fs     *FS
+	tree   *cold.FS
 	server *fuse.Server
 
 	mu      sync.Mutex
 	nextFH  uint64
-	files   map[uint64]*handle
-	folders map[uint64]*folder
+	files   map[uint64]*cold.Handle
+	folders map[uint64]*cold.Dir
 }
 
 var _ fuse.RawFileSystem = (*bridge)(nil)
 
-func newBridge(fs *FS) *bridge {
+var _ cold.Front = (*bridge)(nil)
+
+func newBridge(tree *cold.FS) *bridge {
 	return &bridge{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), fs: fs,
-		files: map[uint64]*handle{}, folders: map[uint64]*folder{},
+		RawFileSystem: fuse.NewDefaultRawFileSystem(), tree: tree,
+		files: map[uint64]*cold.Handle{}, folders: map[uint64]*cold.Dir{},
 	}
 }
+
+// EntryChanged implements cold.Front. The kernel is told in the background, since it may be waiting for a
+// request of the same directory.
+func (b *bridge) EntryChanged(dir cold.ID, name string) { go b.server.EntryNotify(dir, name) }
 
 func (b *bridge) String() string { return "cold" }
 
@@ -82,71 +88,34 @@ func (r *request) Done() <-chan struct{} {
 func (r *request) Err() error {
 	select {
 	case <-r.done:
-		return errInterrupted
+		return cold.ErrInterrupted
 	default:
 		return nil
 	}
 }
 
-func status(err error) fuse.Status { return fuse.Status(errno(err)) }
+func status(err error) fuse.Status { return fuse.Status(cold.Errno(err)) }
 
-// node finds what the kernel means. It knows no others than it was told of.
-func (b *bridge) node(id uint64) *node {
-	b.fs.mu.Lock()
-	defer b.fs.mu.Unlock()
-	return b.fs.ids[id]
+// fill gives the kernel an entry, and how long it may be believed.
+func fill(out *fuse.EntryOut, a cold.Attr) {
+	out.NodeId = a.ID
+	fillAttr(&out.Attr, a)
+	out.SetEntryTimeout(a.Valid)
+	out.SetAttrTimeout(a.Valid)
 }
 
-// dirNode is node for a directory.
-func (b *bridge) dirNode(id uint64) (*node, error) {
-	n := b.node(id)
-	if n == nil || !n.isDir() {
-		return nil, syscall.ENOTDIR
-	}
-	return n, nil
-}
-
-// refer counts a reference that the kernel gets with an entry. With FS.mu.
-func (b *bridge) refer(n *node, out *fuse.EntryOut) {
-	n.lookups++
-	b.fs.ids[n.id] = n
-	out.NodeId = n.id
-	b.fillAttr(&out.Attr, n)
-	valid := b.fs.valid(n, time.Now())
-	out.SetEntryTimeout(valid)
-	out.SetAttrTimeout(valid)
+func fillAttr(out *fuse.Attr, a cold.Attr) {
+	out.Ino, out.Size, out.Mode, out.Nlink = a.ID, uint64(a.Size), a.Mode, a.Nlink
+	out.Blocks = uint64(a.Size+511) / 512
+	out.Blksize = cache.BlockSize
+	out.Uid, out.Gid = contract.AgentUID, contract.AgentGID
+	out.Atime, out.Atimensec = split(a.Atime)
+	out.Mtime, out.Mtimensec = split(a.Mtime)
+	out.Ctime, out.Ctimensec = split(a.Ctime)
 }
 
 // Forget implements fuse.RawFileSystem.
-func (b *bridge) Forget(id, count uint64) {
-	b.fs.mu.Lock()
-	defer b.fs.mu.Unlock()
-	n := b.fs.ids[id]
-	if n == nil || n == b.fs.root {
-		return
-	}
-	if n.lookups -= min(count, n.lookups); n.lookups == 0 {
-		delete(b.fs.ids, id)
-		b.fs.dropOrphan(n)
-	}
-}
-
-func (b *bridge) fillAttr(a *fuse.Attr, n *node) { // with FS.mu
-	a.Ino, a.Size, a.Mode, a.Nlink = n.id, uint64(n.size), n.mode|n.typeBits(), 1
-	if n.parent == nil && n != b.fs.root {
-		a.Nlink = 0
-	}
-	a.Blocks = uint64(n.size+511) / 512
-	a.Blksize = cache.BlockSize
-	a.Uid, a.Gid = contract.AgentUID, contract.AgentGID
-	atime := n.atime
-	if atime == 0 {
-		atime = n.mtime
-	}
-	a.Atime, a.Atimensec = split(atime)
-	a.Mtime, a.Mtimensec = split(n.mtime)
-	a.Ctime, a.Ctimensec = split(n.ctime)
-}
+func (b *bridge) Forget(id, count uint64) { b.tree.Forget(id, count) }
 
 // split is a time as FUSE has it: seconds, of which those before 1970 wrap around, and
 // nanoseconds.
@@ -167,70 +136,54 @@ func nanoseconds(s uint64, ns uint32) int64 {
 
 // Lookup implements fuse.RawFileSystem.
 func (b *bridge) Lookup(cancel <-chan struct{}, in *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	parent, err := b.dirNode(in.NodeId)
-	if err != nil {
-		return status(err)
-	}
-	if len(name) > maxName {
-		return fuse.Status(syscall.ENAMETOOLONG)
-	}
 	r := newRequest(cancel)
 	defer r.end()
-	n, err := b.fs.resolve(r, parent, name)
-	b.fs.mu.Lock()
-	defer b.fs.mu.Unlock()
-	if err == syscall.ENOENT {
-		// The kernel may remember for a while that there is none.
-		if b.fs.alive(parent) && b.fs.fresh(parent, b.fs.since()) {
-			if left := time.Until(parent.dir.listed.Add(b.fs.ttl)); left > 0 {
-				out.SetEntryTimeout(left)
-				return fuse.OK
-			}
-		}
-		return fuse.ENOENT
-	}
-	if err != nil {
+	a, err := b.tree.Lookup(r, in.NodeId, name)
+	switch {
+	case err != nil:
 		return status(err)
+	case a.ID == 0: // the kernel may remember for a while that there is none
+		out.SetEntryTimeout(a.Valid)
+	default:
+		fill(out, a)
 	}
-	b.refer(n, out)
 	return fuse.OK
 }
 
 // GetAttr implements fuse.RawFileSystem.
 func (b *bridge) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	b.fs.mu.Lock()
-	defer b.fs.mu.Unlock()
-	n := b.fs.ids[in.NodeId]
-	if n == nil {
-		return fuse.Status(syscall.ESTALE)
+	return answerAttr(out)(b.tree.Stat(in.NodeId))
+}
+
+func answerAttr(out *fuse.AttrOut) func(cold.Attr, error) fuse.Status {
+	return func(a cold.Attr, err error) fuse.Status {
+		if err != nil {
+			return status(err)
+		}
+		fillAttr(&out.Attr, a)
+		out.SetTimeout(a.Valid)
+		return fuse.OK
 	}
-	b.fillAttr(&out.Attr, n)
-	out.SetTimeout(b.fs.valid(n, time.Now()))
-	return fuse.OK
 }
 
 // SetAttr implements fuse.RawFileSystem.
 func (b *bridge) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	n := b.node(in.NodeId)
-	if n == nil {
-		return fuse.Status(syscall.ESTALE)
-	}
-	var ch attrChange
+	var ch cold.AttrChange
 	if mode, ok := in.GetMode(); ok {
-		ch.mode = &mode
+		ch.Mode = &mode
 	}
 	if uid, ok := in.GetUID(); ok {
-		ch.uid = &uid
+		ch.UID = &uid
 	}
 	if gid, ok := in.GetGID(); ok {
-		ch.gid = &gid
+		ch.GID = &gid
 	}
 	if size, ok := in.GetSize(); ok {
 		s := int64(size)
 		if s < 0 {
 			return fuse.Status(syscall.EFBIG)
 		}
-		ch.size = &s
+		ch.Size = &s
 	}
 	now := time.Now().UnixNano()
 	if in.Valid&fuse.FATTR_MTIME != 0 {
@@ -238,39 +191,29 @@ func (b *bridge) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.A
 		if in.Valid&fuse.FATTR_MTIME_NOW != 0 {
 			t = now
 		}
-		ch.mtime = &t
+		ch.Mtime = &t
 	}
 	if in.Valid&fuse.FATTR_ATIME != 0 {
 		t := nanoseconds(in.Atime, in.Atimensec)
 		if in.Valid&fuse.FATTR_ATIME_NOW != 0 {
 			t = now
 		}
-		ch.atime = &t
+		ch.Atime = &t
 	}
 	r := newRequest(cancel)
 	defer r.end()
-	if err := b.fs.setattr(r, n, ch); err != nil {
-		return status(err)
-	}
-	b.fs.mu.Lock()
-	defer b.fs.mu.Unlock()
-	b.fillAttr(&out.Attr, n)
-	out.SetTimeout(b.fs.valid(n, time.Now()))
-	return fuse.OK
+	return answerAttr(out)(b.tree.SetAttr(r, in.NodeId, ch))
 }
 
 // Readlink implements fuse.RawFileSystem.
 func (b *bridge) Readlink(cancel <-chan struct{}, in *fuse.InHeader) ([]byte, fuse.Status) {
-	n := b.node(in.NodeId)
-	if n == nil || n.kind != pending.Symlink {
-		return nil, fuse.EINVAL
-	}
-	return []byte(n.target), fuse.OK
+	target, err := b.tree.Readlink(in.NodeId)
+	return []byte(target), status(err)
 }
 
 // StatFs implements fuse.RawFileSystem. S3 has no size; numbers that programs can work with.
 func (b *bridge) StatFs(cancel <-chan struct{}, in *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
-	out.Bsize, out.Frsize, out.NameLen = cache.BlockSize, 4096, maxName
+	out.Bsize, out.Frsize, out.NameLen = cache.BlockSize, 4096, cold.MaxName
 	out.Blocks = 1 << 38 // 1 PiB of 4 KiB
 	out.Bfree, out.Bavail = out.Blocks, out.Blocks
 	out.Files, out.Ffree = 1<<32, 1<<32

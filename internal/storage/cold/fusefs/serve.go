@@ -1,4 +1,9 @@
-package cold
+// Package fusefs shows the cold path's tree to programs: it speaks FUSE with the kernel for a mount that
+// PID 1 has made.
+//
+// It translates requests into operations of the tree and keeps what is the kernel's alone: file handles,
+// and that a request goes on for a while after its program got a signal. It has no lock while the tree works.
+package fusefs
 
 import (
 	"context"
@@ -10,6 +15,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/cold"
 )
 
 const (
@@ -23,16 +30,14 @@ const (
 // Serve serves the FUSE descriptor of a mount until that is unmounted or ctx ends. It takes the
 // descriptor over. started is called when the kernel has been answered for the first time; an
 // error before that means that nothing is served.
-func (fs *FS) Serve(ctx context.Context, fd int, started func()) error {
-	b := newBridge(fs)
-	server, err := newServer(b, fd, fs.log)
+func Serve(ctx context.Context, tree *cold.FS, fd int, l *slog.Logger, started func()) error {
+	b := newBridge(tree)
+	server, err := newServer(b, fd, l)
 	if err != nil {
 		return fmt.Errorf("cannot serve the cold path's mount: %w", err)
 	}
 	b.server = server
-	fs.mu.Lock()
-	fs.bridge = b
-	fs.mu.Unlock()
+	tree.Mount(b)
 	if started != nil {
 		started()
 	}
@@ -43,10 +48,10 @@ func (fs *FS) Serve(ctx context.Context, fd int, started func()) error {
 	}()
 	select {
 	case <-ended:
-		fs.unmounted(b)
+		b.unmounted()
 		return nil
 	case <-ctx.Done():
-		// Its reader waits in the kernel until the mount goes; whoever ends ctx ends the process.
+		// Its reader waits in the kernel until the mount goes; the process ends with ctx.
 		return context.Cause(ctx)
 	}
 }
@@ -84,35 +89,14 @@ func (w logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// unmounted forgets what only that mount knew.
-func (fs *FS) unmounted(b *bridge) {
+// unmounted closes what only that mount knew.
+func (b *bridge) unmounted() {
 	b.mu.Lock()
 	files := b.files
-	b.files, b.folders = map[uint64]*handle{}, map[uint64]*folder{}
+	b.files, b.folders = map[uint64]*cold.Handle{}, map[uint64]*cold.Dir{}
 	b.mu.Unlock()
 	for _, h := range files {
-		h.close()
+		h.Close()
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if fs.bridge != b {
-		return
-	}
-	fs.bridge = nil
-	for id, n := range fs.ids {
-		if n.lookups = 0; n != fs.root {
-			delete(fs.ids, id)
-			fs.dropOrphan(n)
-		}
-	}
-}
-
-// notifyEntry has the kernel look a name up again. With mu; the kernel is told in the background,
-// since it may be waiting for a request of the same directory.
-func (fs *FS) notifyEntry(parent *node, name string) {
-	if fs.bridge == nil || parent == nil || parent != fs.root && parent.lookups == 0 {
-		return
-	}
-	server, id := fs.bridge.server, parent.id
-	go server.EntryNotify(id, name)
+	b.tree.Unmount(b)
 }

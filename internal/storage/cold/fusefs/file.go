@@ -1,14 +1,15 @@
-package cold
+package fusefs
 
 import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
 )
 
-func (b *bridge) keepFile(h *handle) uint64 {
+func (b *bridge) keepFile(h *cold.Handle) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.nextFH++
@@ -16,7 +17,7 @@ func (b *bridge) keepFile(h *handle) uint64 {
 	return b.nextFH
 }
 
-func (b *bridge) file(fh uint64) *handle {
+func (b *bridge) file(fh uint64) *cold.Handle {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.files[fh]
@@ -27,13 +28,9 @@ func forWriting(flags uint32) bool { return flags&syscall.O_ACCMODE != syscall.O
 // Open implements fuse.RawFileSystem. The kernel keeps what it has cached of the file: a node is
 // one version, and what changes it goes through the kernel.
 func (b *bridge) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	n := b.node(in.NodeId)
-	if n == nil {
-		return fuse.Status(syscall.ESTALE)
-	}
 	r := newRequest(cancel)
 	defer r.end()
-	h, err := b.fs.open(r, n, forWriting(in.Flags))
+	h, err := b.tree.Open(r, in.NodeId, forWriting(in.Flags))
 	if err != nil {
 		return status(err)
 	}
@@ -41,37 +38,17 @@ func (b *bridge) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	return fuse.OK
 }
 
-// Create implements fuse.RawFileSystem. A file that somebody else made meanwhile is opened,
-// unless O_EXCL asks for a new one.
+// Create implements fuse.RawFileSystem.
 func (b *bridge) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	parent, err := b.dirNode(in.NodeId)
-	if err != nil {
-		return status(err)
-	}
 	r := newRequest(cancel)
 	defer r.end()
-	n, err := b.fs.create(r, parent, name, in.Mode)
-	if err == syscall.EEXIST && in.Flags&syscall.O_EXCL == 0 {
-		if n, err = b.fs.resolve(r, parent, name); err == nil && n.isDir() {
-			err = syscall.EISDIR
-		}
-	}
+	a, h, err := b.tree.Create(r, in.NodeId, name, in.Mode, cold.CreateFlags{
+		Write: forWriting(in.Flags), Exclusive: in.Flags&syscall.O_EXCL != 0, Truncate: in.Flags&syscall.O_TRUNC != 0,
+	})
 	if err != nil {
 		return status(err)
 	}
-	h, err := b.fs.open(r, n, forWriting(in.Flags))
-	if err != nil {
-		return status(err)
-	}
-	if in.Flags&syscall.O_TRUNC != 0 {
-		if err := b.fs.truncate(r, n, 0); err != nil {
-			h.close()
-			return status(err)
-		}
-	}
-	b.fs.mu.Lock()
-	b.refer(n, &out.EntryOut)
-	b.fs.mu.Unlock()
+	fill(&out.EntryOut, a)
 	out.Fh, out.OpenFlags = b.keepFile(h), fuse.FOPEN_KEEP_CACHE
 	return fuse.OK
 }
@@ -84,7 +61,7 @@ func (b *bridge) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 	}
 	r := newRequest(cancel)
 	defer r.end()
-	p, direct, err := h.read(r, int64(in.Offset), int(in.Size))
+	p, direct, err := h.Read(r, int64(in.Offset), int(in.Size))
 	if err != nil {
 		return nil, status(err)
 	}
@@ -128,7 +105,7 @@ func (b *bridge) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (u
 	}
 	r := newRequest(cancel)
 	defer r.end()
-	n, err := h.writeAt(r, data, int64(in.Offset))
+	n, err := h.WriteAt(r, data, int64(in.Offset))
 	return uint32(n), status(err)
 }
 
@@ -140,7 +117,7 @@ func (b *bridge) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	}
 	r := newRequest(cancel)
 	defer r.end()
-	return status(h.flush(r))
+	return status(h.Flush(r))
 }
 
 // Fsync implements fuse.RawFileSystem.
@@ -151,7 +128,7 @@ func (b *bridge) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	}
 	r := newRequest(cancel)
 	defer r.end()
-	return status(h.fsync(r))
+	return status(h.Sync(r))
 }
 
 // Release implements fuse.RawFileSystem.
@@ -161,6 +138,6 @@ func (b *bridge) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	delete(b.files, in.Fh)
 	b.mu.Unlock()
 	if h != nil {
-		h.close()
+		h.Close()
 	}
 }

@@ -1,0 +1,391 @@
+package cold
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+)
+
+// The operations of the tree, as a mount needs them (package fusefs). Each names nodes by their IDs and
+// takes the locks that it needs; none is held when it returns. Errors are those of Errno.
+
+// ID names a node while its front has a reference to it.
+type ID = uint64
+
+// RootID is the ID of the root, to which no reference is needed.
+const RootID ID = 1
+
+// Attr is what stat(2) tells of a node. The owner is always the agent.
+type Attr struct {
+	ID                  ID
+	Mode                uint32 // permissions and the type, as in st_mode
+	Size                int64
+	Nlink               uint32
+	Atime, Mtime, Ctime int64         // nanoseconds since the epoch
+	Valid               time.Duration // for how long it may be believed
+}
+
+// Front is what shows the tree to programs, and keeps what it was told.
+type Front interface {
+	// EntryChanged says that a name has to be looked up again. It may be called with locks held, and
+	// must not wait.
+	EntryChanged(dir ID, name string)
+}
+
+// Mount has a front be told of changes that it did not make itself. There is one at a time.
+func (fs *FS) Mount(f Front) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.front = f
+}
+
+// Unmount takes back every reference that the front has, unless there is another one already. Its handles
+// have been closed.
+func (fs *FS) Unmount(f Front) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.front != f {
+		return
+	}
+	fs.front = nil
+	for id, n := range fs.ids {
+		if n.lookups = 0; n != fs.root {
+			delete(fs.ids, id)
+			fs.dropOrphan(n)
+		}
+	}
+}
+
+// notifyEntry has the front look a name up again. With mu.
+func (fs *FS) notifyEntry(parent *node, name string) {
+	if fs.front == nil || parent == nil || parent != fs.root && parent.lookups == 0 {
+		return
+	}
+	fs.front.EntryChanged(parent.id, name)
+}
+
+func (fs *FS) byID(id ID) (*node, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.ids[id]
+	if n == nil {
+		return nil, syscall.ESTALE
+	}
+	return n, nil
+}
+
+func (fs *FS) dirByID(id ID) (*node, error) {
+	n, err := fs.byID(id)
+	if err == nil && !n.isDir() || err != nil {
+		return nil, syscall.ENOTDIR
+	}
+	return n, nil
+}
+
+// attrOf is what a front may be told of a node now. With mu.
+func (fs *FS) attrOf(n *node) Attr {
+	a := Attr{
+		ID: n.id, Mode: n.mode | n.typeBits(), Size: n.size, Nlink: 1,
+		Atime: n.atime, Mtime: n.mtime, Ctime: n.ctime, Valid: fs.valid(n, time.Now()),
+	}
+	if n.parent == nil && n != fs.root {
+		a.Nlink = 0
+	}
+	if a.Atime == 0 {
+		a.Atime = a.Mtime
+	}
+	return a
+}
+
+// refer is attrOf, and counts a reference that the front has from now on. With mu.
+func (fs *FS) refer(n *node) Attr {
+	n.lookups++
+	fs.ids[n.id] = n
+	return fs.attrOf(n)
+}
+
+// Lookup finds a name in a directory, and gives a reference to it. An Attr without an ID says that there
+// is none, and for how long that may be believed; ENOENT that it may not.
+func (fs *FS) Lookup(ctx context.Context, dir ID, name string) (Attr, error) {
+	parent, err := fs.dirByID(dir)
+	if err != nil {
+		return Attr{}, err
+	}
+	if len(name) > MaxName {
+		return Attr{}, syscall.ENAMETOOLONG
+	}
+	n, err := fs.resolve(ctx, parent, name)
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if err == syscall.ENOENT && fs.alive(parent) && fs.fresh(parent, fs.since()) {
+		if left := time.Until(parent.dir.listed.Add(fs.ttl)); left > 0 {
+			return Attr{Valid: left}, nil
+		}
+	}
+	if err != nil {
+		return Attr{}, err
+	}
+	return fs.refer(n), nil
+}
+
+// Forget takes references back.
+func (fs *FS) Forget(id ID, count uint64) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.ids[id]
+	if n == nil || n == fs.root {
+		return
+	}
+	if n.lookups -= min(count, n.lookups); n.lookups == 0 {
+		delete(fs.ids, id)
+		fs.dropOrphan(n)
+	}
+}
+
+// Stat tells a node's attributes.
+func (fs *FS) Stat(id ID) (Attr, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.ids[id]
+	if n == nil {
+		return Attr{}, syscall.ESTALE
+	}
+	return fs.attrOf(n), nil
+}
+
+// SetAttr changes attributes, the size included.
+func (fs *FS) SetAttr(ctx context.Context, id ID, ch AttrChange) (Attr, error) {
+	n, err := fs.byID(id)
+	if err == nil {
+		err = fs.setattr(ctx, n, ch)
+	}
+	if err != nil {
+		return Attr{}, err
+	}
+	return fs.Stat(id)
+}
+
+// Readlink reads a symbolic link.
+func (fs *FS) Readlink(id ID) (string, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.ids[id]
+	if n == nil || n.kind != pending.Symlink {
+		return "", syscall.EINVAL
+	}
+	return n.target, nil
+}
+
+// Open opens a file.
+func (fs *FS) Open(ctx context.Context, id ID, write bool) (*Handle, error) {
+	n, err := fs.byID(id)
+	if err != nil {
+		return nil, err
+	}
+	return fs.open(ctx, n, write)
+}
+
+// CreateFlags are those of open(2) that matter to a file that is made.
+type CreateFlags struct{ Write, Exclusive, Truncate bool }
+
+// Create makes a file and opens it, and gives a reference to it. A file that is there already is opened,
+// unless Exclusive asks for a new one.
+func (fs *FS) Create(ctx context.Context, dir ID, name string, mode uint32, f CreateFlags) (Attr, *Handle, error) {
+	parent, err := fs.dirByID(dir)
+	if err != nil {
+		return Attr{}, nil, err
+	}
+	n, err := fs.create(ctx, parent, name, mode)
+	if err == syscall.EEXIST && !f.Exclusive {
+		if n, err = fs.resolve(ctx, parent, name); err == nil && n.isDir() {
+			err = syscall.EISDIR
+		}
+	}
+	if err != nil {
+		return Attr{}, nil, err
+	}
+	h, err := fs.open(ctx, n, f.Write)
+	if err != nil {
+		return Attr{}, nil, err
+	}
+	if f.Truncate {
+		if err := fs.truncate(ctx, n, 0); err != nil {
+			h.Close()
+			return Attr{}, nil, err
+		}
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.refer(n), h, nil
+}
+
+// Mknod makes an empty file, and gives a reference to it.
+func (fs *FS) Mknod(ctx context.Context, dir ID, name string, mode uint32) (Attr, error) {
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.create(ctx, parent, name, mode) })
+}
+
+// Mkdir makes a directory, and gives a reference to it.
+func (fs *FS) Mkdir(ctx context.Context, dir ID, name string, mode uint32) (Attr, error) {
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.mkdir(ctx, parent, name, mode) })
+}
+
+// Symlink makes a symbolic link, and gives a reference to it.
+func (fs *FS) Symlink(ctx context.Context, dir ID, name, target string) (Attr, error) {
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.symlink(ctx, parent, name, target) })
+}
+
+func (fs *FS) made(dir ID, do func(parent *node) (*node, error)) (Attr, error) {
+	parent, err := fs.dirByID(dir)
+	if err != nil {
+		return Attr{}, err
+	}
+	n, err := do(parent)
+	if err != nil {
+		return Attr{}, err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.refer(n), nil
+}
+
+// Unlink removes a file or a link.
+func (fs *FS) Unlink(ctx context.Context, dir ID, name string) error {
+	parent, err := fs.dirByID(dir)
+	if err != nil {
+		return err
+	}
+	return fs.unlink(ctx, parent, name)
+}
+
+// Rmdir removes an empty directory.
+func (fs *FS) Rmdir(ctx context.Context, dir ID, name string) error {
+	parent, err := fs.dirByID(dir)
+	if err != nil {
+		return err
+	}
+	return fs.rmdir(ctx, parent, name)
+}
+
+// Rename moves a node, with what is below it, in place of what has the new name; EEXIST where that is not
+// to be.
+func (fs *FS) Rename(ctx context.Context, from ID, name string, to ID, newName string, noReplace bool) error {
+	source, err := fs.dirByID(from)
+	if err != nil {
+		return err
+	}
+	target, err := fs.dirByID(to)
+	if err != nil {
+		return err
+	}
+	return fs.rename(ctx, source, name, target, newName, noReplace)
+}
+
+// SyncDir returns when the disk knows what was done in directories.
+func (fs *FS) SyncDir() error { return fs.journal.Sync() }
+
+// OpenDir opens a directory: what S3 has in it is known then.
+func (fs *FS) OpenDir(ctx context.Context, id ID) (*Dir, error) {
+	n, err := fs.dirByID(id)
+	if err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	fs.walked(n)
+	alive := fs.alive(n)
+	fs.mu.Unlock()
+	if !alive {
+		return &Dir{fs: fs, node: n}, nil
+	}
+	if err := fs.load(ctx, n, fs.since()); err != nil {
+		fs.mu.Lock()
+		ok := fs.serveStale(n, err)
+		fs.mu.Unlock()
+		if !ok {
+			return nil, err
+		}
+	}
+	// A marker that other tools made: one request, once. Without an answer it goes as well.
+	if err := fs.fetchAttrs(ctx, n); err != nil {
+		fs.log.Debug("a directory's attributes are not known", "event", "cold_attributes", "error", err)
+	}
+	return &Dir{fs: fs, node: n}, nil
+}
+
+// Dir is an open directory. Its entries are those of the moment at which reading began, as POSIX allows,
+// save that what has gone since is left out.
+type Dir struct {
+	fs   *FS
+	node *node
+
+	mu      sync.Mutex
+	entries []*node
+	names   []string
+}
+
+// DirEntry is one entry of a Dir.
+type DirEntry struct {
+	Name string
+	Attr Attr // of "." and ".." the ID and the type alone
+}
+
+// Read hands out entries from a position on, of which the first is 0, until emit says that it takes no
+// more. refer: each entry that it took, but "." and "..", is a reference. emit is called with locks held.
+func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fs := d.fs
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if pos == 0 {
+		d.readLocked()
+	}
+	for i := pos; i < uint64(len(d.entries))+2; i++ {
+		if i < 2 {
+			if !emit(i, d.dot(i)) {
+				return
+			}
+			continue
+		}
+		n, name := d.entries[i-2], d.names[i-2]
+		if n.parent != d.node || n.name != name {
+			n = d.node.dir.child(name) // replaced, or gone
+		}
+		if n == nil {
+			continue
+		}
+		if !emit(i, DirEntry{name, fs.attrOf(n)}) {
+			return
+		}
+		if refer {
+			fs.refer(n)
+		}
+	}
+}
+
+func (d *Dir) dot(i uint64) DirEntry {
+	n, name := d.node, "."
+	if i == 1 {
+		name = ".."
+		if n.parent != nil {
+			n = n.parent
+		}
+	}
+	return DirEntry{name, Attr{ID: n.id, Mode: syscall.S_IFDIR}}
+}
+
+// readLocked takes the entries as they are. With FS.mu.
+func (d *Dir) readLocked() {
+	d.entries = slices.Collect(maps.Values(d.node.dir.children))
+	slices.SortFunc(d.entries, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	d.names = make([]string, len(d.entries))
+	for i, n := range d.entries {
+		d.names[i] = n.name
+	}
+	d.node.dir.sequence = sequence{names: d.names}
+}
