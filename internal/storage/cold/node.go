@@ -60,8 +60,8 @@ type node struct {
 	displaced    string // the path from which others took it, while it may be open; see displaced.go
 	displacedDir *node  // and the directory
 	wholeOnly    bool   // S3 does not make its object of parts
-	localizing   bool // its content is being brought here for good
-	stale        bool // somebody changed the object: opening it again finds the new one
+	localizing   bool   // its content is being brought here for good
+	stale        bool   // somebody changed the object: opening it again finds the new one
 }
 
 // dir is what a directory has beside a node. Its own object, the marker, is node.remote.
