@@ -2,29 +2,32 @@
 //
 // # The parts
 //
-//	FS        the tree, what differs from S3, and what runs in the background
+//	FS        the tree, what differs from S3, and what runs in the background; its operations
+//	          are in ops.go
 //	node      a file, directory or symbolic link; one version of it, see below
 //	listing   what LIST says becomes nodes (listing.go, load.go, walk.go)
 //	content   the bytes of a file: the cache and what fetches into it (content.go, fetch.go)
 //	          ahead of a reader: of one file readahead.go, of a directory's neighbours.go
-//	dirty key      a key whose object is not yet what the tree says (dirty key.go), and what brings
-//	          it there (dispatch.go, job.go, finish.go)
-//	bridge    the kernel's FUSE requests in terms of the above (bridge*.go)
+//	dirtyKey  a key whose object is not yet what the tree says (dirtykey.go), and what brings
+//	          it there (dispatch.go, job.go, compose.go, finish.go, moved.go)
+//	recover   what an earlier process left (recover.go), and an earlier boot (crashed.go)
 //	Handler   the control socket's requests in terms of the above (http*.go)
 //
-// Packages cache and pending keep bytes and dirty keys on the disk; index keeps attributes that
-// LIST does not tell.
+// Package fusefs translates the kernel's requests into the tree's operations. Packages cache and
+// pending keep bytes and dirty keys on the disk; attrindex keeps attributes that LIST does not tell.
 //
 // # Versions
 //
 // A node stands for one version of an object, and for what is written to it here. When a
 // listing shows another ETag, the name gets another node and the old one goes on as an
 // open, unlinked file would: so neither a read nor the kernel's page cache can mix two
-// versions, and a handle on the old one reads the old one or fails with ESTALE.
+// versions, and a handle on the old one reads the old one or fails with ESTALE. A file that lost
+// its name to another client gets the name of a conflict copy with its next write (displaced.go);
+// one that was removed here stays readable until the kernel forgets it (orphan.go).
 //
 // # What S3 has, and what is to be there
 //
-// Every change makes a dirty key for its key and writes it to the journal before it is acknowledged.
+// Every change makes its key a dirty key and writes it to the journal before it is acknowledged.
 // A dirty key says what S3 is believed to hold (base) and which node is to be there, or none. A
 // worker takes a dirty key whose time has come, looks at both, and does what leads from the one
 // to the other: PUT, COPY, DELETE, each with a condition on base and inside the fence. The
@@ -35,5 +38,6 @@
 //
 // FS.mu guards the tree and the dirty keys and is never held while S3 is waited for; content.mu
 // guards what is being fetched. They nest in this order, the cache's own locks below them.
-// The kernel is notified with none of them held: it may wait for a request of its own.
+// A front is told of changes with FS.mu held, and must not wait: the kernel may wait for a request of
+// its own.
 package cold
