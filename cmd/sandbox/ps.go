@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -29,12 +30,18 @@ func (c *psCommand) Run(ctx context.Context) error {
 	}
 	defer e.Close()
 	// A list does not fail for it, and a sandbox that needs the daemon gets one.
-	if release, err := hostd.Revive(ctx, d, nil); err == nil {
+	if release, err := hostd.Revive(ctx, d, nil, false); err == nil {
 		defer release()
 	} else {
 		fmt.Fprintln(os.Stderr, "sandbox:", err)
 	}
 	entries, err := inventory.List(ctx, e, d, c.All)
+	if slices.ContainsFunc(entries, func(s inventory.Entry) bool { return s.Running && s.Ended != nil && s.Dir == d }) {
+		// One that had kept something was started again.
+		if release, rerr := hostd.Revive(ctx, d, nil, true); rerr == nil {
+			defer release()
+		}
+	}
 	switch {
 	case c.JSON:
 		if entries == nil {

@@ -100,7 +100,7 @@ func TestCredentialsAreInNoFile(t *testing.T) {
 		}
 	}
 	awaitDeath(t, pid)
-	release, err := Revive(t.Context(), d, self)
+	release, err := Revive(t.Context(), d, self, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestCredentialsAreInNoFile(t *testing.T) {
 
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAOTHEROTHEROTHERO")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "of another account")
-	again, err := Revive(t.Context(), d, self)
+	again, err := Revive(t.Context(), d, self, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestCredentialsAreInNoFile(t *testing.T) {
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", testAccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", testSecretKey)
-	once, err := Revive(t.Context(), d, self)
+	once, err := Revive(t.Context(), d, self, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,9 +80,10 @@ func Ensure(ctx context.Context, d datadir.Dir, p Program) (*Client, *Hold, erro
 
 // Revive makes sure that a daemon answers if a sandbox needs one: both it and its guard may
 // have been killed. The release that it returns lets go of it.
-func Revive(ctx context.Context, d datadir.Dir, p Program) (release func(), err error) {
+// Needed says that it does, as one that was kept and started again.
+func Revive(ctx context.Context, d datadir.Dir, p Program, needed bool) (release func(), err error) {
 	records, _ := d.Records() // those that can be read
-	if !slices.ContainsFunc(records, func(r datadir.Record) bool { return r.Ended == nil }) {
+	if !needed && !slices.ContainsFunc(records, func(r datadir.Record) bool { return r.Ended == nil }) {
 		return func() {}, nil
 	}
 	c, h, err := Ensure(ctx, d, p)

@@ -14,7 +14,8 @@ import (
 
 // A program may be killed at any instant, so what it makes is found again by looking. A sweep
 //
-//   - takes care of sandboxes that have a record and that no program looks after;
+//   - takes care of sandboxes that have a record and that no program looks after, those that had ended and
+//     were started again included;
 //   - forgets those that ended long ago, or more than can be kept in mind;
 //   - removes directories that never became a sandbox's or are no longer one;
 //   - removes containers that were made for a sandbox without a directory and never started,
@@ -200,6 +201,10 @@ func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {
 	}
 	for _, c := range made {
 		s, serr := d.Dir.Sandbox(c.Labels[contract.LabelSandboxID])
+		if serr == nil && c.Running {
+			err = errors.Join(err, d.takeUp(c, s))
+			continue
+		}
 		if serr != nil || c.Started || c.Name != s.ContainerName() || s.Exists() {
 			continue
 		}
@@ -208,6 +213,26 @@ func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {
 		err = errors.Join(err, d.removeUnstarted(ctx, e, c, s))
 	}
 	return err
+}
+
+// takeUp takes care of a sandbox that has ended and kept what was not saved, and that another client of
+// the engine has started again: a start of the same container saves the rest, for which it needs its storage.
+func (d *Daemon) takeUp(c engine.Container, s datadir.Sandbox) error {
+	r, err := s.Load()
+	if err != nil || r.Container != c.ID || r.Ended == nil || !r.Ended.Kept {
+		return nil // not one of those; what cannot be read is told of elsewhere
+	}
+	lock, err := s.TryLock()
+	if err != nil {
+		return nil // a program does something with it
+	}
+	defer lock.Unlock()
+	r.Ended, r.Fresh = nil, false
+	if err := errors.Join(s.ClearMarks(), s.Save(r)); err != nil {
+		return err
+	}
+	d.Log.Info("a sandbox was started again", "event", "taken_up", "sandbox_id", s.ID)
+	return d.serve(s.ID)
 }
 
 func (d *Daemon) removeUnstarted(ctx context.Context, e Engine, c engine.Container, s datadir.Sandbox) error {

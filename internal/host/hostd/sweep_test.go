@@ -81,6 +81,29 @@ func TestSweepForgetsWhileTheDaemonRuns(t *testing.T) {
 	}
 }
 
+// A sandbox was killed and kept, and its container is started again: it has its storage, and is ended anew.
+func TestSweepTakesUpAKeptSandboxThatWasStartedAgain(t *testing.T) {
+	d, e := newDir(t), running()
+	s := newSandbox(t, d, "one", "u1")
+	r, err := s.Load()
+	if r.Ended = (&datadir.Ended{At: time.Now(), Outcome: datadir.Killed, Kept: true}); err == nil {
+		err = s.Save(r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.containers["c"].Labels = map[string]string{contract.LabelSandboxID: "one", contract.LabelDataDir: d.Path()}
+	keep(t, d, func(context.Context, string) (Engine, error) { return e, nil })
+	await(t, filepath.Join(s.HostDir(), "socket"), func() bool {
+		_, err := os.Stat(filepath.Join(s.HostDir(), contract.HostStorageSocketName))
+		return err == nil
+	})
+	mustAsk(t, s, "PUT", "users/u1/hot/a", "x")
+	say(t, s, 0)
+	e.exit(0)
+	awaitRecord(t, s, func(r datadir.Record, _ error) bool { return r.Ended != nil && r.Ended.Removed })
+}
+
 // A program is killed while it makes a sandbox's directory, or while it removes it.
 func TestSweepRemovesWhatIsNoSandboxsDirectory(t *testing.T) {
 	d := newDir(t)

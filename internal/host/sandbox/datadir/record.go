@@ -30,6 +30,10 @@ type Record struct {
 	// Fresh says that the volumes were empty when it started.
 	Fresh bool `json:"fresh"`
 
+	// FirstLife is the container's first start, as the engine knows it. Fresh is said of that life alone:
+	// what a later one finds on the volumes may be all that there is of it.
+	FirstLife time.Time `json:"first_life,omitzero"`
+
 	// Limits are what it may use, decided when it was made.
 	Limits Limits `json:"limits,omitzero"`
 

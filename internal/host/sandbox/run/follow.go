@@ -68,6 +68,9 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	if err := x.engine.Start(ctx, id); err != nil {
 		return nil, err
 	}
+	if err := x.recordLife(ctx, f); err != nil {
+		x.out.say("%v", err) // it is kept then where it could have been removed
+	}
 	counting, onTime := context.WithCancel(ctx)
 	f.onTime = onTime
 	f.late = teardown.Deadline(counting, x.engine, x.sandboxDir, x.record)
@@ -76,6 +79,25 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	}
 	x.out.started(x.record)
 	return f, nil
+}
+
+// recordLife writes down which life is the container's first. One that has ended already may have been
+// started again, by another client of the engine.
+func (x *session) recordLife(ctx context.Context, f *flight) error {
+	c, err := x.engine.Inspect(ctx, x.record.Container)
+	if err != nil {
+		return err
+	}
+	select {
+	case exit := <-f.ended:
+		again := make(chan engine.Exit, 1)
+		again <- exit
+		f.ended = again
+		return nil
+	default:
+	}
+	x.record.FirstLife = c.Began
+	return x.sandboxDir.Save(x.record)
 }
 
 // takeTerminal gives the operator's terminal to the container.
@@ -160,7 +182,8 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 				exit = engine.Exit{Code: ExitFailure} // another client of the engine removed it
 			}
 			if exit.Err != nil {
-				return 0, fmt.Errorf("lost sight of the sandbox %s, which may still run: %w; `sandbox ps` shows it, `sandbox stop %s` ends it", x.record.SandboxID, exit.Err, x.record.SandboxID)
+				ended = x.again(ctx, exit.Err)
+				continue
 			}
 			stopper.close()
 			slow = time.After(waitingAfter) // the engine closes the stream when all has been sent
@@ -171,6 +194,24 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	}
 	f.land()
 	return end()
+}
+
+// again waits for the container's end after the connection to the engine broke: that says nothing about the
+// sandbox, whose exit code the engine still has.
+func (x *session) again(ctx context.Context, cause error) <-chan engine.Exit {
+	x.out.say("lost sight of the sandbox %s: %v; trying again", x.record.SandboxID, cause)
+	out := make(chan engine.Exit, 1)
+	go func() {
+		for {
+			pause(ctx, regainPause)
+			exit := <-x.engine.Wait(ctx, x.record.Container, false)
+			if exit.Err == nil || errors.Is(exit.Err, engine.ErrNoContainer) || ctx.Err() != nil {
+				out <- exit
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // readerWithin is how long a reader of the sandbox's output has once the sandbox has ended and its
@@ -265,8 +306,9 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 		case err := <-f.late:
 			x.late(err)
 		case exit := <-f.ended:
-			if exit.Err != nil {
-				return 0, exit.Err
+			if exit.Err != nil && !errors.Is(exit.Err, engine.ErrNoContainer) {
+				f.ended = x.again(ctx, exit.Err)
+				continue
 			}
 			return x.end(ctx, exit.Code)
 		case err := <-ready:

@@ -26,8 +26,17 @@ func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contr
 		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, c.Problem, !r.Fresh
 	case told && st.ReadyAt.IsZero() && e.ExitCode != contract.ExitUnsaved:
 		// No workspace, or a stop before there was one. The workload never ran, so volumes that
-		// were new have nothing that is anybody's.
+		// were new have no data of a user's.
 		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, st.Problem, !r.Fresh
+	case !told && !gone && e.ExitCode == contract.ExitConfig && st.Phase == "":
+		// sandbox-init refuses a configuration before it writes anything.
+		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, "its configuration is refused; `sandbox logs "+r.SandboxID+"` says why", !r.Fresh
+	case !told && !gone && (st.Phase == contract.PhaseBoot || st.Phase == contract.PhaseHydrate) && st.ReadyAt.IsZero():
+		// Until it is hydrated nothing goes up, and the workload has not run.
+		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, "it was killed before its workspace was there", !r.Fresh
+		if c.OOMKilled {
+			e.Reason = "it was out of memory before its workspace was there"
+		}
 	case told && unsaved(e) && st.Flush == nil:
 		e.Outcome, e.Reason, e.Kept = datadir.StorageFailed, st.Problem, true
 	case told && unsaved(e):
@@ -63,8 +72,11 @@ const killedCode = contract.ExitSignalBase + int(unix.SIGKILL)
 // marks are why it was told to end.
 type marks struct{ stop, timeout bool }
 
-// unsaved is said twice: in the code, which may also be the workload's own, and in the
-// flush's result. Either will do.
+// unsaved is what the flush's result says. Where there is none the code does: with a result it may also be
+// the workload's own.
 func unsaved(e datadir.Ended) bool {
-	return e.ExitCode == contract.ExitUnsaved || e.Flush != nil && (e.Flush.UnsavedCount > 0 || e.Flush.Reason != "")
+	if e.Flush == nil {
+		return e.ExitCode == contract.ExitUnsaved
+	}
+	return e.Flush.UnsavedCount > 0 || e.Flush.Reason != ""
 }

@@ -203,6 +203,46 @@ func TestVerdictOfAKilledProgramIsJudgedAgain(t *testing.T) {
 	}
 }
 
+// The first life is killed and kept. The second is killed while it hydrates, or finds no workspace: what the first
+// has written stays.
+func TestALaterLifeIsNotFresh(t *testing.T) {
+	for name, second := range map[string]contract.State{
+		"killed in hydrate": {Phase: contract.PhaseHydrate},
+		"no workspace":      {Phase: contract.PhaseExit, ExitCode: new(int)},
+	} {
+		for judged, first := range map[string]bool{"the first was judged": true, "the first was not judged": false} {
+			t.Run(name+", "+judged, func(t *testing.T) {
+				e, r := newLives(t)
+				r.FirstLife = e.c.Began
+				if err := os.RemoveAll(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName)); err != nil {
+					t.Fatal(err)
+				}
+				e.kill()
+				if first {
+					var err error
+					if r, err = End(t.Context(), e, e.sandboxDir, r); err != nil || !r.Ended.Kept {
+						t.Fatalf("the first life ended as %+v, %v", r.Ended, err)
+					}
+				}
+				if err := e.start(); err != nil {
+					t.Fatal(err)
+				}
+				b, err := json.Marshal(second)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName), b, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				e.kill()
+				if r, err = End(t.Context(), e, e.sandboxDir, r); err != nil || !r.Ended.Kept || r.Ended.Outcome != datadir.NotStarted || len(e.volumes) != 2 {
+					t.Errorf("%+v, %v, volumes %v", r.Ended, err, e.volumes)
+				}
+			})
+		}
+	}
+}
+
 // An engine that has never heard of the container is not the one to ask.
 func TestAnotherEngineIsNotBelieved(t *testing.T) {
 	e, r := newLives(t)

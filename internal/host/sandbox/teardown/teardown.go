@@ -153,6 +153,7 @@ func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 	if err != nil {
 		st.Phase = "" // nothing was told
 	}
+	r.Fresh = r.Fresh && !gone && (!c.Started || !r.FirstLife.IsZero() && r.FirstLife.Equal(c.Began))
 	ended := decide(r, c, gone, marks{stop: sandboxDir.StopMarked(), timeout: sandboxDir.TimeoutMarked()}, st)
 	if c.OOMKilled {
 		ended.OOM = readVictims(c.ID)
