@@ -109,7 +109,7 @@ func (e *Engine) hopeless(tried map[string]int) error {
 	}
 	for name, n := range e.restless {
 		if n > tried[name] {
-			return fmt.Errorf("cannot save %q: it changes whenever it is read (%w)", strings.TrimSuffix(name, "/"), errHopeless)
+			return fmt.Errorf("cannot save %q: it changes, or is locked, whenever it is read (%w)", strings.TrimSuffix(name, "/"), errHopeless)
 		}
 	}
 	for path := range e.odd {

@@ -176,7 +176,7 @@ func (e *Engine) reason(p queue.Pending) string {
 	} else if p.Kind == queue.Delete {
 		why = e.deleteReason(p.Name)
 	} else if e.restless[p.Name] > 0 {
-		why = "not at rest: it changed whenever it was read"
+		why = "not at rest: it changed, or was locked, whenever it was read"
 	}
 	if e.lost != nil {
 		why = e.lost.Error()

@@ -176,6 +176,31 @@ func TestReplacedLogIsNotHydrated(t *testing.T) {
 	next.wantKeys("x.db")
 }
 
+// A log that was written after the whole database is a part of it: a sandbox of an earlier version has
+// worked on.
+func TestNewerLogIsHydrated(t *testing.T) {
+	s := newSandbox(t).start()
+	crashed(t, s.path("x.db"))
+	_, err := ledger.Run(s.path("x.db"), "PRAGMA wal_checkpoint(TRUNCATE)")
+	check(t, err)
+	s.flushed()
+	whole, _ := s.bucket.Get(prefix + "x.db")
+	ledger.Crash(t, s.path("x.db"), "INSERT INTO t VALUES('more')")
+	for {
+		s.put(s.home, "x.db-wal")
+		if log, _ := s.bucket.Get(prefix + "x.db-wal"); log.LastModified.Unix() > whole.LastModified.Unix() {
+			break
+		}
+	}
+	next := sandboxAt(t, s.bucket, s.proxy)
+	next.start()
+	next.eventually("the log's object goes", func() bool { return slices.Equal(next.keys(), []string{"x.db"}) })
+	if got := next.storedRows("x.db"); got != both+"\nmore" {
+		t.Errorf("S3 has %q", got)
+	}
+	next.flushed()
+}
+
 // A restarted container whose database was replaced in S3 has theirs, without its own log.
 func TestForeignLogIsRemoved(t *testing.T) {
 	s := newSandbox(t).start()

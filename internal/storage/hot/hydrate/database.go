@@ -100,12 +100,16 @@ func (h *run) dropMembers(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	if err := h.noteWhole(); err != nil {
+		return err
+	}
 	n := -1
 	h.items = slices.DeleteFunc(h.items, func(item) bool { n++; return found[n] })
 	return nil
 }
 
-// isReplaced tells whether a member's database is whole without it.
+// isReplaced tells whether a member's database is whole without it. A log that is newer is one more
+// time a part of the database: a sandbox of an earlier version, or a tool, has worked with it.
 func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 	o, err := h.Store.Head(ctx, h.prefix+base.key)
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -114,20 +118,31 @@ func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 	if err != nil || o.Metadata[posixattr.WholeKey] == "" {
 		return false, err
 	}
-	if it.modified > base.modified {
-		h.keep(it.key, "it was written after the database that it belongs to, which is whole without it")
-		return true, nil
-	}
+	replaced := it.modified <= base.modified
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.whole[base.path()] = true
-	h.replaced = append(h.replaced, journal.Entry{Path: it.path(), Key: it.key, ETag: it.etag(), Size: it.size, Mode: posixattr.TypeFile | 0o644, Modified: it.modified})
-	h.Log.Info("a database's log is in its database by now", "event", "member_replaced", "key", h.prefix+it.key)
-	if known, ok := h.Journal.Get(base.path()); ok && !known.Whole && sameVersion(&known, base) {
-		known.Whole = true
-		return true, h.Journal.Put(known)
+	if whole, ok := h.whole[base.path()]; !ok || whole {
+		h.whole[base.path()] = replaced
 	}
-	return true, nil
+	if replaced {
+		h.replaced = append(h.replaced, journal.Entry{Path: it.path(), Key: it.key, ETag: it.etag(), Size: it.size, Mode: posixattr.TypeFile | 0o644, Modified: it.modified})
+		h.Log.Info("a database's log is in its database by now", "event", "member_replaced", "key", h.prefix+it.key)
+	}
+	return replaced, nil
+}
+
+// noteWhole brings the journal to what was found out about databases that need not be fetched.
+func (h *run) noteWhole() error {
+	for path, whole := range h.whole {
+		_, sent := h.Journal.Intent(path)
+		if e, ok := h.Journal.Get(path); ok && e.Whole != whole && !sent && !h.Journal.IsGone(path) {
+			e.Whole = whole
+			if err := h.Journal.Put(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // recordReplaced journals what the sync is to delete. Not before removeGone, for which it is not in S3.

@@ -175,7 +175,9 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 // record journals what was written.
 func (h *run) record(e journal.Entry) error {
 	h.mu.Lock()
-	e.Whole = e.Whole || h.whole[e.Path]
+	if whole, ok := h.whole[e.Path]; ok {
+		e.Whole = whole
+	}
 	h.mu.Unlock()
 	if err := h.Journal.Put(e); err != nil {
 		return err

@@ -73,7 +73,7 @@ type run struct {
 	kept map[string]bool // the keys of res.Kept
 	// replaced are objects of members whose database has taken their place.
 	replaced []journal.Entry
-	whole    map[string]bool // paths of databases that are known to need no other object
+	whole    map[string]bool // paths of databases with members in S3: whether they need none of them
 	res      Result
 }
 
