@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,12 +70,12 @@ func (l *ledgers) check(dir string) {
 	}
 }
 
-// copyOf copies what S3 holds, so that SQLite may recover it.
+// copyOf copies the databases that S3 holds, so that SQLite may recover them.
 func copyOf(t *testing.T, bodies map[string][]byte) string {
 	t.Helper()
 	dir := t.TempDir()
 	for path, body := range bodies {
-		if strings.HasSuffix(path, "/") {
+		if !strings.HasPrefix(path, "data/") {
 			continue
 		}
 		check(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755))
@@ -83,17 +84,62 @@ func copyOf(t *testing.T, bodies map[string][]byte) string {
 	return dir
 }
 
+// load works on a home until it is stopped: plain files, whose history the model knows, and git.
+type load struct {
+	m    *model
+	r    *repository
+	stop func()
+
+	pause sync.RWMutex
+}
+
+func newLoad(t *testing.T, s *sandbox, seed uint64) *load {
+	l := &load{m: newModel(t, s.home, seed), r: &repository{t: t, dir: s.path("repo"), rng: rand.New(rand.NewPCG(seed, 2))}}
+	l.r.init()
+	return l
+}
+
+func (l *load) start() {
+	stop := make(chan struct{})
+	var work sync.WaitGroup
+	l.stop = func() { close(stop); work.Wait() }
+	for _, job := range []struct {
+		step func()
+		most time.Duration
+	}{{l.m.step, 20 * time.Millisecond}, {l.r.step, 500 * time.Millisecond}} {
+		work.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(rand.N(job.most)):
+				}
+				func() {
+					l.pause.RLock()
+					defer l.pause.RUnlock() // a step that fails ends its goroutine
+					job.step()
+				}()
+			}
+		})
+	}
+}
+
 // The container is killed, with its disk lost, at a random instant, while three processes write to each
-// database: what S3 holds is a state of the database that was once true, and never an older one than
-// before. (The disk stays now and then, and so do databases in the middle of a transaction.)
+// database, beside git and plain files: what S3 holds is a state of each database that was once true, and never
+// an older one than before. (The disk stays now and then, and so do databases in the middle of a transaction.)
 func TestDatabasesOutliveKills(t *testing.T) {
 	s := newSandbox(t)
 	s.probe = true
-	l := newLedgers(t, s, ledger.WAL, ledger.Delete)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	l := newLedgers(t, s, databaseModes...)
+	files := newLoad(t, s, seed)
 	s.start()
 	s.saved()
 	l.start()
 	defer func() { l.kill() }()
+	files.start()
+	defer func() { files.stop() }()
 	snap := &snapshot{bucket: s.bucket, dir: t.TempDir(), bodies: map[string][]byte{}}
 	for i := range databaseKills {
 		<-time.After(rand.N(400 * time.Millisecond))
@@ -104,18 +150,26 @@ func TestDatabasesOutliveKills(t *testing.T) {
 				t.Fatalf("S3 holds %s beside %s", path, base)
 			}
 		}
+		files.m.check(snap.bodies)
+		checkRepository(t, filepath.Join(snap.dir, "repo"))
 		l.check(copyOf(t, snap.bodies))
 		if i%8 == 7 {
+			files.pause.Lock()
 			l.kill()
+			// A deletion that was not observed comes back: that is for another test.
+			check(t, s.e.obs.catchUp(s.ctx(), false))
 			s.kill()
 			s.proxy.Back()
 			s.start()
 			l.start()
+			files.pause.Unlock()
 			continue
 		}
 		s.proxy.Back()
 	}
 	l.kill()
+	files.stop()
+	files.stop = func() {}
 	for _, mode := range l.modes {
 		if len(l.stored[mode]) == 0 {
 			t.Errorf("nothing of the %s ledger has ever reached S3 while it was written to", mode)

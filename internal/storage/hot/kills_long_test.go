@@ -2,8 +2,13 @@
 
 package hot
 
-// kills of TestKilledAtAnyInstant.
+import "github.com/matrx/sandbox/internal/testbed/ledger"
+
 const (
-	kills         = 200
+	// kills of TestKilledAtAnyInstant.
+	kills = 200
+	// databaseKills of TestDatabasesOutliveKills.
 	databaseKills = 200
 )
+
+var databaseModes = ledger.Modes
