@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // Rules is what Check must know of an image.
@@ -197,11 +198,30 @@ func (c *check) stage(i int) {
 					c.image(m.From, at)
 				}
 			}
-			for _, p := range judgeRun(strings.Join(command.CmdLine, " ")) {
+			for _, p := range judgeRun(script(command)) {
 				c.problem(at, p.Rule, "%s", p.Message)
 			}
 		}
 	}
+}
+
+// script is what a RUN has a shell do. A heredoc's is not read, since no heredoc is allowed.
+func script(run *instructions.RunCommand) string {
+	switch {
+	case len(run.Files) > 0:
+		return ""
+	case run.PrependShell:
+		return strings.Join(run.CmdLine, " ")
+	}
+	var words []string // RUN ["sh", "-c", "true"]
+	for _, w := range run.CmdLine {
+		quoted, err := syntax.Quote(w, syntax.LangBash)
+		if err != nil { // a NUL byte
+			quoted = "''"
+		}
+		words = append(words, quoted)
+	}
+	return strings.Join(words, " ")
 }
 
 // lifecycle: these are base's, and every other image inherits them.

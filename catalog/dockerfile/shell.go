@@ -5,75 +5,162 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
 )
 
-// judgeRun judges the text of a RUN: what it downloads and what it installs. It reads
-// pipelines and words as a shell splits them, and no more of the shell than that.
-func judgeRun(text string) []Problem {
-	var found []Problem
-	say := func(rule, message string) {
-		if !slices.ContainsFunc(found, func(p Problem) bool { return p.Rule == rule && p.Message == message }) {
-			found = append(found, Problem{Rule: rule, Message: message})
-		}
+// judgeRun judges the script of a RUN: what it downloads and what it installs. It reads the script as
+// bash does, and the scripts that it gives to a shell by -c.
+func judgeRun(script string) []Problem {
+	s := &shellCheck{checked: strings.Contains(script, "sha256sum") || strings.Contains(script, "sha512sum") || strings.Contains(script, "gpgv")}
+	s.script(script)
+	return s.found
+}
+
+// A shellCheck collects what is wrong with a script.
+type shellCheck struct {
+	checked bool // a digest is checked somewhere
+	found   []Problem
+}
+
+func (s *shellCheck) say(rule, message string) {
+	if !slices.ContainsFunc(s.found, func(p Problem) bool { return p.Rule == rule && p.Message == message }) {
+		s.found = append(s.found, Problem{Rule: rule, Message: message})
 	}
-	if substituted.MatchString(text) {
-		say("download-shell", "a download is run by a shell: fetch a pinned file, check its digest, then run it")
+}
+
+func (s *shellCheck) script(text string) {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "RUN")
+	if err != nil {
+		s.say("shell", "the shell cannot read it: "+err.Error())
+		return
 	}
-	checked := strings.Contains(text, "sha256sum") || strings.Contains(text, "sha512sum") || strings.Contains(text, "gpgv")
-	for _, pipeline := range pipelines(text) {
-		downloads := false
-		for _, words := range pipeline {
-			words = command(words)
-			if len(words) == 0 {
-				continue
-			}
-			program := path.Base(words[0])
-			switch {
-			case slices.Contains(downloaders, program):
-				downloads = true
-				if !checked {
-					say("pinned", program+": a download without a digest that is checked (sha256sum -c) in the same step")
-				}
-			case downloads && (slices.Contains(shells, program) || interpreter.MatchString(program)):
-				say("download-shell", "a download is piped to "+program+": fetch a pinned file, check its digest, then run it")
-			}
-			if message := unpinned(program, words[1:]); message != "" {
-				say("pinned", message)
-			}
-			if (program == "apt-get" || program == "apt") && slices.Contains(words, "install") {
-				say("packages", program+" install: name packages in packages.apt and install them by /opt/sandbox/build/install-packages, which leaves no SUID bits")
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Stmt:
+			s.statement(n)
+		case *syntax.BinaryCmd:
+			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+				s.pipe(n)
 			}
 		}
+		return true
+	})
+}
+
+// statement judges one command with its redirections.
+func (s *shellCheck) statement(n *syntax.Stmt) {
+	call, ok := n.Cmd.(*syntax.CallExpr)
+	if !ok {
+		return
 	}
-	return found
+	words := command(call)
+	if len(words) == 0 {
+		return
+	}
+	program := path.Base(words[0])
+	switch {
+	case slices.Contains(downloaders, program) && !s.checked:
+		s.say("pinned", program+": a download without a digest that is checked (sha256sum -c) in the same step")
+	case slices.Contains(shells, program):
+		if downloads(n) {
+			s.say("download-shell", "a download is run by a shell: fetch a pinned file, check its digest, then run it")
+		}
+		if at := slices.Index(words, "-c"); at > 0 && at+1 < len(words) {
+			s.script(words[at+1])
+		}
+	}
+	if message := unpinned(program, words[1:]); message != "" {
+		s.say("pinned", message)
+	}
+	if (program == "apt-get" || program == "apt") && slices.Contains(words, "install") {
+		s.say("packages", program+" install: name packages in packages.apt and install them by /opt/sandbox/build/install-packages, which leaves no SUID bits")
+	}
+}
+
+// pipe finds an interpreter behind a download, through any number of programs between them.
+func (s *shellCheck) pipe(n *syntax.BinaryCmd) {
+	if !downloads(n.X) {
+		return
+	}
+	each(n.Y, func(words []string) {
+		if program := path.Base(words[0]); slices.Contains(shells, program) || interpreter.MatchString(program) {
+			s.say("download-shell", "a download is piped to "+program+": fetch a pinned file, check its digest, then run it")
+		}
+	})
 }
 
 var (
 	downloaders = []string{"curl", "wget", "aria2c"}
-	shells      = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "perl", "ruby", "node", "php"}
+	shells      = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "perl", "ruby", "node", "php", "eval", "source", "."}
 	interpreter = regexp.MustCompile(`^python[0-9.]*$`)
-	// sh -c "$(curl ...)", bash <(curl ...), eval "`wget ...`", . <(curl ...)
-	substituted = regexp.MustCompile("(^|[;&|({\\s])(sh|bash|dash|ash|zsh|ksh|eval|source|\\.)\\s[^;|&]*(\\$\\(|<\\(|`)\\s*(curl|wget)\\b")
 )
 
-// command cuts what stands before a command's name: assignments, sudo and its like.
-func command(words []string) []string {
+// downloads says whether a download is anywhere in a part of a script: $(curl ...), <(wget ...).
+func downloads(n syntax.Node) (found bool) {
+	each(n, func(words []string) { found = found || slices.Contains(downloaders, path.Base(words[0])) })
+	return found
+}
+
+// each visits the words of each command in a part of a script.
+func each(n syntax.Node, visit func(words []string)) {
+	syntax.Walk(n, func(n syntax.Node) bool {
+		if call, ok := n.(*syntax.CallExpr); ok {
+			if words := command(call); len(words) > 0 {
+				visit(words)
+			}
+		}
+		return true
+	})
+}
+
+// command is a command's words, without what stands before its name: sudo, env with its assignments.
+func command(call *syntax.CallExpr) []string {
+	var words []string
+	for _, w := range call.Args {
+		words = append(words, text(w))
+	}
 	for len(words) > 0 {
-		w := words[0]
-		name, _, assigned := strings.Cut(w, "=")
-		switch {
-		case assigned && !strings.ContainsAny(name, "/-"):
-		case slices.Contains([]string{"sudo", "env", "exec", "command", "nice", "time", "then", "do", "else", "if", "while", "!", "{", "("}, w):
-		case strings.HasPrefix(w, "("):
-			words[0] = strings.TrimLeft(w, "(")
-			continue
-		default:
-			return words
+		name, _, assigned := strings.Cut(words[0], "=")
+		wrapper := slices.Contains([]string{"sudo", "env", "exec", "command", "nice", "time"}, words[0])
+		if !wrapper && (!assigned || strings.ContainsAny(name, "/-")) {
+			break
 		}
 		words = words[1:]
 	}
-	return nil
+	return words
 }
+
+// text is a word without its quotes. An expansion stays as it is written.
+func text(w *syntax.Word) string {
+	var b strings.Builder
+	var parts func(list []syntax.WordPart, quoted bool)
+	parts = func(list []syntax.WordPart, quoted bool) {
+		for _, p := range list {
+			switch p := p.(type) {
+			case *syntax.Lit:
+				if quoted {
+					b.WriteString(escapedInQuotes.ReplaceAllString(p.Value, "$1"))
+				} else {
+					b.WriteString(escaped.ReplaceAllString(p.Value, "$1"))
+				}
+			case *syntax.SglQuoted:
+				b.WriteString(p.Value)
+			case *syntax.DblQuoted:
+				parts(p.Parts, true)
+			default:
+				_ = syntax.NewPrinter().Print(&b, p) // strings.Builder takes all
+			}
+		}
+	}
+	parts(w.Parts, false)
+	return b.String()
+}
+
+var (
+	escaped         = regexp.MustCompile(`(?s)\\(.)`)
+	escapedInQuotes = regexp.MustCompile("\\\\([$`\"\\\\])") // bash(1), QUOTING
+)
 
 // unpinned lists the packages that an installer would take in any version.
 func unpinned(program string, words []string) string {
@@ -138,84 +225,5 @@ func operands(words []string, valued ...string) []string {
 			out = append(out, w)
 		}
 	}
-	return out
-}
-
-// pipelines splits a script into its pipelines, those into commands, those into words.
-// Quotes hold words together and are taken away.
-func pipelines(text string) [][][]string {
-	var (
-		out      [][][]string
-		pipeline [][]string
-		words    []string
-		word     strings.Builder
-		inWord   bool
-	)
-	endWord := func() {
-		if inWord {
-			words = append(words, word.String())
-			word.Reset()
-			inWord = false
-		}
-	}
-	endCommand := func() {
-		endWord()
-		if len(words) > 0 {
-			pipeline = append(pipeline, words)
-		}
-		words = nil
-	}
-	endPipeline := func() {
-		endCommand()
-		if len(pipeline) > 0 {
-			out = append(out, pipeline)
-		}
-		pipeline = nil
-	}
-	for i := 0; i < len(text); i++ {
-		switch ch := text[i]; ch {
-		case '\'', '"':
-			inWord = true
-			for i++; i < len(text) && text[i] != ch; i++ {
-				if ch == '"' && text[i] == '\\' && i+1 < len(text) {
-					i++
-				}
-				word.WriteByte(text[i])
-			}
-		case '\\':
-			if i++; i < len(text) && text[i] != '\n' {
-				inWord = true
-				word.WriteByte(text[i])
-			}
-		case ' ', '\t':
-			endWord()
-		case ';', '\n':
-			endPipeline()
-		case '&':
-			if i+1 < len(text) && text[i+1] == '&' {
-				i++
-				endPipeline()
-			} else if strings.HasSuffix(word.String(), ">") || (i+1 < len(text) && text[i+1] == '>') {
-				word.WriteByte(ch) // a redirection: 2>&1, &>file
-				inWord = true
-			} else {
-				endPipeline()
-			}
-		case '|':
-			if i+1 < len(text) && text[i+1] == '|' {
-				i++
-				endPipeline()
-			} else {
-				endCommand()
-				if i+1 < len(text) && text[i+1] == '&' {
-					i++
-				}
-			}
-		default:
-			inWord = true
-			word.WriteByte(ch)
-		}
-	}
-	endPipeline()
 	return out
 }
