@@ -31,18 +31,18 @@ type Inputs struct {
 
 // Digests computes, for each name and all that it is made of, the digest of its inputs:
 // "sha256:" and 64 hexadecimal digits.
-func (b *Book) Digests(names []string, in func(name string) (Inputs, error)) (map[string]string, error) {
-	ignore, err := b.ignored()
+func (s *Set) Digests(names []string, in func(name string) (Inputs, error)) (map[string]string, error) {
+	ignore, err := s.ignored()
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
-	for _, name := range b.Closure(names) {
+	for _, name := range s.Closure(names) {
 		inputs, err := in(name)
 		if err != nil {
 			return nil, err
 		}
-		if out[name], err = b.digest(name, func(parent string) string { return Tag(out[parent]) }, inputs, ignore); err != nil {
+		if out[name], err = s.digest(name, func(parent string) string { return Tag(out[parent]) }, inputs, ignore); err != nil {
 			return nil, err
 		}
 	}
@@ -52,20 +52,20 @@ func (b *Book) Digests(names []string, in func(name string) (Inputs, error)) (ma
 // On is the digest of an image's inputs with parents of other inputs than they have now:
 // tags has theirs by name. It tells whether an image that was made on such parents is made
 // of what the checkout has.
-func (b *Book) On(name string, tags map[string]string, in Inputs) (string, error) {
-	ignore, err := b.ignored()
+func (s *Set) On(name string, tags map[string]string, in Inputs) (string, error) {
+	ignore, err := s.ignored()
 	if err != nil {
 		return "", err
 	}
-	return b.digest(name, func(parent string) string { return tags[parent] }, in, ignore)
+	return s.digest(name, func(parent string) string { return tags[parent] }, in, ignore)
 }
 
 // digest is that of one image, whose parents are known by the tags of their inputs.
-func (b *Book) digest(name string, parent func(string) string, in Inputs, ignore *patternmatcher.PatternMatcher) (string, error) {
-	r := b.recipes[name]
+func (s *Set) digest(name string, parent func(string) string, in Inputs, ignore *patternmatcher.PatternMatcher) (string, error) {
+	r := s.recipes[name]
 	h := sha256.New()
 	field := func(kind, key, value string) { fmt.Fprintf(h, "%s %q %q\n", kind, key, value) }
-	field("form", form, b.arch)
+	field("form", form, s.arch)
 	field("text", r.Target, r.Text)
 	for _, p := range r.Parents {
 		field("parent", p, parent(p))
@@ -80,7 +80,7 @@ func (b *Book) digest(name string, parent func(string) string, in Inputs, ignore
 		field("program", "sandbox-init", in.Program)
 	}
 	for _, pattern := range append([]string{Lock}, r.Files...) {
-		if err := b.file(h, pattern, ignore); err != nil {
+		if err := s.file(h, pattern, ignore); err != nil {
 			return "", fmt.Errorf("cannot read what %s is made of: %w", name, err)
 		}
 	}
@@ -89,8 +89,8 @@ func (b *Book) digest(name string, parent func(string) string, in Inputs, ignore
 
 // file writes what a pattern of the context stands for. Of modes the x bit counts: git
 // keeps no other.
-func (b *Book) file(h io.Writer, pattern string, ignore *patternmatcher.PatternMatcher) error {
-	matches, err := fs.Glob(b.root, pattern)
+func (s *Set) file(h io.Writer, pattern string, ignore *patternmatcher.PatternMatcher) error {
+	matches, err := fs.Glob(s.root, pattern)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (b *Book) file(h io.Writer, pattern string, ignore *patternmatcher.PatternM
 		return fmt.Errorf("there is no %s: %w", pattern, fs.ErrNotExist)
 	}
 	for _, match := range matches {
-		err := fs.WalkDir(b.root, match, func(p string, d fs.DirEntry, err error) error {
+		err := fs.WalkDir(s.root, match, func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ func (b *Book) file(h io.Writer, pattern string, ignore *patternmatcher.PatternM
 				}
 				return nil
 			case d.Type()&fs.ModeSymlink != 0:
-				to, err := fs.ReadLink(b.root, p)
+				to, err := fs.ReadLink(s.root, p)
 				if err != nil {
 					return err
 				}
@@ -121,7 +121,7 @@ func (b *Book) file(h io.Writer, pattern string, ignore *patternmatcher.PatternM
 			case !d.Type().IsRegular():
 				return nil // no builder sends it
 			}
-			return b.content(h, p, d)
+			return s.content(h, p, d)
 		})
 		if err != nil {
 			return err
@@ -130,12 +130,12 @@ func (b *Book) file(h io.Writer, pattern string, ignore *patternmatcher.PatternM
 	return nil
 }
 
-func (b *Book) content(h io.Writer, p string, d fs.DirEntry) error {
+func (s *Set) content(h io.Writer, p string, d fs.DirEntry) error {
 	info, err := d.Info()
 	if err != nil {
 		return err
 	}
-	f, err := b.root.Open(p)
+	f, err := s.root.Open(p)
 	if err != nil {
 		return err
 	}
@@ -149,8 +149,8 @@ func (b *Book) content(h io.Writer, p string, d fs.DirEntry) error {
 }
 
 // ignored reads .dockerignore: what it names, the builder does not see.
-func (b *Book) ignored() (*patternmatcher.PatternMatcher, error) {
-	f, err := b.root.Open(".dockerignore")
+func (s *Set) ignored() (*patternmatcher.PatternMatcher, error) {
+	f, err := s.root.Open(".dockerignore")
 	if errors.Is(err, fs.ErrNotExist) {
 		return patternmatcher.New(nil)
 	}

@@ -244,7 +244,7 @@ func changed(before, after fstest.MapFS) []string {
 	return out
 }
 
-func loadModel(t interface{ Fatalf(string, ...any) }, root fs.FS) *Book {
+func loadModel(t interface{ Fatalf(string, ...any) }, root fs.FS) *Set {
 	c, err := catalog.Load(root)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -299,7 +299,7 @@ func TestPlanAgreesWithAnObviousModel(t *testing.T) {
 	})
 }
 
-func digests(t *rapid.T, b *Book, f *family) map[string]string {
+func digests(t *rapid.T, b *Set, f *family) map[string]string {
 	out, err := b.Digests(f.Order, func(string) (Inputs, error) { return Inputs{Program: f.Go}, nil })
 	if err != nil {
 		// A mounted folder whose last file went is nothing that can be built.

@@ -38,22 +38,22 @@ type Change struct {
 }
 
 // Plan says what a change rebuilds, parents before children.
-func (b *Book) Plan(change Change) ([]Rebuild, error) {
-	ignore, err := b.ignored()
+func (s *Set) Plan(change Change) ([]Rebuild, error) {
+	ignore, err := s.ignored()
 	if err != nil {
 		return nil, err
 	}
 	var out []Rebuild
 	at := map[string]int{}
-	for _, name := range b.Closure(b.Catalog.Names()) {
-		r := b.recipes[name]
+	for _, name := range s.Closure(s.Catalog.Names()) {
+		r := s.recipes[name]
 		plan := Rebuild{Image: name}
 		because := func(kind, what string) {
 			if cause := (Cause{kind, what}); !slices.Contains(plan.Causes, cause) {
 				plan.Causes = append(plan.Causes, cause)
 			}
 		}
-		if kind := b.instructions(r, change.Before); kind != "" {
+		if kind := s.instructions(r, change.Before); kind != "" {
 			because(kind, r.File)
 		}
 		for _, p := range change.Paths {
@@ -96,8 +96,8 @@ func (b *Book) Plan(change Change) ([]Rebuild, error) {
 
 // instructions compares those that an image needs with those that it needed before. What
 // cannot be read as it was counts as another.
-func (b *Book) instructions(r *Recipe, before fs.FS) string {
-	n, _, err := needs(before, r.Image, b.arch)
+func (s *Set) instructions(r *Recipe, before fs.FS) string {
+	n, _, err := needs(before, r.Image, s.arch)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return New

@@ -43,8 +43,8 @@ func (c inCheckout) family() (checkout.Checkout, *catalog.Catalog, error) {
 	return at, images, err
 }
 
-// book reads how the images are built, too.
-func (c inCheckout) book(arch string) (checkout.Checkout, *recipe.Book, error) {
+// recipes reads how the images are built, too.
+func (c inCheckout) recipes(arch string) (checkout.Checkout, *recipe.Set, error) {
 	at, images, err := c.family()
 	if err != nil {
 		return at, nil, err

@@ -90,11 +90,11 @@ func (c *imagesBuild) names(ctx context.Context, at checkout.Checkout, images *c
 	case len(c.Name) > 0:
 		return c.Name, nil
 	}
-	book, err := recipe.Load(at.FS(), images, runtime.GOARCH)
+	recipes, err := recipe.Load(at.FS(), images, runtime.GOARCH)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := planSince(ctx, at, book, c.ChangedSince)
+	plan, err := planSince(ctx, at, recipes, c.ChangedSince)
 	if err != nil {
 		return nil, err
 	}

@@ -105,19 +105,19 @@ type imagesShow struct {
 }
 
 func (c *imagesShow) Run(ctx context.Context) error {
-	_, book, err := c.book(runtime.GOARCH)
+	_, recipes, err := c.recipes(runtime.GOARCH)
 	if err != nil {
 		return err
 	}
-	m, err := book.Catalog.Manifest(c.Name)
+	m, err := recipes.Catalog.Manifest(c.Name)
 	if err != nil {
 		return err
 	}
-	im, err := book.Catalog.Image(c.Name)
+	im, err := recipes.Catalog.Image(c.Name)
 	if err != nil {
 		return err
 	}
-	r := book.Recipe(c.Name)
+	r := recipes.Recipe(c.Name)
 	if c.JSON {
 		return c.json(m, im, r.File, r.Files, r.Parents)
 	}
@@ -128,11 +128,11 @@ func (c *imagesShow) Run(ctx context.Context) error {
 	row("version", m.Version)
 	row("tier", string(m.Tier))
 	var line []string
-	for _, a := range book.Catalog.Ancestors(c.Name) {
+	for _, a := range recipes.Catalog.Ancestors(c.Name) {
 		line = append(line, a.Name)
 	}
 	list("extends", line)
-	list("extended by", book.Catalog.Children(c.Name))
+	list("extended by", recipes.Catalog.Children(c.Name))
 	row("contract", fmt.Sprintf("%s, profile %s", m.Contract.Version, m.Contract.Profile))
 	row("access", string(m.Access))
 	row("limits", describeDefaults(m.Limits))

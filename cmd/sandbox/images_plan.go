@@ -23,11 +23,11 @@ type imagesPlan struct {
 }
 
 func (c *imagesPlan) Run(ctx context.Context) error {
-	at, book, err := c.book(runtime.GOARCH)
+	at, recipes, err := c.recipes(runtime.GOARCH)
 	if err != nil {
 		return err
 	}
-	plan, err := planSince(ctx, at, book, c.Since)
+	plan, err := planSince(ctx, at, recipes, c.Since)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *imagesPlan) Run(ctx context.Context) error {
 }
 
 // planSince compares the checkout with a revision.
-func planSince(ctx context.Context, at checkout.Checkout, book *recipe.Book, rev string) ([]recipe.Rebuild, error) {
+func planSince(ctx context.Context, at checkout.Checkout, recipes *recipe.Set, rev string) ([]recipe.Rebuild, error) {
 	commit, err := at.Resolve(ctx, rev)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func planSince(ctx context.Context, at checkout.Checkout, book *recipe.Book, rev
 	if err != nil {
 		return nil, err
 	}
-	return book.Plan(recipe.Change{Before: before, Paths: changed, Program: program})
+	return recipes.Plan(recipe.Change{Before: before, Paths: changed, Program: program})
 }
 
 // because names the first causes of a rebuild.

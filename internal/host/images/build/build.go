@@ -94,7 +94,7 @@ func Current(ctx context.Context, images *store.Store, o Options) ([]Result, err
 type work struct {
 	Options
 	store   *store.Store
-	book    *recipe.Book
+	recipes *recipe.Set
 	catalog *catalog.Catalog
 	order   []string
 	digests map[string]string
@@ -117,15 +117,15 @@ func prepare(ctx context.Context, store *store.Store, o Options) (*work, error) 
 			return nil, err
 		}
 	}
-	book, err := recipe.Load(o.Checkout.FS(), c, arch, o.Names...)
+	recipes, err := recipe.Load(o.Checkout.FS(), c, arch, o.Names...)
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Options: o, store: store, book: book, catalog: c, bundle: authorities(), parents: &copies{store: store}}
+	w := &work{Options: o, store: store, recipes: recipes, catalog: c, bundle: authorities(), parents: &copies{store: store}}
 	if err := w.checkOptions(); err != nil {
 		return nil, err
 	}
-	w.order = book.Closure(o.Names)
+	w.order = recipes.Closure(o.Names)
 	if err := w.compile(ctx); err != nil {
 		return nil, err
 	}
@@ -171,7 +171,7 @@ func (w *work) inputs(names []string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.book.Digests(names, func(name string) (recipe.Inputs, error) {
+	return w.recipes.Digests(names, func(name string) (recipe.Inputs, error) {
 		return recipe.Inputs{Program: program, Args: w.args(name)}, nil
 	})
 }
@@ -191,7 +191,7 @@ func (w *work) names(name string) ([]string, error) {
 	if name == "core" {
 		tags = append(tags, "core")
 	}
-	if slices.ContainsFunc(w.book.Closure([]string{name}), func(n string) bool { return len(w.args(n)) > 0 }) {
+	if slices.ContainsFunc(w.recipes.Closure([]string{name}), func(n string) bool { return len(w.args(n)) > 0 }) {
 		// With options, its own or a parent's, it is another image than the one that others
 		// know by these names.
 		tags = w.Tags
@@ -224,7 +224,7 @@ func (w *work) all(ctx context.Context) ([]Result, error) {
 		go func() {
 			defer close(done[name])
 			results[i] = Result{Image: name, Reference: w.reference(name), Inputs: w.digests[name]}
-			for _, parent := range w.book.Recipe(name).Parents {
+			for _, parent := range w.recipes.Recipe(name).Parents {
 				<-done[parent]
 				if *failed[parent] != nil {
 					errs[i] = fmt.Errorf("%s: %w: %s", name, errParent, parent)
@@ -337,7 +337,7 @@ func (w *work) jobs() int {
 
 // buildArgs are the arguments of an image's build, those that name its parents included.
 func (w *work) buildArgs(ctx context.Context, name string) (map[string]string, error) {
-	r := w.book.Recipe(name)
+	r := w.recipes.Recipe(name)
 	args := maps.Clone(w.args(name))
 	for arg, parent := range r.Args {
 		args[arg] = w.reference(parent)

@@ -46,7 +46,7 @@ var proxies = []string{"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "H
 
 // buildx builds one image and keeps what the builder says.
 func (w *work) buildx(ctx context.Context, name, tag, log string, noCache bool) error {
-	r := w.book.Recipe(name)
+	r := w.recipes.Recipe(name)
 	values, err := w.buildArgs(ctx, name)
 	if err != nil {
 		return err
@@ -101,10 +101,10 @@ func (w *work) buildx(ctx context.Context, name, tag, log string, noCache bool) 
 // compile makes sure that sandbox-init is what the sources say. make knows how it is
 // compiled, and Go what is up to date.
 func (w *work) compile(ctx context.Context) error {
-	if !slices.ContainsFunc(w.order, func(name string) bool { return w.book.Recipe(name).Program }) {
+	if !slices.ContainsFunc(w.order, func(name string) bool { return w.recipes.Recipe(name).Program }) {
 		return nil
 	}
-	if err := script(ctx, w.Checkout, nil, "make", "--no-print-directory", "bin/linux-"+w.book.Arch(), "PROGRAMS=./cmd/sandbox-init"); err != nil {
+	if err := script(ctx, w.Checkout, nil, "make", "--no-print-directory", "bin/linux-"+w.recipes.Arch(), "PROGRAMS=./cmd/sandbox-init"); err != nil {
 		return fmt.Errorf("cannot compile sandbox-init: %w", err)
 	}
 	return nil
@@ -113,7 +113,7 @@ func (w *work) compile(ctx context.Context) error {
 // programDigest is the digest of the sandbox-init that the builder would copy; "" when
 // there is none.
 func (w *work) programDigest() (string, error) {
-	f, err := os.Open(filepath.Join(w.Checkout.Dir, "bin", "linux-"+w.book.Arch(), "sandbox-init"))
+	f, err := os.Open(filepath.Join(w.Checkout.Dir, "bin", "linux-"+w.recipes.Arch(), "sandbox-init"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

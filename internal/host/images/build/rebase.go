@@ -158,7 +158,7 @@ func (w *work) instead(ctx context.Context, name string) (*Result, error) {
 // has, that parent aside.
 func (w *work) unchanged(name, parentName string, image, old store.Image) (bool, error) {
 	tags := map[string]string{}
-	for _, p := range w.book.Recipe(name).Parents {
+	for _, p := range w.recipes.Recipe(name).Parents {
 		tags[p] = recipe.Tag(w.digests[p])
 	}
 	program, err := w.programDigest()
@@ -168,7 +168,7 @@ func (w *work) unchanged(name, parentName string, image, old store.Image) (bool,
 	for _, was := range inputTags(old, parentName) {
 		tags[parentName] = was
 		// What it copied of sandbox-init was replaced.
-		digest, err := w.book.On(name, tags, recipe.Inputs{Program: program, Args: w.args(name)})
+		digest, err := w.recipes.On(name, tags, recipe.Inputs{Program: program, Args: w.args(name)})
 		if err != nil {
 			return false, err
 		}

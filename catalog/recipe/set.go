@@ -32,8 +32,8 @@ type Recipe struct {
 	Others  []string          // images of others
 }
 
-// Book has the recipes of a whole catalog, for one architecture.
-type Book struct {
+// Set has the recipes of a whole catalog, for one architecture.
+type Set struct {
 	Catalog *catalog.Catalog
 	root    fs.FS
 	arch    string
@@ -43,8 +43,8 @@ type Book struct {
 // Load reads the recipes of images, and of all that they are made of, for an architecture
 // (amd64, arm64), and reports every mistake together. Without names it reads those of the
 // whole catalog.
-func Load(root fs.FS, c *catalog.Catalog, arch string, names ...string) (*Book, error) {
-	b := &Book{Catalog: c, root: root, arch: arch, recipes: map[string]*Recipe{}}
+func Load(root fs.FS, c *catalog.Catalog, arch string, names ...string) (*Set, error) {
+	s := &Set{Catalog: c, root: root, arch: arch, recipes: map[string]*Recipe{}}
 	if len(names) == 0 {
 		names = c.Names()
 	}
@@ -52,28 +52,28 @@ func Load(root fs.FS, c *catalog.Catalog, arch string, names ...string) (*Book, 
 	for todo := slices.Clone(names); len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
-		if _, done := b.recipes[name]; done {
+		if _, done := s.recipes[name]; done {
 			continue
 		}
-		r, err := b.read(name)
+		r, err := s.read(name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("image %s: %w", name, err))
 			r = &Recipe{Image: name}
 		}
-		b.recipes[name] = r
+		s.recipes[name] = r
 		todo = append(todo, r.Parents...)
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return b, b.acyclic()
+	return s, s.acyclic()
 }
 
 // Recipe is that of one image.
-func (b *Book) Recipe(name string) *Recipe { return b.recipes[name] }
+func (s *Set) Recipe(name string) *Recipe { return s.recipes[name] }
 
-// Arch is the architecture that the book was loaded for.
-func (b *Book) Arch() string { return b.arch }
+// Arch is the architecture that the set was loaded for.
+func (s *Set) Arch() string { return s.arch }
 
 // place says which file, and which stage of it, builds an image.
 func place(root fs.FS, name string) (file, target string, err error) {
@@ -121,12 +121,12 @@ func platform(arch string) map[string]string {
 	}
 }
 
-func (b *Book) read(name string) (*Recipe, error) {
-	n, r, err := needs(b.root, name, b.arch)
+func (s *Set) read(name string) (*Recipe, error) {
+	n, r, err := needs(s.root, name, s.arch)
 	if err != nil {
 		return nil, err
 	}
-	im, err := b.Catalog.Image(name)
+	im, err := s.Catalog.Image(name)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +137,9 @@ func (b *Book) read(name string) (*Recipe, error) {
 			r.Files = append(r.Files, f)
 		}
 	}
-	maps.DeleteFunc(r.Args, func(_, ref string) bool { return b.named(ref) == "" })
+	maps.DeleteFunc(r.Args, func(_, ref string) bool { return s.named(ref) == "" })
 	for arg, ref := range r.Args {
-		r.Args[arg] = b.named(ref)
+		r.Args[arg] = s.named(ref)
 	}
 	if im.Extends != "" {
 		r.Parents = append(r.Parents, im.Extends)
@@ -148,7 +148,7 @@ func (b *Book) read(name string) (*Recipe, error) {
 		}
 	}
 	for _, ref := range n.Images {
-		if parent := b.named(ref); parent != "" {
+		if parent := s.named(ref); parent != "" {
 			r.Parents = append(r.Parents, parent)
 		} else {
 			r.Others = append(r.Others, ref)
@@ -166,16 +166,16 @@ func isProgram(p string) bool {
 }
 
 // named is the image of the family that a reference names, "" when it names none.
-func (b *Book) named(ref string) string {
+func (s *Set) named(ref string) string {
 	name := catalog.Named(ref)
-	if _, err := b.Catalog.Image(name); err != nil {
+	if _, err := s.Catalog.Image(name); err != nil {
 		return ""
 	}
 	return name
 }
 
 // acyclic: COPY --from may close a circle that extends does not show.
-func (b *Book) acyclic() error {
+func (s *Set) acyclic() error {
 	const open, done = 1, 2
 	state := map[string]int{}
 	var visit func(name string, way []string) error
@@ -188,7 +188,7 @@ func (b *Book) acyclic() error {
 			return nil
 		}
 		state[name] = open
-		for _, p := range b.recipes[name].Parents {
+		for _, p := range s.recipes[name].Parents {
 			if err := visit(p, way); err != nil {
 				return err
 			}
@@ -196,7 +196,7 @@ func (b *Book) acyclic() error {
 		state[name] = done
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.recipes)) {
+	for _, name := range slices.Sorted(maps.Keys(s.recipes)) {
 		if err := visit(name, nil); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (b *Book) acyclic() error {
 }
 
 // Closure adds to names all that they are made of, parents first.
-func (b *Book) Closure(names []string) []string {
+func (s *Set) Closure(names []string) []string {
 	var out []string
 	seen := map[string]bool{}
 	var visit func(name string)
@@ -214,7 +214,7 @@ func (b *Book) Closure(names []string) []string {
 			return
 		}
 		seen[name] = true
-		for _, p := range b.recipes[name].Parents {
+		for _, p := range s.recipes[name].Parents {
 			visit(p)
 		}
 		out = append(out, name)
