@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 
+	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
 
@@ -32,13 +34,24 @@ func (c *logsCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if s.Container == "" { // it is gone, and its output was kept
+		sayCut(s.SandboxDir.LogCut())
 		return printFile(s.SandboxDir.LogFile())
 	}
 	box, err := e.Inspect(ctx, s.Container)
 	if err != nil {
 		return err
 	}
-	return e.Logs(ctx, s.Container, box.TTY, c.Follow, c.Tail, os.Stdout, os.Stderr)
+	var meter engine.LogMeter
+	err = e.Logs(ctx, s.Container, box.TTY, c.Follow, c.Tail, meter.Through(os.Stdout), meter.Through(os.Stderr))
+	sayCut(meter.Cut())
+	return err
+}
+
+// sayCut says what the output lacks.
+func sayCut(cut bool) {
+	if cut {
+		fmt.Fprintf(os.Stderr, "sandbox: the beginning of the output may be missing: of more than %d MB the newest is kept\n", engine.MaxOutput>>20)
+	}
 }
 
 func printFile(path string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -114,7 +115,7 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		// use up the sandbox's memory.
 		Sysctls: map[string]string{"kernel.shm_rmid_forced": "1"},
 		// A log that a chatty workload cannot fill the host's disk with.
-		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "3"}},
+		LogConfig: container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": strconv.Itoa(logFileSize), "max-file": strconv.Itoa(logFiles)}},
 	}
 	for _, v := range s.Volumes {
 		h.Mounts = append(h.Mounts, v.mount(s.Labels))

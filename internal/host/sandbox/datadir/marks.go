@@ -13,6 +13,12 @@ func (s Sandbox) MarkStop() error { return s.mark("stop") }
 // MarkTimeout remembers that it is ended by its time limit.
 func (s Sandbox) MarkTimeout() error { return s.mark("timeout") }
 
+// MarkLogCut remembers that the beginning of the output may be missing in LogFile.
+func (s Sandbox) MarkLogCut() error { return s.mark("log.cut") }
+
+// LogCut says whether MarkLogCut was called.
+func (s Sandbox) LogCut() bool { return s.marked("log.cut") }
+
 func (s Sandbox) mark(name string) error {
 	f, err := os.OpenFile(s.file(name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -219,8 +219,15 @@ func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r dat
 		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
 	}
 	defer f.Close()
-	if err := e.Logs(ctx, r.Container, c.TTY, false, -1, f, f); err != nil {
+	var meter engine.LogMeter
+	to := meter.Through(f)
+	if err := e.Logs(ctx, r.Container, c.TTY, false, -1, to, to); err != nil {
 		return err
+	}
+	if meter.Cut() {
+		if err := sandboxDir.MarkLogCut(); err != nil {
+			return err
+		}
 	}
 	if err := os.Rename(f.Name(), sandboxDir.LogFile()); err != nil {
 		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
