@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,16 +44,21 @@ type cli struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// grammar is the command line as far as args need it. Platforms ask `sandbox select` before each
-// task, and reading what all other commands can be given takes longer than it does.
+// grammar is the command line as far as args need it: reading what all commands can be given takes longer
+// than some of them do. Platforms ask `sandbox select` before each task.
 func grammar(args []string) any {
-	if len(args) > 0 && args[0] == "select" {
+	if len(args) == 0 {
+		return &cli{}
+	}
+	if args[0] == "select" {
 		// The first collection comes with 4 MiB on the heap, which it just reaches, and takes a
 		// fifth of its time. From 16 MiB on it collects.
 		debug.SetGCPercent(400)
-		return &struct {
-			Select selectCommand `cmd:"" help:"Select the image that has what a task, a runtime or a program needs."`
-		}{}
+	}
+	for _, command := range reflect.VisibleFields(reflect.TypeFor[cli]()) {
+		if strings.EqualFold(command.Name, args[0]) {
+			return reflect.New(reflect.StructOf([]reflect.StructField{{Name: command.Name, Type: command.Type, Tag: command.Tag}})).Interface()
+		}
 	}
 	return &cli{}
 }
