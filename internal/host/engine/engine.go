@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os/user"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -57,7 +58,13 @@ func OpenAt(ctx context.Context, host string) (*Engine, error) {
 		c.Close()
 		return nil, err
 	}
-	info, err := c.Info(ctx, client.InfoOptions{})
+	// One that takes the connection and does not answer is as good as none.
+	asking, stop := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered in %s", answerWithin))
+	info, err := c.Info(asking, client.InfoOptions{})
+	if err != nil && asking.Err() != nil {
+		err = context.Cause(asking)
+	}
+	stop()
 	if err != nil {
 		c.Close()
 		return nil, cannotReach(host, err)
@@ -70,6 +77,9 @@ func OpenAt(ctx context.Context, host string) (*Engine, error) {
 		seccomp:  confines(info.Info.SecurityOptions, "seccomp"),
 	}, nil
 }
+
+// answerWithin bounds the first question to an engine.
+const answerWithin = 30 * time.Second
 
 // Host is where the engine answers.
 func (e *Engine) Host() string { return e.c.DaemonHost() }

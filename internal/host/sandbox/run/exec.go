@@ -40,7 +40,10 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 		return 0, errors.New("cannot give the command a terminal: the input is none; leave out -t")
 	}
 	revive(ctx, entry, func(string, ...any) {})()
-	if err := awaitReady(ctx, e, entry); err != nil {
+	over := Output{Err: s.Err}.waiting("the sandbox %s to be ready", id)
+	err = awaitReady(ctx, e, entry)
+	over()
+	if err != nil {
 		return 0, err
 	}
 	dir := o.Dir

@@ -40,7 +40,9 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 		return nil, errors.New("cannot give the sandbox a terminal: the input is none; leave out -t")
 	}
 	x.creating = true
+	over := x.out.waiting("the container engine to make the container")
 	id, err := x.create(ctx, spec)
+	over()
 	if errors.Is(err, engine.ErrNameTaken) {
 		err = fmt.Errorf("%w by a sandbox of the same ID that another data directory knows; choose another --sandbox-id", err)
 	}
@@ -65,6 +67,7 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	if x.sandboxDir.StopMarked() {
 		return nil, errStopped
 	}
+	defer x.out.waiting("the container engine to start the container")()
 	if err := x.engine.Start(ctx, id); err != nil {
 		return nil, err
 	}
@@ -79,6 +82,19 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	}
 	x.out.started(x.record)
 	return f, nil
+}
+
+// sayWorkspace says that the workspace takes its time: another sandbox holds it, or there is much to fetch.
+func (x *session) sayWorkspace(ctx context.Context) (over func()) {
+	ctx, stop := context.WithCancel(ctx)
+	said := x.out.waiting("the workspace of %s: its lease, or its files", x.record.UserID)
+	go func() {
+		defer said()
+		_, _ = x.sandboxDir.AwaitState(ctx, func(st contract.State) bool {
+			return st.Ready || st.Phase != contract.PhaseBoot && st.Phase != contract.PhaseHydrate
+		})
+	}()
+	return stop
 }
 
 // recordLife writes down which life is the container's first. One that has ended already may have been
@@ -124,6 +140,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	defer f.onTime()
 	defer f.streams.Close()
 	defer f.land()
+	defer x.sayWorkspace(ctx)()
 	output, ended := f.streams.Done(), f.ended
 	lost := x.hold.Lost()
 	regained := make(chan *hostd.Hold, 1)
@@ -283,6 +300,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	defer f.onTime() // from then on the daemon counts
+	defer x.sayWorkspace(ctx)()
 	ready := make(chan error, 1)
 	go func() {
 		_, err := x.sandboxDir.AwaitState(ctx, func(st contract.State) bool { return st.Ready || st.Phase == contract.PhaseExit })

@@ -146,7 +146,6 @@ var given = map[string]string{
 	contract.EnvProxySocket:       "--access",
 	contract.EnvProxyForwards:     "--access",
 	contract.EnvForwardSocket:     "nothing: `sandbox forward` needs it where it is",
-	contract.EnvLeaseTakeover:     "nothing: the engine is asked whether the holder is dead",
 	contract.EnvS3CredentialsFile: "nothing: the host signs, and no credentials enter the sandbox",
 	contract.EnvHotPath:           "nothing: the home is on a volume",
 	contract.EnvStateDir:          "nothing: the state is on a volume",

@@ -139,7 +139,10 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	if x.sandboxDir, err = x.dir.Sandbox(r.SandboxID); err != nil {
 		return nil, err
 	}
-	if x.engine, err = engine.Open(ctx); err != nil {
+	over := out.waiting("the container engine to answer")
+	x.engine, err = engine.Open(ctx)
+	over()
+	if err != nil {
 		return nil, err
 	}
 	x.record.Engine, x.record.EngineHost = x.engine.ID(), x.engine.Host()
@@ -270,7 +273,10 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 		return none, err
 	}
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
-	if x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon); err != nil {
+	over := x.out.waiting("the daemon to be ready")
+	x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon)
+	over()
+	if err != nil {
 		return none, err
 	}
 	if err := x.authorize(ctx); err != nil {
@@ -279,7 +285,9 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err := x.daemon.Serve(ctx, x.record.SandboxID); err != nil {
 		return none, fmt.Errorf("cannot serve the sandbox's storage: %w", err)
 	}
+	over = x.out.waiting("the store of s3://%s/%s to answer", x.record.Store.Bucket, x.record.UserPrefix())
 	holder, err := readLease(ctx, x.sandboxDir, x.record)
+	over()
 	if err != nil {
 		return none, err
 	}
