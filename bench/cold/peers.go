@@ -14,6 +14,7 @@ const rcloneVersion = "v1.76.0"
 const rcloneMain = `package main
 
 import (
+	_ "github.com/rclone/rclone/backend/local" // of its cache
 	_ "github.com/rclone/rclone/backend/s3"
 	"github.com/rclone/rclone/cmd"
 	_ "github.com/rclone/rclone/cmd/mount"
@@ -30,7 +31,7 @@ func (l *lab) findPeers() error {
 	if l.s3fs, err = exec.LookPath("s3fs"); err != nil {
 		return fmt.Errorf("s3fs is not installed: make bench-cold installs it, or leave the peers out with -own")
 	}
-	if l.rclone, err = filepath.Abs(filepath.Join(".cache", "bench", "rclone-"+rcloneVersion)); err != nil {
+	if l.rclone, err = filepath.Abs(filepath.Join(".cache", "bench", "rclone-"+rcloneVersion+"-local")); err != nil {
 		return err
 	}
 	if _, err := os.Stat(l.rclone); err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/storage/cold/fusefs"
+	"github.com/matrx/sandbox/internal/storage/cold/httpapi"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -26,7 +27,7 @@ type coldPath interface {
 	Close() error
 }
 
-// mountedCold is the tree with what shows it to programs.
+// mountedCold is the tree with its two fronts: the mount and the control socket.
 type mountedCold struct {
 	*cold.FS
 	log *slog.Logger
@@ -37,6 +38,8 @@ var _ coldPath = mountedCold{}
 func (m mountedCold) Serve(ctx context.Context, fd int, started func()) error {
 	return fusefs.Serve(ctx, m.FS, fd, m.log, started)
 }
+
+func (m mountedCold) Handler() http.Handler { return httpapi.Handler(m.FS) }
 
 func newCold(s *session) (coldPath, error) {
 	tree, err := cold.New(cold.Options{Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log})

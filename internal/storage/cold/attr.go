@@ -80,8 +80,9 @@ func (fs *FS) truncate(ctx context.Context, n *node, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer fs.endWrite(n, c)
-	return fs.withSpace(ctx, n, func() error { return c.file.Truncate(size) })
+	err = fs.withSpace(ctx, n, func() error { return c.file.Truncate(size) })
+	fs.endWrite(n, c, err == nil)
+	return err
 }
 
 // maxFile is the largest object that S3 stores, in bytes.

@@ -161,9 +161,7 @@ func (fs *FS) localize(n *node) {
 		return
 	}
 	n.localizing = true
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		err := fs.bringHere(fs.ctx, n)
 		if err == nil {
 			err = fs.fillAll(fs.ctx, n)
@@ -180,15 +178,13 @@ func (fs *FS) localize(n *node) {
 			fs.setOrigin(n, "")
 		}
 		fs.recheck()
-	}()
+	})
 }
 
 // retryLocalize waits for room in the cache, in the background. What needs the key waits so long.
 func (fs *FS) retryLocalize(n *node) {
 	changed := fs.cache.Changed()
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		later := time.NewTimer(retryFirst)
 		defer later.Stop()
 		select {
@@ -202,7 +198,7 @@ func (fs *FS) retryLocalize(n *node) {
 		if n.origin != "" {
 			fs.localize(n)
 		}
-	}()
+	})
 }
 
 // setOriginOfOrphan lets go of the key of a removed file that nobody has open any more. With mu.

@@ -267,9 +267,7 @@ func (fs *FS) compact() {
 		return
 	}
 	fs.compacting = true
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		err := fs.rewriteJournal()
 		fs.mu.Lock()
 		fs.compacting = false
@@ -277,7 +275,7 @@ func (fs *FS) compact() {
 		if err != nil && fs.ctx.Err() == nil {
 			fs.log.Warn("the cold path's journal goes on growing", "event", "cold_journal_compact", "error", err)
 		}
-	}()
+	})
 }
 
 func (fs *FS) rewriteJournal() error {

@@ -152,9 +152,7 @@ func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 	}
 	fs.working++
 	n := s.node
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		fs.process(s, n)
 		fs.mu.Lock()
 		if n != nil {
@@ -165,7 +163,7 @@ func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 		fs.progressed()
 		fs.mu.Unlock()
 		fs.wake()
-	}()
+	})
 }
 
 // recheck gives every dirty key that was blocked another chance.

@@ -11,10 +11,10 @@
 //	dirtyKey  a key whose object is not yet what the tree says (dirtykey.go), and what brings
 //	          it there (dispatch.go, job.go, compose.go, finish.go, moved.go)
 //	recover   what an earlier process left (recover.go), and an earlier boot (crashed.go)
-//	Handler   the control socket's requests in terms of the above (http*.go)
+//	place     what is stored by path, for the control socket (paths.go, place.go)
 //
-// Package fusefs translates the kernel's requests into the tree's operations. Packages cache and
-// pending keep bytes and dirty keys on the disk; attrindex keeps attributes that LIST does not tell.
+// Two fronts translate requests into the tree's operations: fusefs the kernel's, httpapi the control
+// socket's. Packages cache and pending keep bytes and dirty keys on the disk; attrindex keeps attributes that LIST does not tell.
 //
 // # Versions
 //

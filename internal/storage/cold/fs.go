@@ -187,10 +187,25 @@ func (fs *FS) cacheDir() (string, error) {
 	return filepath.Join(top, own), nil
 }
 
+// background runs something beside the requests, until Close; after that nothing begins any more. With mu.
+func (fs *FS) background(run func()) bool {
+	if fs.ctx.Err() != nil {
+		return false
+	}
+	fs.wg.Add(1)
+	go func() {
+		defer fs.wg.Done()
+		run()
+	}()
+	return true
+}
+
 // Close ends what runs in the background, and lets go of the cache. What is pending stays
 // pending; Flush brings it to S3 first.
 func (fs *FS) Close() error {
-	fs.stop()
+	fs.mu.Lock()
+	fs.stop() // with mu: see background
+	fs.mu.Unlock()
 	fs.wg.Wait()
 	return errors.Join(fs.index.close(), fs.journal.Close(), fs.cache.Close())
 }

@@ -189,16 +189,18 @@ func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
 	return c, err
 }
 
-// endWrite notes what a write has changed.
-func (fs *FS) endWrite(n *node, c *content) {
+// endWrite notes what a write has changed, which is nothing when it was refused.
+func (fs *FS) endWrite(n *node, c *content, changed bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	now := time.Now()
 	n.writing--
 	n.dataGen++
-	n.size = c.file.Size()
-	n.mtime, n.mtimeKnown = now.UnixNano(), true
-	n.changed(now)
+	if changed {
+		n.size = c.file.Size()
+		n.mtime, n.mtimeKnown = now.UnixNano(), true
+		n.changed(now)
+	}
 	c.release()
 }
 
@@ -254,8 +256,8 @@ func (h *Handle) WriteAt(ctx context.Context, b []byte, off int64) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	defer fs.endWrite(n, c)
 	done := 0
+	defer func() { fs.endWrite(n, c, done > 0) }()
 	err = fs.withSpace(ctx, n, func() error {
 		m, err := c.file.WriteAt(b[done:], off+int64(done))
 		for errors.Is(err, cache.ErrMissing) {

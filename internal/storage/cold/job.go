@@ -268,9 +268,7 @@ func (fs *FS) abandon(path, id string) {
 	if id = strings.TrimPrefix(id, composedMark); id == "" || err != nil {
 		return
 	}
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		ctx, cancel := context.WithTimeout(fs.ctx, fs.patience)
 		defer cancel()
 		ctx, release, err := fs.fence.Write(ctx)
@@ -281,7 +279,7 @@ func (fs *FS) abandon(path, id string) {
 		if err != nil {
 			fs.log.Info("a multipart upload was left behind in S3; a lifecycle rule removes such", "event", "cold_abort", "key", key, "error", err)
 		}
-	}()
+	})
 }
 
 // explain finds out why a conditional write failed.

@@ -265,8 +265,11 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 	}
 	n.dir.listing = l
 	fs.listings++
-	fs.wg.Add(1)
-	go l.run()
+	if !fs.background(l.run) {
+		fs.listings--
+		n.dir.listing = nil
+		return nil, fs.ctx.Err()
+	}
 	return l, nil
 }
 
@@ -274,7 +277,6 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 // one page brings a small tree as a whole, and turns to the directory alone when there is more.
 func (l *listing) run() {
 	fs := l.fs
-	defer fs.wg.Done()
 	select {
 	case <-fs.index.loaded: // else a listing would show links as files
 	case <-fs.ctx.Done():

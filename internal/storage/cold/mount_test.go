@@ -26,6 +26,7 @@ import (
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/cold"
 	"github.com/matrx/sandbox/internal/storage/cold/fusefs"
+	"github.com/matrx/sandbox/internal/storage/cold/httpapi"
 	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/testbed"
@@ -96,7 +97,7 @@ func serve(text string) error {
 	}
 	mux, endFlush := http.NewServeMux(), make(chan struct{})
 	mux.HandleFunc("POST /flush/end", func(http.ResponseWriter, *http.Request) { endFlush <- struct{}{} })
-	mux.Handle(contract.ControlColdPrefix, tree.Handler())
+	mux.Handle(contract.ControlColdPrefix, httpapi.Handler(tree))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(tree.Status()) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(store.Requests()) })
 	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) {

@@ -67,9 +67,7 @@ func (fs *FS) fetchAhead(n *node) {
 	if err != nil || fs.cache.Whole(cache.VersionID(fs.prefix+key, n.remote.ETag, n.remote.Size)) {
 		return
 	}
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		select {
 		case fs.guessing <- struct{}{}:
 			defer func() { <-fs.guessing }()
@@ -92,7 +90,7 @@ func (fs *FS) fetchAhead(n *node) {
 		fs.mu.Lock()
 		c.release()
 		fs.mu.Unlock()
-	}()
+	})
 }
 
 // worthFetching says that a file is small, S3's, and in nobody's hands.

@@ -145,9 +145,7 @@ func (fs *FS) startWalk(w *walk) {
 		began: time.Now(), moves: fs.moves, last: w.cursor,
 	}
 	fs.listings++
-	fs.wg.Add(1)
-	go func() {
-		defer fs.wg.Done()
+	fs.background(func() {
 		_, err := l.read(objectstore.ListOptions{Prefix: w.prefix, StartAfter: w.cursor}, func() bool { return w.goOn(l) })
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
@@ -160,7 +158,7 @@ func (fs *FS) startWalk(w *walk) {
 		w.cursor, w.running = l.rest(), false
 		w.signal()
 		fs.listingEnded()
-	}()
+	})
 }
 
 // goOn lets the walk go on while its walker keeps up with it.

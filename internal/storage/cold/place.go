@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"syscall"
 	"time"
@@ -15,69 +14,70 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
-// servePut stores a file, a directory or a symbolic link, and answers when it is in S3, or with
-// wait=0 when it is kept here.
-func (fs *FS) servePut(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	path := strings.Trim(q.Get("path"), "/")
-	n, err := fs.put(r, path)
-	if err != nil {
-		refuse(w, "store", path, err)
-		return
-	}
-	var unsaved []contract.Unsaved
-	if q.Get("wait") != "0" {
-		own := path
-		if n.isDir() {
-			own += "/" // its marker, and not what else is below it
-		}
-		unsaved = fs.syncBelow(r.Context(), own)
-		fs.mu.Lock()
-		now := n.objectPathOrEmpty()
-		fs.mu.Unlock()
-		if len(unsaved) == 0 && now != "" && now != own { // somebody else wrote the key: ours has another name
-			unsaved = fs.syncBelow(r.Context(), now)
-		}
-	}
-	fs.answerStored(w, path, unsaved, func() any {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		return fs.describe(n)
-	})
+// PutRequest is what Put stores.
+type PutRequest struct {
+	Path   string
+	Kind   string // "file" or empty, "dir", "symlink"
+	Mode   int64  // permissions; negative: as they are, or the usual ones
+	Mtime  int64  // nanoseconds since the epoch
+	Target string // of a symbolic link
+	Body   io.Reader
 }
 
-func (fs *FS) put(r *http.Request, path string) (*node, error) {
-	q := r.URL.Query()
-	mode, err := number(q.Get("mode"), 8, -1)
-	if err != nil || path == "" {
+// Placed is what Put has put in its place, on its way to S3.
+type Placed struct {
+	fs   *FS
+	node *node
+}
+
+// Object is the path of its object, as SyncBelow takes it: a directory's ends in "/". Empty: it has been
+// removed.
+func (p Placed) Object() string {
+	p.fs.mu.Lock()
+	defer p.fs.mu.Unlock()
+	return p.node.objectPathOrEmpty()
+}
+
+// Describe tells what it is now.
+func (p Placed) Describe() contract.ColdEntry {
+	p.fs.mu.Lock()
+	defer p.fs.mu.Unlock()
+	return p.fs.describe(p.node)
+}
+
+// Put stores a file, a directory or a symbolic link, in place of a file or a link that has its path. It
+// returns when what is stored is kept here.
+func (fs *FS) Put(ctx context.Context, r PutRequest) (Placed, error) {
+	n, err := fs.put(ctx, r)
+	return Placed{fs, n}, err
+}
+
+func (fs *FS) put(ctx context.Context, r PutRequest) (*node, error) {
+	if r.Path == "" {
 		return nil, syscall.EINVAL
 	}
-	mtime, err := number(q.Get("mtime"), 10, time.Now().UnixNano())
-	if err != nil {
-		return nil, syscall.EINVAL
+	if r.Kind == "dir" {
+		return fs.putDir(ctx, r.Path, r.Mode)
 	}
-	if q.Get("kind") == "dir" {
-		return fs.putDir(r.Context(), path, mode)
+	dir, name := "", r.Path
+	if i := strings.LastIndexByte(r.Path, '/'); i >= 0 {
+		dir, name = r.Path[:i], r.Path[i+1:]
 	}
-	dir, name := "", path
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir, name = path[:i], path[i+1:]
-	}
-	parent, err := fs.findDir(r.Context(), dir)
+	parent, err := fs.findDir(ctx, dir)
 	if err == nil {
 		err = fs.checkName(parent, name, false)
 	}
 	if err != nil {
 		return nil, err
 	}
-	switch q.Get("kind") {
+	switch r.Kind {
 	case "", "file":
-		if mode < 0 {
-			mode = 0o644
+		if r.Mode < 0 {
+			r.Mode = 0o644
 		}
-		return fs.receive(r, parent, name, uint32(mode), mtime)
+		return fs.receive(ctx, parent, name, r)
 	case "symlink":
-		return fs.putLink(r.Context(), parent, name, q.Get("target"), mtime)
+		return fs.putLink(ctx, parent, name, r.Target, r.Mtime)
 	}
 	return nil, syscall.EINVAL
 }
@@ -154,24 +154,24 @@ func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
 }
 
 // receive takes a body into the cache and then puts it under its name, in place of what has it.
-func (fs *FS) receive(r *http.Request, parent *node, name string, mode uint32, mtime int64) (*node, error) {
+func (fs *FS) receive(ctx context.Context, parent *node, name string, r PutRequest) (*node, error) {
 	data := newDataName()
 	f, err := fs.cache.Create(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := fs.copyBody(r, f); err != nil {
+	if err := fs.copyBody(ctx, r.Body, f); err != nil {
 		f.Discard()
 		return nil, err
 	}
-	if _, err := fs.resolve(r.Context(), parent, name); err != nil && err != syscall.ENOENT {
+	if _, err := fs.resolve(ctx, parent, name); err != nil && err != syscall.ENOENT {
 		f.Discard()
 		return nil, err
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.newNode(pending.File)
-	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = mode&permMask, true, mtime, true
+	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint32(r.Mode)&permMask, true, r.Mtime, true
 	n.data, n.size, n.gen, n.dataGen = data, f.Size(), 1, 1
 	n.changed(time.Now())
 	n.checked = time.Now()
@@ -215,8 +215,8 @@ func (fs *FS) install(parent *node, name string, n *node) error {
 	return nil
 }
 
-// copyBody writes a request's body into the cache.
-func (fs *FS) copyBody(r *http.Request, f *cache.File) error {
+// copyBody writes what a client sends into the cache.
+func (fs *FS) copyBody(ctx context.Context, body io.Reader, f *cache.File) error {
 	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
 	defer blockBuffers.Put(buf)
 	off := int64(0)
@@ -225,12 +225,12 @@ func (fs *FS) copyBody(r *http.Request, f *cache.File) error {
 		n, rerr := 0, error(nil)
 		for n < len(buf) && rerr == nil {
 			var m int
-			m, rerr = r.Body.Read(buf[n:])
+			m, rerr = body.Read(buf[n:])
 			n += m
 		}
 		for b := buf[:n]; len(b) > 0; {
 			var m int
-			err := fs.withSpace(r.Context(), nil, func() (err error) {
+			err := fs.withSpace(ctx, nil, func() (err error) {
 				m, err = f.WriteAt(b, off)
 				return err
 			})

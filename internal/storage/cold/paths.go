@@ -1,0 +1,323 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// The operations of the tree by path, as the control socket needs them (package httpapi). A path is one
+// below the root and stays there, and nothing follows a symbolic link.
+
+// find walks to a path of the query. It does not follow links.
+func (fs *FS) find(ctx context.Context, path string) (*node, error) {
+	n := fs.root
+	for c := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		if c == "" {
+			continue
+		}
+		if c == "." || c == ".." || len(c) > MaxName {
+			return nil, syscall.EINVAL
+		}
+		if !n.isDir() {
+			return nil, syscall.ENOTDIR
+		}
+		next, err := fs.resolve(ctx, n, c)
+		if err != nil {
+			return nil, err
+		}
+		n = next
+	}
+	return n, nil
+}
+
+// describe is an entry as the control socket shows it. With mu.
+func (fs *FS) describe(n *node) contract.ColdEntry {
+	e := contract.ColdEntry{
+		Path: shown(n.path()), Kind: "file", Size: n.size,
+		Mode: fmt.Sprintf("%04o", n.mode), Mtime: time.Unix(0, n.mtime).UTC(),
+		Target: n.target, Pending: fs.dirtyKeys[n.objectPathOrEmpty()] != nil,
+	}
+	if path := n.path(); !utf8.ValidString(path) {
+		e.RawPath = []byte(path)
+	}
+	if !utf8.ValidString(n.target) {
+		e.RawTarget = []byte(n.target)
+	}
+	switch n.kind {
+	case pending.Dir:
+		e.Kind = "dir"
+	case pending.Symlink:
+		e.Kind = "symlink"
+	}
+	return e
+}
+
+// shown is a path in JSON, which is UTF-8.
+func shown(path string) string {
+	if !utf8.ValidString(path) {
+		if key, err := keyOf(path); err == nil {
+			return key
+		}
+	}
+	return path
+}
+
+// List describes a file, or what is in a directory: all that is below it where recursive says so. dirAttrs
+// asks S3 for the modes of directories that are not known.
+func (fs *FS) List(ctx context.Context, path string, recursive, dirAttrs bool) ([]contract.ColdEntry, error) {
+	n, err := fs.find(ctx, path)
+	if err == nil && n.isDir() {
+		if recursive {
+			err = fs.loadTree(ctx, n, fs.since())
+		} else {
+			err = fs.load(ctx, n, fs.since())
+		}
+	}
+	if err == nil && dirAttrs {
+		err = fs.fetchDirAttrs(ctx, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fs.entries(n, recursive), nil
+}
+
+// fetchDirAttrs asks for the modes of the directories below a directory, as far as they have objects and
+// nobody has told them yet. A file's come with its content.
+func (fs *FS) fetchDirAttrs(ctx context.Context, top *node) error {
+	var dirs []*node
+	var collect func(n *node)
+	collect = func(n *node) {
+		if !n.isDir() {
+			return
+		}
+		if n.remote.ETag != "" && !n.modeKnown {
+			dirs = append(dirs, n)
+		}
+		for _, c := range n.dir.children {
+			collect(c)
+		}
+	}
+	fs.mu.Lock()
+	collect(top)
+	fs.mu.Unlock()
+	errs := make([]error, len(dirs))
+	var wg sync.WaitGroup
+	places := make(chan struct{}, jobs)
+	for i, n := range dirs {
+		places <- struct{}{}
+		wg.Go(func() {
+			errs[i] = fs.fetchAttrs(ctx, n)
+			<-places
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// entries describes a file, or what is in a directory.
+func (fs *FS) entries(n *node, recursive bool) []contract.ColdEntry {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if !n.isDir() {
+		return []contract.ColdEntry{fs.describe(n)}
+	}
+	var all []contract.ColdEntry
+	var read func(d *node)
+	read = func(d *node) {
+		f := Dir{node: d}
+		f.readLocked()
+		for _, c := range f.entries {
+			all = append(all, fs.describe(c))
+			if recursive && c.isDir() {
+				read(c)
+			}
+		}
+	}
+	read(n)
+	return all
+}
+
+// Keys lists the keys below the prefix, and says which of them cannot be files.
+func (fs *FS) Keys(ctx context.Context, prefix string) iter.Seq2[contract.ColdKey, error] {
+	return func(yield func(contract.ColdKey, error) bool) {
+		for e, err := range fs.store.List(ctx, objectstore.ListOptions{Prefix: fs.prefix + prefix}) {
+			if err != nil {
+				yield(contract.ColdKey{}, err)
+				return
+			}
+			key := e.Key[len(fs.prefix):]
+			if !yield(contract.ColdKey{Key: key, Size: e.Size, Modified: e.LastModified, Hidden: whyHidden(key)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// whyHidden says why a key cannot be a file by itself; it may still be hidden by a directory
+// of the same name.
+func whyHidden(key string) string {
+	for c := range strings.SplitSeq(strings.TrimSuffix(key, "/"), "/") {
+		if _, ok := nameOf(c); !ok {
+			return fmt.Sprintf("%q cannot be the name of a file", c)
+		}
+	}
+	return ""
+}
+
+// SyncBelow is Flush for what is at or below a path; one that ends in "/" is a directory's marker
+// alone.
+func (fs *FS) SyncBelow(ctx context.Context, path string) []contract.Unsaved {
+	fs.mu.Lock()
+	fs.hurryUp(1)
+	fs.retryNow()
+	until := fs.seq
+	fs.mu.Unlock()
+	defer func() {
+		fs.mu.Lock()
+		fs.hurryUp(-1)
+		fs.mu.Unlock()
+	}()
+	return fs.await(ctx, func(s *dirtyKey) bool {
+		return s.first <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
+	})
+}
+
+// Remove removes a file, or a directory, with all that is in it where recursive says so.
+func (fs *FS) Remove(ctx context.Context, path string, recursive bool) error {
+	n, err := fs.find(ctx, path)
+	if err == nil && n == fs.root {
+		err = syscall.EINVAL
+	}
+	if err != nil {
+		return err
+	}
+	return fs.removeTree(ctx, n, recursive)
+}
+
+// removeTree removes a file, or a directory with all that is in it.
+func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
+	if n.isDir() {
+		if err := fs.load(ctx, n, fs.since()); err != nil {
+			return err
+		}
+		fs.mu.Lock()
+		f := Dir{node: n}
+		f.readLocked()
+		fs.mu.Unlock()
+		if len(f.entries) > 0 && !recursive {
+			return syscall.ENOTEMPTY
+		}
+		for _, c := range f.entries {
+			if err := fs.removeTree(ctx, c, true); err != nil {
+				return err
+			}
+		}
+	}
+	fs.mu.Lock()
+	parent, name := n.parent, n.name
+	fs.mu.Unlock()
+	if parent == nil {
+		return nil // somebody else was faster
+	}
+	remove := fs.unlink
+	if n.isDir() {
+		remove = fs.rmdir
+	}
+	if err := remove(ctx, parent, name); err != nil && err != syscall.ENOENT {
+		return err
+	}
+	fs.mu.Lock()
+	fs.notifyEntry(parent, name)
+	fs.mu.Unlock()
+	return nil
+}
+
+// RemoveKey removes an object that need not be a file: what the tree cannot show.
+func (fs *FS) RemoveKey(ctx context.Context, key string) error {
+	o, err := fs.store.Head(ctx, fs.prefix+key)
+	if err != nil {
+		return err
+	}
+	fenced, release, err := fs.fence.Write(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := fs.store.Delete(fenced, fs.prefix+key, objectstore.Condition{IfMatch: o.ETag}); err != nil {
+		return err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.expire(fs.parentOf(key))
+	return nil
+}
+
+// OpenPath opens a file for reading.
+func (fs *FS) OpenPath(ctx context.Context, path string) (*Handle, error) {
+	h, err := fs.openPath(ctx, path)
+	if errors.Is(err, syscall.ESTALE) { // its object was replaced, or is a link: as the kernel, look again
+		h, err = fs.openPath(ctx, path)
+	}
+	return h, err
+}
+
+func (fs *FS) openPath(ctx context.Context, path string) (*Handle, error) {
+	n, err := fs.find(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	switch n.kind {
+	case pending.Dir:
+		return nil, syscall.EISDIR
+	case pending.Symlink:
+		return nil, syscall.ELOOP
+	}
+	return fs.open(ctx, n, false)
+}
+
+// Size is how long the content is.
+func (h *Handle) Size() int64 { return h.c.file.Size() }
+
+// Describe tells what is open; what S3 has not told of it yet is asked for.
+func (h *Handle) Describe(ctx context.Context) (contract.ColdEntry, error) {
+	if err := h.fs.fetchAttrs(ctx, h.node); err != nil {
+		return contract.ColdEntry{}, err
+	}
+	h.fs.mu.Lock()
+	defer h.fs.mu.Unlock()
+	return h.fs.describe(h.node), nil
+}
+
+// ReadInto reads as much as there is for a buffer.
+func (h *Handle) ReadInto(ctx context.Context, buf []byte, off int64) ([]byte, error) {
+	p, direct, err := h.Read(ctx, off, len(buf))
+	if err != nil || direct != nil {
+		return direct, err
+	}
+	defer p.Release()
+	if p.N == 0 {
+		return nil, nil
+	}
+	n, err := p.FD.ReadAt(buf[:p.N], off)
+	if n == p.N {
+		err = nil
+	}
+	return buf[:n], err
+}
+
+// OpenKey opens an object that need not be a file.
+func (fs *FS) OpenKey(ctx context.Context, key string) (*objectstore.Reader, error) {
+	return fs.store.Get(ctx, fs.prefix+key, objectstore.GetOptions{})
+}
