@@ -11,6 +11,7 @@ var (
 	ErrNotFound           = errors.New("not found")
 	ErrPrecondition       = errors.New("it is not the version that was expected")
 	ErrAccessDenied       = errors.New("access denied")
+	ErrArchived           = fmt.Errorf("%w: the object is archived", ErrAccessDenied)
 	ErrNoBucket           = errors.New("the bucket does not exist")
 	ErrWrongRegion        = errors.New("the bucket is in another region")
 	ErrExpiredCredentials = errors.New("the credentials have expired")

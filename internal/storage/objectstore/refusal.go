@@ -54,7 +54,7 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 	}
 	e.kind = kind
 	if e.Hint == "" {
-		e.Hint = s.hint(kind, doc.Code)
+		e.Hint = s.hint(kind)
 	}
 	return e, next, wait
 }
@@ -78,8 +78,10 @@ func classify(status int, code string) (outcome, error) {
 		return final, ErrPrecondition
 	case "ConditionalRequestConflict", "OperationAborted":
 		return again, ErrUnavailable // a write at the same time: one of them is tried again
-	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidObjectState", "AccessForbidden", "MethodNotAllowed":
+	case "AccessDenied", "AllAccessDisabled", "AccountProblem", "AccessForbidden", "MethodNotAllowed":
 		return final, ErrAccessDenied
+	case "InvalidObjectState":
+		return final, ErrArchived
 	case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired":
 		return final, ErrExpiredCredentials
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity", "NotSignedUp",
@@ -129,16 +131,15 @@ func classify(status int, code string) (outcome, error) {
 }
 
 // hint says what mends it.
-func (s *Store) hint(kind error, code string) string {
+func (s *Store) hint(kind error) string {
 	from := ""
 	if s.keys != nil {
 		from = s.keys.String()
 	}
 	switch kind {
+	case ErrArchived:
+		return "restore it first (RestoreObject)"
 	case ErrAccessDenied:
-		if code == "InvalidObjectState" {
-			return "the object is archived: restore it first"
-		}
 		return fmt.Sprintf("check that %s may use s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListMultipartUploadParts there", from)
 	case ErrNoBucket:
 		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)", s.options.S3.Bucket, s.endpoint.Name)

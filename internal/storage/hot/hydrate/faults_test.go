@@ -30,9 +30,14 @@ func TestErrors(t *testing.T) {
 			do: func(h *home, p *testbed.FaultProxy) {
 				p.Add(testbed.Fault{When: testbed.Match{Verb: "LIST"}, Do: testbed.Refuse(403, "AccessDenied")})
 			}},
-		{name: "access denied to one key", is: objectstore.ErrAccessDenied, words: []string{"access denied", "dir/f7"},
+		{name: "access denied to every key", is: objectstore.ErrAccessDenied, words: []string{"access denied", "dir/f"},
 			do: func(h *home, p *testbed.FaultProxy) {
-				p.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/dir/f7"}, Do: testbed.Refuse(403, "AccessDenied")})
+				p.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Regexp: "/hot/dir/"}, Do: testbed.Refuse(403, "AccessDenied")})
+			}},
+		{name: "access denied to the rules", is: objectstore.ErrAccessDenied, words: []string{"access denied", ".sandboxignore"},
+			do: func(h *home, p *testbed.FaultProxy) {
+				h.put(".sandboxignore", "x")
+				p.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/.sandboxignore"}, Do: testbed.Refuse(403, "AccessDenied")})
 			}},
 		{name: "wrong region", is: objectstore.ErrWrongRegion, words: []string{"S3_REGION=eu-west-3"},
 			do: func(h *home, p *testbed.FaultProxy) {
@@ -92,6 +97,33 @@ func TestErrors(t *testing.T) {
 					t.Errorf("%q is not in: %v", w, err)
 				}
 			}
+		})
+	}
+}
+
+// What cannot be read stays in S3 and is named; the rest of the home comes.
+func TestUnreadableObjectsStayInS3(t *testing.T) {
+	for name, do := range map[string]testbed.Action{
+		"archived":          testbed.Refuse(403, "InvalidObjectState"),
+		"denied":            testbed.Refuse(403, "AccessDenied"),
+		"an invalid object": testbed.Refuse(400, "InvalidObjectName"),
+		"damaged":           testbed.SetResponseHeader("X-Amz-Checksum-Crc32c", "AAAAAA=="),
+	} {
+		t.Run(name, func(t *testing.T) {
+			leaks(t)
+			h := newHome(t)
+			for i := range 20 {
+				h.put(fmt.Sprintf("dir/f%d", i), fmt.Sprint(i))
+			}
+			h.through().Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/dir/f7"}, Do: do})
+			r := h.hydrate()
+			if r.Files != 19 || len(r.Kept) != 1 || r.Kept[0].Path != "dir/f7" {
+				t.Errorf("%d files, kept %v", r.Files, r.Kept)
+			}
+			if _, err := os.Lstat(h.at("dir/f7")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("dir/f7: %v", err)
+			}
+			h.want("dir/f8", "8")
 		})
 	}
 }

@@ -91,6 +91,11 @@ func (h *run) settled(it *item, err error) error {
 		h.keep(it.key, refused.Reason)
 		return nil
 	}
+	if reason, ok := h.unreadable(err); ok {
+		h.denied(err)
+		h.keep(it.key, reason)
+		return nil
+	}
 	if err != nil {
 		return h.onDisk(err)
 	}

@@ -69,12 +69,15 @@ type run struct {
 	seen     map[int]tree.Info // of items that are fetched in the place of something
 	empty    bool              // nothing was here
 
+	rulesAlone bool // the one item is the file with the rules
+
 	mu   sync.Mutex
 	kept map[string]bool // the keys of res.Kept
 	// replaced are objects of members whose database has taken their place.
-	replaced []journal.Entry
-	whole    map[string]bool // paths of databases with members in S3: whether they need none of them
-	res      Result
+	replaced    []journal.Entry
+	whole       map[string]bool // paths of databases with members in S3: whether they need none of them
+	firstDenied error
+	res         Result
 }
 
 func newRun(d Deps) *run {
@@ -201,7 +204,10 @@ func (h *run) write(ctx context.Context, b *bundle) error {
 	if err := h.fetchAll(ctx, byThemselves); err != nil {
 		return err
 	}
-	return h.fetchAll(ctx, b.wait())
+	if err := h.fetchAll(ctx, b.wait()); err != nil {
+		return err
+	}
+	return h.allDenied()
 }
 
 // homeIsEmpty says that nothing is here that anything has to be compared with.

@@ -47,6 +47,7 @@ func (h *run) readRules(ctx context.Context) error {
 // fetchFirst is the whole of a hydrate for one object.
 func (h *run) fetchFirst(ctx context.Context, it item) error {
 	first := newRun(h.Deps)
+	first.rulesAlone = true
 	first.items = []item{it}
 	if err := first.claimOwn(ctx); err != nil {
 		return err
