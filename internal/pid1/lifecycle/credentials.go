@@ -23,8 +23,7 @@ func readCredentials(cfg *config.Config, environ []string) (wire.Credentials, er
 		if err != nil {
 			return c, fmt.Errorf("cannot read the credentials: %w; check %s", err, contract.EnvS3CredentialsFile)
 		}
-		c.File = body
-		return c, nil // it comes before the environment
+		c.File = body // it comes before the keys of the environment, which also names the profile and the region
 	}
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {

@@ -68,6 +68,7 @@ type Store struct {
 	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
 	dialect     dialect
+	answered    atomic.Bool   // it ever did
 	notice      time.Duration // how long a call goes on trying in silence
 	counts      [verbs]atomic.Int64
 	noCompose   atomic.Bool // the store does not copy parts
@@ -81,12 +82,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.S3.Bucket == "" {
 		return nil, fmt.Errorf("S3_BUCKET is empty: there is no storage to open")
 	}
-	e, err := protocol.NewEndpoint(o.S3)
+	e, err := protocol.NewEndpoint(o.S3, variant(o.Credentials.Env))
 	if err != nil {
 		return nil, err
 	}
-	t := newTransport(e)
-	roles := &http.Transport{DialContext: newDialer().DialContext, MaxIdleConns: 2, IdleConnTimeout: 10 * time.Second}
+	roots, err := rootCAs(o.Credentials.Env["AWS_CA_BUNDLE"])
+	if err != nil {
+		return nil, err
+	}
+	t := newTransport(e, roots)
+	roles := newServiceTransport(roots)
 	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, notice: noticeAfter, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
 	src, err := credentials.Find(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})

@@ -142,7 +142,7 @@ func (s *Store) hint(kind error) string {
 	case ErrAccessDenied:
 		return fmt.Sprintf("check that %s may use s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListMultipartUploadParts there", from)
 	case ErrNoBucket:
-		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)", s.options.S3.Bucket, s.endpoint.Name)
+		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)%s", s.options.S3.Bucket, s.endpoint.Name, s.pathStyleHint())
 	case ErrWrongRegion:
 		return fmt.Sprintf("check S3_REGION=%q", s.options.S3.Region)
 	case ErrExpiredCredentials:

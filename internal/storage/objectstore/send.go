@@ -114,6 +114,7 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outc
 		r.ambiguous = r.ambiguous || !neverSent(err)
 		return nil, s.networkOutcome(err), 0, s.network(r, err)
 	}
+	s.answered.Store(true)
 	answer := &response{Response: resp, watch: w, sent: body}
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
 	if success && r.verb == verbGet {
@@ -239,9 +240,15 @@ func join(a, b error) error {
 
 // network is an attempt without a response.
 func (s *Store) network(r *request, err error) *Error {
-	if s.networkOutcome(err) == final {
+	_, noName := errors.AsType[*net.DNSError](err)
+	switch next := s.networkOutcome(err); {
+	case noName && next == few:
 		e := s.fail(r, ErrEndpoint, err)
-		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s) and the certificates of the system", s.endpoint.Name)
+		e.Hint = s.nameHint()
+		return e
+	case next == final:
+		e := s.fail(r, ErrEndpoint, err)
+		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s), and the certificates of the system or AWS_CA_BUNDLE%s", s.endpoint.Name, s.pathStyleHint())
 		return e
 	}
 	e := s.fail(r, ErrUnavailable, err)
@@ -249,16 +256,37 @@ func (s *Store) network(r *request, err error) *Error {
 	return e
 }
 
-// networkOutcome: what the other end is does not change by asking again; all else may.
+// nameHint says what mends a name that does not resolve.
+func (s *Store) nameHint() string {
+	if s.endpoint.AWS {
+		return fmt.Sprintf("check S3_REGION=%q and the resolver of this machine", s.options.S3.Region)
+	}
+	return fmt.Sprintf("check S3_ENDPOINT (%s)%s", s.endpoint.Name, s.pathStyleHint())
+}
+
+// pathStyleHint is what a store that keeps no host name for each bucket needs.
+func (s *Store) pathStyleHint() string {
+	if s.endpoint.AWS || s.endpoint.Base != "/" {
+		return ""
+	}
+	return fmt.Sprintf(", or set S3_FORCE_PATH_STYLE=1 if the store has no host name %s", s.endpoint.Host)
+}
+
+// networkOutcome: what the other end is does not change by asking again, and neither does a name that
+// does not exist, as long as the store has never answered; all else may.
 func (s *Store) networkOutcome(err error) outcome {
 	var (
 		unknown x509.UnknownAuthorityError
 		host    x509.HostnameError
 		invalid x509.CertificateInvalidError
 		record  tls.RecordHeaderError
+		name    *net.DNSError
 	)
 	if errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &record) {
 		return final
+	}
+	if errors.As(err, &name) && name.IsNotFound && !s.answered.Load() {
+		return few
 	}
 	return again
 }

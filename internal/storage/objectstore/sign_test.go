@@ -42,7 +42,7 @@ func signingStore(t testing.TB, endpoint string) *Store {
 	t.Helper()
 	o := Options{S3: config.S3{Bucket: "bucket", Region: "eu-west-1", Endpoint: endpoint}}
 	o.defaults()
-	e, err := protocol.NewEndpoint(o.S3)
+	e, err := protocol.NewEndpoint(o.S3, protocol.Variant{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,13 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(proxyChild) != "" {
+		askThroughProxy()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const prefix = "users/u/hot/"
 

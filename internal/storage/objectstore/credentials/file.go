@@ -1,102 +1,161 @@
 package credentials
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+	"slices"
 	"time"
 )
 
-// fileSource is a profile of a file in the form that the AWS tools share ("Configuration
-// and credential file settings in the AWS CLI"). PID 1 has sent the content; whoever
-// rotates credentials writes the file anew, so it is read again every minute, when the
-// storage process can, and whenever the server has refused what it said before.
+// fileSource is a profile of a shared file. PID 1 has sent the content; it is read again every minute,
+// when the storage process can, and whenever the server has refused what it said before, since
+// credentials are rotated by writing the file anew.
 type fileSource struct {
 	path, profile string
 	content       []byte // as PID 1 read it; what serves while the file cannot be read
+
+	sts         sts
+	environment func() (Source, error) // for credential_source; nil: not to be had
 }
 
 func (f *fileSource) String() string {
 	return fmt.Sprintf("the profile %q of S3_CREDENTIALS_FILE=%q", f.profile, f.path)
 }
 
-func (f *fileSource) Read(context.Context) (Credentials, error) {
+// Read implements Source.
+func (f *fileSource) Read(ctx context.Context) (Credentials, error) {
 	if f.path == "" {
-		return f.parse(f.content)
+		return f.read(ctx, f.content)
 	}
 	content, err := os.ReadFile(f.path)
 	if err != nil {
 		if len(f.content) > 0 && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)) {
-			return f.parse(f.content) // only PID 1 may read it
+			return f.read(ctx, f.content) // only PID 1 may read it
 		}
 		return Credentials{}, &Error{From: f.String(), Err: err, Hint: "make the file readable for sandbox-init"}
 	}
-	c, err := f.parse(content)
-	if err != nil {
-		if old, e := f.parse(f.content); e == nil && len(f.content) > 0 {
-			return old, nil // half written: the next look finds it whole
+	if err := f.check(content); err != nil {
+		if len(f.content) > 0 && f.check(f.content) == nil {
+			return f.read(ctx, f.content) // half written: the next look finds it whole
 		}
-		return c, err
+		return Credentials{}, err
 	}
 	f.content = content
+	return f.read(ctx, content)
+}
+
+// check says what is wrong with the file, as far as can be told without asking others.
+func (f *fileSource) check(content []byte) error {
+	p, err := parseProfiles(content)
+	if err == nil {
+		err = p.check(f.profile, nil)
+	}
+	if err != nil {
+		return f.fail(err, Lasts)
+	}
+	return nil
+}
+
+func (f *fileSource) fail(err error, o Outlook) error {
+	return &Error{From: f.String(), Err: err, Outlook: o,
+		Hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token, or with role_arn and source_profile"}
+}
+
+func (f *fileSource) read(ctx context.Context, content []byte) (Credentials, error) {
+	if err := f.check(content); err != nil {
+		return Credentials{}, err
+	}
+	p, _ := parseProfiles(content) // check has
+	c, err := f.resolve(ctx, p, f.profile)
+	if err != nil {
+		return c, f.fail(err, outlook(err))
+	}
 	return c, nil
 }
 
-// parse reads "[profile]" sections of "name = value" lines, with # and ; comments.
-func (f *fileSource) parse(content []byte) (Credentials, error) {
-	fail := func(format string, a ...any) (Credentials, error) {
-		return Credentials{}, &Error{From: f.String(), Err: fmt.Errorf(format, a...), Hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token"}
+// check follows source_profile to its end.
+func (p profiles) check(name string, before []string) error {
+	s, ok := p[name]
+	if !ok {
+		if len(before) > 0 {
+			return fmt.Errorf("there is no profile %q, which source_profile names", name)
+		}
+		return errors.New("there is no such profile")
 	}
-	var c Credentials
-	found, in := false, false
-	n := 0
-	for line := range bytes.Lines(bytes.TrimPrefix(content, []byte("\ufeff"))) {
-		n++
-		l := strings.TrimSpace(string(line))
-		if l == "" || l[0] == '#' || l[0] == ';' {
-			continue
-		}
-		if l[0] == '[' {
-			name, _, ok := strings.Cut(l[1:], "]")
-			if !ok {
-				return fail("line %d: a section without \"]\"", n)
-			}
-			name = strings.TrimSpace(name)
-			in = name == f.profile || strings.TrimSpace(strings.TrimPrefix(name, "profile ")) == f.profile
-			found = found || in
-			continue
-		}
-		if !in {
-			continue
-		}
-		name, value, ok := strings.Cut(l, "=")
-		if !ok {
-			return fail("line %d is no \"name = value\"", n) // never the line itself: it may be a secret
-		}
-		value = strings.TrimSpace(value)
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "aws_access_key_id":
-			c.AccessKey = value
-		case "aws_secret_access_key":
-			c.Secret = value
-		case "aws_session_token", "aws_security_token":
-			c.Token = value
-		case "credential_process", "role_arn", "sso_session", "sso_start_url":
-			return fail("line %d: %s is not supported here", n, strings.ToLower(strings.TrimSpace(name)))
+	if s[broken] != "" {
+		return errors.New(s[broken])
+	}
+	for _, key := range []string{"credential_process", "sso_session", "sso_start_url"} {
+		if s[key] != "" {
+			return fmt.Errorf("%s is not supported here", key)
 		}
 	}
-	c.Renew = time.Now().Add(renewAgain)
+	if s["role_arn"] != "" {
+		switch source := s["source_profile"]; {
+		case s["web_identity_token_file"] != "" || s["credential_source"] != "":
+			return nil
+		case source == "":
+			return errors.New("role_arn needs source_profile, credential_source or web_identity_token_file")
+		case source == name: // its own keys
+		case slices.Contains(before, source):
+			return fmt.Errorf("source_profile %q leads back to itself", source)
+		default:
+			return p.check(source, append(before, name))
+		}
+	}
 	switch {
-	case !found:
-		return fail("there is no such profile")
-	case c.AccessKey == "":
-		return fail("aws_access_key_id is missing")
-	case c.Secret == "":
-		return fail("aws_secret_access_key is missing")
+	case s["aws_access_key_id"] == "":
+		return errors.New("aws_access_key_id is missing")
+	case s["aws_secret_access_key"] == "":
+		return errors.New("aws_secret_access_key is missing")
 	}
-	return c, nil
+	return nil
+}
+
+// resolve asks for what a profile that has been checked says.
+func (f *fileSource) resolve(ctx context.Context, p profiles, name string) (Credentials, error) {
+	s := p[name]
+	role := s["role_arn"]
+	if role == "" {
+		return p.static(name), nil
+	}
+	if file := s["web_identity_token_file"]; file != "" {
+		w := &webIdentity{file: file, role: role, session: s["role_session_name"], sts: f.sts}
+		return w.Read(ctx)
+	}
+	by, err := f.source(ctx, p, name)
+	if err != nil {
+		return by, err
+	}
+	return f.sts.assume(ctx, by, role, s["role_session_name"], s["external_id"])
+}
+
+// source is the credentials that assume the role of a profile.
+func (f *fileSource) source(ctx context.Context, p profiles, name string) (Credentials, error) {
+	s := p[name]
+	switch source := s["source_profile"]; {
+	case source == name:
+		return p.static(name), nil
+	case source != "":
+		return f.resolve(ctx, p, source)
+	case f.environment == nil:
+		return Credentials{}, &lastingError{fmt.Errorf("credential_source = %s is not to be had", s["credential_source"])}
+	}
+	src, err := f.environment()
+	if err != nil {
+		return Credentials{}, &lastingError{err}
+	}
+	return src.Read(ctx)
+}
+
+func (p profiles) static(name string) Credentials {
+	s := p[name]
+	return Credentials{
+		AccessKey: s["aws_access_key_id"], Secret: s["aws_secret_access_key"], Token: cmp.Or(s["aws_session_token"], s["aws_security_token"]),
+		Renew: time.Now().Add(renewAgain),
+	}
 }

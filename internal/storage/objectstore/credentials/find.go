@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/wire"
@@ -15,17 +16,10 @@ import (
 // at all behind a unix endpoint.
 func Find(c config.S3, w wire.Credentials, unix bool, client *http.Client) (Source, error) {
 	env := func(name string) string { return w.Env[name] }
-	profile := env("AWS_PROFILE")
-	if profile == "" {
-		profile = "default"
-	}
+	f := finder{env: env, unix: unix, client: client,
+		sts: newSTS(cmp.Or(env("AWS_REGION"), c.Region), env("AWS_ENDPOINT_URL_STS"), client)}
 	if len(w.File) > 0 || c.CredentialsFile != "" {
-		f := &fileSource{path: c.CredentialsFile, profile: profile, content: w.File}
-		_, err := f.parse(w.File)
-		if len(w.File) == 0 {
-			_, err = f.Read(context.Background())
-		}
-		return f, err
+		return f.file(c.CredentialsFile, w.File)
 	}
 	if id, secret := env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"); id != "" || secret != "" {
 		if id == "" || secret == "" {
@@ -34,23 +28,47 @@ func Find(c config.S3, w wire.Credentials, unix bool, client *http.Client) (Sour
 		return static{Credentials{AccessKey: id, Secret: secret, Token: env("AWS_SESSION_TOKEN")}, "AWS_ACCESS_KEY_ID of the environment"}, nil
 	}
 	if p := env("AWS_SHARED_CREDENTIALS_FILE"); p != "" {
-		f := &fileSource{path: p, profile: profile}
-		_, err := f.Read(context.Background())
-		return f, err
+		return f.file(p, nil)
 	}
-	if file, role := env("AWS_WEB_IDENTITY_TOKEN_FILE"), env("AWS_ROLE_ARN"); file != "" && role != "" {
-		return newWebIdentity(file, role, env("AWS_ROLE_SESSION_NAME"), cmp.Or(env("AWS_REGION"), c.Region), env("AWS_ENDPOINT_URL_STS"), client), nil
+	return f.services()
+}
+
+// finder has what the sources are made of.
+type finder struct {
+	env    func(name string) string
+	unix   bool
+	client *http.Client
+	sts    sts
+}
+
+// file is a profile of a file, which content is of when it is not empty. Without a role its
+// credentials are there at once; a role is asked for when it is needed.
+func (f finder) file(path string, content []byte) (Source, error) {
+	s := &fileSource{path: path, profile: cmp.Or(f.env("AWS_PROFILE"), "default"), content: content, sts: f.sts, environment: f.services}
+	if len(content) == 0 {
+		var err error
+		if content, err = os.ReadFile(path); err != nil {
+			return s, &Error{From: s.String(), Err: err, Hint: "make the file readable for sandbox-init"}
+		}
 	}
-	if rel, full := env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), env("AWS_CONTAINER_CREDENTIALS_FULL_URI"); rel != "" || full != "" {
-		return newContainerSource(rel, full, env("AWS_CONTAINER_AUTHORIZATION_TOKEN"), env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), client)
+	return s, s.check(content)
+}
+
+// services are the sources that are asked over HTTP, and none at all behind an endpoint that signs.
+func (f finder) services() (Source, error) {
+	if file, role := f.env("AWS_WEB_IDENTITY_TOKEN_FILE"), f.env("AWS_ROLE_ARN"); file != "" && role != "" {
+		return &webIdentity{file: file, role: role, session: f.env("AWS_ROLE_SESSION_NAME"), sts: f.sts}, nil
 	}
-	if unix {
+	if rel, full := f.env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), f.env("AWS_CONTAINER_CREDENTIALS_FULL_URI"); rel != "" || full != "" {
+		return newContainerSource(rel, full, f.env("AWS_CONTAINER_AUTHORIZATION_TOKEN"), f.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), f.client)
+	}
+	if f.unix {
 		return static{from: "none: the endpoint signs"}, nil
 	}
-	if env("AWS_EC2_METADATA_DISABLED") == "true" {
+	if f.env("AWS_EC2_METADATA_DISABLED") == "true" {
 		return nil, errors.New("there are no credentials; give S3_CREDENTIALS_FILE")
 	}
-	return newInstanceSource(env("AWS_EC2_METADATA_SERVICE_ENDPOINT"), client), nil
+	return newInstanceSource(f.env("AWS_EC2_METADATA_SERVICE_ENDPOINT"), f.client), nil
 }
 
 // static never changes.

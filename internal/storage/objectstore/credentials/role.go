@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,16 +53,6 @@ type statusError struct {
 
 func (e *statusError) Error() string {
 	return fmt.Sprintf("HTTP %d %q", e.status, e.body[:min(len(e.body), 300)])
-}
-
-// outlook reads what a service said, or that it said nothing.
-func outlook(err error) Outlook {
-	s, ok := errors.AsType[*statusError](err)
-	switch {
-	case !ok, s.status >= 500, s.status == http.StatusTooManyRequests, s.status == http.StatusRequestTimeout:
-		return Passes
-	}
-	return stsOutlook(s.code())
 }
 
 // stsOutlook reads the code of a refusal of STS, which answers 400 to most of what passes
@@ -174,22 +165,27 @@ func askRole(ctx context.Context, client *http.Client, url string, h http.Header
 
 // instance asks EC2's metadata service, version 2 ("Use the Instance Metadata Service").
 type instance struct {
-	base   string
-	client *http.Client
+	base     string
+	client   *http.Client
+	answered bool // it has given credentials before: a silence passes
 }
 
 func newInstanceSource(base string, client *http.Client) Source {
 	if base == "" {
 		base = "http://169.254.169.254"
 	}
-	return &instance{strings.TrimRight(base, "/"), client}
+	return &instance{base: strings.TrimRight(base, "/"), client: client}
 }
 
 func (i *instance) String() string { return "the instance's role at " + i.base }
 
 func (i *instance) Read(ctx context.Context) (Credentials, error) {
 	fail := func(err error) (Credentials, error) {
-		return Credentials{}, &Error{From: i.String(), Err: err, Outlook: outlook(err),
+		o := outlook(err)
+		if !i.answered {
+			o = min(o, MayPass) // most hosts have no such service, and nothing else is configured
+		}
+		return Credentials{}, &Error{From: i.String(), Err: err, Outlook: o,
 			Hint: "this host has no role: give S3_CREDENTIALS_FILE (in a container on EC2, the metadata service needs a hop limit of 2)"}
 	}
 	token, err := ask(ctx, i.client, http.MethodPut, i.base+"/latest/api/token", http.Header{"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": {"21600"}}, "")
@@ -206,70 +202,36 @@ func (i *instance) Read(ctx context.Context) (Credentials, error) {
 	if role == "" {
 		return fail(&statusError{http.StatusOK, "no role is attached"})
 	}
-	return askRole(ctx, i.client, i.base+path+url.PathEscape(role), h, i.String())
+	c, err := askRole(ctx, i.client, i.base+path+url.PathEscape(role), h, i.String())
+	i.answered = i.answered || err == nil
+	return c, err
 }
 
 // webIdentity trades a token of Kubernetes for credentials (AssumeRoleWithWebIdentity, AWS
 // STS API reference). The request is not signed, the token is the proof.
 type webIdentity struct {
-	file, role, session, endpoint string
-	client                        *http.Client
-}
-
-func newWebIdentity(file, role, session, region, endpoint string, client *http.Client) Source {
-	if session == "" {
-		session = "matrx-sandbox"
-	}
-	if endpoint == "" {
-		endpoint = "https://sts." + region + "." + protocol.DNSSuffix(region)
-	}
-	return &webIdentity{file, role, session, endpoint, client}
+	file, role, session string
+	sts                 sts
 }
 
 func (w *webIdentity) String() string {
 	return fmt.Sprintf("the role %q by AWS_WEB_IDENTITY_TOKEN_FILE=%q", w.role, w.file)
 }
 
+// Read implements Source.
 func (w *webIdentity) Read(ctx context.Context) (Credentials, error) {
-	fail := func(err error, o Outlook) (Credentials, error) {
-		return Credentials{}, &Error{From: w.String(), Err: err, Outlook: o, Hint: "check the role's trust policy and the token"}
-	}
+	const hint = "check the role's trust policy and the token"
 	token, err := os.ReadFile(w.file) // rotated, so read every time
 	if err != nil {
-		return fail(err, Lasts)
+		return Credentials{}, &Error{From: w.String(), Err: err, Hint: hint}
 	}
 	form := url.Values{
 		"Action": {"AssumeRoleWithWebIdentity"}, "Version": {"2011-06-15"},
-		"RoleArn": {w.role}, "RoleSessionName": {w.session}, "WebIdentityToken": {strings.TrimSpace(string(token))},
+		"RoleArn": {w.role}, "RoleSessionName": {cmp.Or(w.session, defaultSession)}, "WebIdentityToken": {strings.TrimSpace(string(token))},
 	}
-	b, err := ask(ctx, w.client, http.MethodPost, w.endpoint+"/", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, form.Encode())
+	c, err := w.sts.ask(ctx, http.Header{"Content-Type": {formType}}, form.Encode())
 	if err != nil {
-		return fail(err, outlook(err))
-	}
-	var a roleAnswer
-	err = protocol.ScanXML(b, func(parent, name, text []byte) error {
-		if string(parent) != "Credentials" {
-			return nil
-		}
-		var err error
-		switch v := protocol.UnescapeXML(text); string(name) {
-		case "AccessKeyId":
-			a.AccessKeyID = v
-		case "SecretAccessKey":
-			a.SecretAccessKey = v
-		case "SessionToken":
-			a.Token = v
-		case "Expiration":
-			a.Expiration, err = time.Parse(time.RFC3339, v)
-		}
-		return err
-	})
-	if err != nil {
-		return fail(err, Passes)
-	}
-	c, err := a.credentials()
-	if err != nil {
-		return fail(err, Lasts)
+		return c, &Error{From: w.String(), Err: err, Outlook: outlook(err), Hint: hint}
 	}
 	return c, nil
 }

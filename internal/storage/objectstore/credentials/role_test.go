@@ -110,7 +110,7 @@ func TestSTSRefusalIsReadByItsCode(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>%s</Code><Message>m</Message></Error></ErrorResponse>`, code)
 		}))
-		_, err := newWebIdentity(token, "arn:x", "", "us-east-1", srv.URL, srv.Client()).Read(t.Context())
+		_, err := (&webIdentity{file: token, role: "arn:x", sts: newSTS("us-east-1", srv.URL, srv.Client())}).Read(t.Context())
 		if outlookOf(err) != want || !strings.Contains(err.Error(), code) {
 			t.Errorf("%s: %v, outlook %d, want %d", code, err, outlookOf(err), want)
 		}
@@ -121,7 +121,19 @@ func TestSTSRefusalIsReadByItsCode(t *testing.T) {
 func TestSTSIsAskedInTheRegionOfTheEnvironment(t *testing.T) {
 	env := map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "r", "AWS_REGION": "eu-west-1"}
 	s, err := Find(config.S3{Region: "somewhere"}, wire.Credentials{Env: env}, false, http.DefaultClient)
-	if err != nil || s.(*webIdentity).endpoint != "https://sts.eu-west-1.amazonaws.com" {
+	if err != nil || s.(*webIdentity).sts.endpoint != "https://sts.eu-west-1.amazonaws.com" {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Most hosts have no metadata service: where it has never answered, nothing is waited for.
+func TestInstanceServiceThatNeverAnsweredIsNotAwaited(t *testing.T) {
+	silent := newInstanceSource("http://127.0.0.1:1", http.DefaultClient)
+	if _, err := silent.Read(t.Context()); outlookOf(err) != MayPass {
+		t.Errorf("%v, outlook %d", err, outlookOf(err))
+	}
+	silent.(*instance).answered = true
+	if _, err := silent.Read(t.Context()); outlookOf(err) != Passes {
+		t.Errorf("after it has answered: %v, outlook %d", err, outlookOf(err))
 	}
 }

@@ -35,8 +35,11 @@ func (e *Endpoint) Path(key string) string {
 	return string(EscapePath(append(make([]byte, 0, len(e.Base)+len(key)+16), e.Base...), key))
 }
 
-// NewEndpoint reads the configuration.
-func NewEndpoint(c config.S3) (Endpoint, error) {
+// Variant is which of AWS's addresses is meant ("Amazon S3 endpoints and quotas").
+type Variant struct{ FIPS, DualStack bool }
+
+// NewEndpoint reads the configuration; a variant is one of AWS's alone.
+func NewEndpoint(c config.S3, v Variant) (Endpoint, error) {
 	bad := func(why string) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("S3_ENDPOINT=%q: %s; give https://HOST[:PORT], http://HOST[:PORT], unix:///PATH, or nothing for AWS", c.Endpoint, why)
 	}
@@ -45,7 +48,7 @@ func NewEndpoint(c config.S3) (Endpoint, error) {
 		return Endpoint{}, fmt.Errorf("S3_BUCKET=%q: a directory bucket lists its keys in no order, and cannot hold a workspace; use a general purpose bucket", c.Bucket)
 	}
 	if c.Endpoint == "" {
-		return awsEndpoint(c, pathBase), nil
+		return awsEndpoint(c, v, pathBase), nil
 	}
 	u, err := url.Parse(c.Endpoint)
 	if err != nil {
@@ -77,8 +80,15 @@ func NewEndpoint(c config.S3) (Endpoint, error) {
 }
 
 // awsEndpoint is the regional one ("Amazon S3 endpoints and quotas").
-func awsEndpoint(c config.S3, pathBase string) Endpoint {
-	host := "s3." + c.Region + "." + DNSSuffix(c.Region)
+func awsEndpoint(c config.S3, v Variant, pathBase string) Endpoint {
+	service := "s3"
+	if v.FIPS {
+		service += "-fips"
+	}
+	if v.DualStack {
+		service += ".dualstack"
+	}
+	host := service + "." + c.Region + "." + DNSSuffix(c.Region)
 	e := Endpoint{Scheme: "https", Host: host, Base: pathBase, AWS: true, Name: "https://" + host, Private: true}
 	// A bucket with a dot in its name does not match the certificate's wildcard.
 	if !c.ForcePathStyle && dnsName(c.Bucket) && !strings.Contains(c.Bucket, ".") {

@@ -31,7 +31,7 @@ func TestEndpoints(t *testing.T) {
 		{config.S3{Bucket: "bbb", Endpoint: "http://localhost:9000"}, "http://localhost:9000/bbb/a%20b", true},
 		{config.S3{Bucket: "bbb", Endpoint: "unix:///run/x/s.sock"}, "http://localhost/bbb/a%20b", true},
 	} {
-		e, err := NewEndpoint(c.s3)
+		e, err := NewEndpoint(c.s3, Variant{})
 		if got := e.Scheme + "://" + e.Host + e.Path("a b"); err != nil || got != c.url || e.Private != c.private {
 			t.Errorf("%+v: %s, private %v, %v; want %s", c.s3, got, e.Private, err, c.url)
 		}
@@ -45,8 +45,21 @@ func TestEndpoints(t *testing.T) {
 		{Bucket: "bbb", Endpoint: "unix:"}, {Bucket: "bbb", Endpoint: "https://x?y"}, {Bucket: "bbb", Endpoint: "http://[::1"},
 		{Bucket: "b--use1-az4--x-s3", Region: "us-east-1"},
 	} {
-		if e, err := NewEndpoint(c); err == nil || !strings.Contains(err.Error(), "S3_") {
+		if e, err := NewEndpoint(c, Variant{}); err == nil || !strings.Contains(err.Error(), "S3_") {
 			t.Errorf("%+v: %+v, %v; want an error that names the variable", c, e, err)
+		}
+	}
+}
+
+func TestEndpointsOfAWSInEachVariant(t *testing.T) {
+	for want, v := range map[string]Variant{
+		"bbb.s3-fips.us-east-1.amazonaws.com":           {FIPS: true},
+		"bbb.s3.dualstack.us-east-1.amazonaws.com":      {DualStack: true},
+		"bbb.s3-fips.dualstack.us-east-1.amazonaws.com": {FIPS: true, DualStack: true},
+	} {
+		e, err := NewEndpoint(config.S3{Bucket: "bbb", Region: "us-east-1"}, v)
+		if err != nil || e.Host != want {
+			t.Errorf("%+v: %s, %v; want %s", v, e.Host, err, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,6 +24,7 @@ const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 // and is kept.
 type Signer struct {
 	Region  string
+	Service string // empty: s3
 	derived atomic.Pointer[derivedKey]
 }
 
@@ -97,7 +99,8 @@ func (s *Signer) Sign(h http.Header, r Unsigned, k Key, now time.Time) {
 	b = append(b, hash...)
 	canonical := sha256.Sum256(b)
 
-	scope := day + "/" + s.Region + "/s3/aws4_request"
+	service := cmp.Or(s.Service, "s3")
+	scope := day + "/" + s.Region + "/" + service + "/aws4_request"
 	b = b[:0]
 	b = append(b, "AWS4-HMAC-SHA256\n"...)
 	b = append(b, stamp...)
@@ -124,7 +127,7 @@ func (s *Signer) key(secret, day string) []byte {
 		return d.key
 	}
 	k := mac([]byte("AWS4"+secret), []byte(day))
-	for _, part := range []string{s.Region, "s3", "aws4_request"} {
+	for _, part := range []string{s.Region, cmp.Or(s.Service, "s3"), "aws4_request"} {
 		k = mac(k, []byte(part))
 	}
 	s.derived.Store(&derivedKey{secret, day, k})
