@@ -15,6 +15,9 @@ type dialect struct {
 	md5 atomic.Bool
 	// plainReads: reads carry no x-amz-checksum-mode (Backblaze B2 answers 400 to it).
 	plainReads atomic.Bool
+	// untrusted: the store does not verify x-amz-checksum of what is written, so what it says of it later
+	// proves nothing: gofakes3 keeps that of an earlier version.
+	untrusted atomic.Bool
 	// bareETags: If-Match on a write is compared without the quotes (Ceph radosgw 16).
 	bareETags atomic.Bool
 	// checksums is how much of them a multipart upload carries.

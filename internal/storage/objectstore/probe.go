@@ -219,6 +219,7 @@ func (p *prober) checksum(ctx context.Context, key string) (verified bool, err e
 	}
 	for _, md5 := range []bool{p.dialect.md5.Load(), true} {
 		if err = wrong(md5); err == nil {
+			p.dialect.untrusted.Store(true)
 			continue
 		}
 		if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrUnsupported) && (e.Status < 400 || e.Status >= 500 || e.kind == ErrAccessDenied) {
