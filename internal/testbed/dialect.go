@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -28,6 +29,15 @@ func RefuseBody(text string, status int, code string) Action {
 		x.in.Body = io.NopCloser(io.MultiReader(bytes.NewReader(b), errReader{err}))
 		if bytes.Contains(b, []byte(text)) {
 			Refuse(status, code).arrange(x)
+		}
+	})
+}
+
+// AnswerAnotherETag changes the ETag in the document of an answer, as that of a COMPLETE or a COPY.
+func AnswerAnotherETag() Action {
+	return action(func(x *exchange) {
+		x.rewrite = func(body []byte) []byte {
+			return regexp.MustCompile(`(<ETag>(?:&#34;|&quot;|")?)[0-9a-f]{8}`).ReplaceAll(body, []byte("${1}00000000"))
 		}
 	})
 }

@@ -24,6 +24,7 @@ type exchange struct {
 	answer       func(http.ResponseWriter) // in place of the server
 	beforeAnswer []func(*exchange) bool
 	edit         []func(http.Header)
+	rewrite      func(body []byte) []byte // of the response, of the same length
 
 	cutRequest, cutResponse   int64 // offset, 0: not; after 0 bytes is what ResetBefore and LoseAnswer do
 	flipRequest, flipResponse int64 // offset; -1: none
@@ -102,6 +103,10 @@ func (x *exchange) respond(resp *http.Response) {
 		return
 	}
 	body := io.Reader(resp.Body)
+	if x.rewrite != nil {
+		b, err := io.ReadAll(body)
+		body = io.MultiReader(bytes.NewReader(x.rewrite(b)), errReader{err})
+	}
 	if x.flipResponse >= 0 {
 		body = &flipper{r: body, at: x.flipResponse}
 	}

@@ -51,7 +51,7 @@ func (s *Store) Copy(ctx context.Context, c CopyRequest) (Object, error) {
 	}
 	o := written(c.DstKey, -1, resp.Header, c.Metadata)
 	o.ETag, o.Ambiguous = etag, r.ambiguous
-	return o, nil
+	return s.settled(ctx, o), nil
 }
 
 // etagOf reads the answer to a Copy or a Complete.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
 // dialect is how a store wants to be spoken to where stores differ. It begins as S3's own; a
@@ -20,6 +22,8 @@ type dialect struct {
 	untrusted atomic.Bool
 	// bareETags: If-Match on a write is compared without the quotes (Ceph radosgw 16).
 	bareETags atomic.Bool
+	// etags: the ETag in the answer to a Copy or a Complete is the one that the object then has.
+	etags agreement
 	// checksums is how much of them a multipart upload carries.
 	checksums atomic.Int32
 }
@@ -81,4 +85,33 @@ func (s *Store) insist(ctx context.Context, key string, c Condition, send func(C
 	}
 	s.log.Warn("the store refuses a condition that holds; the object was looked up in its place", "event", "s3_condition_refused", "key", key)
 	return send(Condition{})
+}
+
+// agreement is whether two things agree, once that is known.
+type agreement struct{ v atomic.Int32 }
+
+const (
+	agree    int32 = 1
+	disagree int32 = 2
+)
+
+// settled is what a Copy or a Complete has written, with the ETag that the object has. The answers of some
+// stores (gofakes3) have another, under which no condition would hold later: the first one is compared
+// with a HEAD, and where they differ all are.
+func (s *Store) settled(ctx context.Context, o Object) Object {
+	id := o.Metadata[posixattr.WriteIDKey]
+	if id == "" || s.dialect.etags.v.Load() == agree {
+		return o
+	}
+	now, err := s.Head(ctx, o.Key)
+	if err != nil || now.Metadata[posixattr.WriteIDKey] != id {
+		return o // another's write has followed
+	}
+	if now.ETag == o.ETag {
+		s.dialect.etags.v.CompareAndSwap(0, agree)
+		return o
+	}
+	s.dialect.etags.v.Store(disagree)
+	o.ETag = now.ETag
+	return o
 }

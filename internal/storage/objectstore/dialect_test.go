@@ -163,6 +163,31 @@ func TestWriteWithoutETagInTheAnswerIsLookedUp(t *testing.T) {
 	b.bucket.Want("k", "theirs")
 }
 
+// Some stores answer a COMPLETE with an ETag that the object does not have.
+func TestLargeObjectCanBeDeletedByTheETagOfItsUpload(t *testing.T) {
+	b := newBench(t, smallParts)
+	f := b.fault("COMPLETE", 0, testbed.AnswerAnotherETag())
+	large, meta := string(content(minPart+1)), map[string]string{"sandbox-write": "w"}
+	for range 2 {
+		o, err := b.put("k", large, PutOptions{Metadata: meta})
+		if err != nil || b.store.Delete(t.Context(), "k", Condition{IfMatch: o.ETag}) != nil {
+			t.Errorf("%+v, %v", o, err)
+		}
+		b.bucket.WantNone("k")
+	}
+	f.Remove()
+	b.store.dialect.etags.v.Store(0)
+	b.proxy.Forget()
+	for range 3 {
+		if _, err := b.put("k", large, PutOptions{Metadata: meta}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.proxy.Count("HEAD"); n != 1 {
+		t.Errorf("%d HEADs, where the ETags agree", n)
+	}
+}
+
 func TestAbortThatIsRefusedIsNotRepeated(t *testing.T) {
 	b := newBench(t, smallParts)
 	b.fault("PART", 0, testbed.Refuse(403, "AccessDenied"))

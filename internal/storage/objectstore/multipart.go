@@ -261,7 +261,7 @@ func (u *upload) completeAs(ctx context.Context, size int64, o PutOptions, form 
 	}
 	obj := written(u.key, size, resp.Header, o.Metadata)
 	obj.ETag = etag
-	return obj, nil
+	return s.settled(ctx, obj), nil
 }
 
 // document is the list of the parts, and the CRC32C of the whole.
