@@ -125,6 +125,18 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 
+STORES ?= gofakes3
+GOFAKES3 := v1.2.0
+.PHONY: stores
+stores: .cache/bin/gofakes3-$(GOFAKES3) ## the suite of docs/stores.md against S3 servers: STORES=other for one that runs
+	STORES="$(STORES)" go test -v -count=1 -tags stores -timeout 60m -run TestStores ./internal/e2e/stores
+	go generate ./internal/e2e/stores
+
+.cache/bin/gofakes3-$(GOFAKES3):
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) GOFLAGS= go install github.com/johannesboyne/gofakes3/cmd/gofakes3@$(GOFAKES3)
+	@touch $@
+
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that
 	go test -count=1 -parallel 3 -timeout 30m ./conformance/mutation

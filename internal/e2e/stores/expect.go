@@ -1,0 +1,32 @@
+package stores
+
+// Result is how a case ends on a server.
+type Result string
+
+const (
+	Works Result = "works"
+	// NoLease: the store cannot keep a second sandbox of the same user out.
+	NoLease Result = "no lease"
+	// HeadFirst: another's write between a look and ours would be overwritten.
+	HeadFirst Result = "looks first"
+	// Unchecked: the server looks at no credentials.
+	Unchecked Result = "not checked"
+)
+
+// Server is a server of the matrix and what is expected of it.
+type Server struct {
+	Name    string
+	Version string
+	// Degraded are the cases that do not end in Works.
+	Degraded map[string]Result
+	Notes    string // for the document: what to set, what to know
+}
+
+// Servers are those that make stores can start by itself, and "other", which is given.
+func Servers() []Server {
+	return []Server{
+		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": Unchecked},
+			Notes: "For tests only. Verifies no x-amz-checksum and keeps that of an earlier version; answers a COMPLETE with another ETag than the object's."},
+		{Name: "other", Version: "given by STORE_ENDPOINT", Degraded: map[string]Result{}},
+	}
+}
