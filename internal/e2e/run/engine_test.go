@@ -66,8 +66,8 @@ func (r *relay) breakAll() {
 // A connection to the engine that breaks says nothing about the sandbox: its exit code is its own, and its end
 // is judged as ever.
 func TestRunExitCodeWhenTheConnectionToTheEngineBreaks(t *testing.T) {
+	r := newRelay(t) // which the operator's cleanup needs
 	o := harness.NewOperator(t)
-	r := newRelay(t)
 	o.Env = append(o.Env, "DOCKER_HOST=unix://"+r.Addr().String())
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "cut", "--", "idle")
 	p.Out.Await(t, "idle")

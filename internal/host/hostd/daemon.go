@@ -88,13 +88,14 @@ type Daemon struct {
 	sweeping sync.Mutex
 	ended    map[string]past // those that are remembered, guarded by sweeping
 
-	mu     sync.Mutex
-	served map[string]*sandbox // those that have not ended
-	swept  chan struct{}       // asks for a sweep
-	holds  int
-	idle   *time.Timer // runs while nobody needs it
-	drains bool        // its sandboxes are being stopped
-	over   bool        // it ends, and nothing new begins
+	mu         sync.Mutex
+	neverBegan map[string][]string // the volumes that were meant for those, by ID
+	served     map[string]*sandbox // those that have not ended
+	swept      chan struct{}       // asks for a sweep
+	holds      int
+	idle       *time.Timer // runs while nobody needs it
+	drains     bool        // its sandboxes are being stopped
+	over       bool        // it ends, and nothing new begins
 }
 
 // errIdle is the good end.
@@ -127,7 +128,7 @@ func Run(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past)}
+	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past), neverBegan: make(map[string][]string)}
 	d.ctx, d.fail = context.WithCancelCause(ctx)
 	defer d.fail(nil)
 	control, err := d.listen()

@@ -67,6 +67,7 @@ func (d *Daemon) followToEnd(sandboxDir datadir.Sandbox) error {
 	if r.Ended == nil {
 		if r.Container == "" {
 			if r, err = teardown.Adopt(d.ctx, e, sandboxDir, r); errors.Is(err, teardown.ErrNeverBegan) {
+				d.remember(r)
 				return nil
 			} else if err != nil || r.Ended != nil {
 				return err

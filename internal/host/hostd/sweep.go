@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 //   - forgets those that ended long ago, or more than can be kept in mind;
 //   - removes directories that never became a sandbox's or are no longer one;
 //   - removes containers that were made for a sandbox without a directory and never started,
-//     with their volumes, and helpers of programs that have ended.
+//     with their volumes, and helpers of programs that have ended;
+//   - removes volumes that the engine made for a sandbox which never began.
 //
 // A container that has run is never removed by a sweep, nor are its volumes.
 
@@ -185,9 +187,44 @@ func (d *Daemon) sweepEngine(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, d.sweepContainers(ctx, e), e.Close())
+		errs = append(errs, d.sweepContainers(ctx, e), d.sweepVolumes(ctx, e), e.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// remember keeps in mind a sandbox that never began. The engine may still be making the container that its
+// killed program asked for, and leaves the volumes when it finds the program gone.
+func (d *Daemon) remember(r datadir.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.neverBegan[r.SandboxID] = r.Volumes
+	d.sweepSoon()
+}
+
+// sweepVolumes removes the volumes of sandboxes that never began. Others may hold what is not saved, and stay
+// even when no sandbox has them.
+func (d *Daemon) sweepVolumes(ctx context.Context, e Engine) error {
+	d.mu.Lock()
+	never := maps.Clone(d.neverBegan)
+	d.mu.Unlock()
+	if len(never) == 0 {
+		return nil
+	}
+	names, err := e.Volumes(ctx, contract.LabelDataDir+"="+d.Dir.Path())
+	for id, volumes := range never {
+		if s, serr := d.Dir.Sandbox(id); serr != nil || s.Exists() {
+			d.mu.Lock()
+			delete(d.neverBegan, id) // one of the same ID has begun
+			d.mu.Unlock()
+			continue
+		}
+		for _, v := range volumes {
+			if slices.Contains(names, v) {
+				err = errors.Join(err, e.RemoveVolume(ctx, v))
+			}
+		}
+	}
+	return err
 }
 
 func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {

@@ -22,7 +22,7 @@ func sweeper(t *testing.T, d datadir.Dir, e *fakeEngine) *Daemon {
 	t.Cleanup(func() { cancel(nil) })
 	return &Daemon{
 		Options: Options{Dir: d, Log: quiet(), OpenEngine: func(context.Context, string) (Engine, error) { return e, nil }},
-		ctx:     ctx, fail: cancel, served: make(map[string]*sandbox), ended: make(map[string]past),
+		ctx:     ctx, fail: cancel, served: make(map[string]*sandbox), ended: make(map[string]past), neverBegan: make(map[string][]string),
 	}
 }
 
@@ -56,6 +56,21 @@ func TestSweepRemovesContainersOfNoSandbox(t *testing.T) {
 				t.Errorf("left %v and %v", e.containers, e.volumes)
 			}
 		})
+	}
+}
+
+// The engine makes the volumes of a sandbox that has been forgotten, as one that never began, while it was asked for
+// its container. They go; those of another sandbox without a directory stay.
+func TestSweepRemovesVolumesOfASandboxThatNeverBegan(t *testing.T) {
+	d := newDir(t)
+	e := &fakeEngine{volumes: map[string]bool{"sandbox-never-home": true, "sandbox-never-state": true, "sandbox-other-home": true}}
+	k := sweeper(t, d, e)
+	k.remember(datadir.Record{SandboxID: "never", Volumes: []string{"sandbox-never-home", "sandbox-never-state"}})
+	if err := k.sweepEngine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.volumes) != 1 || !e.volumes["sandbox-other-home"] {
+		t.Errorf("left %v", e.volumes)
 	}
 }
 
