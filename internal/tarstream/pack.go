@@ -2,6 +2,7 @@ package tarstream
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,9 @@ func (p *packer) top(name string) error {
 	}
 	if all || strings.HasSuffix(name, "/") {
 		return p.fail(syscall.ENOTDIR)
+	}
+	if !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
+		return p.fail(errors.New(noFile))
 	}
 	dir := filepath.Dir(name)
 	if info.Mode().IsRegular() { // perhaps at the end of a link
@@ -182,7 +186,7 @@ func (p *packer) entry(root *os.Root, name, as string) error {
 		return nil
 	}
 	if p.Note != nil {
-		p.Note(as, "it is neither a file, a directory nor a link")
+		p.Note(as, noFile)
 	}
 	return nil
 }
@@ -211,10 +215,18 @@ func (p *packer) file(root *os.Root, name, as string) error {
 			p.linked[id] = as
 		}
 	}
+	var content io.Reader = f
+	if h.Typeflag == tar.TypeReg && isMadeWhenRead(f) {
+		b, err := readMade(f)
+		if err != nil {
+			return p.cannot(as, err)
+		}
+		content, h.Size = bytes.NewReader(b), int64(len(b))
+	}
 	if err := p.tar.WriteHeader(h); err != nil {
 		return p.cannot(as, err)
 	}
-	n, err := io.Copy(counted{p.tar, p.Progress}, io.LimitReader(f, h.Size))
+	n, err := io.Copy(counted{p.tar, p.Progress}, io.LimitReader(content, h.Size))
 	if err == nil && n < h.Size {
 		err = errors.New("it became shorter while it was read; copy it again when it is at rest")
 	}
