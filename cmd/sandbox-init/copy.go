@@ -19,7 +19,8 @@ const exitCopyFailed = 1
 func packPath(args []string) int {
 	flags := flag.NewFlagSet(tarstream.PackRole, flag.ContinueOnError)
 	follow := flags.Bool("follow", false, "copy what a link leads to")
-	if flags.Parse(args) != nil || flags.NArg() != 1 {
+	path, err := tarstream.ParsePath(flags, args)
+	if err != nil {
 		return exitUsage
 	}
 	// The copying host holds standard input open. At its end no reader is left: the
@@ -28,17 +29,18 @@ func packPath(args []string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(exitCopyFailed)
 	}()
-	return copied(tarstream.Pack(os.Stdout, flags.Arg(0), tarstream.PackOptions{Follow: *follow, Note: leftOut}))
+	return copied(tarstream.Pack(os.Stdout, path, tarstream.PackOptions{Follow: *follow, Note: leftOut}))
 }
 
 // unpackPath puts what comes on standard input at a path.
 func unpackPath(args []string) int {
 	flags := flag.NewFlagSet(tarstream.UnpackRole, flag.ContinueOnError)
 	into := flags.Bool("into", false, "take an archive of any names into a directory")
-	if flags.Parse(args) != nil || flags.NArg() != 1 {
+	path, err := tarstream.ParsePath(flags, args)
+	if err != nil {
 		return exitUsage
 	}
-	return copied(tarstream.Unpack(os.Stdin, flags.Arg(0), tarstream.UnpackOptions{Into: *into, Note: leftOut}))
+	return copied(tarstream.Unpack(os.Stdin, path, tarstream.UnpackOptions{Into: *into, Note: leftOut}))
 }
 
 func leftOut(name, reason string) { fmt.Fprintf(os.Stderr, "left out %q: %s\n", name, reason) }

@@ -150,11 +150,11 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 		w.Close()
 		packed <- err
 	}()
-	args := []string{tarstream.UnpackRole, "--", dst.Path}
+	args := []string{tarstream.UnpackRole}
 	if src.archive() {
-		args = []string{tarstream.UnpackRole, "--into", "--", dst.Path}
+		args = append(args, "--into")
 	}
-	err = x.command(ctx, r, io.Discard, args...)
+	err = x.command(ctx, r, io.Discard, append(args, tarstream.PathArguments(dst.Path)...)...)
 	r.Close() // whoever still packs finds nobody there
 	if src.archive() {
 		// Nothing calls off a read of a terminal or of somebody else's pipe.
@@ -191,7 +191,7 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 	if x.Follow {
 		args = append(args, "--follow")
 	}
-	err = x.command(ctx, held, w, append(args, "--", src.Path)...)
+	err = x.command(ctx, held, w, append(args, tarstream.PathArguments(src.Path)...)...)
 	w.Close()
 	uerr := <-unpacked
 	// One that was cut off has its reason there; any other is the reason.

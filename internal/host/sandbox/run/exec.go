@@ -39,6 +39,9 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	if o.TTY && o.Interactive && !terminal.Is(s.In) {
 		return 0, errors.New("cannot give the command a terminal: the input is none; leave out -t")
 	}
+	if err := checkText(append(append([]string{o.Dir}, o.Command...), o.Env...)); err != nil {
+		return 0, fmt.Errorf("cannot run a command in the sandbox %s: %w", id, err)
+	}
 	revive(ctx, entry, func(string, ...any) {})()
 	over := Output{Err: s.Err}.waiting("the sandbox %s to be ready", id)
 	err = awaitReady(ctx, e, entry)

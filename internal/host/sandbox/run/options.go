@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/user"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
@@ -82,6 +84,7 @@ func (o Options) record() (datadir.Record, error) {
 		datadir.CheckID("--user-id", r.UserID),
 		datadir.CheckID("--sandbox-id", r.SandboxID),
 		o.checkStreams(),
+		checkText(append(slices.Clone(o.Command), o.Env...)),
 	)
 	if o.Shutdown != 0 && o.Shutdown < time.Second || o.Shutdown%time.Second != 0 {
 		err = errors.Join(err, fmt.Errorf("--stop-timeout is %s; it must be whole seconds, at least one", o.Shutdown))
@@ -91,6 +94,16 @@ func (o Options) record() (datadir.Record, error) {
 	}
 	r.Volumes = volumeNames(r.SandboxID)
 	return r, err
+}
+
+// checkText refuses what the engine's interface, which is text, would make something else of.
+func checkText(args []string) error {
+	for _, a := range args {
+		if !utf8.ValidString(a) {
+			return fmt.Errorf("%q is not UTF-8, and the engine would pass on another text; have a program in the sandbox read it from a file", a)
+		}
+	}
+	return nil
 }
 
 func (o Options) checkStreams() error {

@@ -118,3 +118,15 @@ func TestSizes(t *testing.T) {
 		}
 	}
 }
+
+// What is no text would arrive as another command or value.
+func TestCommandThatIsNoTextIsRefused(t *testing.T) {
+	for _, o := range []Options{{Command: []string{"cat", "\xff"}}, {Env: []string{"A=\xc3"}}} {
+		if _, err := o.record(); err == nil || !strings.Contains(err.Error(), "is not UTF-8") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if _, err := (Options{UserID: "u", Command: []string{"cat", "ü"}}).record(); err != nil {
+		t.Error(err)
+	}
+}
