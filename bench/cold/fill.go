@@ -9,7 +9,7 @@ import (
 )
 
 // source is a directory of n files f0, f1... of that size; it is made once.
-func (l *lab) source(n int, size int64) (string, error) {
+func (l *runner) source(n int, size int64) (string, error) {
 	dir := filepath.Join(l.dir, fmt.Sprintf("source-%d-%d", n, size))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -57,7 +57,7 @@ func writeFile(name string, size int64, buf []byte, r *rand.ChaCha8) error {
 }
 
 // fillTree puts files into the bucket, once.
-func (l *lab) fillTree(name string, n, dirs int64) error {
+func (l *runner) fillTree(name string, n, dirs int64) error {
 	have, err := l.raw.List(context.Background(), prefix+name+"/")
 	if err != nil || int64(len(have)) == n {
 		return err
@@ -71,7 +71,7 @@ func (l *lab) fillTree(name string, n, dirs int64) error {
 	return err
 }
 
-func fillLarge(l *lab) error {
+func fillLarge(l *runner) error {
 	have, err := l.raw.List(context.Background(), prefix+"large")
 	if err != nil || len(have) == 1 {
 		return err

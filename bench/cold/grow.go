@@ -11,7 +11,7 @@ import (
 )
 
 // grow appends to a file that is in S3, as a log grows, and waits until S3 has all of it.
-func (l *lab) grow(dir string, r *result) error {
+func (l *runner) grow(dir string, r *result) error {
 	from, err := l.source(1, grown/l.scale)
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func appendTo(name string, b []byte) error {
 }
 
 // await returns when an object has a size.
-func (l *lab) await(name string, size int64) error {
+func (l *runner) await(name string, size int64) error {
 	for start := time.Now(); time.Since(start) < 10*time.Minute; time.Sleep(100 * time.Millisecond) {
 		all, err := l.raw.List(context.Background(), prefix+name)
 		if err != nil {

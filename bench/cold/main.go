@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,11 +11,16 @@ import (
 
 	"github.com/matrx/sandbox/bench/delayline"
 	"github.com/matrx/sandbox/bench/rawclient"
+	"github.com/matrx/sandbox/bench/scaffold"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == roleFlag {
-		if err := role(os.Args[2:]); err != nil {
+	var j scaffold.Storage
+	if is, err := scaffold.IsStorage(&j); is {
+		if err == nil {
+			err = role(j)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench/cold:", err)
 			os.Exit(1)
 		}
@@ -46,11 +50,11 @@ type options struct {
 	dir         string
 }
 
-// lab is what the measurements share.
-type lab struct {
+// runner is what the measurements share.
+type runner struct {
 	options
 	dir    string
-	server *server
+	server *scaffold.Server
 	line   *delayline.Line
 	delay  time.Duration
 	raw    *rawclient.Client
@@ -73,21 +77,21 @@ func run(o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(base)
-	l := &lab{options: o, dir: base}
+	l := &runner{options: o, dir: base}
 	sandbox := o.sandbox
 	if sandbox == "" {
 		sandbox = filepath.Join(base, "sandbox")
-		if out, err := exec.Command("go", "build", "-o", sandbox, "./cmd/sandbox").CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build ./cmd/sandbox: %w\n%s", err, out)
+		if err := scaffold.Build(sandbox, "./cmd/sandbox"); err != nil {
+			return err
 		}
 	}
 	if err := l.findPeers(); err != nil {
 		return err
 	}
-	if l.server, err = startServer(sandbox, filepath.Join(base, "s3")); err != nil {
+	if l.server, err = scaffold.StartServer(sandbox, filepath.Join(base, "s3"), bucket); err != nil {
 		return err
 	}
-	defer l.server.stop()
+	defer l.server.Stop()
 	chosen, err := choose(o.only)
 	if err != nil {
 		return err
@@ -130,25 +134,25 @@ func choose(only string) ([]workload, error) {
 }
 
 // at runs f with a latency between everybody and the server.
-func (l *lab) at(delay time.Duration, f func() error) error {
-	line, err := delayline.New(l.server.address, delay)
+func (l *runner) at(delay time.Duration, f func() error) error {
+	line, err := delayline.New(l.server.Address, delay)
 	if err != nil {
 		return err
 	}
 	defer line.Close()
 	l.line, l.delay = line, delay
 	l.raw = rawclient.New(rawclient.Options{
-		Endpoint: l.endpoint(), Bucket: bucket, Region: l.server.region,
-		AccessKey: l.server.accessKey, SecretKey: l.server.secretKey,
+		Endpoint: l.endpoint(), Bucket: bucket, Region: l.server.Region,
+		AccessKey: l.server.AccessKey, SecretKey: l.server.SecretKey,
 	})
 	defer l.raw.Close()
 	return f()
 }
 
-func (l *lab) endpoint() string { return "http://" + l.line.Address() }
+func (l *runner) endpoint() string { return "http://" + l.line.Address() }
 
 // fresh makes an unused directory.
-func (l *lab) fresh(name string) string {
+func (l *runner) fresh(name string) string {
 	l.seq++
 	return filepath.Join(l.dir, fmt.Sprintf("%s-%d", name, l.seq))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,13 +10,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/matrx/sandbox/bench/scaffold"
 	"golang.org/x/sys/unix"
 )
 
 // peer is a program that mounts a bucket's prefix.
 type peer struct {
 	name  string
-	start func(l *lab, dir, cache string) (*exec.Cmd, error)
+	start func(l *runner, dir, cache string) (*exec.Cmd, error)
 }
 
 // mount is a mounted peer.
@@ -29,7 +29,7 @@ type mount struct {
 }
 
 // mount starts a peer on fresh directories and waits until the kernel is answered.
-func (l *lab) mount(p peer) (*mount, error) {
+func (l *runner) mount(p peer) (*mount, error) {
 	m := &mount{dir: l.fresh("mount"), cache: l.fresh("cache"), ended: make(chan error, 1)}
 	for _, d := range []string{m.dir, m.cache} {
 		if err := os.Mkdir(d, 0o755); err != nil {
@@ -61,12 +61,12 @@ func (l *lab) mount(p peer) (*mount, error) {
 		select {
 		case err := <-m.ended:
 			_ = unix.Unmount(m.dir, unix.MNT_DETACH)
-			return nil, fmt.Errorf("%s did not mount: %w: %s", p.name, err, tail(m.out.String()))
+			return nil, fmt.Errorf("%s did not mount: %w: %s", p.name, err, scaffold.Tail(m.out.String()))
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			m.unmount()
-			return nil, fmt.Errorf("%s has not mounted within a minute: %s", p.name, tail(m.out.String()))
+			return nil, fmt.Errorf("%s has not mounted within a minute: %s", p.name, scaffold.Tail(m.out.String()))
 		}
 	}
 }
@@ -102,13 +102,8 @@ func (m *mount) unmount() {
 	os.Remove(m.dir)
 }
 
-func tail(s string) string {
-	s = strings.TrimSpace(s)
-	return s[max(0, len(s)-300):]
-}
-
 // ours is the storage process's part of it, mounted as PID 1 does.
-var ours = peer{"sandbox-init", func(l *lab, dir, cache string) (*exec.Cmd, error) {
+var ours = peer{"sandbox-init", func(l *runner, dir, cache string) (*exec.Cmd, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w", err)
@@ -118,27 +113,27 @@ var ours = peer{"sandbox-init", func(l *lab, dir, cache string) (*exec.Cmd, erro
 		unix.Close(fd)
 		return nil, fmt.Errorf("cannot mount: %w", err)
 	}
-	j, err := json.Marshal(job{Endpoint: l.endpoint(), Region: l.server.region, AccessKey: l.server.accessKey, SecretKey: l.server.secretKey, State: cache})
+	argv, err := scaffold.StorageCommand(scaffold.StorageOf(l.server, l.endpoint(), bucket, cache))
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/proc/self/exe", roleFlag, string(j))
-	cmd.Env = append(l.server.env(cache), profileVariable+"="+os.Getenv(profileVariable))
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(l.server.Env(cache), profileVariable+"="+os.Getenv(profileVariable))
 	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(fd), "/dev/fuse")}
 	return cmd, nil
 }}
 
 // peers are ours and those that are installed, with the options that their manuals give for speed.
-func (l *lab) peers() []peer {
+func (l *runner) peers() []peer {
 	ps := []peer{ours}
-	rclone := func(more ...string) func(*lab, string, string) (*exec.Cmd, error) {
-		return func(l *lab, dir, cache string) (*exec.Cmd, error) {
+	rclone := func(more ...string) func(*runner, string, string) (*exec.Cmd, error) {
+		return func(l *runner, dir, cache string) (*exec.Cmd, error) {
 			args := []string{
 				"mount", "--config", "/dev/null", "--cache-dir", cache, "--allow-other", "--dir-cache-time", "60s", "--attr-timeout", "60s", "--vfs-write-back", "0s",
 				"--s3-provider", "Other", "--s3-endpoint", l.endpoint(), "--s3-env-auth", "--s3-force-path-style", "--s3-no-check-bucket",
 			}
 			cmd := exec.Command(l.rclone, append(append(args, more...), ":s3:"+bucket+"/"+strings.TrimSuffix(prefix, "/"), dir)...)
-			cmd.Env = l.server.env(cache)
+			cmd.Env = l.server.Env(cache)
 			return cmd, nil
 		}
 	}
@@ -147,10 +142,10 @@ func (l *lab) peers() []peer {
 			peer{"rclone", rclone("--vfs-cache-mode", "off", "--vfs-read-chunk-streams", "8", "--vfs-read-chunk-size", "8M")})
 	}
 	if l.s3fs != "" {
-		ps = append(ps, peer{"s3fs", func(l *lab, dir, cache string) (*exec.Cmd, error) {
+		ps = append(ps, peer{"s3fs", func(l *runner, dir, cache string) (*exec.Cmd, error) {
 			cmd := exec.Command(l.s3fs, bucket+":/"+strings.TrimSuffix(prefix, "/"), dir, "-f", "-o", "url="+l.endpoint(), "-o", "use_path_request_style",
 				"-o", "allow_other", "-o", "use_cache="+cache, "-o", "stat_cache_expire=60", "-o", "parallel_count=16", "-o", "multireq_max=64", "-o", "umask=0022")
-			cmd.Env = l.server.env(cache)
+			cmd.Env = l.server.Env(cache)
 			return cmd, nil
 		}})
 	}

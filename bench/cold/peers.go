@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/matrx/sandbox/bench/scaffold"
 )
 
 const rcloneVersion = "v1.76.0"
@@ -23,7 +25,7 @@ import (
 func main() { cmd.Main() }
 `
 
-func (l *lab) findPeers() error {
+func (l *runner) findPeers() error {
 	if l.own {
 		return nil
 	}
@@ -55,7 +57,7 @@ func buildRclone(dir, binary string) error {
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build rclone %s: %w: %s", rcloneVersion, err, tail(string(out)))
+			return fmt.Errorf("cannot build rclone %s: %w: %s", rcloneVersion, err, scaffold.Tail(string(out)))
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ func (r *result) each(step string) time.Duration {
 }
 
 // print prints a workload's results. The first is the raw client's, to which the ratios are.
-func (l *lab) print(w workload, results []*result) {
+func (l *runner) print(w workload, results []*result) {
 	where := "directly"
 	if l.delay > 0 {
 		where = fmt.Sprintf("with %v added to each request", l.delay)

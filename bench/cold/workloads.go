@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/matrx/sandbox/bench/scaffold"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,9 +20,9 @@ type workload struct {
 	name  string
 	text  func(scale int64) string
 	steps []string
-	fill  func(l *lab) error // puts what is read into the bucket
-	raw   func(l *lab, r *result) error
-	do    func(l *lab, dir string, r *result) error // in a mount
+	fill  func(l *runner) error // puts what is read into the bucket
+	raw   func(l *runner, r *result) error
+	do    func(l *runner, dir string, r *result) error // in a mount
 }
 
 func (w workload) title(scale int64) string { return w.name + ": " + w.text(scale) }
@@ -43,25 +44,25 @@ const (
 var workloads = []workload{
 	{
 		name: "ls", text: func(s int64) string { return fmt.Sprintf("ls -l of %d files in one directory", files/s) }, steps: []string{"cold", "warm"},
-		fill: func(l *lab) error { return l.fillTree("flat", files/l.scale, 0) },
-		raw:  func(l *lab, r *result) error { return l.rawList("flat/", r) },
-		do:   func(_ *lab, dir string, r *result) error { return r.twice("ls", "-l", filepath.Join(dir, "flat")) },
+		fill: func(l *runner) error { return l.fillTree("flat", files/l.scale, 0) },
+		raw:  func(l *runner, r *result) error { return l.rawList("flat/", r) },
+		do:   func(_ *runner, dir string, r *result) error { return r.twice("ls", "-l", filepath.Join(dir, "flat")) },
 	},
 	{
 		name: "tree", text: func(s int64) string { return fmt.Sprintf("ls -lR of %d files in %d directories", files/s, 520/s) }, steps: []string{"cold", "warm"},
-		fill: func(l *lab) error { return l.fillTree("tree", files/l.scale, 520/l.scale) },
-		raw:  func(l *lab, r *result) error { return l.rawList("tree/", r) },
-		do:   func(_ *lab, dir string, r *result) error { return r.twice("ls", "-lR", filepath.Join(dir, "tree")) },
+		fill: func(l *runner) error { return l.fillTree("tree", files/l.scale, 520/l.scale) },
+		raw:  func(l *runner, r *result) error { return l.rawList("tree/", r) },
+		do:   func(_ *runner, dir string, r *result) error { return r.twice("ls", "-lR", filepath.Join(dir, "tree")) },
 	},
 	{
 		name: "sequential", text: func(s int64) string {
 			return fmt.Sprintf("reading a file of %d MiB from its beginning to its end", large/s/mib)
 		}, steps: []string{"cold", "warm"},
 		fill: fillLarge,
-		raw: func(l *lab, r *result) error {
+		raw: func(l *runner, r *result) error {
 			return r.step("cold", func() error { _, err := l.raw.Sequential(context.Background(), prefix+"large"); return err })
 		},
-		do: func(l *lab, dir string, r *result) error {
+		do: func(l *runner, dir string, r *result) error {
 			read := func() error { return readAll(filepath.Join(dir, "large"), large/l.scale) }
 			if err := r.step("cold", read); err != nil {
 				return err
@@ -78,15 +79,15 @@ var workloads = []workload{
 	},
 	{
 		name: "small", text: func(s int64) string { return fmt.Sprintf("reading %d files of 4 KiB one after the other", smallOnes/s) }, steps: []string{"cold", "warm"},
-		fill: func(l *lab) error { return l.fillTree("small", smallOnes/l.scale, 0) },
+		fill: func(l *runner) error { return l.fillTree("small", smallOnes/l.scale, 0) },
 		raw:  rawSmall,
-		do: func(l *lab, dir string, r *result) error {
+		do: func(l *runner, dir string, r *result) error {
 			return r.twice("sh", "-c", `cat "$0"/small/* > /dev/null`, dir)
 		},
 	},
 	{
 		name: "large-in", text: func(s int64) string { return fmt.Sprintf("copying a file of %d MiB in", large/s/mib) }, steps: []string{"cp", "in S3"},
-		raw: func(l *lab, r *result) error {
+		raw: func(l *runner, r *result) error {
 			from, err := l.source(1, large/l.scale)
 			if err != nil {
 				return err
@@ -96,11 +97,11 @@ var workloads = []workload{
 				return err
 			})
 		},
-		do: func(l *lab, dir string, r *result) error { return l.copyIn(dir, 1, large/l.scale, r) },
+		do: func(l *runner, dir string, r *result) error { return l.copyIn(dir, 1, large/l.scale, r) },
 	},
 	{
 		name: "small-in", text: func(s int64) string { return fmt.Sprintf("copying %d files of 4 KiB in", smallOnes/s) }, steps: []string{"cp", "in S3"},
-		raw: func(l *lab, r *result) error {
+		raw: func(l *runner, r *result) error {
 			from, err := l.source(int(smallOnes/l.scale), smallSize)
 			if err != nil {
 				return err
@@ -110,13 +111,15 @@ var workloads = []workload{
 				return err
 			})
 		},
-		do: func(l *lab, dir string, r *result) error { return l.copyIn(dir, int(smallOnes/l.scale), smallSize, r) },
+		do: func(l *runner, dir string, r *result) error {
+			return l.copyIn(dir, int(smallOnes/l.scale), smallSize, r)
+		},
 	},
 	{
 		name: "appends", text: func(s int64) string {
 			return fmt.Sprintf("appending 1 KiB to a file of %d MiB, %d times, each second", grown/s/mib, appends/s)
 		}, steps: []string{"in S3"},
-		raw: func(l *lab, r *result) error {
+		raw: func(l *runner, r *result) error {
 			from, err := l.source(1, grown/l.scale)
 			if err != nil {
 				return err
@@ -126,11 +129,11 @@ var workloads = []workload{
 				return err
 			})
 		},
-		do: func(l *lab, dir string, r *result) error { return l.grow(dir, r) },
+		do: func(l *runner, dir string, r *result) error { return l.grow(dir, r) },
 	},
 }
 
-func (l *lab) measure(w workload) error {
+func (l *runner) measure(w workload) error {
 	raw, err := l.rawResult(w)
 	if err != nil {
 		return fmt.Errorf("the raw client: %w", err)
@@ -150,7 +153,7 @@ func (l *lab) measure(w workload) error {
 			r.sent = l.line.Sent() - before
 		}
 		if err != nil {
-			r.err = fmt.Errorf("%w: %s", err, tail(m.out.String()))
+			r.err = fmt.Errorf("%w: %s", err, scaffold.Tail(m.out.String()))
 		}
 		r.peak, _ = m.rss()
 		m.unmount()
@@ -161,7 +164,7 @@ func (l *lab) measure(w workload) error {
 
 // rawResult is the raw client's. What it reads is in the server's caches afterwards, so it goes twice
 // and the better counts: the peers find them full as well.
-func (l *lab) rawResult(w workload) (*result, error) {
+func (l *runner) rawResult(w workload) (*result, error) {
 	first := newResult("raw client")
 	before := l.line.Sent()
 	err := w.raw(l, first)
@@ -202,7 +205,7 @@ func (r *result) twice(args ...string) error {
 	return nil
 }
 
-func (l *lab) rawList(dir string, r *result) error {
+func (l *runner) rawList(dir string, r *result) error {
 	return r.step("cold", func() error {
 		all, err := l.raw.List(context.Background(), prefix+dir)
 		if err == nil && len(all) < int(files/l.scale) {
@@ -212,7 +215,7 @@ func (l *lab) rawList(dir string, r *result) error {
 	})
 }
 
-func rawSmall(l *lab, r *result) error {
+func rawSmall(l *runner, r *result) error {
 	return r.step("cold", func() error {
 		all, err := l.raw.List(context.Background(), prefix+"small/")
 		for i := 0; err == nil && i < len(all); i++ {
@@ -250,7 +253,7 @@ func readAll(name string, size int64) error {
 	return nil
 }
 
-func rawRandom(l *lab, r *result) error {
+func rawRandom(l *runner, r *result) error {
 	n := 200
 	r.count["cold"] = n
 	return r.step("cold", func() error {
@@ -259,7 +262,7 @@ func rawRandom(l *lab, r *result) error {
 	})
 }
 
-func random(l *lab, dir string, r *result) error {
+func random(l *runner, dir string, r *result) error {
 	f, err := os.Open(filepath.Join(dir, "large"))
 	if err != nil {
 		return err
@@ -283,13 +286,13 @@ func random(l *lab, dir string, r *result) error {
 }
 
 // name gives an unused name in the bucket.
-func (l *lab) name(what string) string {
+func (l *runner) name(what string) string {
 	l.seq++
 	return fmt.Sprintf("%s-%d", what, l.seq)
 }
 
 // copyIn copies files in with cp, and waits until they are listed.
-func (l *lab) copyIn(dir string, n int, size int64, r *result) error {
+func (l *runner) copyIn(dir string, n int, size int64, r *result) error {
 	from, err := l.source(n, size)
 	if err != nil {
 		return err
@@ -297,7 +300,7 @@ func (l *lab) copyIn(dir string, n int, size int64, r *result) error {
 	to := l.name("in")
 	start := time.Now()
 	if out, err := exec.Command("cp", "-r", from, filepath.Join(dir, to)).CombinedOutput(); err != nil {
-		return fmt.Errorf("cp: %w: %s", err, tail(string(out)))
+		return fmt.Errorf("cp: %w: %s", err, scaffold.Tail(string(out)))
 	}
 	r.took["cp"] = time.Since(start)
 	for {

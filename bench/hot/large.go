@@ -8,13 +8,13 @@ import (
 )
 
 // large measures one file of 1 GiB, and the renaming of the directory that it is in.
-func (l *lab) large() error {
+func (l *runner) large() error {
 	src, err := l.source("large", largeTree)
 	if err != nil {
 		return err
 	}
 	raw := func(bucket string, a ...string) []string {
-		return append([]string{l.raw, "-endpoint", l.endpoint(), "-bucket", bucket, "-region", l.server.region}, a...)
+		return append([]string{l.raw, "-endpoint", l.endpoint(), "-bucket", bucket, "-region", l.server.Region}, a...)
 	}
 	file, key := filepath.Join(src, "videos", "large"), prefix+"/videos/large"
 	plain, own := l.newBucket(), l.newBucket()

@@ -21,14 +21,14 @@ const (
 
 // live measures a sandbox that runs: how far S3 is behind a workload that writes all the
 // time, and what a large home costs in which nothing happens.
-func (l *lab) live() error {
+func (l *runner) live() error {
 	if err := l.underLoad(); err != nil || l.line.Delay() > 0 {
 		return err
 	}
 	return l.idle()
 }
 
-func (l *lab) underLoad() error {
+func (l *runner) underLoad() error {
 	src, err := l.source("small", smallTree)
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (l *lab) underLoad() error {
 	return s.end("").err
 }
 
-func (l *lab) idle() error {
+func (l *runner) idle() error {
 	home := l.fresh()
 	defer remove(home)
 	for i := range idleFiles {

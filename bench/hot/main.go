@@ -12,11 +12,16 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/bench/delayline"
+	"github.com/matrx/sandbox/bench/scaffold"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == roleFlag {
-		if err := role(os.Args[2:]); err != nil {
+	var j job
+	if is, err := scaffold.IsStorage(&j); is {
+		if err == nil {
+			err = role(j)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench/hot:", err)
 			os.Exit(1)
 		}
@@ -45,11 +50,11 @@ type options struct {
 	sandbox string
 }
 
-// lab is what the measurements share.
-type lab struct {
+// runner is what the measurements share.
+type runner struct {
 	options
 	dir    string
-	server *server
+	server *scaffold.Server
 	line   *delayline.Line // nil: directly
 	raw    string          // the raw client's program
 	aws    string          // peers; empty: left out
@@ -64,24 +69,24 @@ func run(o options) error {
 		return err
 	}
 	defer os.RemoveAll(base)
-	l := &lab{options: o, dir: base, raw: filepath.Join(base, "raw")}
+	l := &runner{options: o, dir: base, raw: filepath.Join(base, "raw")}
 	programs := map[string]string{l.raw: "./bench/raw"}
 	if o.sandbox == "" {
 		o.sandbox = filepath.Join(base, "sandbox")
 		programs[o.sandbox] = "./cmd/sandbox"
 	}
 	for target, pkg := range programs {
-		if out, err := exec.Command("go", "build", "-o", target, pkg).CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
+		if err := scaffold.Build(target, pkg); err != nil {
+			return err
 		}
 	}
 	if err := l.findPeers(); err != nil {
 		return err
 	}
-	if l.server, err = startServer(o.sandbox, filepath.Join(base, "s3")); err != nil {
+	if l.server, err = scaffold.StartServer(o.sandbox, filepath.Join(base, "s3"), bucketNames()...); err != nil {
 		return err
 	}
-	defer l.server.stop()
+	defer l.server.Stop()
 
 	trees := map[string]func() error{"small": l.small, "home": l.home, "large": l.large, "live": l.live}
 	for name := range strings.SplitSeq(o.only, ",") {
@@ -97,6 +102,22 @@ func run(o options) error {
 	return nil
 }
 
+// buckets is how many the server has from the start: each measurement begins with an empty one.
+const buckets = 100
+
+func bucketNames() (names []string) {
+	for n := range buckets {
+		names = append(names, fmt.Sprintf("bench-%d", n+1))
+	}
+	return names
+}
+
+// newBucket gives an unused bucket.
+func (l *runner) newBucket() string {
+	l.bucket++
+	return fmt.Sprintf("bench-%d", l.bucket)
+}
+
 func (o options) latencies() []time.Duration {
 	switch {
 	case o.latency == 0:
@@ -108,8 +129,8 @@ func (o options) latencies() []time.Duration {
 }
 
 // at runs f with a latency between the peers and the server.
-func (l *lab) at(latency time.Duration, f func() error) error {
-	line, err := delayline.New(l.server.address, latency)
+func (l *runner) at(latency time.Duration, f func() error) error {
+	line, err := delayline.New(l.server.Address, latency)
 	if err != nil {
 		return err
 	}
@@ -118,9 +139,9 @@ func (l *lab) at(latency time.Duration, f func() error) error {
 	return f()
 }
 
-func (l *lab) endpoint() string { return "http://" + l.line.Address() }
+func (l *runner) endpoint() string { return "http://" + l.line.Address() }
 
-func (l *lab) where() string {
+func (l *runner) where() string {
 	if l.line.Delay() == 0 {
 		return "directly"
 	}
@@ -129,7 +150,7 @@ func (l *lab) where() string {
 
 // findPeers looks for the peers. The real aws of the distribution is meant, not a newer
 // one that happens to come first in PATH.
-func (l *lab) findPeers() error {
+func (l *runner) findPeers() error {
 	wanted := func(name string) bool { return slices.Contains(strings.Split(l.options.peers, ","), name) }
 	for _, p := range []struct {
 		to   *string
@@ -176,7 +197,7 @@ func buildS5cmd(dir string) (string, error) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build %s %s: %w: %s", pkg, s5cmdVersion, err, tail(string(out)))
+		return "", fmt.Errorf("cannot build %s %s: %w: %s", pkg, s5cmdVersion, err, scaffold.Tail(string(out)))
 	}
 	return binary, nil
 }

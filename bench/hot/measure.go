@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/matrx/sandbox/bench/scaffold"
 )
 
 // cost is what a peer took.
@@ -23,11 +25,11 @@ type cost struct {
 
 // measure runs a command and takes its resources. One that fails is shown as such: a peer
 // that cannot is a result, too.
-func (l *lab) measure(name string, args ...string) cost {
+func (l *runner) measure(name string, args ...string) cost {
 	home := filepath.Join(l.dir, "peer-home")
 	_ = os.MkdirAll(home, 0o700)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = l.server.env(home)
+	cmd.Env = l.server.Env(home)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	before := l.line.Requests()
@@ -41,16 +43,9 @@ func (l *lab) measure(name string, args ...string) cost {
 		}
 	}
 	if err != nil {
-		c.err = fmt.Errorf("%w: %s", err, tail(out.String()))
+		c.err = fmt.Errorf("%w: %s", err, scaffold.Tail(out.String()))
 	}
 	return c
-}
-
-func tail(s string) string {
-	if len(s) > 300 {
-		return "..." + s[len(s)-300:]
-	}
-	return s
 }
 
 // table prints what a job cost each peer. Ratios are to the row named base.

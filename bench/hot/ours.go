@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/matrx/sandbox/bench/scaffold"
 )
 
 // sandbox is our storage process at work on a home.
 type sandbox struct {
-	l      *lab
+	l      *runner
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Scanner
@@ -25,32 +27,37 @@ type sandbox struct {
 }
 
 // job is our process's for a home.
-func (l *lab) job(bucket, home string, flush bool) job {
+func (l *runner) job(bucket, home string, flush bool) job {
 	return job{
-		Endpoint: l.endpoint(), Bucket: bucket, Region: l.server.region, AccessKey: l.server.accessKey, SecretKey: l.server.secretKey,
-		Home: home, State: home + ".state", Flush: flush,
+		Storage: scaffold.StorageOf(l.server, l.endpoint(), bucket, home+".state"),
+		Home:    home, Flush: flush,
 	}
 }
 
 // hydrate measures a start into an empty home.
-func (l *lab) hydrate(name, bucket, home string) cost {
+func (l *runner) hydrate(name, bucket, home string) cost {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return cost{name: name, err: err}
 	}
-	b, _ := json.Marshal(l.job(bucket, home, false))
-	return l.measure(name, os.Args[0], roleFlag, string(b))
+	argv, err := scaffold.StorageCommand(l.job(bucket, home, false))
+	if err != nil {
+		return cost{name: name, err: err}
+	}
+	return l.measure(name, argv...)
 }
 
 // begin starts a sandbox and returns when it watches its home.
-func (l *lab) begin(bucket, home string) (*sandbox, error) {
+func (l *runner) begin(bucket, home string) (*sandbox, error) {
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
 	}
-	b, _ := json.Marshal(l.job(bucket, home, true))
-	s := &sandbox{l: l, cmd: exec.Command(os.Args[0], roleFlag, string(b)), start: time.Now(), before: l.line.Requests()}
-	s.cmd.Env = l.server.env(filepath.Join(l.dir, "peer-home"))
+	argv, err := scaffold.StorageCommand(l.job(bucket, home, true))
+	if err != nil {
+		return nil, err
+	}
+	s := &sandbox{l: l, cmd: exec.Command(argv[0], argv[1:]...), start: time.Now(), before: l.line.Requests()}
+	s.cmd.Env = l.server.Env(filepath.Join(l.dir, "peer-home"))
 	s.cmd.Stderr = &s.stderr
-	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -69,7 +76,7 @@ func (l *lab) begin(bucket, home string) (*sandbox, error) {
 func (s *sandbox) step() (t took, err error) {
 	if !s.out.Scan() {
 		_ = s.cmd.Wait()
-		return t, fmt.Errorf("our process ended: %v %s", s.cmd.ProcessState, tail(s.stderr.String()))
+		return t, fmt.Errorf("our process ended: %v %s", s.cmd.ProcessState, scaffold.Tail(s.stderr.String()))
 	}
 	return t, json.Unmarshal(s.out.Bytes(), &t)
 }
@@ -112,7 +119,7 @@ func (s *sandbox) end(name string) cost {
 	err := s.cmd.Wait()
 	c := cost{name: name, wall: time.Since(s.start), requests: s.l.line.Requests() - s.before, err: err}
 	if err != nil {
-		c.err = fmt.Errorf("%w: %s", err, tail(s.stderr.String()))
+		c.err = fmt.Errorf("%w: %s", err, scaffold.Tail(s.stderr.String()))
 	}
 	c.cpu = s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
 	if r, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {

@@ -14,7 +14,7 @@ type peer struct {
 }
 
 // peers are those that are installed.
-func (l *lab) peers() []peer {
+func (l *runner) peers() []peer {
 	var ps []peer
 	if l.aws != "" {
 		sync := func(from, to string) []string {
@@ -45,9 +45,9 @@ func (l *lab) peers() []peer {
 }
 
 // rawPeer is the yardstick.
-func (l *lab) rawPeer() peer {
+func (l *runner) rawPeer() peer {
 	args := func(bucket string, a ...string) []string {
-		return append([]string{l.raw, "-endpoint", l.endpoint(), "-bucket", bucket, "-region", l.server.region}, a...)
+		return append([]string{l.raw, "-endpoint", l.endpoint(), "-bucket", bucket, "-region", l.server.Region}, a...)
 	}
 	return peer{"raw client",
 		func(dir, b string) []string { return args(b, "up", dir, prefix+"/") },
@@ -55,7 +55,7 @@ func (l *lab) rawPeer() peer {
 }
 
 // fresh is a directory that does not exist yet, for one measurement.
-func (l *lab) fresh() string {
+func (l *runner) fresh() string {
 	dir, err := os.MkdirTemp(l.dir, "tree-")
 	if err != nil {
 		panic(err) // the directory for all of this is gone

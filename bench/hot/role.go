@@ -6,38 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/matrx/sandbox/bench/scaffold"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot"
 	"github.com/matrx/sandbox/internal/storage/lease"
-	"github.com/matrx/sandbox/internal/storage/objectstore"
-	"github.com/matrx/sandbox/internal/wire"
 )
 
-// roleFlag makes of this program the storage process of a sandbox, which is then measured
-// like any other peer.
-const roleFlag = "-as-storage"
-
-// job is what such a process is to do.
+// job is what the storage process of a sandbox is to do.
 type job struct {
-	Endpoint, Bucket, Region string
-	AccessKey, SecretKey     string
-	Home, State              string
+	scaffold.Storage
+	Home string
 
 	// Flush goes on after hydrate: watch, and when "go" is read, flush. Each step's end is
 	// said on the standard output with what it took.
 	Flush bool
 }
-
-// memoryLimit is what storage sets itself (internal/storage/limits.go).
-const memoryLimit = 120 << 20
 
 // took is what a step took.
 type took struct {
@@ -48,28 +35,15 @@ type took struct {
 	Bytes   int64
 }
 
-func role(args []string) error {
-	var j job
-	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
-		return err
-	}
+func role(j job) error {
 	ctx := context.Background()
 	cfg := &config.Config{
-		SandboxID: "bench", UserID: "u", HotPath: j.Home, StateDir: j.State, HydrateTimeout: 10 * time.Minute,
-		S3:  config.S3{Bucket: j.Bucket, Endpoint: j.Endpoint, Region: j.Region, Prefix: "users/", ForcePathStyle: true},
+		HotPath: j.Home, HydrateTimeout: 10 * time.Minute,
 		Hot: config.Hot{Exclude: config.DefaultExclude, Quiet: 500 * time.Millisecond, MaxStaleness: 5 * time.Second},
 	}
-	if err := os.MkdirAll(j.State, 0o700); err != nil {
-		return err
-	}
-	debug.SetMemoryLimit(memoryLimit)
-	log := slog.New(slog.NewJSONHandler(logTo(j.State), nil))
 	start := time.Now()
-	store, err := objectstore.Open(ctx, objectstore.Options{S3: cfg.S3, Log: log, Credentials: wire.Credentials{Env: map[string]string{"AWS_ACCESS_KEY_ID": j.AccessKey, "AWS_SECRET_ACCESS_KEY": j.SecretKey}}})
+	store, log, err := j.Open(ctx, cfg)
 	if err != nil {
-		return err
-	}
-	if _, err := store.Probe(ctx, cfg.MetaPrefix()); err != nil {
 		return err
 	}
 	e, err := hot.New(hot.Options{Config: cfg, Store: store, Fence: lease.None{}, Log: log})
@@ -131,14 +105,6 @@ func flush(ctx context.Context, e *hot.Engine) error {
 func say(t took) {
 	b, _ := json.Marshal(t)
 	fmt.Println(string(b))
-}
-
-func logTo(dir string) io.Writer {
-	f, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return io.Discard
-	}
-	return f
 }
 
 func cpuNow() float64 {

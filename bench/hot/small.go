@@ -7,16 +7,16 @@ import (
 	"path/filepath"
 )
 
-func (l *lab) small() error {
+func (l *runner) small() error {
 	return l.trees("10,000 files of 4 KiB in 520 directories", "small", smallTree)
 }
 
-func (l *lab) home() error {
+func (l *runner) home() error {
 	return l.trees("2,000 files of a home with a git repository, 77 MB", "home", homeTree)
 }
 
 // source is a tree that is made once.
-func (l *lab) source(name string, build func(string) error) (string, error) {
+func (l *runner) source(name string, build func(string) error) (string, error) {
 	dir := filepath.Join(l.dir, "source", name)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -25,7 +25,7 @@ func (l *lab) source(name string, build func(string) error) (string, error) {
 }
 
 // trees measures what a tree of many files costs to bring up and down.
-func (l *lab) trees(title, name string, build func(string) error) error {
+func (l *runner) trees(title, name string, build func(string) error) error {
 	src, err := l.source(name, build)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (l *lab) trees(title, name string, build func(string) error) error {
 }
 
 // uploads gives a bucket with plain objects and one that our sync has written.
-func (l *lab) uploads(title, src string) (plain, own string, err error) {
+func (l *runner) uploads(title, src string) (plain, own string, err error) {
 	t := &table{title: fmt.Sprintf("upload of %s, %s", title, l.where()), base: "raw client"}
 	plain = l.newBucket()
 	t.add(l.measure("raw client", l.rawPeer().up(src, plain)...))
@@ -65,7 +65,7 @@ func (l *lab) uploads(title, src string) (plain, own string, err error) {
 	return plain, own, flush.err
 }
 
-func (l *lab) downloads(title, src, plain, own string) error {
+func (l *runner) downloads(title, src, plain, own string) error {
 	t := &table{title: fmt.Sprintf("download of %s, %s", title, l.where()), base: "raw client"}
 	into := func(f func(dir string) cost) {
 		dir := l.fresh()
@@ -93,7 +93,7 @@ func (l *lab) downloads(title, src, plain, own string) error {
 }
 
 // flushes measures a stop after little or nothing was changed.
-func (l *lab) flushes(title, src, own string) error {
+func (l *runner) flushes(title, src, own string) error {
 	t := &table{title: fmt.Sprintf("10 files changed of %s, %s", title, l.where()), base: "ours"}
 	home := l.fresh()
 	defer remove(home)
