@@ -21,6 +21,7 @@ type Container struct {
 	Labels  map[string]string
 	Created time.Time
 	Running bool   // its processes may live: running, paused or restarting
+	PID     int    // of its first process, on the engine's machine; 0: it does not run
 	Status  string // in the engine's words
 
 	// ExitCode, OOMKilled and Finished are those of the last run, once not running.
@@ -46,6 +47,7 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 		c.Labels, c.Image, c.TTY = r.Config.Labels, r.Config.Image, r.Config.Tty
 	}
 	if s := r.State; s != nil {
+		c.PID = s.Pid
 		c.Running = s.Running || s.Paused || s.Restarting
 		c.Status, c.ExitCode, c.OOMKilled, c.Problem = string(s.Status), s.ExitCode, s.OOMKilled, s.Error
 		c.Finished, _ = time.Parse(time.RFC3339Nano, s.FinishedAt)

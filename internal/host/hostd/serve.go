@@ -59,7 +59,9 @@ func (d *Daemon) serve(id string) error {
 	}
 	d.served[id] = s
 	d.settle()
-	d.work.Go(func() { d.lookAfter(s) })
+	ctx, ended := context.WithCancel(d.ctx)
+	d.work.Go(func() { defer ended(); d.lookAfter(s) })
+	d.work.Go(func() { d.divideMemory(ctx, s) })
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/matrx/sandbox/catalog"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
@@ -48,6 +49,11 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 	x.record.Confinement = x.confine(m)
 	if x.record.Confinement.ReadOnlyRoot && x.Limits.Tmp == "" {
 		x.record.Limits.Tmp = access.TmpInMemory(x.record.Limits, ceiling)
+	}
+	if !hostd.DividesMemory() {
+		if files, much := access.FitFiles(&x.record.Limits, x.Limits, x.record.Confinement.ReadOnlyRoot); much {
+			x.out.say("files in memory may take %d MB of the %d MB of --memory, and storage may find none left for the last changes: ask for less with --tmp-size and --shm-size", files>>20, x.record.Limits.Memory>>20)
+		}
 	}
 	if len(machine.Cannot) > 0 {
 		x.out.say("the kernel of this machine does not hold a container's limits on %s", strings.Join(machine.Cannot, ", "))

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,9 +18,10 @@ import (
 const kernelLog = "/dev/kmsg"
 
 // readVictims asks the kernel's log for the processes of a container that were ended at
-// its memory limit; none where the log may not be read or has forgotten. The engine tells
-// that there were some, and never which.
-func readVictims(container string) []datadir.Victim {
+// its memory limit since it began; none where the log may not be read or has forgotten. The engine
+// tells that there were some, and never which; of those in the workload's own cgroup
+// (package memcg) it tells nothing on cgroup v1.
+func readVictims(container string, began time.Time) []datadir.Victim {
 	fd, err := unix.Open(kernelLog, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -35,10 +37,25 @@ func readVictims(container string) []datadir.Victim {
 		case err != nil || n == 0:
 			return out
 		}
-		if v, ok := parseVictim(string(line[:n]), container); ok {
+		if v, ok := parseVictim(string(line[:n]), container); ok && age(string(line[:n])) <= time.Since(began)+time.Second {
 			out = append(out, v)
 		}
 	}
+}
+
+// age is how long ago the kernel wrote a record: the third field counts microseconds of a clock
+// that stands still while the machine sleeps, as CLOCK_MONOTONIC does.
+func age(record string) time.Duration {
+	fields := strings.SplitN(record, ",", 4)
+	var now unix.Timespec
+	if len(fields) < 4 || unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {
+		return 0
+	}
+	at, err := strconv.ParseInt(fields[2], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano() - at*int64(time.Microsecond))
 }
 
 // parseVictim reads one record. What counts is the summary that the kernel writes since 4.19:
@@ -54,11 +71,11 @@ func parseVictim(record, container string) (v datadir.Victim, ok bool) {
 	if !strings.HasPrefix(text, "oom-kill:") {
 		return v, false
 	}
-	// The container's own cgroup is the last element of its path, with systemd as
-	// docker-ID.scope.
+	// The container's own cgroup is an element of its path, with systemd as docker-ID.scope; the
+	// workload's is below it (package memcg).
 	_, memcg, found := strings.Cut(text, ",oom_memcg=")
 	memcg, rest, cut := strings.Cut(memcg, ",task_memcg=")
-	if !found || !cut || container == "" || !strings.Contains(path.Base(memcg), container) {
+	if !found || !cut || container == "" || !inCgroup(memcg, container) {
 		return v, false
 	}
 	_, task, found := strings.Cut(rest, ",task=")
@@ -73,6 +90,11 @@ func parseVictim(record, container string) (v datadir.Victim, ok bool) {
 	pid, perr := strconv.Atoi(task[p+len(",pid=") : u])
 	uid, uerr := strconv.Atoi(task[u+len(",uid="):])
 	return datadir.Victim{Name: task[:p], PID: pid, UID: uid}, perr == nil && uerr == nil
+}
+
+// inCgroup says whether a cgroup is the container's own or its workload's.
+func inCgroup(memcg, container string) bool {
+	return strings.Contains(path.Base(memcg), container) || strings.Contains(path.Base(path.Dir(memcg)), container)
 }
 
 // ofMemory adds to a reason what the memory limit has done.

@@ -1,8 +1,11 @@
 package teardown
 
 import (
+	"fmt"
+	"golang.org/x/sys/unix"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
@@ -13,6 +16,8 @@ func TestParseVictim(t *testing.T) {
 	for record, want := range map[string]datadir.Victim{
 		head + "/docker/" + id + ",task_memcg=/docker/" + id + ",task=tail,pid=4711,uid=1000":                                                         {Name: "tail", PID: 4711, UID: 1000},
 		head + "/system.slice/docker-" + id + ".scope,task_memcg=/system.slice/docker-" + id + ".scope,task=sandbox-init,pid=9,uid=0\n SUBSYSTEM=x\n": {Name: "sandbox-init", PID: 9},
+		// The workload's own cgroup.
+		head + "/docker/" + id + "/workload,task_memcg=/docker/" + id + "/workload,task=tail,pid=5,uid=1000": {Name: "tail", PID: 5, UID: 1000},
 		// A name that looks like the fields that follow it.
 		head + "/docker/" + id + ",task_memcg=/docker/" + id + ",task=a,pid=1,uid=0,pid=5,uid=1000": {Name: "a,pid=1,uid=0", PID: 5, UID: 1000},
 	} {
@@ -46,6 +51,22 @@ func TestOfMemory(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestAgeOfKernelRecord(t *testing.T) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		t.Fatal(err)
+	}
+	record := fmt.Sprintf("6,1,%d,-;oom-kill:", now.Nano()/1000-3_600_000_000)
+	if a := age(record); a < time.Hour || a > time.Hour+time.Minute {
+		t.Errorf("%q is %s old, want an hour", record, a)
+	}
+	for _, record := range []string{"", "6,1", "6,1,x,-;oom-kill:"} {
+		if a := age(record); a != 0 {
+			t.Errorf("%q is %s old", record, a)
 		}
 	}
 }

@@ -154,9 +154,14 @@ func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 		st.Phase = "" // nothing was told
 	}
 	r.Fresh = r.Fresh && !gone && (!c.Started || !r.FirstLife.IsZero() && r.FirstLife.Equal(c.Began))
+	var victims []datadir.Victim
+	if !gone && (c.OOMKilled || r.Limits.Memory != 0) {
+		victims = readVictims(c.ID, c.Began)
+		c.OOMKilled = c.OOMKilled || len(victims) > 0
+	}
 	ended := decide(r, c, gone, marks{stop: sandboxDir.StopMarked(), timeout: sandboxDir.TimeoutMarked()}, st)
 	if c.OOMKilled {
-		ended.OOM = readVictims(c.ID)
+		ended.OOM = victims
 		ended.Reason = ofMemory(ended.Reason, r.Limits.Memory, ended.OOM)
 	}
 	if gone && ended.Kept {
