@@ -15,6 +15,10 @@ const (
 	PhaseExit    Phase = "exit"
 )
 
+// SessionRole is the subcommand that becomes an exec'd command as the agent: sandbox-init
+// exec-as-agent COMMAND ARG...; see State.SessionRole.
+const SessionRole = "exec-as-agent"
+
 // State is what PID 1 knows of the sandbox. It is written to StateFileName in
 // the run directory whenever it changes, by rename, so that a reader sees a whole
 // one; it can be read when the storage process is down.
@@ -34,6 +38,10 @@ type State struct {
 	// Isolation is "full" when the workload runs as another user than the
 	// storage process and cannot reach its credentials, else "none".
 	Isolation string `json:"isolation"`
+
+	// SessionRole is the argument of sandbox-init that runs an exec'd command with the rights of the
+	// sandbox's own (SessionRole); empty: this sandbox-init has none.
+	SessionRole string `json:"session_role,omitempty"`
 
 	// Storage is "s3", or "none" when no S3_BUCKET was given and nothing is kept.
 	Storage string `json:"storage"`

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/pid1/session"
 	"github.com/matrx/sandbox/internal/storage"
 	"github.com/matrx/sandbox/internal/storage/cold/client"
 	"github.com/matrx/sandbox/internal/storage/control"
@@ -56,6 +58,8 @@ func run(args []string) int {
 		return control.StopCommand(args[1:])
 	case "storage":
 		return storage.Main(args[1:])
+	case contract.SessionRole:
+		return session.Main(args[1:])
 	case process.ForegroundRole:
 		return process.ExecInForeground(args[1:])
 	}

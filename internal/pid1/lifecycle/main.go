@@ -84,8 +84,11 @@ func Run(opts Options, signals *process.Signals) int {
 		HotPath:   opts.Config.HotPath,
 		ColdPath:  opts.Config.ColdPath,
 		Isolation: opts.Mode.Isolation(),
-		Storage:   contract.StorageNone,
-		Cold:      contract.ColdNone,
+
+		SessionRole: contract.SessionRole,
+
+		Storage: contract.StorageNone,
+		Cold:    contract.ColdNone,
 	})
 	if err := s.own(); err != nil {
 		log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())

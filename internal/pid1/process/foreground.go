@@ -43,13 +43,14 @@ func ExecInForeground(args []string) int {
 		// The command still runs, in the background, as it would without a terminal.
 		fmt.Fprintf(os.Stderr, "sandbox-init: cannot put %q in the terminal's foreground: %v\n", args[1], err)
 	}
-	failed := execvp(args[1:], os.Environ())
+	failed := Exec(args[1:], os.Environ())
 	fmt.Fprintf(os.Stderr, "sandbox-init: %v\n", failed)
 	return failed.Code()
 }
 
-// execvp replaces this program; see forkExec for how it looks the command up.
-func execvp(argv, env []string) *StartError {
+// Exec replaces this program; see forkExec for how it looks the command up. It returns only an
+// error.
+func Exec(argv, env []string) *StartError {
 	var denied error
 	for _, path := range candidates(argv[0], env) {
 		err := syscall.Exec(path, argv, env)

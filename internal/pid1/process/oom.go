@@ -21,19 +21,40 @@ func oomScore() int {
 	return fd
 }
 
+// Expose raises this process's own value for good, as the command's is. One that is raised already
+// stays.
+func Expose() {
+	fd := oomScore()
+	if fd < 0 {
+		return
+	}
+	defer syscall.Close(fd)
+	if own, ok := readScore(fd); ok && own < expendableBy {
+		writeScore(fd, own+expendableBy)
+	}
+}
+
 // expendable raises the value and returns what restores it. Where it cannot be
 // raised (it is at its maximum, or /proc is not there) it stays as it is.
 func (s *Spawner) expendable() (restore func()) {
+	own, ok := readScore(s.oom)
+	if !ok {
+		return func() {}
+	}
+	writeScore(s.oom, min(own+expendableBy, 1000))
+	return func() { writeScore(s.oom, own) }
+}
+
+func readScore(fd int) (int, bool) {
 	var buf [16]byte
-	n, err := syscall.Pread(s.oom, buf[:], 0)
+	n, err := syscall.Pread(fd, buf[:], 0)
 	if err != nil {
-		return func() {}
+		return 0, false
 	}
-	own, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
-	if err != nil {
-		return func() {}
-	}
-	write := func(v int) { _, _ = syscall.Pwrite(s.oom, strconv.AppendInt(nil, int64(v), 10), 0) }
-	write(min(own+expendableBy, 1000))
-	return func() { write(own) }
+	score, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	return score, err == nil
+}
+
+func writeScore(fd, score int) {
+	_, _ = syscall.Pwrite(fd, strconv.AppendInt(nil, int64(score), 10), 0)
 }

@@ -26,6 +26,24 @@ const (
 	Ignore  uintptr = 1 // SIG_IGN
 )
 
+// ClearIgnored gives every signal that this process ignores its default action, which the next program
+// inherits.
+func ClearIgnored() error {
+	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
+		var a sigaction
+		if err := rtSigaction(sig, nil, &a); err != nil {
+			return err
+		}
+		if a.handler != Ignore {
+			continue
+		}
+		if err := SetAction(sig, Default); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SetAction makes Default or Ignore what this process does on a signal, without the runtime's
 // knowledge.
 func SetAction(sig syscall.Signal, action uintptr) error {

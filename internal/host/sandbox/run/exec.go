@@ -44,7 +44,7 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	}
 	revive(ctx, entry, func(string, ...any) {})()
 	over := Output{Err: s.Err}.waiting("the sandbox %s to be ready", id)
-	err = awaitReady(ctx, e, entry)
+	st, err := awaitReady(ctx, e, entry)
 	over()
 	if err != nil {
 		return 0, err
@@ -64,12 +64,10 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 		return 0, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	x, err := e.Exec(ctx, entry.Container, engine.Command{
-		User: strconv.Itoa(contract.AgentUID) + ":" + strconv.Itoa(contract.AgentGID),
-		Dir:  dir,
-		Env:  append([]string{"HOME=" + contract.DefaultHotPath, "USER=" + contract.AgentUser, "LOGNAME=" + contract.AgentUser}, o.Env...),
-		Args: o.Command,
-	}, streams)
+	command := asAgent(st, o.Command)
+	command.Dir = dir
+	command.Env = append([]string{"HOME=" + contract.DefaultHotPath, "USER=" + contract.AgentUser, "LOGNAME=" + contract.AgentUser}, o.Env...)
+	x, err := e.Exec(ctx, entry.Container, command, streams)
 	if err != nil {
 		return 0, err
 	}
@@ -85,6 +83,17 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 		go terminal.Sizes(sizes, s.In, func(w, h int) { _ = x.Resize(sizes, w, h) })
 	}
 	return followExec(ctx, x, signals, s.Err)
+}
+
+// asAgent has sandbox-init make the session what the sandbox's own command is: it begins as root,
+// since a bounding set is dropped by root alone. A sandbox-init that cannot is older, and the engine makes
+// the session the agent's.
+func asAgent(st contract.State, args []string) engine.Command {
+	agent := engine.Command{User: strconv.Itoa(contract.AgentUID) + ":" + strconv.Itoa(contract.AgentGID), Args: args}
+	if st.SessionRole == contract.SessionRole && st.Isolation == contract.IsolationFull {
+		agent = engine.Command{User: "0:0", Args: append([]string{contract.InitBinary, contract.SessionRole}, args...)}
+	}
+	return agent
 }
 
 // followExec waits for the command's end and passes on what this program is told meanwhile. At the third
@@ -130,7 +139,7 @@ func within(ctx context.Context, d time.Duration, do func(context.Context) error
 }
 
 // awaitReady waits until a sandbox is ready; one that ends or stops before is an error.
-func awaitReady(ctx context.Context, e *engine.Engine, entry inventory.Entry) error {
+func awaitReady(ctx context.Context, e *engine.Engine, entry inventory.Entry) (contract.State, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {
@@ -145,7 +154,7 @@ func awaitReady(ctx context.Context, e *engine.Engine, entry inventory.Entry) er
 		err = errors.New("it is being stopped")
 	}
 	if err != nil {
-		return fmt.Errorf("the sandbox %s is not ready: %w", entry.SandboxID, err)
+		return st, fmt.Errorf("the sandbox %s is not ready: %w", entry.SandboxID, err)
 	}
-	return nil
+	return st, nil
 }
