@@ -30,8 +30,8 @@ func TestCleanupOfCommandEnds(t *testing.T) {
 	}
 }
 
-// TestCleanupOfExecedSessionEnds: the session is nobody's child, and the sandbox waits for what it
-// starts.
+// TestCleanupOfExecedSessionEnds: the session has no parent in the sandbox, which waits for its
+// cleanup.
 func TestCleanupOfExecedSessionEnds(t *testing.T) {
 	if _, err := exec.LookPath("nsenter"); err != nil {
 		t.Fatalf("%v; install util-linux", err)

@@ -54,7 +54,7 @@ func TestNothingIsForwardedThatWasNotSent(t *testing.T) {
 // nobodyRuns fails the test when a process executes the file, and ends it.
 func nobodyRuns(t *testing.T, file string) {
 	t.Helper()
-	for again := true; again; { // whoever forks is faster than one look
+	for again := true; again; { // a process that forks is faster than one look
 		again = false
 		exes, err := filepath.Glob("/proc/[0-9]*/exe")
 		if err != nil {
@@ -71,7 +71,7 @@ func nobodyRuns(t *testing.T, file string) {
 	}
 }
 
-// TestForkStorm: whoever forks as fast as it can and ignores every signal is gone at the
+// TestForkStorm: a process that forks as fast as it can and ignores every signal is gone at the
 // end, all of it, without a PID namespace whose end would have ended it.
 func TestForkStorm(t *testing.T) {
 	a := theActor(t)

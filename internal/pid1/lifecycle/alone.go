@@ -13,7 +13,7 @@ import (
 )
 
 // alone takes the run directory for this process, until it ends, however it ends: the lock is
-// on the directory itself (flock(2)). Somebody who executes sandbox-init in a running
+// on the directory itself (flock(2)). A sandbox-init that is executed in a running
 // sandbox, by a mistyped subcommand or a habit of writing the entrypoint, would otherwise
 // become a second supervisor of the same home, and overwrite what the first says of itself.
 func (s *sandbox) alone() error {
@@ -29,7 +29,7 @@ func (s *sandbox) alone() error {
 	if !errors.Is(err, unix.EWOULDBLOCK) {
 		return fmt.Errorf("cannot lock %s: %w", s.Config.RunDir, err)
 	}
-	return fmt.Errorf("a sandbox runs here already (%sin %s): what is executed in it needs no sandbox-init before it, and sandbox-init --help lists the subcommands; a second sandbox needs a %s of its own",
+	return fmt.Errorf("a sandbox runs here already (%sin %s): a command that is executed in it needs no sandbox-init before it, and sandbox-init --help lists the subcommands; a second sandbox needs a %s of its own",
 		holder(s.Config.RunDir), s.Config.RunDir, contract.EnvRunDir)
 }
 

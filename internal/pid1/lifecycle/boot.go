@@ -33,7 +33,7 @@ func (s *sandbox) boot() int {
 	s.log.Info("the sandbox starts", "event", "boot", "sandbox_id", s.Config.SandboxID, "user_id", s.Config.UserID,
 		"version", s.Version, "isolation", s.state.state.Isolation, "storage", s.state.state.Storage)
 	if s.storage == nil {
-		s.log.Warn("nothing in this sandbox is kept: "+contract.EnvS3Bucket+" is not set, and what is in the home is lost when the container is removed",
+		s.log.Warn("nothing in this sandbox is kept: "+contract.EnvS3Bucket+" is not set, and the home is lost when the container is removed",
 			"event", "storage_none")
 	}
 	if len(withheld) > 0 {
@@ -43,7 +43,7 @@ func (s *sandbox) boot() int {
 	return 0
 }
 
-// directories makes what is missing and takes from the agent what is not its own.
+// directories makes what is missing and takes from the agent the directories that are not its own.
 func (s *sandbox) directories() error {
 	c := s.Config
 	for _, dir := range []struct {
@@ -78,7 +78,7 @@ func (s *sandbox) directories() error {
 }
 
 // directory makes one and gives it to its owner. An existing home keeps its mode. As
-// the agent there is nobody else to give it to.
+// the agent there is no other owner to give it to.
 func (s *sandbox) directory(path string, mode os.FileMode, agents bool) error {
 	before, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {

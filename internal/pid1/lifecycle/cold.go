@@ -36,7 +36,7 @@ func (s *sandbox) coldDirectory() {
 	}
 }
 
-// closeToWriters makes a directory root's, and nobody's to write to. One that is so already,
+// closeToWriters makes a directory root's, and lets no user write to it. One that is so already,
 // as in every image, is left alone: the root file system may be read-only.
 func closeToWriters(path string) error {
 	var st unix.Stat_t
@@ -113,7 +113,7 @@ func (s *sandbox) coldLost() {
 	})
 }
 
-// detachCold takes the mount out of the tree now, whoever still has files open in it.
+// detachCold takes the mount out of the tree now, although files in it may still be open.
 func (s *sandbox) detachCold() {
 	s.cold = coldAbsent
 	s.reportUnmount(detach(s.Config.ColdPath))

@@ -19,7 +19,7 @@ func (s *sandbox) drain(code int) int {
 		s.log.Error("the sandbox still looks ready", "event", "ready_failed", "error", err.Error())
 	}
 	s.storage.drain(wire.Deadline{Boottime: s.budget.flush})
-	// Published before anybody is told to end: a process that then asks must not hear "ready".
+	// Published before any process is told to end: one that then asks must not hear "ready".
 	s.state.publish(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseDrain, false })
 	if !s.urgent() {
 		s.preStop()
@@ -95,7 +95,7 @@ func (s *sandbox) awaitStatus() {
 
 // nothingLeft spares a child of an ordinary machine's PID 1 the look through all of
 // /proc: without children it has no descendants either, since orphans become its own.
-// As PID 1 it must look, for what was exec'd in is nobody's child.
+// As PID 1 it must look, for a session that was exec'd in has no parent here.
 func (s *sandbox) nothingLeft() bool {
 	return os.Getpid() != 1 && !s.reaper.HasChildren()
 }

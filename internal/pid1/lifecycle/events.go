@@ -19,7 +19,7 @@ const (
 )
 
 // next waits for something that the present state may have to act on, until a
-// deadline. What is the same in every state is done here: signals are forwarded, and
+// deadline. The work that is the same in every state is done here: signals are forwarded, and
 // the storage process is kept alive.
 func (s *sandbox) next(deadline int64) event {
 	for {
@@ -66,8 +66,8 @@ func done(c *process.Child, wanted bool) <-chan process.Status {
 	return c.Done
 }
 
-// signal forwards to the command what is not a request to stop, and says whether it
-// was one. What comes before there is a command has nobody to go to.
+// signal forwards a signal to the command unless it is a request to stop, and says whether it
+// was one. A signal that comes before there is a command is dropped.
 func (s *sandbox) signal(n syscall.Signal) (stop bool) {
 	if n == syscall.SIGTERM || n == syscall.SIGINT {
 		s.stops++
@@ -79,7 +79,7 @@ func (s *sandbox) signal(n syscall.Signal) (stop bool) {
 		return true
 	}
 	if s.command != nil && !s.ended {
-		// It may have ended just now; there is nobody else to tell.
+		// It may have ended just now; there is no other process to tell.
 		_ = s.command.Signal(n)
 	}
 	return false

@@ -9,7 +9,7 @@ import (
 // workload's, unless something is not safe in S3.
 func (s *sandbox) flush(code int) int {
 	s.state.publish(func(st *contract.State) { st.Phase, st.WorkloadPID = contract.PhaseFlush, 0 })
-	s.freeScratch() // nobody is left to use it
+	s.freeScratch() // no process is left that uses it
 	s.storage.flush(wire.Deadline{Boottime: s.budget.flush})
 	for s.storage.flushed == nil {
 		if s.next(s.budget.end) == evDeadline {

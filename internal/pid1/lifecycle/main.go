@@ -23,7 +23,7 @@ import (
 func Main(command []string, version string) int {
 	// Signals first: from here on none is lost, and a SIGTERM waits for its turn.
 	signals, err := process.CatchSignals()
-	time.Local = time.UTC // what is logged is read elsewhere, and zoneinfo costs a file
+	time.Local = time.UTC // logs are read elsewhere, and zoneinfo costs a file
 	mode, modeErr := privilege.Detect()
 	cfg, configErr := config.Load(os.Environ(), contract.ConfigFile)
 	if err = join(err, modeErr, configErr); err != nil {
@@ -67,7 +67,7 @@ func Run(opts Options, signals *process.Signals) int {
 	log := logsink.New(out, logsink.IsTerminal(2), opts.Config.LogLevel)
 	defer func() {
 		if n := out.Dropped(); n > 0 {
-			log.Warn("log lines were dropped, since nobody read them", "event", "log_dropped", "count", n)
+			log.Warn("log lines were dropped, since no process read them", "event", "log_dropped", "count", n)
 		}
 		out.Close(lastWords)
 	}()

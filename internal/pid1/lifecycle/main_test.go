@@ -15,24 +15,24 @@ import (
 )
 
 // An init takes a process over. The tests therefore start the test binary again as
-// init, which starts it again as the storage process, a stand-in that follows a plan.
+// init, which starts it again as the storage process, a fake that follows a plan.
 const (
 	initVariable  = "LIFECYCLE_TEST_INIT"  // 1: be init
 	hooksVariable = "LIFECYCLE_TEST_HOOKS" // Options.HooksDir
-	planVariable  = "LIFECYCLE_TEST_PLAN"  // what each storage process does, see standin_test.go
-	dirVariable   = "LIFECYCLE_TEST_DIR"   // where the stand-in keeps its things
+	planVariable  = "LIFECYCLE_TEST_PLAN"  // what each storage process does, see fakestorage_test.go
+	dirVariable   = "LIFECYCLE_TEST_DIR"   // where the fake storage process keeps its things
 
 	privateVariable = "LIFECYCLE_TEST_PRIVATE" // 1: the mount namespace is private already
 
-	standinRole = "storage-stand-in"
+	fakeStorageRole = "fake-storage"
 )
 
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == process.ForegroundRole:
 		os.Exit(process.ExecInForeground(os.Args[2:]))
-	case len(os.Args) > 1 && os.Args[1] == standinRole:
-		os.Exit(standin(os.Args[2], os.Args[3]))
+	case len(os.Args) > 1 && os.Args[1] == fakeStorageRole:
+		os.Exit(playStorage(os.Args[2], os.Args[3]))
 	case os.Getenv(initVariable) != "":
 		os.Exit(beInit())
 	}
@@ -69,6 +69,6 @@ func beInit() int {
 		Environ:     environ,
 		Version:     "test",
 		HooksDir:    os.Getenv(hooksVariable),
-		StorageArgv: []string{"sandbox-init", standinRole, os.Getenv(dirVariable), os.Getenv(planVariable)},
+		StorageArgv: []string{"sandbox-init", fakeStorageRole, os.Getenv(dirVariable), os.Getenv(planVariable)},
 	}, signals)
 }

@@ -23,8 +23,8 @@ func (f readyFile) withdraw() error {
 	return fmt.Errorf("cannot remove the ready file: %w; check %s", err, contract.EnvReadyFile)
 }
 
-// create makes it anew and never writes through what somebody else has put there: its
-// directory, /tmp, is everybody's.
+// create makes it anew and never writes through a link that another process has put there: all
+// users may write to its directory, /tmp.
 func (f readyFile) create() error {
 	if err := f.withdraw(); err != nil {
 		return err

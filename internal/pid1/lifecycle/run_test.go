@@ -43,7 +43,7 @@ type run struct {
 	quiet chan struct{} // closed at the log's end
 }
 
-// entry is a line of the log, of PID 1 or of the stand-in.
+// entry is a line of the log, of PID 1 or of the fake storage process.
 type entry map[string]any
 
 func (e entry) event() string { s, _ := e["event"].(string); return s }
@@ -124,7 +124,7 @@ func (r *run) read(log io.Reader) {
 	}
 }
 
-// await waits for the n-th entry of an event, and for a step of the stand-in as
+// await waits for the n-th entry of an event, and for a step of the fake storage process as
 // "storage:STEP".
 func (r *run) await(event string, n int) entry {
 	r.t.Helper()
@@ -225,7 +225,7 @@ func (r *run) ready() bool {
 	return err == nil
 }
 
-// open lets the stand-in, or whoever reads the FIFO, go on.
+// open lets the fake storage process, or whoever reads the FIFO, go on.
 func (r *run) open(gate string) {
 	r.t.Helper()
 	f, err := os.OpenFile(filepath.Join(r.dir, gate), os.O_WRONLY, 0)

@@ -58,7 +58,7 @@ type sandbox struct {
 
 	storage *storage // nil: nothing is kept
 	cold    coldState
-	null    *os.File // /dev/null, the stdin of what is not the command
+	null    *os.File // /dev/null, the stdin of all but the command
 }
 
 // blockingThreads are those that stay in a system call for long, beyond the ones that
@@ -67,7 +67,7 @@ type sandbox struct {
 // their threads already, and signals, timers and the wire wait in the poller.
 const blockingThreads = 0
 
-// lastWords is how long exit waits for a reader of the log who has stopped reading.
+// lastWords is how long exit waits for a reader of the log that has stopped reading.
 const lastWords = time.Second
 
 // run takes the sandbox from boot to its exit code.

@@ -14,8 +14,8 @@ var scratchDirs = []string{"/tmp", "/var/tmp", "/dev/shm"}
 // all that the sandbox has, and outlive every process that the kernel ends for want of
 // memory: without this the storage process could not flush.
 //
-// The mounts are taken away, which costs no walk through whatever is in them and touches
-// nothing that somebody else has mounted, too. It needs SYS_ADMIN, as the cold path does;
+// The mounts are taken away, which costs no walk through their files and touches
+// no mount that other containers share. It needs SYS_ADMIN, as the cold path does;
 // without, they stay.
 func (s *sandbox) freeScratch() {
 	if os.Getpid() != 1 {
@@ -41,7 +41,7 @@ func (s *sandbox) freeScratch() {
 
 // ownTmpfs finds which of the directories are file systems in memory (proc_pid_mountinfo(5))
 // that are mounted in this container alone. To detach a mount whose events are shared would
-// detach it elsewhere, too: nobody shares a container's, and an ordinary machine's are.
+// detach it elsewhere, too: a container's are not shared, an ordinary machine's are.
 func ownTmpfs(mountinfo string, dirs []string) (found []string) {
 	for line := range strings.Lines(mountinfo) {
 		mount, source, ok := strings.Cut(line, " - ")

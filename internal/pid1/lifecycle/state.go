@@ -68,13 +68,13 @@ func (f *stateFile) publish(change func(*contract.State)) {
 const (
 	publishWithin = time.Second
 
-	// stateEvery keeps a burst of changes from being a burst of writes. Nobody can
-	// tell: whoever has to see a change is waited for by publish.
+	// stateEvery keeps a burst of changes from being a burst of writes. No reader
+	// notices: publish waits until a change that must be seen is written.
 	stateEvery = 20 * time.Millisecond
 )
 
 // run writes until the process ends. That the state cannot be written stops nothing: the
-// workload matters more than who watches it.
+// workload matters more than its observers.
 func (f *stateFile) run() {
 	var newest *contract.State // not written
 	due := time.NewTimer(0)

@@ -159,7 +159,7 @@ func (t *storage) died() bool {
 	t.problem("the storage process has died (code %d) and is being started again; changes are kept on disk meanwhile", t.status.Code())
 	if t.mute >= 2 {
 		// It cannot even begin. Without room for its threads the Go runtime aborts,
-		// and what has taken the room is the workload.
+		// and the workload has taken the room.
 		t.starved = true
 	}
 	t.retry()

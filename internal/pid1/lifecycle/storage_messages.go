@@ -45,7 +45,7 @@ func (t *storage) take(m message) bool {
 	return false
 }
 
-// hello sends the configuration and the credentials: from Hello on nobody but root can
+// hello sends the configuration and the credentials: from Hello on no user but root can
 // read the process's memory.
 func (t *storage) hello() {
 	t.said = true
@@ -69,7 +69,7 @@ func (t *storage) working(h wire.Hydrated) {
 		}
 	})
 	if t.over || t.flushBy != nil {
-		// Nobody is left to read the cold path; what is pending in its cache goes up with the flush.
+		// No process is left to read the cold path; what is pending in its cache goes up with the flush.
 	} else {
 		t.s.mountCold()
 	}

@@ -36,7 +36,7 @@ func (r *run) processes() int {
 	return len(found)
 }
 
-// noWrongs: the stand-in has seen nothing that it must not.
+// noWrongs: the fake storage process has seen nothing that it must not.
 func (r *run) noWrongs() {
 	r.t.Helper()
 	for _, e := range r.events("storage:wrong") {

@@ -81,8 +81,8 @@ func (s *sandbox) start() int {
 	return 0
 }
 
-// releaseTerminal takes the foreground back for whoever started this process. As PID 1
-// there is nobody.
+// releaseTerminal takes the foreground back for this process's parent. PID 1 has
+// none.
 func releaseTerminal() {
 	if os.Getpid() == 1 {
 		return

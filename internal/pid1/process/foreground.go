@@ -88,7 +88,7 @@ func TakeForeground(tty, pgrp int) error {
 
 // ForegroundTerminal is a descriptor of 0, 1 and 2 that is this session's terminal
 // and in whose foreground this process is, or -1. A background job leaves the
-// terminal to whoever has it.
+// terminal to its present foreground.
 func ForegroundTerminal() int {
 	for fd := range 3 {
 		if pgrp, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil && pgrp == syscall.Getpgrp() {

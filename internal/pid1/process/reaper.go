@@ -52,7 +52,7 @@ func NewReaper(died <-chan struct{}) *Reaper {
 // Storms: every wait4(-1) walks past the living children to find a dead one, so
 // that reaping each of ten thousand as it falls costs the square of their number.
 // After a pass that found many, the next waits a moment for more to be dead. A pass
-// that found few is followed at once, so that nobody waits who comes alone.
+// that found few is followed at once, so that a child that ends alone is not waited for.
 const (
 	stormPass  = 32
 	stormPause = 5 * time.Millisecond

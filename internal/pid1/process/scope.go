@@ -46,7 +46,7 @@ func (s Scope) Living() (living []Proc, complete bool, err error) {
 			complete = false
 		}
 	}
-	// Whatever ended, nothing was forked meanwhile that could be missing.
+	// If no process was forked meanwhile, none can be missing.
 	return living, complete || nothingForked(before, lastPID()), nil
 }
 

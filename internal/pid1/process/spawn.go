@@ -117,7 +117,7 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 	}, spec.Kept)
 }
 
-// emptySignalMask unblocks every signal on this thread, whatever sandbox-init was
+// emptySignalMask unblocks every signal on this thread, whichever mask sandbox-init was
 // started with: a mask survives fork and exec.
 func emptySignalMask() error {
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {

@@ -14,8 +14,8 @@ import (
 // itself. At the deadline all that is left gets SIGKILL. Run returns as soon as nothing is
 // left.
 //
-// Processes are found by scanning /proc, since those that were exec'd into the container are
-// nobody's children, and are signalled and awaited through pidfds.
+// Processes are found by scanning /proc, since those that were exec'd into the container have
+// no parent in it, and are signalled and awaited through pidfds.
 type Stop struct {
 	Scope  Scope
 	Log    *slog.Logger
@@ -111,7 +111,7 @@ func (s *Stop) deadline(living []Proc) {
 		s.Log.Warn("processes are left and are killed", "event", "drain_kill", "count", len(living), "processes", Names(living))
 	}
 	if s.Command != nil {
-		// The whole group in one step first: whoever forks in a loop does it there as a rule.
+		// The whole group in one step first: processes that fork in a loop are mostly there.
 		_ = s.Command.SignalGroup(unix.SIGKILL)
 	}
 }

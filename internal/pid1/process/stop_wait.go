@@ -7,7 +7,7 @@ import (
 )
 
 // maxWatched bounds the pidfds that are open at once; RLIMIT_NOFILE is 1,024 in the
-// worst case. What is beyond is signalled all the same, and looked for by scanning.
+// worst case. Processes beyond it are signalled all the same, and found again by scanning.
 const maxWatched = 512
 
 // rescan is how long a set of processes that changes is left alone before it is looked

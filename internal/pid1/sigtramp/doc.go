@@ -3,7 +3,7 @@
 // program, it passes on to the runtime's own handler.
 //
 // Package os/signal would do for most, but an init has to forward the signals that it is sent, no
-// more and no less, and os/signal does not say who sent a signal. The runtime preempts its threads
+// more and no less, and os/signal does not name the sender of a signal. The runtime preempts its threads
 // with SIGURG, which is then forwarded to a command that no process has signalled; SIGPROF and
 // 34, which is SIGRTMIN, never arrive; several queued real-time signals become one; and to enable
 // all of them costs 60 switches of threads, more than the rest of the start.

@@ -77,7 +77,7 @@ func crowd(n int, gate [2]int) ([]int, error) {
 	}
 	defer pipe.Close()
 	r := bufio.NewReader(pipe)
-	child, err := os.StartProcess(between, []string{"actor", "waiters", fmt.Sprint(n)}, &os.ProcAttr{
+	child, err := os.StartProcess(between, []string{"testproc", "waiters", fmt.Sprint(n)}, &os.ProcAttr{
 		Files: []*os.File{nil, w, os.Stderr, os.NewFile(uintptr(gate[0]), "gate")},
 	})
 	w.Close()
@@ -111,7 +111,7 @@ func waiters(args []string) error {
 	return nil
 }
 
-// storm forks short-lived orphans as fast as it can, whatever it is sent.
+// storm forks short-lived orphans as fast as it can and ignores every signal.
 func storm([]string) error {
 	if err := deaf(); err != nil {
 		return err
@@ -164,7 +164,7 @@ func hog([]string) error {
 		}
 		all = append(all, piece)
 		if len(all) > 1<<14 {
-			return errors.New("nobody has stopped it")
+			return errors.New("it was not stopped")
 		}
 	}
 }

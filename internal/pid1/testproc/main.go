@@ -1,7 +1,7 @@
-// Command actor plays the workloads that tests and benchmarks put below an init: well
+// Command testproc plays the workloads that tests and benchmarks put below an init: well
 // behaved ones, rude ones, and ten thousand orphans.
 //
-//	actor ROLE [ARG...]
+//	testproc ROLE [ARG...]
 //
 // Roles are small and each says on standard output, one line at a time, what a test
 // waits for. Nothing here is part of an image.
@@ -30,7 +30,7 @@ func roles() []role {
 		{"orphans", orphans},     // N: says how long their reaping took
 		{"orphan", orphan},       // ARGS...: plays ARGS in a grandchild and ends
 		{"session", session},     // ARGS...: plays ARGS in a session of its own and ends
-		{"storm", storm},         // forks whatever it is sent, for ever
+		{"storm", storm},         // forks for ever and ignores every signal
 		{"bomb", bomb},           // forks until it may not, and again
 		{"hog", hog},             // takes memory until it is killed
 		{"pidns", pidns},         // COMMAND...: becomes it as PID 1 of a namespace
@@ -43,12 +43,12 @@ func main() {
 		all := roles()
 		if i := slices.IndexFunc(all, func(r role) bool { return r.name == os.Args[1] }); i >= 0 {
 			if err := all[i].play(os.Args[2:]); err != nil {
-				fmt.Fprintf(os.Stderr, "actor %s: %v\n", os.Args[1], err)
+				fmt.Fprintf(os.Stderr, "testproc %s: %v\n", os.Args[1], err)
 				os.Exit(99)
 			}
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "actor: unknown role")
+	fmt.Fprintln(os.Stderr, "testproc: unknown role")
 	os.Exit(98)
 }

@@ -59,8 +59,8 @@ func pause(args []string) error {
 	return nil
 }
 
-// ignore catches everything and acts on nothing; what it is told to ignore by number is
-// all that it says.
+// ignore catches everything and acts on nothing; it prints the numbers of the
+// signals that it ignores.
 func ignore(args []string) error {
 	caught, err := process.CatchSignals()
 	if err != nil {

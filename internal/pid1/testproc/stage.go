@@ -19,7 +19,7 @@ func launch(args []string, setsid bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = syscall.ForkExec(self, append([]string{"actor"}, args...), &syscall.ProcAttr{
+	_, err = syscall.ForkExec(self, append([]string{"testproc"}, args...), &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2},
 		Sys:   &syscall.SysProcAttr{Setsid: setsid},

@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// standin is a storage process that follows a plan: one for each process, separated by
+// playStorage is a storage process that follows a plan: one for each process, separated by
 // "|", the last for all that follow; each is a list of steps:
 //
 //	hello hydrated coldready coldfailed problem flushed unsaved failed   sends that
@@ -29,10 +29,10 @@ import (
 //	rest                           waits for its end
 //
 // Every step is said in the log, which PID 1 and the tests share.
-func standin(dir, plan string) int {
+func playStorage(dir, plan string) int {
 	n := count(dir)
 	plans := strings.Split(plan, "|")
-	s := &actor{dir: dir, n: n}
+	s := &fakeStorage{dir: dir, n: n}
 	var err error
 	if s.conn, err = wire.Inherited(); err != nil {
 		return s.fail(err)
@@ -46,8 +46,8 @@ func standin(dir, plan string) int {
 	return 0
 }
 
-// actor is one storage process.
-type actor struct {
+// fakeStorage is one storage process.
+type fakeStorage struct {
 	dir  string
 	n    int // 0 for the first of the sandbox
 	conn *wire.Conn
@@ -65,17 +65,17 @@ func count(dir string) int {
 	}
 }
 
-func (s *actor) say(step string, more ...any) {
+func (s *fakeStorage) say(step string, more ...any) {
 	line, _ := json.Marshal(map[string]any{"event": "storage:" + step, "process": s.n, "more": more})
 	_, _ = os.Stderr.Write(append(line, '\n'))
 }
 
-func (s *actor) fail(err error) int {
+func (s *fakeStorage) fail(err error) int {
 	s.say("wrong", err.Error())
 	return 1
 }
 
-func (s *actor) play(step string) error {
+func (s *fakeStorage) play(step string) error {
 	name, arg, _ := strings.Cut(step, ":")
 	switch name {
 	case "start", "cold", "drain", "flush", "stop", "serve", "drainatlast":
@@ -124,7 +124,7 @@ func messages(arg string) map[string]wire.Message {
 }
 
 // receive waits for one message and keeps what came with it.
-func (s *actor) receive(want string) error {
+func (s *fakeStorage) receive(want string) error {
 	m, fds, err := s.conn.Recv()
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *actor) receive(want string) error {
 }
 
 // record leaves something for the test to look at.
-func (s *actor) record(name string, v any) {
+func (s *fakeStorage) record(name string, v any) {
 	body, err := json.Marshal(v)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.dir, fmt.Sprintf("%s-%d.json", name, s.n)), body, 0o600)
