@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/matrx/sandbox/internal/host/sandbox/access"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/run"
@@ -30,7 +31,8 @@ type inspected struct {
 	Disk     diskUse             `json:"disk"`
 	Access   datadir.Access      `json:"access,omitzero"`
 	Confined datadir.Confinement `json:"confinement,omitzero"`
-	Saved    *bool               `json:"saved,omitempty"` // of one that has ended: all that had changed is in S3
+	Shares   access.Shares       `json:"shared_with_other_sandboxes,omitzero"` // of this machine
+	Saved    *bool               `json:"saved,omitempty"`                      // of one that has ended: all that had changed is in S3
 }
 
 func (c *inspectCommand) Run(ctx context.Context) error {
@@ -43,7 +45,8 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement}
+	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement,
+		Shares: access.ReadShares("/proc/sys")}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
 		s.Saved = &saved
@@ -76,6 +79,9 @@ func (s inspected) print(out io.Writer) error {
 		line("root", "%s", root)
 		line("seccomp", "%s", c.Seccomp)
 		line("apparmor", "%s", c.AppArmor)
+	}
+	if low := s.Shares.Low(); low != "" {
+		line("shared", "little with the other sandboxes of this machine: %s", low)
 	}
 	line("state", "%s", s.State)
 	if s.Ended != nil {
