@@ -1,6 +1,9 @@
 package cold
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
+)
 
 // keyHeap is a heap of dirty keys that know where in it they are.
 type keyHeap struct {
@@ -50,6 +53,16 @@ func (h *keyHeap) remove(s *dirtyKey) {
 	if i := *h.at(s); i > 0 {
 		heap.Remove(h, i-1)
 	}
+}
+
+// dueNow has every key that match accepts be due at a moment.
+func (h *keyHeap) dueNow(now time.Time, match func(*dirtyKey) bool) {
+	for _, s := range h.keys {
+		if match(s) {
+			s.due = now
+		}
+	}
+	heap.Init(h) // in the time of one look at each
 }
 
 // min is the first dirty key, or nil.

@@ -73,12 +73,6 @@ func (fs *FS) hurryUp(by int) {
 	if by < 0 || fs.hurry > 1 {
 		return
 	}
-	now := time.Now()
-	for _, s := range fs.dirtyKeys {
-		if s.inReady > 0 && s.failures == 0 {
-			s.due = now
-			fs.ready.set(s)
-		}
-	}
+	fs.ready.dueNow(time.Now(), func(s *dirtyKey) bool { return s.failures == 0 })
 	fs.wake()
 }

@@ -214,9 +214,17 @@ func (c *Cache) DirtyNames() ([]string, error) {
 	return names, nil
 }
 
-// RemoveDirty drops a dirty file that is not held.
+// RemoveDirty drops a dirty file that is not held. Its blocks are freed in the background: for a large file
+// that takes longer than callers hold their locks.
 func (c *Cache) RemoveDirty(name string) error {
-	err := os.Remove(c.dirtyName(name))
+	aside := filepath.Join(c.dir, "tmp", name)
+	err := os.Rename(c.dirtyName(name), aside)
+	switch {
+	case err == nil:
+		go os.Remove(aside)
+	case !errors.Is(err, os.ErrNotExist): // a full disk refuses a rename, and never a removal
+		err = os.Remove(c.dirtyName(name))
+	}
 	if e := os.Remove(c.dirtyName(name) + mapSuffix); err == nil && !errors.Is(e, os.ErrNotExist) {
 		err = e
 	}
