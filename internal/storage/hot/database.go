@@ -94,10 +94,13 @@ func (o *observer) releaseMembers(path string) {
 	if known, ok := o.e.journal.Get(path); !ok || !known.Whole {
 		return
 	}
-	for _, suffix := range sqlite.Suffixes {
-		if i, err := o.e.root.Lstat(path + suffix); err == nil && i.IsRegular() {
-			o.present(path+suffix, i)
-		}
+	d, name, err := o.dirOf(path)
+	if err != nil {
+		return
+	}
+	dir := d.Path()
+	for _, member := range sqlite.Members(d, name) {
+		o.lookAt(tree.Join(dir, member))
 	}
 }
 

@@ -26,13 +26,12 @@ import (
 
 // state is what the journal would keep of what lstat has said info of.
 func (h *run) state(path string, info tree.Info) journal.Stat {
-	parent, name := tree.Split(path)
-	d, err := h.Root.OpenDir(parent)
-	if err != nil {
-		return info.Stat
-	}
-	defer d.Close()
-	return sqlite.StateOf(d, name, info)
+	state := info.Stat
+	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {
+		state = sqlite.StateOf(d, name, info)
+		return nil
+	}) // where there is no directory there is no database
+	return state
 }
 
 // hashDatabase hashes a database as one file. One that cannot be read has no sums, and is equal to
@@ -156,18 +155,15 @@ func (h *run) recordReplaced() error {
 }
 
 // isMember tells whether a path belongs to a database that is here.
-func (h *run) isMember(path string) bool {
-	parent, name := tree.Split(path)
-	if _, ok := sqlite.Base(name); !ok {
+func (h *run) isMember(path string) (is bool) {
+	if _, ok := sqlite.Base(path); !ok {
 		return false
 	}
-	d, err := h.Root.OpenDir(parent)
-	if err != nil {
-		return false
-	}
-	defer d.Close()
-	_, ok := sqlite.IsMember(d, name)
-	return ok
+	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {
+		_, is = sqlite.IsMember(d, name)
+		return nil
+	}) // where there is no directory there is no database
+	return is
 }
 
 // clearMembers makes sure that nothing will be applied to what is about to get the name of t. With
@@ -175,54 +171,18 @@ func (h *run) isMember(path string) bool {
 // moved aside. What S3 has beside it, from before databases were whole, stays.
 func (h *run) clearMembers(it *item, path string, d *tree.Dir, name string, seen bool) error {
 	isDatabase := seen && sqlite.Is(d, name)
-	for _, suffix := range sqlite.Suffixes {
-		if len(name)+len(suffix) > tree.NameMax {
-			continue
-		}
-		i, err := d.Lstat(name + suffix)
-		if err != nil || !i.IsRegular() {
-			continue
-		}
+	for _, member := range sqlite.Members(d, name) {
+		suffix := member[len(name):]
 		if _, ok := h.find(it.key + suffix); ok {
 			continue
 		}
 		switch {
 		case isDatabase:
-			err = d.RemoveSeen(name+suffix, i)
-		case sqlite.IsLog(d, name+suffix):
-			err = h.moveOneAside(path + suffix)
-		default:
-			err = nil
-		}
-		if err != nil && !errors.Is(err, tree.ErrChanged) {
-			return err
-		}
-	}
-	return nil
-}
-
-// moveMembers gives the members of a database the name of its conflict copy, before it gets that itself:
-// killed in between, its log is lost to it and none is applied to what takes its place.
-func (h *run) moveMembers(path, copied string) error {
-	if !h.isDatabase(path) {
-		return nil
-	}
-	for _, suffix := range sqlite.Suffixes {
-		if i, err := h.Root.Lstat(path + suffix); err != nil || !i.IsRegular() {
-			continue
-		}
-		if err := h.Root.Rename(path+suffix, copied+suffix); err != nil && !isAbsent(err) {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeMembers removes what belonged to a database that is gone.
-func (h *run) removeMembers(path string) error {
-	for _, suffix := range sqlite.Suffixes {
-		if i, err := h.Root.Lstat(path + suffix); err == nil && i.IsRegular() {
-			if err := h.Root.RemoveSeen(path+suffix, i); err != nil && !errors.Is(err, tree.ErrChanged) {
+			if err := removeSeen(d, member); err != nil {
+				return err
+			}
+		case sqlite.IsLog(d, member):
+			if err := h.moveOneAside(path + suffix); err != nil {
 				return err
 			}
 		}
@@ -230,12 +190,65 @@ func (h *run) removeMembers(path string) error {
 	return nil
 }
 
-func (h *run) isDatabase(path string) bool {
+// removeSeen removes what is at a name now.
+func removeSeen(d *tree.Dir, name string) error {
+	i, err := d.Lstat(name)
+	if err == nil {
+		err = d.RemoveSeen(name, i)
+	}
+	if isAbsent(err) || errors.Is(err, tree.ErrChanged) {
+		return nil
+	}
+	return err
+}
+
+// moveMembers gives the members of a database the name of its conflict copy, before it gets that itself: a
+// kill in between parts it from its log, and leaves none that is applied to what takes its place.
+func (h *run) moveMembers(path, copied string) error {
+	return h.inDirectory(path, func(d *tree.Dir, name string) error {
+		if !sqlite.Is(d, name) {
+			return nil
+		}
+		_, to := tree.Split(copied)
+		for _, member := range sqlite.Members(d, name) {
+			if err := d.Rename(member, d, to+member[len(name):]); err != nil && !isAbsent(err) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// removeMembers removes what belonged to a database that is gone.
+func (h *run) removeMembers(path string) error {
+	return h.inDirectory(path, func(d *tree.Dir, name string) error {
+		for _, member := range sqlite.Members(d, name) {
+			if err := removeSeen(d, member); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (h *run) isDatabase(path string) (is bool) {
+	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {
+		is = sqlite.Is(d, name)
+		return nil
+	}) // where there is no directory there is no database
+	return is
+}
+
+// inDirectory opens the directory of a path. Where there is none, there is nothing to do.
+func (h *run) inDirectory(path string, do func(d *tree.Dir, name string) error) error {
 	parent, name := tree.Split(path)
 	d, err := h.Root.OpenDir(parent)
+	if isAbsent(err) {
+		return nil
+	}
 	if err != nil {
-		return false
+		return err
 	}
 	defer d.Close()
-	return sqlite.Is(d, name)
+	return do(d, name)
 }

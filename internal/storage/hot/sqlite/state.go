@@ -106,6 +106,19 @@ func IsLog(d *tree.Dir, name string) bool {
 	return err == nil && isLog(h)
 }
 
+// Members are the names of the files that belong to a database of that name, in the order of Suffixes.
+func Members(d *tree.Dir, name string) (names []string) {
+	for _, suffix := range Suffixes {
+		if len(name)+len(suffix) > tree.NameMax {
+			continue
+		}
+		if i, err := d.Lstat(name + suffix); err == nil && i.IsRegular() {
+			names = append(names, name+suffix)
+		}
+	}
+	return names
+}
+
 // IsMember tells whether name belongs to a database beside it, and to which.
 func IsMember(d *tree.Dir, name string) (base string, ok bool) {
 	base, ok = Base(name)

@@ -77,11 +77,8 @@ func (s *Sender) renameMembers(v *version, to string) error {
 	if !v.whole {
 		return nil
 	}
-	for _, suffix := range sqlite.Suffixes {
-		if i, err := v.dir.Lstat(v.name + suffix); err != nil || !i.IsRegular() {
-			continue
-		}
-		if err := v.dir.Rename(v.name+suffix, v.dir, to+suffix); err != nil && !missing(err) && !errors.Is(err, unix.ENAMETOOLONG) {
+	for _, member := range sqlite.Members(v.dir, v.name) {
+		if err := v.dir.Rename(member, v.dir, to+member[len(v.name):]); err != nil && !missing(err) && !errors.Is(err, unix.ENAMETOOLONG) {
 			return err
 		}
 	}
@@ -90,11 +87,11 @@ func (s *Sender) renameMembers(v *version, to string) error {
 
 // clearMembers moves aside what would be applied to a database that comes to a name.
 func (s *Sender) clearMembers(d *tree.Dir, name string) error {
-	for _, suffix := range sqlite.Suffixes {
-		if !sqlite.IsLog(d, name+suffix) {
+	for _, member := range sqlite.Members(d, name) {
+		if !sqlite.IsLog(d, member) {
 			continue
 		}
-		if _, err := s.rename(&version{dir: d, name: name + suffix}); err != nil && !missing(err) {
+		if _, err := s.rename(&version{dir: d, name: member}); err != nil && !missing(err) {
 			return err
 		}
 	}
