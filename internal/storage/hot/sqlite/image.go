@@ -44,7 +44,7 @@ func (s *Snapshot) Image(ctx context.Context) (*Image, error) {
 		if s.back != nil && i.pageSize != int64(s.log.pageSize) {
 			return nil, errors.New("the journal's pages are of another size than the log's")
 		}
-		size, err := s.log.pages(ctx, s.wal, s.frames, func(page uint32, at int64, _ []byte) error {
+		size, err := s.log.pages(ctx, s.reads(s.wal), s.frames, func(page uint32, at int64, _ []byte) error {
 			i.patches = append(i.patches, patch{page: page, from: 1, at: at})
 			return nil
 		})

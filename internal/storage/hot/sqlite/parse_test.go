@@ -192,7 +192,7 @@ func (h *home) atRest() bool {
 	}
 	defer db.Close()
 	stats, ok := AtRest(h.d, "x.db", db)
-	if s, err := Open(h.t.Context(), h.d, "x.db", db); err == nil {
+	if s, err := Open(h.t.Context(), h.d, "x.db", db, nil); err == nil {
 		if ok && (!s.Alone() || s.Stats != stats) {
 			h.t.Errorf("under the locks it is %+v, without them %+v", s.Stats, stats)
 		}
@@ -210,7 +210,7 @@ func TestLocksOutliveOtherDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s, err := Open(t.Context(), h.d, "x.db", db)
+	s, err := Open(t.Context(), h.d, "x.db", db, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 const (
@@ -35,6 +36,7 @@ var ErrChanged = errors.New("the database changed while it was copied")
 type Snapshot struct {
 	Stats Stats
 
+	gate    threads.Gate
 	dir     *tree.Dir
 	name    string
 	db      *os.File
@@ -44,6 +46,7 @@ type Snapshot struct {
 
 	log    wal
 	header [walHeaderSize]byte
+	byScan bool      // the end of log is to be found in it
 	frames uint32    // of log that are not in the database file
 	back   *rollback // nil: there is nothing to roll back
 	until  time.Time // when the locks have to be given up
@@ -51,9 +54,10 @@ type Snapshot struct {
 }
 
 // Open takes the locks of the database name in d, of which db is the file. ErrBusy when they cannot
-// be had; db is the caller's. The locks end with Close.
-func Open(ctx context.Context, d *tree.Dir, name string, db *os.File) (*Snapshot, error) {
-	s := &Snapshot{dir: d, name: name, db: db}
+// be had; db is the caller's. The locks end with Close. Calls on files pass the gate; a caller that has a place
+// there gives none.
+func Open(ctx context.Context, d *tree.Dir, name string, db *os.File, gate threads.Gate) (*Snapshot, error) {
+	s := &Snapshot{dir: d, name: name, db: db, gate: gate}
 	err := patiently(ctx, time.Now().Add(busyWait), func() error {
 		err := s.begin(ctx)
 		if err != nil {
@@ -68,6 +72,21 @@ func Open(ctx context.Context, d *tree.Dir, name string, db *os.File) (*Snapshot
 }
 
 func (s *Snapshot) begin(ctx context.Context) error {
+	if err := s.lockAll(); err != nil {
+		return err
+	}
+	if s.byScan {
+		var err error
+		s.frames, err = s.log.lastCommit(ctx, s.reads(s.wal), s.Stats.WAL.Size)
+		return err
+	}
+	return nil
+}
+
+// lockAll takes the locks and finds out what there is, but for the end of a log that no process has open.
+func (s *Snapshot) lockAll() error {
+	s.gate.Enter()
+	defer s.gate.Leave()
 	if err := s.lock(lockShared(s.db)); err != nil {
 		return err
 	}
@@ -75,14 +94,14 @@ func (s *Snapshot) begin(ctx context.Context) error {
 	if err := s.openJournal(); err != nil {
 		return err
 	}
-	if err := s.openLog(ctx); err != nil {
+	if err := s.openLog(); err != nil {
 		return err
 	}
 	// Only now: a checkpoint may have run until it was locked out.
 	i, err := tree.Fstat(s.db.Fd())
 	s.Stats.DB = i
 	if i.Size == 0 {
-		s.frames, s.back = 0, nil // SQLite throws away what lies beside an empty database
+		s.frames, s.byScan, s.back = 0, false, nil // SQLite throws away what lies beside an empty database
 	}
 	return err
 }
@@ -156,7 +175,7 @@ func (s *Snapshot) isCommitted(super string) bool {
 }
 
 // openLog finds out how much of the log counts.
-func (s *Snapshot) openLog(ctx context.Context) (err error) {
+func (s *Snapshot) openLog() (err error) {
 	if s.wal, _, err = s.open(walSuffix); err != nil || s.wal == nil {
 		return err
 	}
@@ -191,10 +210,8 @@ func (s *Snapshot) openLog(ctx context.Context) (err error) {
 	if live {
 		return s.byIndex(ok)
 	}
-	if ok {
-		s.frames, err = log.lastCommit(ctx, s.wal, i.Size)
-	}
-	return err
+	s.byScan = ok
+	return nil
 }
 
 // byIndex takes the end of the log from its index: what lies behind it may be overwritten.
@@ -228,12 +245,12 @@ func (s *Snapshot) CopyTo(ctx context.Context, f *os.File, cloned bool) (size in
 		}
 	}
 	if s.back != nil {
-		if size, err = s.back.apply(ctx, f); err != nil {
+		if size, err = s.back.apply(ctx, s.writes(f)); err != nil {
 			return 0, err
 		}
 	}
 	if s.frames > 0 {
-		if size, err = s.log.apply(ctx, s.wal, s.frames, f); err != nil {
+		if size, err = s.log.apply(ctx, s.reads(s.wal), s.frames, s.writes(f)); err != nil {
 			return 0, errors.Join(err, s.unchanged())
 		}
 	}
@@ -253,14 +270,14 @@ func (s *Snapshot) copyFile(ctx context.Context, f *os.File) error {
 		if s.locked && time.Now().After(s.until) {
 			s.unlock()
 		}
-		n, err := s.db.ReadAt(b[:min(int64(len(b)), s.Stats.DB.Size-off)], off)
+		n, err := s.reads(s.db).ReadAt(b[:min(int64(len(b)), s.Stats.DB.Size-off)], off)
 		if n == 0 && err == io.EOF {
 			return ErrChanged
 		}
 		if err != nil && err != io.EOF {
 			return err
 		}
-		if _, err := f.WriteAt(b[:n], off); err != nil {
+		if _, err := s.writes(f).WriteAt(b[:n], off); err != nil {
 			return err
 		}
 		off += int64(n)
@@ -276,6 +293,8 @@ func (s *Snapshot) copyFile(ctx context.Context, f *os.File) error {
 // unchanged tells whether the names still lead to the files that were read, and these are as they
 // were. Under the locks they are, unless something writes that does not know of locks.
 func (s *Snapshot) unchanged() error {
+	s.gate.Enter()
+	defer s.gate.Leave()
 	if i, err := s.dir.Lstat(s.name); err != nil || i.Stat != s.Stats.DB.Stat {
 		return ErrChanged
 	}
@@ -305,7 +324,7 @@ func (s *Snapshot) unlock() {
 // Close gives the locks up and lets the members go.
 func (s *Snapshot) Close() error {
 	s.unlock()
-	s.frames, s.back = 0, nil
+	s.frames, s.byScan, s.back = 0, false, nil
 	return s.closeAll(&s.wal, &s.shm, &s.journal)
 }
 

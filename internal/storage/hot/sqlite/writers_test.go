@@ -11,6 +11,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/testbed/ledger"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 // home is a directory with a database in it.
@@ -19,6 +20,7 @@ type home struct {
 	dir  string
 	root *tree.Root
 	d    *tree.Dir
+	gate threads.Gate
 }
 
 func newHome(t testing.TB) *home {
@@ -45,7 +47,7 @@ func (h *home) take(name string) (path string, err error) {
 		h.t.Fatal(err)
 	}
 	defer db.Close()
-	s, err := Open(h.t.Context(), h.d, name, db)
+	s, err := Open(h.t.Context(), h.d, name, db, h.gate)
 	if err != nil {
 		return "", err
 	}
@@ -134,3 +136,22 @@ func TestSnapshotBesideThreeWriters(t *testing.T) {
 }
 
 const rounds = 30
+
+// A snapshot needs one place at the gate, now and then: with a single one nothing waits for itself.
+func TestOnePlaceAtTheGateIsEnough(t *testing.T) {
+	for _, commands := range [][]string{
+		{"PRAGMA journal_mode=WAL", "CREATE TABLE t(x); INSERT INTO t VALUES(1)"},
+		{"CREATE TABLE t(x); INSERT INTO t VALUES(1)", "PRAGMA cache_size=2", "BEGIN", "UPDATE t SET x = randomblob(20000)", "INSERT INTO t VALUES(randomblob(20000))"},
+	} {
+		h := newHome(t)
+		h.gate = threads.NewGate(1)
+		ledger.Crash(t, h.path("x.db"), commands...)
+		path, err := h.take("x.db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := sqlite3(t, path, "PRAGMA integrity_check; SELECT x FROM t"); said != "ok\n1" {
+			t.Errorf("the snapshot: %s", said)
+		}
+	}
+}

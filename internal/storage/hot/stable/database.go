@@ -91,9 +91,7 @@ func (s *Source) settleDatabase(ctx context.Context) error {
 
 // underLocks runs f while nothing writes to the database. What keeps it from being read now is ErrNotAtRest.
 func (s *Source) underLocks(ctx context.Context, f func(*sqlite.Snapshot) error) error {
-	threads.Disk.Enter()
-	snap, err := sqlite.Open(ctx, s.dir, s.name, s.file)
-	threads.Disk.Leave()
+	snap, err := sqlite.Open(ctx, s.dir, s.name, s.file, threads.Disk)
 	if err == nil {
 		s.know(snap.Stats)
 		err = errors.Join(f(snap), snap.Close())
@@ -109,8 +107,8 @@ func (s *Source) underLocks(ctx context.Context, f func(*sqlite.Snapshot) error)
 // copyDatabase makes the Source read from the database as one file.
 func (s *Source) copyDatabase(ctx context.Context, snap *sqlite.Snapshot) error {
 	threads.Disk.Enter()
-	defer threads.Disk.Leave()
 	f, cloned, err := s.emptyOrClone()
+	threads.Disk.Leave()
 	if errors.Is(err, ErrNotAtRest) && s.opts.Alone {
 		return s.readInPlace(ctx, snap)
 	}
