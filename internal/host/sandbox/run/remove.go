@@ -33,7 +33,7 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 		if errors.Is(err, teardown.ErrNeverBegan) {
 			return nil
 		}
-		if err != nil {
+		if err != nil && !teardown.IsFull(err) {
 			return err
 		}
 	}
@@ -65,12 +65,12 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 		return nil
 	case errors.Is(err, teardown.ErrRunning):
 		return runs
-	case err != nil:
-		return err
+	case err != nil && !(teardown.IsFull(err) && r.Ended != nil && (r.Ended.Removed || force)):
+		return err // what cannot be written on a full disk alone does not keep it from being emptied
 	case r.Ended.Kept && !force:
 		return fmt.Errorf("cannot remove the sandbox %s: %w; `sandbox save %s` saves it, --force throws it away", id, ErrUnsaved, id)
 	case r.Ended.Kept:
-		if _, err := teardown.Remove(ctx, e, entry.SandboxDir, r); err != nil {
+		if _, err := teardown.Remove(ctx, e, entry.SandboxDir, r); err != nil && !teardown.IsFull(err) {
 			return err
 		}
 	}

@@ -73,7 +73,7 @@ func endNow(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Ou
 	for {
 		if err := entry.SandboxDir.MarkStop(); errors.Is(err, fs.ErrNotExist) {
 			return entry.Record, teardown.ErrNeverBegan
-		} else if err != nil {
+		} else if err != nil && !teardown.IsFull(err) { // one that runs is stopped without it
 			return entry.Record, err
 		}
 		c, err := entry.Inspect(ctx, e)

@@ -28,6 +28,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+	"golang.org/x/sys/unix"
 )
 
 // Engine is what ending a sandbox asks of the engine.
@@ -107,8 +108,16 @@ func verdict(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadi
 	if ended.Kept {
 		_ = sandboxDir.Disk().Unmount() // before it is told; End does so once more and tells of errors
 	}
-	return r, sandboxDir.Save(r)
+	err = sandboxDir.Save(r)
+	if !ended.Kept && IsFull(err) {
+		// It is carried out under the seal, which frees space, and would be found the same again.
+		err = nil
+	}
+	return r, err
 }
+
+// IsFull says that there was no space to write something down.
+func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // revoke takes back what was decided of a sandbox that runs, and gives ErrRunning.
 func revoke(sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
@@ -183,8 +192,8 @@ func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	var err error
 	if r.Container != "" { // else it was to be saved, and not even that began
-		if err := KeepOutput(ctx, e, sandboxDir, r); err != nil {
-			return r, err
+		if err := KeepOutput(ctx, e, sandboxDir, r); err != nil && !IsFull(err) {
+			return r, err // on a full disk the output gives way to the space that the removal frees
 		}
 		err = e.Remove(ctx, r.Container, false)
 	}
@@ -199,11 +208,14 @@ func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir
 	if err != nil {
 		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)
 	}
-	clean(ctx, e, sandboxDir, r) // leftovers are in nobody's way
 	ended := *r.Ended
 	ended.Kept, ended.Removed = false, true
 	r.Ended = &ended
-	return r, sandboxDir.Save(r)
+	if err := sandboxDir.Save(r); err != nil {
+		return r, err // with the state still there, from which it is found again
+	}
+	clean(ctx, e, sandboxDir, r) // leftovers do no harm
+	return r, nil
 }
 
 // KeepOutput writes the container's output to the sandbox's directory, whole or not at all. It is
@@ -223,6 +235,7 @@ func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r dat
 	if err != nil {
 		return fmt.Errorf("cannot keep the output of the sandbox %s: %w", r.SandboxID, err)
 	}
+	defer os.Remove(f.Name()) // fails when it was renamed
 	defer f.Close()
 	var meter engine.LogMeter
 	to := meter.Through(f)
