@@ -66,6 +66,8 @@ func hostileTree(w *world, t *testing.T) Result {
 	readable(t, s.home)
 	want := testbed.Scan(t, s.home).Kept()
 	s.checkpoint()
+	st := s.status()
+	t.Logf("conditions are honoured for %v; requests for %d files, %d bytes: %v", st.Store.Conditional, st.Hot.Uploaded, st.Hot.UploadBytes, st.Requests)
 	s.stop()
 	testbed.WantTree(t, want, w.again(t, "hostile"), testbed.Ignore{DirMtime: true, DirMode: true})
 	return Works

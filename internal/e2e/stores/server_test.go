@@ -37,11 +37,10 @@ func start(t *testing.T, s Server) *store {
 		addr := testbed.FreeAddress(t)
 		child(t, addr, exec.Command(filepath.Join(testbed.Root(), ".cache/bin/gofakes3"), "-backend", "memory", "-host", addr))
 		return &store{s, "http://" + addr, "testtest", "testtestsecret"}
-	case "swift", "ceph":
-		addr := map[string]string{"swift": "127.0.0.1:19312", "ceph": "127.0.0.1:19310"}[s.Name]
+	case "ceph":
+		const addr = "127.0.0.1:19310"
 		child(t, addr, exec.Command(filepath.Join(testbed.Root(), "scripts/stores/run.sh"), s.Name))
-		access := map[string]string{"swift": "t:t", "ceph": "testtest"}[s.Name]
-		return &store{s, "http://" + addr, access, "testtestsecret"}
+		return &store{s, "http://" + addr, "testtest", "testtestsecret"}
 	}
 	o := &store{s, os.Getenv("STORE_ENDPOINT"), os.Getenv("STORE_ACCESS_KEY"), os.Getenv("STORE_SECRET_KEY")}
 	if o.endpoint == "" {
@@ -58,20 +57,15 @@ func child(t *testing.T, addr string, cmd *exec.Cmd) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			<-ended
-		}
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // none has anything to keep
+		<-ended
 		if t.Failed() {
 			t.Logf("the server said:\n%s", out.String())
 		}
