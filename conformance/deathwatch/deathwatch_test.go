@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -33,29 +35,17 @@ func TestMain(m *testing.M) {
 func start(t *testing.T, lock string) (cmd *exec.Cmd, stdin io.Closer, pidfd int) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	cmd = New(Spec{Program: self, Lock: lock, Argv: []string{self, "server"}})
 	stdin, err = cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -81,9 +71,7 @@ func TestTheServerEndsWithTheInput(t *testing.T) {
 	lock := filepath.Join(t.TempDir(), "lock")
 	cmd, stdin, pidfd := start(t, lock)
 	f, err := os.Open(lock)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != unix.EWOULDBLOCK {
 		t.Errorf("the lock is not held while the server lives: %v", err)
@@ -98,23 +86,17 @@ func TestTheServerEndsWithTheInput(t *testing.T) {
 
 func TestServerEndsWithTheDeathwatch(t *testing.T) {
 	cmd, _, pidfd := start(t, filepath.Join(t.TempDir(), "lock"))
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Process.Kill())
 	ended(t, pidfd)
 	_ = cmd.Wait()
 }
 
 func TestDeathwatchEndsWithTheServer(t *testing.T) {
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	cmd := New(Spec{Program: self, Lock: filepath.Join(t.TempDir(), "lock"), Argv: []string{self, "failing"}})
 	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer stdin.Close()
 	_ = cmd.Run()
 	if got := cmd.ProcessState.ExitCode(); got != 7 {

@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 type entry struct {
@@ -23,16 +25,12 @@ func tarOf(t *testing.T, entries ...entry) []byte {
 			e.kind = tar.TypeReg
 		}
 		h := &tar.Header{Name: e.name, Typeflag: e.kind, Size: int64(len(e.body)), Mode: e.mode, Linkname: e.link}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, w.WriteHeader(h))
 		if _, err := w.Write([]byte(e.body)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.Close())
 	return b.Bytes()
 }
 
@@ -43,9 +41,7 @@ func gz(t *testing.T, data []byte) []byte {
 	if _, err := w.Write(data); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.Close())
 	return b.Bytes()
 }
 
@@ -66,9 +62,7 @@ func TestLayersAreMerged(t *testing.T) {
 	upper := gz(t, tarOf(t,
 		entry{name: "etc/a", body: "new"}, entry{name: "etc/.wh.gone"}, entry{name: "opt/x/.wh..wh..opq"}, entry{name: "opt/x/kept", body: "y"}))
 	im, err := Read(bytes.NewReader(export(t, lower, upper)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if f := im.Files["/etc/a"]; f == nil || string(f.Content) != "new" || f.Layer != 1 {
 		t.Errorf("/etc/a is %+v", f)
 	}
@@ -96,9 +90,7 @@ func TestSecretsAreFoundInEveryLayer(t *testing.T) {
 		entry{name: "etc/docs", body: "use AKIAIOSFODNN7EXAMPLE"}, entry{name: "home/x/.netrc", body: "machine a"})
 	upper := tarOf(t, entry{name: "opt/.wh.key"})
 	im, err := Read(bytes.NewReader(export(t, lower, upper)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	got := map[string]string{}
 	for _, l := range im.Leaks {
 		got[l.Path] = l.Kind

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance"
 	"github.com/matrx/sandbox/conformance/mutants"
 	"github.com/matrx/sandbox/contract/spec"
@@ -33,9 +35,7 @@ func TestMutants(t *testing.T) {
 		mutants.Images[name] = own
 	}
 	standin, err := mutants.Standin()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(standin)) })
 	programs := t.TempDir()
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", programs, "github.com/matrx/sandbox/conformance/cmd/...")
@@ -56,9 +56,7 @@ func TestMutants(t *testing.T) {
 
 func judge(t *testing.T, m mutants.Mutant, name, standin, programs string) {
 	built, err := m.Build(t.Context(), name, standin)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		if err := built.Remove(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
@@ -69,9 +67,7 @@ func judge(t *testing.T, m mutants.Mutant, name, standin, programs string) {
 		Timeout: timeout(m),
 		Only:    judged(m), Profile: profile(m),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want := slices.Sorted(slices.Values(append([]string{m.Breaks}, m.Also...)))
 	var got []string
 	for _, r := range report.Results {

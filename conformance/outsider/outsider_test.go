@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/zip"
 )
@@ -33,18 +35,14 @@ func TestVariantRepository(t *testing.T) {
 		t.Fatalf("there is no image matrx-sandbox:latest (%v): run make core\n%s", err, out)
 	}
 	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	proxy := t.TempDir()
 	for path, dir := range modules {
 		publish(t, proxy, path, filepath.Join(root, dir))
 	}
 
 	repo := filepath.Join(t.TempDir(), "variant-repo")
-	if err := os.CopyFS(repo, os.DirFS(filepath.Join(root, "examples/variant-repo"))); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.CopyFS(repo, os.DirFS(filepath.Join(root, "examples/variant-repo"))))
 	// os.CopyFS keeps modes; what an outsider does first is what go.mod lacks: its sums.
 	env := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GONOSUMDB=github.com/matrx/*",
 		"GOPROXY=file://"+proxy+","+goEnv(t, "GOPROXY"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "DOCKER_BUILDKIT=1",
@@ -68,30 +66,18 @@ func TestVariantRepository(t *testing.T) {
 func publish(t *testing.T, proxy, path, dir string) {
 	t.Helper()
 	at := filepath.Join(proxy, path, "@v")
-	if err := os.MkdirAll(at, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(at, 0o755))
 	info, err := json.Marshal(map[string]any{"Version": version, "Time": time.Unix(0, 0).UTC()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, content := range map[string][]byte{version + ".info": info, version + ".mod": mod, "list": []byte(version + "\n")} {
-		if err := os.WriteFile(filepath.Join(at, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(at, name), content, 0o644))
 	}
 	f, err := os.Create(filepath.Join(at, version+".zip"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
-	if err := zip.Create(f, module.Version{Path: path, Version: version}, tracked(t, dir)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, zip.Create(f, module.Version{Path: path, Version: version}, tracked(t, dir)))
 }
 
 // tracked are the module's files that git knows or would add: no binaries, no caches; a
@@ -101,9 +87,7 @@ func tracked(t *testing.T, dir string) []zip.File {
 	cmd := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
 	cmd.Dir = dir
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("git ls-files: %v", err)
-	}
+	require.NoError(t, err, "git ls-files")
 	var files []zip.File
 	for _, name := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		info, err := os.Lstat(filepath.Join(dir, name))
@@ -128,9 +112,7 @@ func nested(dir, name string) bool {
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", name).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
 }
 
@@ -151,9 +133,7 @@ func forget(t *testing.T) {
 		if out, err := exec.Command("chmod", "-R", "u+w", dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v %s", err, out)
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.RemoveAll(dir))
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance"
 	"github.com/matrx/sandbox/contract/spec"
 )
@@ -28,9 +30,7 @@ func sample() *conformance.Report {
 
 func TestTextEndsWithTheVerdict(t *testing.T) {
 	var b bytes.Buffer
-	if err := Text(&b, sample(), false); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Text(&b, sample(), false))
 	out := b.String()
 	for _, want := range []string{"A-002 (MUST, fail): b is <gone>", "remedy: install b", "seen: nothing", "B-002 (MUST, not run)",
 		"example:1 is not conformant with contract 1.0.0, profile core: 1 pass, 2 fail, 1 error, 1 not run, in 1m1s\n"} {
@@ -49,9 +49,7 @@ func TestTextEndsWithTheVerdict(t *testing.T) {
 
 func TestJUnitCountsOnlyMustsAsFailures(t *testing.T) {
 	var b bytes.Buffer
-	if err := JUnit(&b, sample()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, JUnit(&b, sample()))
 	var got struct {
 		Tests, Failures, Errors, Skipped int
 		Cases                            []struct {
@@ -63,9 +61,7 @@ func TestJUnitCountsOnlyMustsAsFailures(t *testing.T) {
 		E int `xml:"errors,attr"`
 		S int `xml:"skipped,attr"`
 	}
-	if err := xml.Unmarshal(b.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, xml.Unmarshal(b.Bytes(), &got))
 	if got.T != 5 || got.F != 1 || got.E != 1 || got.S != 2 {
 		t.Errorf("tests %d, failures %d, errors %d, skipped %d; want 5, 1, 1, 2", got.T, got.F, got.E, got.S)
 	}
@@ -76,9 +72,7 @@ func TestJUnitCountsOnlyMustsAsFailures(t *testing.T) {
 
 func TestHTMLIsWholeAndEscaped(t *testing.T) {
 	var b bytes.Buffer
-	if err := HTML(&b, sample()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, HTML(&b, sample()))
 	page := b.String()
 	for _, want := range []string{"<code>a</code> is there.", "b is &lt;gone&gt;", `id="A-002" open`, "not conformant", "sha256:abc", "a 1.2"} {
 		if !strings.Contains(page, want) {
@@ -94,13 +88,9 @@ func TestHTMLIsWholeAndEscaped(t *testing.T) {
 
 func TestDirWritesAllThree(t *testing.T) {
 	dir := t.TempDir() + "/new"
-	if err := Dir(dir, sample()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, Dir(dir, sample()))
 	var b bytes.Buffer
-	if err := JSON(&b, sample()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, JSON(&b, sample()))
 	var back conformance.Report
 	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back.Verdict != conformance.NotConformant || len(back.Results) != 5 {
 		t.Errorf("the report does not survive JSON: %v %+v", err, back)

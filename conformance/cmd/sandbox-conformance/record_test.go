@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance"
 	"github.com/matrx/sandbox/contract/spec"
 	"github.com/matrx/sandbox/contract/verdict"
@@ -12,9 +14,7 @@ import (
 func TestWhatIsRecorded(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	dir, err := verdict.Dir()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	digest := func(c string) string {
 		s := "sha256:"
 		for range 64 {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance"
 )
 
@@ -20,16 +22,10 @@ func TestAnImagesOwnChecks(t *testing.T) {
 		"20-has-no-such-hardware": "#!/bin/sh\necho 'no GPU here' >&2\nexit 77\n",
 		"30-finds-a-mistake.sh":   "#!/bin/sh\necho chatter\necho 'three is not four' >&2\nexit 3\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
 	}
-	if err := os.Mkdir(filepath.Join(dir, "data"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "data/word"), []byte("given"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "data"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "data/word"), []byte("given"), 0o644))
 	results := own(t, base, dir, 1, "OWN-001", "OWN-002", "OWN-003")
 	for id, want := range map[string]conformance.Result{
 		"OWN-001": {Status: conformance.Pass, Text: "is the agent"},
@@ -56,9 +52,7 @@ func brings(t *testing.T, asks map[string]string) {
 	var ids []string
 	for name, ask := range asks {
 		text := "#!/usr/bin/env python3\n# service: " + name + "\nimport socket\ns = socket.socket(socket.AF_UNIX)\n" + ask + "\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
 		ids = append(ids, fmt.Sprintf("OWN-%03d", len(ids)+1))
 	}
 	results := own(t, core, dir, 2, ids...) // 2: the contract itself was left out

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance/engine"
 )
 
@@ -28,33 +30,23 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			started := starts(t, ref)
 
 			tmp, err := os.MkdirTemp("", "end-") // short: sockets lie below it
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer os.RemoveAll(tmp)
 			cmd := exec.Command(program, ref)
 			cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 			// All that the run leaves running holds this pipe: its end is the end of them all.
 			stderr, held, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			cmd.Stderr = held
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, cmd.Start())
 			held.Close()
 			run, ok := <-started
 			if !ok {
 				t.Fatal("no container was started")
 			}
-			if err := cmd.Process.Signal(signal); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, cmd.Process.Signal(signal))
 			said, err := io.ReadAll(stderr)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			err = cmd.Wait()
 			if signal != syscall.SIGKILL {
 				if cmd.ProcessState.ExitCode() != 3 || !strings.Contains(string(said), "interrupted") {
@@ -79,12 +71,8 @@ func starts(t *testing.T, ref string) <-chan string {
 	ctx, stop := context.WithCancel(t.Context())
 	cmd := exec.CommandContext(ctx, "docker", "events", "--filter", "image="+ref, "--filter", "event=start", "--format", "{{json .Actor.Attributes}}")
 	events, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { stop(); _ = cmd.Wait() }) // it was killed
 	out := make(chan string, 1)
 	go func() {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/matrx/sandbox/conformance"
 )
 
@@ -15,12 +17,8 @@ func TestWhatCannotBeJudgedIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		sub := filepath.Join(dir, name)
-		if err := os.Mkdir(sub, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(sub, "10-check"), []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(sub, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(sub, "10-check"), []byte(text), mode))
 		return sub
 	}
 	for _, tc := range []struct {
@@ -81,9 +79,7 @@ func TestASkippedMustIsPartial(t *testing.T) {
 		t.Errorf("the exit code is %d, want 2\n%s", code, stderr)
 	}
 	var r conformance.Report
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
 	if r.Verdict != conformance.Partial || r.Contract != "1.0" || r.Count(conformance.Pass) != 1 {
 		t.Errorf("the verdict is %s, the contract %s, with %d passed", r.Verdict, r.Contract, r.Count(conformance.Pass))
 	}
