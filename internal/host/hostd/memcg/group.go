@@ -22,7 +22,13 @@ type Group struct {
 	pid1     int
 	inits    string // the directory of the cgroup that PID 1 is in
 	workload string
+	again    int // how often the workload's scores are still to be raised once more
 }
+
+// raises is in how many sweeps after a move the workload's scores are raised. The engine may still be
+// at work on a session that is moved, and sets its score when it is done; that took a few
+// milliseconds.
+const raises = 20
 
 // ErrEnded says that the container has ended.
 var ErrEnded = errors.New("the container has ended")
@@ -103,13 +109,28 @@ func (g *Group) Sweep() (moved int, err error) {
 		if !ok || p.isInit(first) {
 			continue
 		}
-		expose(pid)
 		if err := move(g.workload, pid); err != nil {
 			return moved, ended(err)
 		}
 		moved++
 	}
-	return moved, nil
+	if moved > 0 {
+		g.again = raises
+	}
+	return moved, g.raise()
+}
+
+// raise exposes all of the workload, for some time after a move.
+func (g *Group) raise() error {
+	if g.again == 0 {
+		return nil
+	}
+	g.again--
+	pids, err := members(g.workload)
+	for _, pid := range pids {
+		expose(pid)
+	}
+	return ended(err)
 }
 
 // ended turns the errors of a cgroup that was removed into ErrEnded.
