@@ -31,7 +31,9 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 		e.mu.Unlock()
 	}()
 	for conflicts := before.conflicts; ; {
-		if err := e.obs.catchUp(ctx, false); err != nil {
+		// A file that was written through a hard link elsewhere, or through a mapping, raises no event:
+		// only its stat tells.
+		if err := e.obs.catchUp(ctx, true); err != nil {
 			return contract.Checkpoint{}, fmt.Errorf("cannot find out what has changed: %w", err)
 		}
 		e.mu.Lock()

@@ -159,6 +159,32 @@ func TestMappedFile(t *testing.T) {
 	}
 }
 
+// What a checkpoint says is saved is what was on the disk when it was called, also what raised no
+// event: a store through a mapping of a closed file, a write through a hard link elsewhere.
+func TestCheckpointSeesWhatRaisesNoEvent(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("mapped", strings.Repeat("x", 8192))
+	s.write("linked", "one")
+	check(t, os.Link(s.path("linked"), filepath.Join(filepath.Dir(s.home), "elsewhere")))
+	s.saved()
+	f, err := os.OpenFile(s.path("mapped"), os.O_RDWR, 0)
+	check(t, err)
+	m, err := unix.Mmap(int(f.Fd()), 0, 8192, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	check(t, err)
+	defer unix.Munmap(m)
+	check(t, f.Close())
+	s.saved()
+	copy(m, "through the mapping")
+	check(t, os.WriteFile(filepath.Join(filepath.Dir(s.home), "elsewhere"), []byte("two"), 0))
+	if c := s.saved(); c.Files != 2 {
+		t.Errorf("%d files were saved, want 2", c.Files)
+	}
+	s.want("linked", "two")
+	if o, _ := s.bucket.Get(prefix + "mapped"); !strings.HasPrefix(string(o.Body), "through the mapping") {
+		t.Error("the store is not in S3")
+	}
+}
+
 // A change that leaves size and mtime as they were, and that no event told.
 func TestSameSizeSameMtime(t *testing.T) {
 	s := newSandbox(t).start()
