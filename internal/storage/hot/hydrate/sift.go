@@ -28,6 +28,7 @@ func (h *run) sift() {
 		}
 		return false
 	})
+	h.siftTwins()
 	for i := range h.items {
 		it := &h.items[i]
 		if path := it.path(); it.isMarker() {
@@ -55,6 +56,33 @@ func (h *run) sift() {
 	if h.manifest != nil {
 		h.res.Stale = max(h.res.Stale, h.manifest.Count-len(h.items))
 	}
+}
+
+// siftTwins leaves one key of each path: a path has two keys when another tool has written one in
+// a form that is not ours. That which the journal knows is the file's, else ours.
+func (h *run) siftTwins() {
+	losers := map[string]bool{}
+	for i := range h.items {
+		key, path := h.items[i].key, h.items[i].path()
+		ours, err := posixattr.KeyWithPrefix("", path, h.items[i].isMarker())
+		if err != nil || ours == key {
+			continue
+		}
+		if _, ok := h.find(ours); !ok {
+			continue
+		}
+		loser := key
+		if e, ok := h.Journal.Get(path); ok && e.Key == key {
+			loser = ours
+		}
+		losers[loser] = true
+	}
+	h.items = slices.DeleteFunc(h.items, func(it item) bool {
+		if losers[it.key] {
+			h.keep(it.key, "another key means the same path, and that one is the file's; rename one of the two objects")
+		}
+		return losers[it.key]
+	})
 }
 
 // keep reports an object that stays in S3 and cannot be here.

@@ -16,8 +16,12 @@ import (
 	"github.com/matrx/sandbox/internal/threads"
 )
 
-// key is a path's key below the prefix, or what keeps it from being stored.
+// key is a path's key below the prefix, or what keeps it from being stored. What was read from a
+// key of another tool's, in another form than ours, is written back to that very key.
 func (s *Sender) key(path string, isDir bool) (string, error) {
+	if known, ok := s.Journal.Get(path); ok && known.IsMarker() == isDir {
+		return known.Key, nil
+	}
 	whole, err := posixattr.KeyWithPrefix(s.Prefix, path, isDir)
 	return strings.TrimPrefix(whole, s.Prefix), err
 }
