@@ -73,6 +73,7 @@ type Store struct {
 	counts      [verbs]atomic.Int64
 	noCompose   atomic.Bool // the store does not copy parts
 	away        away
+	date        atomic.Int64 // the server's time, in seconds since the epoch, of the newest response
 }
 
 // Open makes a Store. It sends nothing to the store: Check does that. Credentials that

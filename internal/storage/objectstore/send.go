@@ -115,6 +115,7 @@ func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outc
 		return nil, s.networkOutcome(err), 0, s.network(r, err)
 	}
 	s.answered.Store(true)
+	s.sawDate(resp.Header)
 	answer := &response{Response: resp, watch: w, sent: body}
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
 	if success && r.verb == verbGet {

@@ -96,7 +96,7 @@ func TestManifestIsBehind(t *testing.T) {
 
 func TestVouches(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
-	h := &run{manifest: &manifest.Manifest{LastModified: at}}
+	h := &run{manifest: &manifest.Manifest{AsOf: at}}
 	known := &manifest.Entry{Key: "k", ETag: "e", Size: 3}
 	for _, c := range []struct {
 		what string
@@ -136,7 +136,7 @@ func TestBrokenAccelerators(t *testing.T) {
 		{what: "an empty manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(h.manifestKey(), nil) }},
 		{what: "half a manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) { put(h.manifestKey(), stored.Body[:len(stored.Body)/2]) }},
 		{what: "a manifest of a version to come", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
-			put(h.manifestKey(), bytes.Replace(stored.Body, []byte("manifest 1"), []byte("manifest 2"), 1))
+			put(h.manifestKey(), bytes.Replace(stored.Body, []byte("manifest 2"), []byte("manifest 3"), 1))
 		}},
 		{what: "another's manifest", event: "manifest_unusable", byThemsel: true, break_: func(*testbed.FaultProxy) {
 			put(h.manifestKey(), h.rewritten("users/other/hot/", func(*manifest.Entry) {}))
@@ -200,7 +200,7 @@ func (h *home) rewritten(prefix string, edit func(*manifest.Entry)) []byte {
 			must(h.t, w.Add(&e))
 		}
 	}
-	must(h.t, w.Close(time.Now(), prefix, m.Bundle))
+	must(h.t, w.Close(time.Now(), m.AsOf, prefix, m.Bundle))
 	return out.Bytes()
 }
 

@@ -12,10 +12,10 @@
 //
 // MetaPrefix + "hot/manifest". Lengths and numbers are varints as in encoding/binary.
 //
-//	"matrx-sandbox manifest 1\n"
+//	"matrx-sandbox manifest 2\n"
 //	blocks of up to 990 entries, in the order of their keys
-//	footer: created (ns), hot prefix, count; the bundle's hash, size, ETag; of each
-//	        block its length, count and first key
+//	footer: created (ns), as of (the server's time in seconds), hot prefix, count; the
+//	        bundle's hash, size, ETag; of each block its length, count and first key
 //	8 bytes where the footer begins, 32 bytes SHA-256 of all before, "end\n"
 //
 // A block holds a little less than a page of a listing, so that one LIST from the

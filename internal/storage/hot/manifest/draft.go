@@ -154,6 +154,9 @@ func (p *Publisher) compose(ctx context.Context, keys []string, limit int64) (*d
 }
 
 func (p *Publisher) fill(ctx context.Context, file *os.File, keys []string, limit int64) (*draft, error) {
+	// An object's attributes change without its ETag. One that was last modified before this moment
+	// has those of its entry; of any later one the reader asks S3.
+	asOf := p.o.Store.ServerDate()
 	d := &draft{file: file}
 	out := &buffered{to: file}
 	w := NewWriter(out)
@@ -200,7 +203,7 @@ func (p *Publisher) fill(ctx context.Context, file *os.File, keys []string, limi
 	case p.current != nil && d.published.Bundled > 0:
 		bundle = p.current.Bundle
 	}
-	if err := errors.Join(w.Close(time.Now(), p.o.Place.HotPrefix, bundle), out.flush()); err != nil {
+	if err := errors.Join(w.Close(time.Now(), asOf, p.o.Place.HotPrefix, bundle), out.flush()); err != nil {
 		return nil, err
 	}
 	d.size = w.Size()

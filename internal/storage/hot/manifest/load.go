@@ -68,7 +68,7 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 		f.Close()
 		return unusable(err)
 	}
-	m.ETag, m.LastModified = body.ETag, body.LastModified
+	m.ETag = body.ETag
 	m.close = f.Close
 	return m, nil
 }

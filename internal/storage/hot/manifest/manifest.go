@@ -15,13 +15,12 @@ import (
 // Manifest is one that was read and found whole. It is safe for concurrent use.
 type Manifest struct {
 	Created time.Time // by the writer's clock
+	AsOf    time.Time // by the server's clock, before the entries were collected; in whole seconds
 	Prefix  string    // the hot prefix whose keys these are
 	Count   int       // of entries
 	Bundle  *Bundle   // nil when there is none
 
-	// ETag and LastModified are those of the object; Decode leaves them zero.
-	ETag         string
-	LastModified time.Time
+	ETag string // of the object; Decode leaves it empty
 
 	r      io.ReaderAt
 	close  func() error
@@ -76,7 +75,7 @@ func Decode(r io.ReaderAt, size int64) (*Manifest, error) {
 
 func (m *Manifest) readFooter(footer []byte, at int64) error {
 	d := binenc.NewReader(footer)
-	m.Created = time.Unix(0, d.Varint())
+	m.Created, m.AsOf = time.Unix(0, d.Varint()), time.Unix(d.Varint(), 0)
 	m.Prefix = d.Text(maxKey)
 	m.Count = int(d.Number(maxManifest))
 	if d.Byte() == 1 {

@@ -28,7 +28,7 @@ func encode(t testing.TB, entries []Entry, bundle *Bundle) []byte {
 	for i := range entries {
 		must(t, w.Add(&entries[i]))
 	}
-	must(t, w.Close(time.Unix(1_700_000_000, 1), "users/u/hot/", bundle))
+	must(t, w.Close(time.Unix(1_700_000_000, 1), time.Unix(1_700_000_000, 0), "users/u/hot/", bundle))
 	if w.Size() != int64(b.Len()) {
 		t.Fatalf("Size() = %d of %d", w.Size(), b.Len())
 	}
@@ -121,7 +121,7 @@ func TestWriterRefuses(t *testing.T) {
 	} {
 		w := NewWriter(io.Discard)
 		must(t, w.Add(&pair[0]))
-		if w.Add(&pair[1]) == nil || w.Close(time.Time{}, "", nil) == nil {
+		if w.Add(&pair[1]) == nil || w.Close(time.Time{}, time.Time{}, "", nil) == nil {
 			t.Errorf("%s: no error", what)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	magic = "matrx-sandbox manifest 1\n"
+	magic = "matrx-sandbox manifest 2\n"
 	end   = "end\n"
 
 	// tailSize are the bytes after the footer: where it begins, the hash, the end.
@@ -99,9 +99,10 @@ func (w *Writer) endBlock() {
 	w.block, w.count = w.block[:0], 0
 }
 
-// Close writes the rest. prefix is the hot prefix whose keys these are; bundle is nil
-// when there is none. It does not close the writer below.
-func (w *Writer) Close(created time.Time, prefix string, bundle *Bundle) error {
+// Close writes the rest. asOf is the server's time before the entries were collected, prefix the
+// hot prefix whose keys these are; bundle is nil when there is none. It does not close the writer
+// below.
+func (w *Writer) Close(created, asOf time.Time, prefix string, bundle *Bundle) error {
 	w.endBlock()
 	at := w.size
 	count := 0
@@ -109,6 +110,7 @@ func (w *Writer) Close(created time.Time, prefix string, bundle *Bundle) error {
 		count += b.count
 	}
 	f := binary.AppendVarint(nil, created.UnixNano())
+	f = binary.AppendVarint(f, asOf.Unix())
 	f = binenc.AppendString(f, prefix)
 	f = binary.AppendUvarint(f, uint64(count))
 	if bundle == nil {
