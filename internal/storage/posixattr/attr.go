@@ -18,6 +18,8 @@ const (
 	// WholeKey marks an object that is a database as one file, and names the kind: objects of the
 	// files that belong to it are older than it, and no part of it any more.
 	WholeKey = "sandbox-whole"
+
+	holesKey = "sandbox-holes"
 )
 
 // The file types of st_mode (inode(7)); those of package syscall are the platform's.
@@ -35,6 +37,9 @@ type Attr struct {
 	Mode     uint32 // st_mode, with the type bits
 	Mtime    int64  // nanoseconds since the epoch
 	UID, GID uint32
+
+	// Holes is how many bytes of a sparse file's size take no room on its disk; 0 for others.
+	Holes int64
 }
 
 // Type is the type bits of the mode.
@@ -46,11 +51,14 @@ func (a Attr) Perm() uint32 { return a.Mode &^ TypeMask }
 // Encode writes the attributes as user metadata, with the id of the write when it is
 // not empty. All of it together is some 150 bytes; S3 allows 2 KB.
 func Encode(a Attr, writeID string) map[string]string {
-	m := make(map[string]string, 5)
+	m := make(map[string]string, 6)
 	m[permissionsKey] = octal(a.Mode)
 	m[ownerKey] = strconv.FormatUint(uint64(a.UID), 10)
 	m[groupKey] = strconv.FormatUint(uint64(a.GID), 10)
 	m[mtimeKey] = strconv.FormatInt(a.Mtime, 10) + "ns"
+	if a.Holes > 0 {
+		m[holesKey] = strconv.FormatInt(a.Holes, 10)
+	}
 	if writeID != "" {
 		m[WriteIDKey] = writeID
 	}

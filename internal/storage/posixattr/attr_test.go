@@ -11,6 +11,7 @@ func TestEncodeDecode(t *testing.T) {
 		{Mode: 0o040700, Mtime: -1, UID: 0, GID: 4294967295},
 		{Mode: 0o120777, Mtime: 0},
 		{Mode: 0o101777, Mtime: 1<<63 - 1},
+		{Mode: 0o100644, Mtime: 1, Holes: 1 << 40},
 	} {
 		m := Encode(a, "id")
 		if m[WriteIDKey] != "id" {

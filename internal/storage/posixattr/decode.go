@@ -56,6 +56,13 @@ func Decode(meta map[string]string, lastModified time.Time, isDir bool) (Attr, e
 	}
 	_ = read(mtimeKey, mtime(parseFileTime)) || read("mtime", mtime(parseSeconds))
 
+	read(holesKey, func(v string) error {
+		n, err := strconv.ParseUint(v, 10, 63)
+		if err == nil {
+			a.Holes = int64(n)
+		}
+		return err
+	})
 	id := func(to *uint32) func(string) error {
 		return func(v string) error {
 			n, err := strconv.ParseUint(v, 10, 32)

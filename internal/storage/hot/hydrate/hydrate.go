@@ -193,7 +193,7 @@ func (h *run) write(ctx context.Context, b *bundle) error {
 	if err := h.compare(ctx); err != nil {
 		return err
 	}
-	if err := h.checkSpace(); err != nil {
+	if err := h.checkSpace(ctx); err != nil {
 		return err
 	}
 	defer h.report(ctx)()

@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"math"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
@@ -30,8 +32,8 @@ func info(st *unix.Stat_t) Info {
 	return Info{
 		Stat: journal.Stat{
 			Size:  st.Size,
-			Mtime: st.Mtim.Nano(),
-			Ctime: st.Ctim.Nano(),
+			Mtime: nanoseconds(st.Mtim),
+			Ctime: nanoseconds(st.Ctim),
 			Ino:   st.Ino,
 		},
 		Mode:   st.Mode,
@@ -41,6 +43,19 @@ func info(st *unix.Stat_t) Info {
 		Dev:    uint64(st.Dev),
 		Blocks: st.Blocks,
 	}
+}
+
+// nanoseconds is a time since the epoch. One that 64 bits do not hold (after the year 2262) is the
+// last, or the first, that they do: [unix.Timespec.Nano] would come round to another century.
+func nanoseconds(t unix.Timespec) int64 {
+	const second = 1_000_000_000
+	switch {
+	case t.Sec >= math.MaxInt64/second:
+		return math.MaxInt64
+	case t.Sec <= math.MinInt64/second:
+		return math.MinInt64
+	}
+	return t.Nano()
 }
 
 // Fstat is Info of an open descriptor.

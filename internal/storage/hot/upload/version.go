@@ -38,8 +38,14 @@ type version struct {
 // keep are the bits of a mode that are kept: setuid and setgid are dropped on the way in.
 const keep = unix.S_IFMT | unix.S_ISVTX | 0o777
 
+// sparse is how much of a file has to be holes for that to be told with it.
+const sparse = 1 << 20
+
 func attrOf(i tree.Info) posixattr.Attr {
 	a := posixattr.Attr{Mode: i.Mode & keep, Mtime: i.Mtime, UID: contract.AgentUID, GID: contract.AgentGID}
+	if holes := i.Size - 512*i.Blocks; i.IsRegular() && holes >= sparse {
+		a.Holes = holes
+	}
 	if i.IsSymlink() {
 		a.Mode = unix.S_IFLNK | 0o777
 	}
