@@ -61,6 +61,7 @@ type HotStatus struct {
 	Rescans     int64         `json:"rescans"`               // scans of the whole tree
 	WatchLimit  bool          `json:"watch_limit,omitempty"` // the inotify watch limit was reached: changes are found by scanning
 	Kept        []Unsaved     `json:"kept_in_s3,omitempty"`  // keys that cannot be files here, kept in S3; up to 100
+	Mounts      []string      `json:"mounts,omitempty"`      // what is mounted in the home, which is left out; up to 100
 	Sequence    uint64        `json:"sequence"`              // the journal's newest sequence number
 	ManifestAge time.Duration `json:"manifest_age_ns"`       // -1 when there is none
 }

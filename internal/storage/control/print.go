@@ -109,12 +109,17 @@ func (p *page) storage(s contract.StorageStatus) {
 	}
 	p.list("  not saved", red, h.Failed, h.FailedCount)
 	p.list("  kept in S3", yellow, h.Kept, int64(len(h.Kept)))
-	for i, name := range h.NotAtRest {
+	p.names("  not at rest", h.NotAtRest)
+	p.names("  left out, mounted", h.Mounts)
+}
+
+func (p *page) names(what string, names []string) {
+	for i, name := range names {
 		if i == shownFiles {
-			p.line("", fmt.Sprintf("and %d more", len(h.NotAtRest)-i))
+			p.line("", fmt.Sprintf("and %d more", len(names)-i))
 			break
 		}
-		p.line(label(i, "  not at rest"), printable(name))
+		p.line(label(i, what), printable(name))
 	}
 }
 

@@ -182,24 +182,6 @@ func TestFailedHydrateChangesNothing(t *testing.T) {
 	wantKeys(t, s.keys(), "a")
 }
 
-// What lies on another device is never taken for deleted because it is missing.
-func TestUnmountBelowTheHomeDeletesNothing(t *testing.T) {
-	s := newSandbox(t)
-	check(t, os.Mkdir(s.path("data"), 0o755))
-	check(t, unix.Mount("tmpfs", s.path("data"), "tmpfs", 0, "size=1m"))
-	t.Cleanup(func() { unix.Unmount(s.path("data"), unix.MNT_DETACH) })
-	s.start()
-	s.write("data/a", "x")
-	s.write("b", "x")
-	s.saved()
-	wantKeys(t, s.keys(), "b", "data/", "data/a")
-	check(t, unix.Unmount(s.path("data"), unix.MNT_DETACH))
-	if f := s.flush(); f.UnsavedCount != 1 || f.Unsaved[0].Path != "data/a" {
-		t.Errorf("the flush says %+v", f)
-	}
-	wantKeys(t, s.keys(), "b", "data/", "data/a")
-}
-
 func TestRenameToAnExcludedNameKeepsTheObject(t *testing.T) {
 	for _, to := range []string{"a.pyc", ".cache/deep/a", "__pycache__/a"} {
 		t.Run(to, func(t *testing.T) {

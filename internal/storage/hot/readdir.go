@@ -137,6 +137,9 @@ func (o *observer) compare(r *dirRead) (below []string) {
 		o.unreadable(r.path, r.err)
 		return nil
 	}
+	if o.isMount(r) {
+		return nil
+	}
 	o.readable(r.path)
 	node := o.enter(r)
 	if node == nil {
@@ -174,6 +177,17 @@ func (o *observer) compare(r *dirRead) (below []string) {
 		o.marker(r)
 	}
 	return below
+}
+
+// isMount tells whether a directory that was read was mounted since the last scan began.
+func (o *observer) isMount(r *dirRead) bool {
+	if r.info.Dev == o.e.rootDev {
+		return false
+	}
+	if o.e.remounted() {
+		clear(o.excluded)
+	}
+	return o.e.rules.Load().Match(r.path, true)
 }
 
 // infer notes what is missing. Only in a directory that was read to its end, on the root's

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
@@ -23,8 +24,29 @@ func (e *Engine) loadRules() error {
 	for _, p := range rules.Problems() {
 		e.Log.Warn("a rule is not used", "event", "ignore_rule", "problem", p)
 	}
-	e.rules.Store(rules)
+	mounts, err := e.root.Mounts()
+	if err != nil {
+		return err
+	}
+	e.rules.Store(rules.WithMounts(mounts))
 	return nil
+}
+
+// remounted tells whether something was mounted in the home, or is not any more, since that was
+// looked at last. The rules are up to date then.
+func (e *Engine) remounted() bool {
+	mounts, err := e.root.Mounts()
+	if err != nil {
+		e.Log.Warn("nobody knows what is mounted in the home now", "event", "mounts_failed", "error", err)
+		return false
+	}
+	rules := e.rules.Load()
+	if slices.Equal(mounts, rules.Mounts()) {
+		return false
+	}
+	e.Log.Info("what is mounted in the home is left out", "event", "mounts", "paths", mounts)
+	e.rules.Store(rules.WithMounts(mounts))
+	return true
 }
 
 func (e *Engine) readIgnoreFile() ([]byte, error) {

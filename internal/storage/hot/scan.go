@@ -56,6 +56,9 @@ func (o *observer) step(ctx context.Context, now queue.Time) {
 }
 
 func (o *observer) beginScan(now queue.Time, barriers []barrier) {
+	if o.e.remounted() {
+		clear(o.excluded)
+	}
 	o.scan = &scan{todo: []string{""}, began: now, barriers: barriers}
 	if o.checkRoot() {
 		o.scan.trouble = true

@@ -34,6 +34,10 @@ func (e *Engine) Status() contract.HotStatus {
 	if since, ok := e.line.Oldest(); ok {
 		st.Staleness = max(e.now()-since, 0)
 	}
+	for _, path := range e.rules.Load().Mounts() {
+		st.Mounts = append(st.Mounts, shown(path))
+	}
+	st.Mounts = st.Mounts[:min(len(st.Mounts), mostListed)]
 	for name := range e.restless {
 		st.NotAtRest = append(st.NotAtRest, shown(strings.TrimSuffix(name, "/")))
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 	"github.com/matrx/sandbox/internal/testbed"
@@ -174,4 +176,23 @@ func open(t *testing.T, path string) {
 func runOutput(cmd *exec.Cmd) ([]byte, error) {
 	cmd.Stderr = nil
 	return cmd.CombinedOutput()
+}
+
+// A file in S3 does not take the place of a directory in which something is mounted: it stays in
+// S3 and is named, and the start goes on.
+func TestFileInTheWayOfAMount(t *testing.T) {
+	h := newHome(t)
+	h.put("deep", "a file in S3")
+	h.put("deep too/secret/f", "below a mount")
+	must(t, os.MkdirAll(h.at("deep/secret"), 0o755))
+	must(t, unix.Mount("tmpfs", h.at("deep/secret"), "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { unix.Unmount(h.at("deep/secret"), unix.MNT_DETACH) })
+	r := h.hydrate()
+	if len(r.Kept) != 1 || r.Kept[0].Path != "deep" {
+		t.Errorf("kept %+v", r.Kept)
+	}
+	h.wantConflict("deep", "")
+	if i, err := os.Stat(h.at("deep/secret")); err != nil || !i.IsDir() {
+		t.Errorf("the mount is %v, %v", i, err)
+	}
 }

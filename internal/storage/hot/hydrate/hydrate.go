@@ -62,6 +62,7 @@ type run struct {
 	place  manifest.Place
 	fetch  *fetch.Fetcher
 
+	mounts   []string // what is mounted in the home
 	rules    *ignore.Rules
 	manifest *manifest.Manifest
 	items    []item

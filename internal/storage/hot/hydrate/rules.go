@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
@@ -14,7 +15,16 @@ import (
 
 // readRules brings .sandboxignore up to date, as the table says for any file, and then
 // reads it: what it leaves out is not even looked at.
-func (h *run) readRules(ctx context.Context) error {
+func (h *run) readRules(ctx context.Context) (err error) {
+	if h.mounts, err = h.Root.Mounts(); err != nil {
+		return err
+	}
+	if len(h.mounts) > 0 {
+		h.Log.Info("what is mounted in the home is left out", "event", "mounts", "paths", h.mounts)
+	}
+	if slices.Contains(h.mounts, ignore.FileName) {
+		return h.rulesHere() // its rules count all the same
+	}
 	o, err := h.Store.Head(ctx, h.prefix+ignore.FileName)
 	switch {
 	case errors.Is(err, objectstore.ErrNotFound):
@@ -37,6 +47,11 @@ func (h *run) readRules(ctx context.Context) error {
 			return err
 		}
 	}
+	return h.rulesHere()
+}
+
+// rulesHere takes the rules of the file that is here.
+func (h *run) rulesHere() error {
 	content, err := h.readFirst()
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", ignore.FileName, err)
@@ -87,6 +102,7 @@ func (h *run) setRules(content []byte) (err error) {
 	if h.rules, err = ignore.New(h.Config.Hot.Exclude, content); err != nil {
 		return err
 	}
+	h.rules = h.rules.WithMounts(h.mounts)
 	for _, p := range h.rules.Problems() {
 		h.Log.Warn("a rule is not used", "event", "ignore_rule", "problem", p)
 	}

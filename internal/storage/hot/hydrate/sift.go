@@ -29,6 +29,11 @@ func (h *run) sift() {
 		return false
 	})
 	h.siftTwins()
+	for _, path := range h.mounts {
+		if dir, _ := tree.Split(path); dir != "" {
+			h.dirs.want(dir) // a file cannot take the place of what a mount lies in
+		}
+	}
 	for i := range h.items {
 		it := &h.items[i]
 		if path := it.path(); it.isMarker() {

@@ -8,8 +8,8 @@
 // manual page leaves room, `git check-ignore` decides, which the tests compare with.
 // Files of that name further down have no meaning.
 //
-// Two things are fixed: .sandboxignore itself is always kept, and the temporary names
-// of package tree never are.
+// Three things are fixed: .sandboxignore itself is always kept, and the temporary names
+// of package tree never are, nor what is mounted into the home and all below it.
 //
 // A rule is matched by simulating all its states at once, so that no line, however
 // hostile, takes more than its length times that of the path.
@@ -17,6 +17,7 @@ package ignore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
@@ -39,6 +40,7 @@ type Rules struct {
 	names    map[string]lastRule // rules that are one name without wildcards
 	paths    map[string]lastRule // rules that are one path without wildcards
 	general  []int               // the other rules, in order
+	mounts   []string            // left out whatever the rules say
 	problems []string
 }
 
@@ -60,6 +62,22 @@ func New(patterns []string, sandboxignore []byte) (*Rules, error) {
 	}
 	r.addFile(sandboxignore)
 	return r, nil
+}
+
+// WithMounts are the same rules, which leave out these paths too, and all below them: what is
+// mounted there is not the home. The paths are in order.
+func (r *Rules) WithMounts(paths []string) *Rules {
+	with := *r
+	with.mounts = paths
+	return &with
+}
+
+// Mounts are the paths that WithMounts was given.
+func (r *Rules) Mounts() []string {
+	if r == nil {
+		return nil
+	}
+	return r.mounts
 }
 
 // Problems are the lines of .sandboxignore that can never match, each a sentence.
@@ -131,6 +149,9 @@ func (r *Rules) Match(path string, isDir bool) bool {
 func (r *Rules) MatchEntry(path string, isDir bool) bool {
 	_, name := tree.Split(path)
 	if tree.IsTemp(name) {
+		return true
+	}
+	if _, mounted := slices.BinarySearch(r.Mounts(), path); mounted {
 		return true
 	}
 	if r == nil || path == FileName {

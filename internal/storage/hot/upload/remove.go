@@ -76,7 +76,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 		}
 		known.ETag = o.ETag
 	}
-	return Result{Outcome: queue.Retry, Err: errors.New("others are writing to this key all the time")}
+	return Result{Outcome: queue.Stuck, Err: errors.New("others are writing to this key all the time")}
 }
 
 func (s *Sender) delete(ctx context.Context, e journal.Entry) error {

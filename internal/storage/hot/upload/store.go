@@ -59,7 +59,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 			return r
 		}
 	}
-	return Result{Outcome: queue.Retry, Err: errors.New("others are writing to this key all the time")}
+	return Result{Outcome: queue.Stuck, Err: errors.New("others are writing to this key all the time")}
 }
 
 // unanswered tells whether an earlier write of the name may have arrived, or may yet.

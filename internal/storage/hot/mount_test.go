@@ -1,0 +1,93 @@
+package hot
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount mounts an empty file system over a directory of the home, or with from a file or a
+// directory over another.
+func (s *sandbox) mount(name, from string) (unmount func()) {
+	s.t.Helper()
+	if from == "" {
+		check(s.t, unix.Mount("tmpfs", s.path(name), "tmpfs", 0, "size=1m"))
+	} else {
+		check(s.t, unix.Mount(from, s.path(name), "", unix.MS_BIND, ""))
+	}
+	unmount = func() { unix.Unmount(s.path(name), unix.MNT_DETACH) }
+	s.t.Cleanup(unmount)
+	return unmount
+}
+
+// What is mounted in the home is not the home: neither uploaded, hydrated nor deleted, named in
+// status, and no reason not to start. What S3 has there stays.
+func TestMountsAreNotTheHome(t *testing.T) {
+	s := newSandbox(t)
+	for _, key := range []string{"data/a", "conf", "keep"} {
+		s.bucket.Put(prefix+key, "stored", nil)
+	}
+	stored := s.bucket.ETags(prefix)
+	check(t, os.MkdirAll(s.path("data"), 0o755))
+	check(t, os.MkdirAll(s.path("deep/secret"), 0o755))
+	s.write("conf", "")
+	config := t.TempDir() + "/conf"
+	check(t, os.WriteFile(config, []byte("of the host"), 0o444))
+	unmounts := []func(){s.mount("data", ""), s.mount("conf", config), s.mount("deep/secret", t.TempDir())}
+	s.start()
+	s.wantFile("conf", "of the host")
+	s.wantFile("keep", "stored")
+	if _, err := os.Stat(s.path("data/a")); err == nil {
+		t.Error("a file was hydrated into a mount")
+	}
+	s.write("data/new", "x")
+	s.write("deep/secret/new", "x")
+	check(t, os.WriteFile(config, []byte("changed by the host"), 0))
+	s.saved()
+	if st := s.e.Status(); !slices.Equal(st.Mounts, []string{"conf", "data", "deep/secret"}) || len(st.Kept) != 0 {
+		t.Errorf("mounts %q, kept %+v", st.Mounts, st.Kept)
+	}
+	s.remove("data/new")
+	s.flushed()
+	wantKeys(t, s.keys(), "conf", "data/a", "keep", "deep/")
+	for key, etag := range s.bucket.ETags(prefix) {
+		if old, ok := stored[key]; ok && etag != old {
+			t.Errorf("%s was overwritten", key)
+		}
+	}
+	for _, unmount := range unmounts {
+		unmount()
+	}
+	s.remove("deep")
+	s.remove("conf")
+	s.start()
+	s.wantFile("data/a", "stored")
+	s.wantFile("conf", "stored")
+	s.flushed()
+}
+
+// What is mounted over stored files while the sandbox runs hides them, and deletes nothing; nor
+// does the unmounting.
+func TestMountWhileRunningDeletesNothing(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("data/a", "x")
+	s.write("file", "x")
+	s.saved()
+	hidden := t.TempDir() + "/hidden"
+	check(t, os.WriteFile(hidden, []byte("of the host"), 0o644))
+	for _, unmount := range []func(){s.mount("data", ""), s.mount("file", hidden)} {
+		s.saved() // a checkpoint scans
+		s.write("data/b", "y")
+		s.saved()
+		unmount()
+		s.saved()
+	}
+	s.flushed()
+	s.want("data/a", "x")
+	s.want("file", "x")
+	if keys := s.keys(); slices.Contains(keys, "file.conflict") || len(keys) > 3 {
+		t.Errorf("keys %q", keys)
+	}
+}
