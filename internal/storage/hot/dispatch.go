@@ -42,7 +42,7 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 	if e.line.InFlight() > 0 {
 		wait = awayAfter // they may all be trying again and again
 	}
-	if e.lost != nil || e.line.InFlight()+e.verify.flying-e.yielding >= e.limit.now {
+	if e.lost != nil || e.line.InFlight()+len(e.verify.flying)-e.yielding >= e.limit.now {
 		return false, wait
 	}
 	if at, open := e.breaker.open(now, e.line.InFlight()-e.yielding); open {

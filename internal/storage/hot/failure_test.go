@@ -173,3 +173,21 @@ func TestRestlessFileHoldsNoDeletion(t *testing.T) {
 	s.remove("gone")
 	s.eventually("the deletion arrives", func() bool { _, ok := s.bucket.Get(prefix + "gone"); return !ok })
 }
+
+// A flush whose time is up while files are still to be compared once more says so.
+func TestUncomparedFilesAreListed(t *testing.T) {
+	s := newSandbox(t).start()
+	for compared := true; compared; {
+		s.write("young", "x")
+		s.write("young", "y")
+		s.saved()
+		s.e.mu.Lock()
+		if compared = s.e.verify.len() == 0; !compared {
+			s.e.limit.now = 0 // nothing is begun any more
+		}
+		s.e.mu.Unlock()
+	}
+	if unsaved := s.flushWithin(time.Second); !slices.Equal(unsaved, []string{"young"}) {
+		t.Errorf("not saved: %q", unsaved)
+	}
+}

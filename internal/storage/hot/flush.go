@@ -155,6 +155,11 @@ func (e *Engine) unsaved(scanned error) []contract.Unsaved {
 	for p := range e.line.Pending {
 		list = append(list, contract.Unsaved{Path: shown(strings.TrimSuffix(p.Name, "/")), Reason: e.reason(p)})
 	}
+	for path := range e.verify.all {
+		if _, pending := e.line.Has(path); !pending {
+			list = append(list, contract.Unsaved{Path: shown(path), Reason: "it was stored moments after it was changed, and was not compared once more in time"})
+		}
+	}
 	for path, why := range e.odd {
 		list = append(list, contract.Unsaved{Path: shown(path), Reason: why})
 	}

@@ -212,12 +212,18 @@ func (o *observer) isForeign(path string) bool {
 // oddity names what cannot be kept, once.
 func (o *observer) oddity(path string, i tree.Info) {
 	kind := map[uint32]string{unix.S_IFSOCK: "a socket", unix.S_IFIFO: "a FIFO", unix.S_IFCHR: "a device", unix.S_IFBLK: "a device"}[i.Mode&unix.S_IFMT]
-	if !o.named[path] {
-		if len(o.named) < mostNamed {
-			o.named[path] = true
-		}
-		o.e.Log.Info("left out: it has no content to keep", "event", "not_kept", "path", path, "type", kind)
+	o.nameOnce(path, kind+" has no content to keep")
+}
+
+// nameOnce says in the log, once, that a path is left out, and why.
+func (o *observer) nameOnce(path, why string) {
+	if o.named[path] {
+		return
 	}
+	if len(o.named) < mostNamed {
+		o.named[path] = true
+	}
+	o.e.Log.Info("left out", "event", "not_kept", "path", path, "reason", why)
 }
 
 // mostNamed bounds the memory for what was named already.

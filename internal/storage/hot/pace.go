@@ -109,7 +109,7 @@ func (l *limiter) done(now queue.Time, enough bool) {
 type verifyQueue struct {
 	order  []string
 	due    map[string]queue.Time
-	flying int
+	flying map[string]bool
 	hurry  bool
 }
 
@@ -143,7 +143,10 @@ func (q *verifyQueue) next(now queue.Time) (string, bool) {
 		default:
 			q.order = q.order[1:]
 			delete(q.due, path)
-			q.flying++
+			if q.flying == nil {
+				q.flying = map[string]bool{}
+			}
+			q.flying[path] = true
 			return path, true
 		}
 		q.order = q.order[1:]
@@ -151,7 +154,21 @@ func (q *verifyQueue) next(now queue.Time) (string, bool) {
 	return "", false
 }
 
-func (q *verifyQueue) done(string) { q.flying-- }
+func (q *verifyQueue) done(path string) { delete(q.flying, path) }
+
+// all yields the files that are still to be compared.
+func (q *verifyQueue) all(yield func(path string) bool) {
+	for _, path := range q.order {
+		if _, ok := q.due[path]; ok && !yield(path) {
+			return
+		}
+	}
+	for path := range q.flying {
+		if !yield(path) {
+			return
+		}
+	}
+}
 
 func (q *verifyQueue) wake() (queue.Time, bool) {
 	if len(q.order) == 0 {
@@ -160,4 +177,4 @@ func (q *verifyQueue) wake() (queue.Time, bool) {
 	return q.due[q.order[0]], true
 }
 
-func (q *verifyQueue) len() int { return len(q.order) + q.flying }
+func (q *verifyQueue) len() int { return len(q.order) + len(q.flying) }

@@ -1,6 +1,9 @@
 package hot
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
@@ -134,7 +137,11 @@ func (o *observer) compare(r *dirRead) (below []string) {
 		return nil // whoever saw it go says so
 	}
 	if r.err != nil {
-		o.unreadable(r.path, r.err)
+		if o.isOthers(r) {
+			o.nameOnce(r.path, "it belongs to another user, and may not be read")
+		} else {
+			o.unreadable(r.path, r.err)
+		}
 		return nil
 	}
 	if o.isMount(r) {
@@ -241,6 +248,18 @@ func (o *observer) marker(r *dirRead) {
 	default:
 		o.directory(r.path)
 	}
+}
+
+// isOthers tells whether a directory that may not be read never was the sandbox user's: another
+// user owns it (lost+found, on a volume) and S3 has nothing of it.
+func (o *observer) isOthers(r *dirRead) bool {
+	if r.path == "" || !errors.Is(r.err, fs.ErrPermission) || r.info.Ino == 0 || int(r.info.UID) == os.Geteuid() {
+		return false
+	}
+	for range o.e.journal.Below(r.path) {
+		return false
+	}
+	return true
 }
 
 // unreadable names a directory that cannot be read: nobody knows what of it is saved.

@@ -61,11 +61,12 @@ func (h *run) clearWay(path string) error {
 		}
 		return err
 	}
-	unchanged := false
-	if !i.IsDir() {
-		if unchanged, err = h.unchanged(path, i); err != nil {
-			return err
-		}
+	if i.IsDir() {
+		return nil // it was made meanwhile: no room is needed
+	}
+	unchanged, err := h.unchanged(path, i)
+	if err != nil {
+		return err
 	}
 	if unchanged {
 		// S3 has had it, and has it still or not any more: nothing is lost with it.

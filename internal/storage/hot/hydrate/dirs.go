@@ -109,6 +109,10 @@ func (d *directories) make(path string, s *directoryState) error {
 		if err = d.h.clearWay(path); err == nil {
 			err = dir.Mkdir(name)
 		}
+		if i, e := dir.Lstat(name); errors.Is(err, fs.ErrExist) && e == nil && i.IsDir() {
+			s.before = &i
+			return d.h.Root.Own(path)
+		}
 	}
 	if err != nil && tree.IsRefused(err) {
 		return &fetch.Refused{Key: path + "/", Reason: fmt.Sprintf("the directory %q cannot be made: %v", path, errno(err)), Err: err}

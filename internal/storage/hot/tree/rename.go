@@ -20,6 +20,23 @@ func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	return nil
 }
 
+// RenameSeen is Rename within the directory of the file or symbolic link that seen describes,
+// whatever was written to it since. If that is not what has the name any more (it may be a
+// directory by now), it stays, and the error is ErrChanged.
+func (d *Dir) RenameSeen(name string, seen Info, toName string) error {
+	if err := d.Rename(name, d, toName); err != nil {
+		return err
+	}
+	now, err := d.Lstat(toName)
+	if err == nil && now.Ino == seen.Ino && !now.IsDir() {
+		return nil
+	}
+	if err := renameNew(d.fd, toName, d.fd, name); err != nil {
+		return fmt.Errorf("cannot put back what was changed meanwhile, it is %q now: %w", Join(d.path, toName), err)
+	}
+	return pathError("rename", Join(d.path, name), ErrChanged)
+}
+
 // renameNew is renameat2(2) with RENAME_NOREPLACE, where the file system knows it.
 func renameNew(fd int, name string, toFD int, toName string) error {
 	err := unix.Renameat2(fd, name, toFD, toName, unix.RENAME_NOREPLACE)

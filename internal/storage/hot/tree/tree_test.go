@@ -266,6 +266,38 @@ func TestRename(t *testing.T) {
 	}
 }
 
+// A rename of what was seen moves nothing else.
+func TestRenameSeen(t *testing.T) {
+	r := open(t)
+	d, err := r.OpenDir("")
+	must(t, err)
+	defer d.Close()
+	write(t, r.at("f"), "x")
+	seen, err := r.Lstat("f")
+	must(t, err)
+	write(t, r.at("f"), "written since")
+	must(t, d.RenameSeen("f", seen, "copy"))
+	if read(t, r.at("copy")) != "written since" {
+		t.Error("the file was not renamed")
+	}
+	for what, replace := range map[string]func(){
+		"a directory":  func() { must(t, os.MkdirAll(r.at("f/below"), 0o755)) },
+		"another file": func() { write(t, r.at("f"), "another") },
+	} {
+		must(t, os.RemoveAll(r.at("f")))
+		replace()
+		if err := d.RenameSeen("f", seen, "moved"); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s in its place: %v", what, err)
+		}
+		if _, err := os.Lstat(r.at("moved")); err == nil {
+			t.Errorf("%s was moved", what)
+		}
+		if _, err := os.Lstat(r.at("f")); err != nil {
+			t.Errorf("%s is gone: %v", what, err)
+		}
+	}
+}
+
 func TestSetAttrAndMkdir(t *testing.T) {
 	r := open(t)
 	must(t, r.Mkdir("d"))

@@ -131,7 +131,7 @@ func (s *Sender) rename(v *version) (string, error) {
 		name := conflict.Name(v.name, s.SandboxID, at)
 		err := s.renameMembers(v, name)
 		if err == nil {
-			err = v.dir.Rename(v.name, v.dir, name)
+			err = v.dir.RenameSeen(v.name, tree.Info{Stat: v.local}, name)
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return tree.Join(v.dir.Path(), name), err
