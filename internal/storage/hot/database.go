@@ -2,7 +2,6 @@ package hot
 
 import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
@@ -36,39 +35,24 @@ func (o *observer) isMember(path string) bool {
 	return true
 }
 
-// member notes that a member of a database was seen. What is pending of its name is from before
-// there was a database; an object that it has goes when the database's has taken its place.
+// member notes that a member of a database was seen.
 func (o *observer) member(path, base string) {
-	e := o.e
-	_, stored := e.journal.Get(path)
-	known, ok := e.journal.Get(base)
-	e.mu.Lock()
-	switch {
-	case !stored:
-		e.same(path, true, true)
-	case ok && known.Whole:
-		o.goneLocked(path, false)
-	}
-	e.mu.Unlock()
+	_, stored := o.h.journal.Get(path)
+	known, _ := o.h.journal.Get(base)
+	o.p.sawMember(path, base)
 	o.touchDatabase(base, stored && !known.Whole)
 }
 
 // touchDatabase looks at a database one of whose members has changed. anyway: it is to be written
 // whatever its state.
 func (o *observer) touchDatabase(base string, anyway bool) {
-	i, err := o.e.root.Lstat(base)
-	if err != nil || !i.IsRegular() || o.e.rules.Load().Match(base, false) {
+	i, err := o.h.root.Lstat(base)
+	if err != nil || !i.IsRegular() || o.h.rules.Load().Match(base, false) {
 		return // the event of that is on its way, or it is left out
 	}
 	o.presentAs(base, i, o.state(base, i), true)
-	if !anyway {
-		return
-	}
-	_, exists := o.e.journal.Get(base)
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	if _, pending := o.e.line.Has(base); !pending {
-		o.e.line.Write(base, i.Size, queue.Order{Exists: exists, Anew: true}, o.e.now())
+	if anyway {
+		o.p.rewrite(base, i.Size)
 	}
 }
 
@@ -83,15 +67,15 @@ func (o *observer) touchesDatabase(path string) bool {
 	if err != nil || !sqlite.Is(d, name) {
 		return false
 	}
-	known, _ := o.e.journal.Get(base)
-	_, stored := o.e.journal.Get(path)
+	known, _ := o.h.journal.Get(base)
+	_, stored := o.h.journal.Get(path)
 	o.touchDatabase(base, stored && !known.Whole)
 	return true
 }
 
 // releaseMembers notes what a database that is gone has left behind: files of their own from now on.
 func (o *observer) releaseMembers(path string) {
-	if known, ok := o.e.journal.Get(path); !ok || !known.Whole {
+	if known, ok := o.h.journal.Get(path); !ok || !known.Whole {
 		return
 	}
 	d, name, err := o.dirOf(path)
@@ -108,7 +92,7 @@ func (o *observer) releaseMembers(path string) {
 func (o *observer) dirOf(path string) (*tree.Dir, string, error) {
 	dir, name := tree.Split(path)
 	if o.at == nil || o.at.Path() != dir {
-		d, err := o.e.root.OpenDir(dir)
+		d, err := o.h.root.OpenDir(dir)
 		if err != nil {
 			return nil, name, err
 		}

@@ -112,7 +112,7 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	case r.Outcome == queue.Changed:
 		retry = now + e.Config.Hot.MaxStaleness
 	case r.Outcome == queue.Stored:
-		e.clearFailure(j.Name)
+		e.clearFailureLocked(j.Name)
 		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
 			e.odd[path] = r.Err.Error()
 		}
@@ -120,7 +120,7 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 			e.verify.add(path, now)
 		}
 		if j.Kind == queue.Delete {
-			e.forgetMoved(path)
+			e.forgetMovedLocked(path)
 		}
 	}
 	if r.Outcome == queue.Stuck && e.alone && !how.Alone {
@@ -132,11 +132,11 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	}
 	switch kind, pending := e.line.Has(j.Name); {
 	case !pending:
-		e.clearFailure(j.Name)
+		e.clearFailureLocked(j.Name)
 	case kind == queue.Delete && j.Kind == queue.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
 		e.remember(e.journal.Gone(path))
-		e.noteMoved(path)
+		e.noteMovedLocked(path)
 		e.obs.do(func() { e.lookAgain(j.Name) })
 	}
 	if e.line.Len() == 0 {
@@ -144,7 +144,7 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 		e.breaker.succeed() // nothing is left that could fail
 	}
 	e.tell()
-	e.ended()
+	e.broadcastLocked()
 }
 
 // lookAgain looks at what was seen gone while it was written: it may be there again, see line.Done.
@@ -169,22 +169,6 @@ func (e *Engine) lookInTheWay(name, other string) {
 	}
 }
 
-// same tells the line that the disk and S3 agree about a name. With the lock held.
-func (e *Engine) same(name string, exists, ordered bool) {
-	e.line.Same(name, exists, ordered, e.now())
-	if _, pending := e.line.Has(name); !pending {
-		e.clearFailure(name)
-	}
-}
-
-// clearFailure forgets why a name was not stored. Nothing of it is to be stored any more: what was
-// refused is gone, or as S3 has it. With the lock held.
-func (e *Engine) clearFailure(name string) {
-	delete(e.failed, name)
-	delete(e.restless, name)
-	delete(e.inTheWay, name)
-}
-
 // final is a result of a job that began when no process was left that could write: what was
 // read then is the last version, however young its times are, and comparing it until they
 // are old would only hold the flush up. (The journal still has it as one to look at again.)
@@ -195,14 +179,6 @@ func final(r upload.Result, alone bool) upload.Result {
 
 func backoff(first, most time.Duration, tries int) time.Duration {
 	return min(first<<min(tries, 10), most)
-}
-
-func (e *Engine) forgetMoved(path string) {
-	for ino, p := range e.moved {
-		if p == path {
-			delete(e.moved, ino)
-		}
-	}
 }
 
 // setGlobalError notes what concerns every file. With the lock held.
@@ -266,5 +242,5 @@ func (e *Engine) verified(path string, r upload.Result) {
 	if r.Racy {
 		e.verify.add(path, e.now())
 	}
-	e.ended()
+	e.broadcastLocked()
 }

@@ -10,10 +10,10 @@ func (o *observer) keepMoved(paths []string) {
 	}
 	want := map[uint64][]string{}
 	for _, path := range paths {
-		if known, ok := o.e.journal.Get(path); ok && !known.IsMarker() {
+		if known, ok := o.h.journal.Get(path); ok && !known.IsMarker() {
 			want[known.Local.Ino] = append(want[known.Local.Ino], path)
 		}
-		for known := range o.e.journal.Below(path) {
+		for known := range o.h.journal.Below(path) {
 			if !known.IsMarker() {
 				want[known.Local.Ino] = append(want[known.Local.Ino], known.Path)
 			}
@@ -33,7 +33,7 @@ func (o *observer) keepMoved(paths []string) {
 const mostSearched = 200_000
 
 func (o *observer) search(path string, want map[uint64][]string, budget *int) {
-	d, err := o.e.root.OpenDir(path)
+	d, err := o.h.root.OpenDir(path)
 	if err != nil {
 		return
 	}
@@ -52,8 +52,8 @@ func (o *observer) search(path string, want map[uint64][]string, budget *int) {
 			continue
 		}
 		for _, old := range want[i.Ino] {
-			if known, ok := o.e.journal.Get(old); ok && i.SameContent(known.Local) {
-				o.keep(old)
+			if known, ok := o.h.journal.Get(old); ok && i.SameContent(known.Local) {
+				o.p.retain(old)
 			}
 		}
 	}

@@ -9,14 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/hydrate"
-	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
@@ -42,42 +40,26 @@ type Options struct {
 // while that runs.
 type Engine struct {
 	Options
+	*home
+	*pending
 	stateDir string // the journal's, and for files without a name
 
-	root      *tree.Root
-	rootDev   uint64
-	journal   *journal.Journal
-	rules     atomic.Pointer[ignore.Rules]
 	publisher *manifest.Publisher
 	sender    *upload.Sender
 	progress  hydrate.Progress
 
-	behind atomic.Bool // the journal could not be written
+	obs  *observer
+	runs chan struct{} // closed when Run has begun
 
-	clock time.Time // line.Time counts from here, on the monotonic clock
-	kick  chan struct{}
-	obs   *observer
-	runs  chan struct{} // closed when Run has begun
-
-	mu       sync.Mutex
-	line     *queue.Line
+	// These are behind the lock of what is pending.
 	hydrated *hydrate.Result // nil before
-	waiters  chan struct{}   // closed and made anew whenever something has ended
-	moved    map[uint64]string
-	failed   map[string]failure // why pending names are not stored
-	inTheWay map[string]bool    // pending writes that something in S3 excludes, which was looked at
-	restless map[string]int     // pending files that were not at rest, and how often in a row
-	odd      map[string]string  // sockets and the like, and directories that cannot be read
 	verify   verifyQueue
-	holds    [holdReasons]string
-	held     string // why deletions are held back: the first of holds
-	lost     error  // another sandbox has the lease
+	lost     error // another sandbox has the lease
 	breaker  breaker
 	hurry    int // how many wait for everything to go at once
 	yielding int // jobs that wait for others
 	alone    bool
 	limit    limiter
-	counts   counts
 	last     string // the problem that was told last
 
 	manifestAt time.Time // when the manifest was written; zero: there is none
@@ -86,27 +68,14 @@ type Engine struct {
 	wall      func() time.Time // of tests; nil: time.Now
 }
 
-// counts since the process started.
-type counts struct {
-	uploaded, bytes, conflicts, rescans int64
-	success                             time.Time
-	watchLimit                          bool
-}
-
 // New makes an Engine. It touches neither the home nor S3.
 func New(o Options) (*Engine, error) {
-	e := &Engine{
-		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"),
-		clock: time.Now(), kick: make(chan struct{}, 1), runs: make(chan struct{}),
-		line:    queue.New(queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
-		waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
-		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{}, limit: newLimiter(),
-	}
-	return e, nil
+	h := &home{exclude: o.Config.Hot.Exclude, log: o.Log}
+	return &Engine{
+		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"), runs: make(chan struct{}), limit: newLimiter(),
+		home: h, pending: newPending(h, queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
+	}, nil
 }
-
-// now is the line's time.
-func (e *Engine) now() queue.Time { return time.Since(e.clock) }
 
 // open opens the home and the journal.
 func (e *Engine) open() error {
@@ -115,7 +84,7 @@ func (e *Engine) open() error {
 	if err != nil {
 		return fmt.Errorf("%w; check HOT_PATH", err)
 	}
-	home, err := root.Identity()
+	id, err := root.Identity()
 	if err != nil {
 		root.Close()
 		return err
@@ -131,13 +100,13 @@ func (e *Engine) open() error {
 		return err
 	}
 	j, err := journal.Open(e.stateDir, journal.Identity{
-		Bucket: cfg.S3.Bucket, Prefix: cfg.UserPrefix(), FileSystem: on, Ino: home.Ino, Btime: home.Btime, BootID: strings.TrimSpace(string(boot)),
+		Bucket: cfg.S3.Bucket, Prefix: cfg.UserPrefix(), FileSystem: on, Ino: id.Ino, Btime: id.Btime, BootID: strings.TrimSpace(string(boot)),
 	})
 	if err != nil {
 		root.Close()
 		return fmt.Errorf("%w; SANDBOX_STATE_DIR=%s must be a directory that can be written", err, cfg.StateDir)
 	}
-	e.root, e.rootDev, e.journal = root, home.Dev, j
+	e.root, e.rootDev, e.journal = root, id.Dev, j
 	e.publisher = manifest.NewPublisher(manifest.Options{
 		Store: e.Store, Fence: e.Fence, Root: root, Journal: j, Dir: e.stateDir, Log: e.Log,
 		Place: manifest.Place{MetaPrefix: cfg.MetaPrefix(), HotPrefix: cfg.HotPrefix()},
@@ -192,7 +161,7 @@ func (e *Engine) begin(res hydrate.Result) {
 	res.Rules, res.Manifest = nil, nil
 	e.hydrated = &res
 	for _, path := range e.journal.AllGone() {
-		e.noteMoved(path)
+		e.noteMovedLocked(path)
 	}
 }
 
@@ -204,7 +173,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !ready {
 		return errors.New("the home is not hydrated: nothing may be uploaded or deleted")
 	}
-	e.obs = newObserver(e)
+	e.obs = newObserver(e.home, e.pending)
 	if e.beforeRun != nil {
 		e.beforeRun(e.obs)
 	}
@@ -270,53 +239,6 @@ func (e *Engine) publish(ctx context.Context) {
 	e.mu.Lock()
 	e.manifestAt = time.Now()
 	e.mu.Unlock()
-}
-
-// wake makes the dispatcher look again.
-func (e *Engine) wake() {
-	select {
-	case e.kick <- struct{}{}:
-	default:
-	}
-}
-
-// ended tells those who wait that something has ended. With the lock held.
-func (e *Engine) ended() {
-	close(e.waiters)
-	e.waiters = make(chan struct{})
-	e.wake()
-}
-
-// noteMoved lets a rename find the object of a path that is to be deleted. With the lock held.
-func (e *Engine) noteMoved(path string) {
-	if entry, ok := e.journal.Get(path); ok && !entry.IsMarker() && entry.Size > 0 {
-		e.moved[entry.Local.Ino] = path
-	}
-}
-
-// movedEntry is upload.Options.Moved.
-func (e *Engine) movedEntry(ino uint64) (journal.Entry, bool) {
-	e.mu.Lock()
-	path, ok := e.moved[ino]
-	e.mu.Unlock()
-	if !ok || !e.journal.IsGone(path) {
-		return journal.Entry{}, false
-	}
-	return e.journal.Get(path)
-}
-
-// remember is told how each writing of the journal went. A journal that cannot be written
-// stops nothing (see package journal), and is said once.
-func (e *Engine) remember(err error) {
-	failed := err != nil
-	if e.behind.Swap(failed) == failed {
-		return
-	}
-	if failed {
-		e.Log.Error("the journal is behind", "event", "journal_failed", "error", err)
-	} else {
-		e.Log.Info("the journal has caught up", "event", "journal_written")
-	}
 }
 
 // unsavedPath is where the list of what is missing is.

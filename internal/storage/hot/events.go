@@ -31,7 +31,7 @@ func (o *observer) event(ev watch.Event) {
 	if path == ignore.FileName {
 		o.newRules = true
 	}
-	excluded := tree.IsTemp(ev.Name) || o.e.rules.Load().MatchEntry(path, isDir)
+	excluded := tree.IsTemp(ev.Name) || o.h.rules.Load().MatchEntry(path, isDir)
 	switch {
 	case ev.Is(watch.MovedFrom):
 		o.movedFrom(d, path, ev, excluded)
@@ -68,10 +68,7 @@ func (o *observer) written(path string) {
 	switch {
 	case isMissing(err) && o.touchesDatabase(path):
 	case isMissing(err):
-		known, ok := o.e.journal.Get(path)
-		o.e.mu.Lock()
-		o.e.line.Write(path, 0, queue.Order{Exists: ok && !known.IsMarker(), Group: gitGroup(path), Anew: true}, o.e.now())
-		o.e.mu.Unlock()
+		o.p.wasWritten(path)
 	case err != nil:
 		o.look(path)
 	case i.IsDir():
@@ -89,7 +86,7 @@ func (o *observer) deletion(path string) {
 		if !o.touchesDatabase(path) {
 			o.releaseMembers(path)
 		}
-		o.absent(path, true)
+		o.p.sawNothing(path, true)
 		if dir, _ := tree.Split(path); dir != "" {
 			o.emptied[dir] = true
 		}
@@ -113,7 +110,7 @@ func (o *observer) lstat(path string) (tree.Info, error) {
 		// The directory may have been moved since it was opened: then its name tells nothing.
 		o.at.Close()
 		o.at = nil
-		return o.e.root.Lstat(path)
+		return o.h.root.Lstat(path)
 	}
 	return i, err
 }
@@ -127,7 +124,7 @@ func (o *observer) drop(d *watch.Dir) {
 
 // overflow: the kernel has thrown events away. What they were is found by a scan.
 func (o *observer) overflow() {
-	o.e.Log.Warn("more changes than the kernel queues; the home is scanned", "event", "watch_overflow")
+	o.h.log.Warn("more changes than the kernel queues; the home is scanned", "event", "watch_overflow")
 	o.blind = true
 	o.nextScan = 0
 	if o.scan != nil {
@@ -162,7 +159,7 @@ func (o *observer) movedFrom(d *watch.Dir, path string, ev watch.Event, excluded
 		return // what is left out was never there
 	}
 	o.deleted = true
-	o.moves = append(o.moves, &move{path: path, isDir: ev.Is(watch.IsDir), cookie: ev.Cookie, dir: kid, at: o.e.now()})
+	o.moves = append(o.moves, &move{path: path, isDir: ev.Is(watch.IsDir), cookie: ev.Cookie, dir: kid, at: o.p.now()})
 }
 
 func (o *observer) movedTo(d *watch.Dir, path string, ev watch.Event, excluded bool) {
@@ -180,7 +177,7 @@ func (o *observer) movedTo(d *watch.Dir, path string, ev watch.Event, excluded b
 	}
 	switch {
 	case excluded && from != nil:
-		o.keep(from.path)
+		o.p.retain(from.path)
 	case excluded:
 	case ev.Is(watch.IsDir):
 		o.adopt(path)
@@ -189,18 +186,6 @@ func (o *observer) movedTo(d *watch.Dir, path string, ev watch.Event, excluded b
 	}
 	if from != nil {
 		o.movedAway(from)
-	}
-}
-
-// keep: a stored file that is renamed to an excluded name keeps its object.
-func (o *observer) keep(path string) {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	if _, ok := o.e.journal.Get(path); ok {
-		o.kept[path] = true
-	}
-	for known := range o.e.journal.Below(path) {
-		o.kept[known.Path] = true
 	}
 }
 

@@ -10,29 +10,27 @@ const (
 )
 
 // hold gives a reason to hold deletions back, or takes it back with "".
-func (o *observer) hold(why holdReason, reason string) {
-	e := o.e
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.holds[why] == reason {
+func (p *pending) hold(why holdReason, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.holds[why] == reason {
 		return
 	}
-	e.holds[why] = reason
-	e.held = ""
-	for _, r := range e.holds {
+	p.holds[why] = reason
+	p.held = ""
+	for _, r := range p.holds {
 		if r != "" {
-			e.held = r
+			p.held = r
 			break
 		}
 	}
-	e.line.HoldDeletes(e.held != "")
-	if e.held != "" {
-		e.Log.Error("deletions are held back", "event", "deletes_held", "reason", e.held)
+	p.line.HoldDeletes(p.held != "")
+	if p.held != "" {
+		p.home.log.Error("deletions are held back", "event", "deletes_held", "reason", p.held)
 	} else {
-		e.Log.Info("deletions are sent again", "event", "deletes_released")
+		p.home.log.Info("deletions are sent again", "event", "deletes_released")
 	}
-	e.tell()
-	e.ended()
+	p.broadcastLocked()
 }
 
 // checkEmpty: a home that had files and has none now was emptied by the workload if deletions
@@ -44,10 +42,10 @@ func (o *observer) checkEmpty(entries int) {
 		if o.scan != nil {
 			o.deleted = false
 		}
-	case !o.deleted && o.e.journal.Kept():
+	case !o.deleted && o.h.journal.Kept():
 		reason = "the home is empty, and nothing was seen to be deleted"
 	}
-	o.hold(holdEmpty, reason)
+	o.p.hold(holdEmpty, reason)
 	if reason != "" && o.scan != nil {
 		o.scan.trouble = true
 	}

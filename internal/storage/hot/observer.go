@@ -13,10 +13,11 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
 
-// observer is the one goroutine that looks at the disk. All its fields are its own, but for
-// the requests, and kept, which is under the engine's lock.
+// observer is the one goroutine that looks at the disk, and tells what it sees to what is pending.
+// It knows nothing of the syncer. All its fields are its own, but for the requests.
 type observer struct {
-	e       *Engine
+	h       *home
+	p       *pending
 	watcher *watch.Watcher // nil: changes are found by scanning alone
 	add     func(dir int, self bool) (watch.WD, error)
 	dirs    *watch.Dirs
@@ -30,14 +31,11 @@ type observer struct {
 	moves    []*move             // old names of renames whose new name was not seen yet
 	emptied  map[string]bool     // directories in which something was deleted
 	excluded map[string]bool     // directories that are left out, and there
-	kept     map[string]bool     // paths whose file was moved to where nothing is kept
-	foreign  map[string]bool     // directories that were seen on another device than the root's
 	named    map[string]bool     // what was said to be left out
 	unread   map[string]bool     // directories that could not be read
 	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
 	newRules bool                // .sandboxignore has changed
 	worked   bool                // something was seen in this turn
-	vanished []string            // scratch
 
 	at *tree.Dir // the directory that was looked into last, within one batch
 	requests
@@ -61,14 +59,14 @@ type barrier struct {
 // follow each other, and a file that is written all the time need not be looked at more often.
 const pause = 2 * time.Millisecond
 
-func newObserver(e *Engine) *observer {
+func newObserver(h *home, p *pending) *observer {
 	o := &observer{
-		e: e, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
-		kept: map[string]bool{}, foreign: map[string]bool{}, named: map[string]bool{}, unread: map[string]bool{}, missing: map[string]struct{}{},
+		h: h, p: p, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
+		named: map[string]bool{}, unread: map[string]bool{}, missing: map[string]struct{}{},
 	}
 	var err error
 	if o.watcher, err = watch.New(); err != nil {
-		e.Log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
+		h.log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
 		o.limit()
 		return o
 	}
@@ -93,7 +91,7 @@ func (o *observer) run(ctx context.Context) error {
 // turn is one round: events, requests, a piece of a scan, and a wait when there is nothing to do.
 func (o *observer) turn(ctx context.Context) error {
 	asked := o.takeBarriers()
-	began := o.e.now()
+	began := o.p.now()
 	drained, err := o.read(false)
 	if err != nil {
 		return err
@@ -139,10 +137,7 @@ func (o *observer) caught(began queue.Time) {
 	if o.blind || o.limited || len(o.moves) > 0 || o.watcher == nil {
 		return // the end of a scan will
 	}
-	o.e.mu.Lock()
-	o.e.line.Caught(began)
-	o.e.ended()
-	o.e.mu.Unlock()
+	o.p.observedUpTo(began)
 }
 
 // finishBatch does what one batch of events has left to do.
@@ -159,15 +154,15 @@ func (o *observer) finishBatch() {
 	}
 	if o.newRules {
 		o.newRules = false
-		if err := o.e.loadRules(); err != nil {
-			o.e.Log.Error("the rules of "+ignore.FileName+" stay as they were", "event", "ignore_failed", "error", err)
+		if err := o.h.loadRules(); err != nil {
+			o.h.log.Error("the rules of "+ignore.FileName+" stay as they were", "event", "ignore_failed", "error", err)
 		} else {
-			o.e.Log.Info("the rules have changed; the home is scanned", "event", "ignore_changed")
+			o.h.log.Info("the rules have changed; the home is scanned", "event", "ignore_changed")
 			clear(o.excluded)
 			o.nextScan = 0
 		}
 	}
-	o.e.wake()
+	o.p.wake()
 }
 
 // wait waits for events, a request or the next scan. The pause comes first: see there. When
@@ -185,7 +180,7 @@ func (o *observer) wait(ctx context.Context, worked bool) error {
 	if len(o.moves) > 0 {
 		until = min(until, o.moves[0].at+pairWithin)
 	}
-	left := until - o.e.now()
+	left := until - o.p.now()
 	if left <= 0 || worked || o.asked() {
 		return nil
 	}
@@ -312,17 +307,17 @@ func (o *observer) lookAt(path string) {
 	if path == "" {
 		return
 	}
-	i, err := o.e.root.Lstat(path)
+	i, err := o.h.root.Lstat(path)
 	switch {
 	case isMissing(err) && o.wasLeftOut(path):
-		o.dropExcluded(path) // what is left out is not deleted either
+		o.p.leaveOut(path) // what is left out is not deleted either
 	case isMissing(err):
 		o.touchesDatabase(path)
-		o.absent(path, false)
+		o.p.sawNothing(path, false)
 	case err != nil:
-		o.e.Log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)
-	case o.e.rules.Load().Match(path, i.IsDir()):
-		o.dropExcluded(path)
+		o.h.log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)
+	case o.h.rules.Load().Match(path, i.IsDir()):
+		o.p.leaveOut(path)
 	case i.IsDir():
 		o.adopt(path)
 	default:
@@ -332,14 +327,6 @@ func (o *observer) lookAt(path string) {
 
 // wasLeftOut tells whether what is missing at a path was left out.
 func (o *observer) wasLeftOut(path string) bool {
-	known, ok := o.e.journal.Get(path)
-	return o.e.rules.Load().Match(path, !ok || known.IsMarker())
-}
-
-// dropExcluded forgets what was pending of a path that is left out by now.
-func (o *observer) dropExcluded(path string) {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	o.e.same(path, true, true)
-	o.e.same(path+"/", true, true)
+	known, ok := o.h.journal.Get(path)
+	return o.h.rules.Load().Match(path, !ok || known.IsMarker())
 }

@@ -40,7 +40,7 @@ const readers = 4
 
 // readDirs reads directories, tells the line what differs, and returns those that are in them.
 func (o *observer) readDirs(paths []string) (below []string) {
-	rules := o.e.rules.Load()
+	rules := o.h.rules.Load()
 	found := make([]dirRead, len(paths))
 	if len(paths) == 1 {
 		o.readDir(&found[0], paths[0], rules)
@@ -73,7 +73,7 @@ func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	r.path = path
-	d, err := o.e.root.OpenDir(path)
+	d, err := o.h.root.OpenDir(path)
 	if err != nil {
 		r.err = err
 		return
@@ -161,7 +161,7 @@ func (o *observer) compare(r *dirRead) (below []string) {
 	if r.path == "" {
 		o.checkEmpty(r.entries)
 	}
-	changed, absent := o.e.journal.Differ(r.path, r.seen)
+	changed, absent := o.h.journal.Differ(r.path, r.seen)
 	for _, i := range changed {
 		s := r.seen[i]
 		o.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, s.Stat, false)
@@ -188,62 +188,50 @@ func (o *observer) compare(r *dirRead) (below []string) {
 
 // isMount tells whether a directory that was read was mounted since the last scan began.
 func (o *observer) isMount(r *dirRead) bool {
-	if r.info.Dev == o.e.rootDev {
+	if r.info.Dev == o.h.rootDev {
 		return false
 	}
-	if o.e.remounted() {
+	if o.h.remounted() {
 		clear(o.excluded)
 	}
-	return o.e.rules.Load().Match(r.path, true)
+	return o.h.rules.Load().Match(r.path, true)
 }
 
 // infer notes what is missing. Only in a directory that was read to its end, on the root's
 // device: a mount that is gone, or one that came over it, deletes nothing.
 func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
-	if r.info.Dev != o.e.rootDev {
-		o.foreign[r.path] = true
+	if r.info.Dev != o.h.rootDev {
+		o.p.noteForeign(r.path)
 		return
 	}
-	rules := o.e.rules.Load()
+	rules := o.h.rules.Load()
 	note := func(name string, isDir bool) {
 		path := tree.Join(r.path, name)
-		if !rules.MatchEntry(path, isDir) && !o.isKept(path) {
+		if !rules.MatchEntry(path, isDir) && !o.p.isRetained(path) {
 			o.missing[path] = struct{}{}
 		}
 	}
 	for _, name := range absent {
-		known, _ := o.e.journal.Get(tree.Join(r.path, name))
+		known, _ := o.h.journal.Get(tree.Join(r.path, name))
 		note(name, known.IsMarker())
 	}
-	for _, name := range o.e.journal.Dirs(r.path) {
+	for _, name := range o.h.journal.Dirs(r.path) {
 		if !dirs[name] {
 			note(name, true)
 		}
 	}
 }
 
-func (o *observer) isStuck(name string) bool {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	return o.e.line.Stuck(name)
-}
-
-func (o *observer) isKept(path string) bool {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	return o.kept[path]
-}
-
 // marker notes a directory whose marker is not what it should be, as far as a look tells.
 func (o *observer) marker(r *dirRead) {
-	known, ok := o.e.journal.Get(r.path)
+	known, ok := o.h.journal.Get(r.path)
 	ok = ok && known.IsMarker()
 	const perm = 0o1777
 	mode, empty := r.info.Mode&perm, len(r.seen) == 0
 	switch {
-	case !empty && o.isStuck(r.path+"/"):
+	case !empty && o.p.isStuck(r.path+"/"):
 		o.directory(r.path) // its job finds out whether it is needed at all by now
-	case ok && !o.e.journal.IsGone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
+	case ok && !o.h.journal.IsGone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
 	case !ok && !empty && mode == 0o755:
 	default:
 		o.directory(r.path)
@@ -256,7 +244,7 @@ func (o *observer) isOthers(r *dirRead) bool {
 	if r.path == "" || !errors.Is(r.err, fs.ErrPermission) || r.info.Ino == 0 || int(r.info.UID) == os.Geteuid() {
 		return false
 	}
-	for range o.e.journal.Below(r.path) {
+	for range o.h.journal.Below(r.path) {
 		return false
 	}
 	return true
@@ -265,21 +253,15 @@ func (o *observer) isOthers(r *dirRead) bool {
 // unreadable names a directory that cannot be read: nobody knows what of it is saved.
 func (o *observer) unreadable(path string, err error) {
 	o.unread[path] = true
-	o.e.mu.Lock()
-	_, known := o.e.odd[path]
-	o.e.odd[path] = err.Error()
-	o.e.mu.Unlock()
-	if !known {
-		o.e.Log.Warn("a directory cannot be read; nothing in it is saved", "event", "unreadable", "path", path, "error", err)
+	if o.p.unreadable(path, err.Error()) {
+		o.h.log.Warn("a directory cannot be read; nothing in it is saved", "event", "unreadable", "path", path, "error", err)
 	}
 	if path == "" {
-		o.hold(holdRoot, "the home cannot be read: "+err.Error())
+		o.p.hold(holdRoot, "the home cannot be read: "+err.Error())
 	}
 }
 
 func (o *observer) readable(path string) {
 	delete(o.unread, path)
-	o.e.mu.Lock()
-	delete(o.e.odd, path)
-	o.e.mu.Unlock()
+	o.p.readable(path)
 }

@@ -12,45 +12,45 @@ import (
 )
 
 // loadRules reads .sandboxignore as it is on the disk.
-func (e *Engine) loadRules() error {
-	content, err := e.readIgnoreFile()
+func (h *home) loadRules() error {
+	content, err := h.readIgnoreFile()
 	if err != nil {
 		return fmt.Errorf("cannot read %s: %w", ignore.FileName, err)
 	}
-	rules, err := ignore.New(e.Config.Hot.Exclude, content)
+	rules, err := ignore.New(h.exclude, content)
 	if err != nil {
 		return err
 	}
 	for _, p := range rules.Problems() {
-		e.Log.Warn("a rule is not used", "event", "ignore_rule", "problem", p)
+		h.log.Warn("a rule is not used", "event", "ignore_rule", "problem", p)
 	}
-	mounts, err := e.root.Mounts()
+	mounts, err := h.root.Mounts()
 	if err != nil {
 		return err
 	}
-	e.rules.Store(rules.WithMounts(mounts))
+	h.rules.Store(rules.WithMounts(mounts))
 	return nil
 }
 
 // remounted tells whether something was mounted in the home, or is not any more, since that was
 // looked at last. The rules are up to date then.
-func (e *Engine) remounted() bool {
-	mounts, err := e.root.Mounts()
+func (h *home) remounted() bool {
+	mounts, err := h.root.Mounts()
 	if err != nil {
-		e.Log.Warn("nobody knows what is mounted in the home now", "event", "mounts_failed", "error", err)
+		h.log.Warn("nobody knows what is mounted in the home now", "event", "mounts_failed", "error", err)
 		return false
 	}
-	rules := e.rules.Load()
+	rules := h.rules.Load()
 	if slices.Equal(mounts, rules.Mounts()) {
 		return false
 	}
-	e.Log.Info("what is mounted in the home is left out", "event", "mounts", "paths", mounts)
-	e.rules.Store(rules.WithMounts(mounts))
+	h.log.Info("what is mounted in the home is left out", "event", "mounts", "paths", mounts)
+	h.rules.Store(rules.WithMounts(mounts))
 	return true
 }
 
-func (e *Engine) readIgnoreFile() ([]byte, error) {
-	f, err := e.root.Open(ignore.FileName)
+func (h *home) readIgnoreFile() ([]byte, error) {
+	f, err := h.root.Open(ignore.FileName)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tree.ErrNotRegular) || tree.IsNotDir(err) {
 		return nil, nil
 	}

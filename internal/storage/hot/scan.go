@@ -56,7 +56,7 @@ func (o *observer) step(ctx context.Context, now queue.Time) {
 }
 
 func (o *observer) beginScan(now queue.Time, barriers []barrier) {
-	if o.e.remounted() {
+	if o.h.remounted() {
 		clear(o.excluded)
 	}
 	o.scan = &scan{todo: []string{""}, began: now, barriers: barriers}
@@ -71,7 +71,7 @@ func (o *observer) scanFor(b barrier) {
 		o.scan.next = append(o.scan.next, b)
 		return
 	}
-	o.beginScan(o.e.now(), []barrier{b})
+	o.beginScan(o.p.now(), []barrier{b})
 }
 
 func (o *observer) endScan() {
@@ -81,14 +81,11 @@ func (o *observer) endScan() {
 	o.settleMissing(s.trouble)
 	o.settleUnread(s.trouble)
 	o.settleStuck(s.trouble)
-	now := o.e.now()
-	o.e.mu.Lock()
-	o.e.counts.rescans++
+	now := o.p.now()
+	o.p.scanned()
 	if (o.blind || o.limited || o.watcher == nil) && !s.again {
-		o.e.line.Caught(s.began)
-		o.e.ended()
+		o.p.observedUpTo(s.began)
 	}
-	o.e.mu.Unlock()
 	if !s.again {
 		o.blind = false
 	}
@@ -102,21 +99,21 @@ func (o *observer) endScan() {
 	if s.again || len(s.next) > 0 {
 		o.beginScan(now, s.next)
 	}
-	o.e.wake()
+	o.p.wake()
 }
 
 // checkRoot holds deletions back while the configured path is not the directory that was
 // hydrated.
 func (o *observer) checkRoot() (trouble bool) {
-	replaced, err := o.e.root.Replaced()
+	replaced, err := o.h.root.Replaced()
 	reason := ""
 	switch {
 	case err != nil:
 		reason = "the home cannot be read: " + err.Error()
 	case replaced:
-		reason = o.e.Config.HotPath + " is not the directory that was hydrated any more: it was moved, mounted over or made anew"
+		reason = o.h.root.Name() + " is not the directory that was hydrated any more: it was moved, mounted over or made anew"
 	}
-	o.hold(holdRoot, reason)
+	o.p.hold(holdRoot, reason)
 	return reason != ""
 }
 
@@ -124,9 +121,9 @@ func (o *observer) checkRoot() (trouble bool) {
 // have been one of the events that were lost, and nothing else tells of it.
 func (o *observer) settleUnread(trouble bool) {
 	for path := range o.unread {
-		if _, err := o.e.root.Lstat(path); !trouble && isMissing(err) {
+		if _, err := o.h.root.Lstat(path); !trouble && isMissing(err) {
 			delete(o.unread, path)
-			o.absent(path, false)
+			o.p.sawNothing(path, false)
 		}
 	}
 }
@@ -137,30 +134,15 @@ func (o *observer) settleStuck(trouble bool) {
 	if trouble {
 		return
 	}
-	for _, name := range o.stuck(mostListed) {
+	for _, name := range o.p.stuck(mostListed) {
 		path, isDir := strings.CutSuffix(name, "/")
-		switch _, err := o.e.root.Lstat(path); {
+		switch _, err := o.h.root.Lstat(path); {
 		case isMissing(err):
-			o.absent(path, false)
-		case o.e.rules.Load().Match(path, isDir):
-			o.dropExcluded(path)
+			o.p.sawNothing(path, false)
+		case o.h.rules.Load().Match(path, isDir):
+			o.p.leaveOut(path)
 		}
 	}
-}
-
-// stuck are the names that cannot be stored, at most so many.
-func (o *observer) stuck(most int) (names []string) {
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	if o.e.line.StuckLen() == 0 {
-		return nil
-	}
-	for p := range o.e.line.Pending {
-		if p.Stuck && len(names) < most {
-			names = append(names, p.Name)
-		}
-	}
-	return names
 }
 
 // settleMissing takes what was not found for deleted, unless something says otherwise: the root
@@ -220,9 +202,7 @@ func (o *observer) unseen(dir string) {
 	if o.blind || o.limited || o.watcher == nil {
 		return
 	}
-	o.e.mu.Lock()
-	defer o.e.mu.Unlock()
-	o.e.line.Unseen(gitGroup(dir+"/"), o.e.now())
+	o.p.unseen(dir)
 }
 
 // limit says that not all directories are watched.
@@ -231,9 +211,7 @@ func (o *observer) limit() {
 		return
 	}
 	o.limited = true
-	o.e.mu.Lock()
-	o.e.counts.watchLimit = true
-	o.e.mu.Unlock()
-	o.e.Log.Warn("not all directories can be watched: changes are found by scanning; raise fs.inotify.max_user_watches on the host",
+	o.p.watchLimit()
+	o.h.log.Warn("not all directories can be watched: changes are found by scanning; raise fs.inotify.max_user_watches on the host",
 		"event", "watch_limit", "watched", o.dirs.Len())
 }

@@ -40,11 +40,3 @@ func (e *Engine) strays(ctx context.Context, settled map[string]bool) (seen map[
 	}
 	return seen
 }
-
-func (e *Engine) isPending(path string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, file := e.line.Has(path)
-	_, marker := e.line.Has(path + "/")
-	return file || marker
-}

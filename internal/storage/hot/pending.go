@@ -1,0 +1,229 @@
+package hot
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
+)
+
+// pending is what S3 does not hold yet as the disk does, and why. The observer and the syncer share
+// it, and nothing else. Everything in it is behind its lock, which is never held over a call that
+// blocks.
+type pending struct {
+	home  *home
+	clock time.Time // queue.Time counts from here, on the monotonic clock
+	kick  chan struct{}
+
+	mu       sync.Mutex
+	line     *queue.Line
+	waiters  chan struct{}      // closed and made anew whenever something has ended
+	moved    map[uint64]string  // by inode: paths that are to be deleted, of which a rename may find the object
+	failed   map[string]failure // why pending names are not stored
+	inTheWay map[string]bool    // pending writes that something in S3 excludes, which was looked at
+	restless map[string]int     // pending files that were not at rest, and how often in a row
+	odd      map[string]string  // sockets and the like, and directories that cannot be read
+	retained map[string]bool    // paths whose file was moved to where nothing is kept: their objects stay
+	foreign  map[string]bool    // directories that were seen on another device than the root's
+	holds    [holdReasons]string
+	held     string // why deletions are held back: the first of holds
+	counts   counts
+}
+
+// counts since the process started.
+type counts struct {
+	uploaded, bytes, conflicts, rescans int64
+	success                             time.Time
+	watchLimit                          bool
+}
+
+func newPending(h *home, r queue.Rules) *pending {
+	return &pending{
+		home: h, clock: time.Now(), kick: make(chan struct{}, 1),
+		line: queue.New(r), waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
+		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{},
+		retained: map[string]bool{}, foreign: map[string]bool{},
+	}
+}
+
+// now is the queue's time.
+func (p *pending) now() queue.Time { return time.Since(p.clock) }
+
+// wake makes the dispatcher look again.
+func (p *pending) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// broadcastLocked tells those who wait that something has ended.
+func (p *pending) broadcastLocked() {
+	close(p.waiters)
+	p.waiters = make(chan struct{})
+	p.wake()
+}
+
+// agreeLocked tells the queue that the disk and S3 agree about a name.
+func (p *pending) agreeLocked(name string, exists, ordered bool) {
+	p.line.Same(name, exists, ordered, p.now())
+	if _, pending := p.line.Has(name); !pending {
+		p.clearFailureLocked(name)
+	}
+}
+
+// clearFailureLocked forgets why a name was not stored. Nothing of it is to be stored any more:
+// what was refused is gone, or as S3 has it.
+func (p *pending) clearFailureLocked(name string) {
+	delete(p.failed, name)
+	delete(p.restless, name)
+	delete(p.inTheWay, name)
+}
+
+// leaveOut forgets what was pending of a path that is left out by now.
+func (p *pending) leaveOut(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.agreeLocked(path, true, true)
+	p.agreeLocked(path+"/", true, true)
+}
+
+// noteMovedLocked lets a rename find the object of a path that is to be deleted.
+func (p *pending) noteMovedLocked(path string) {
+	if entry, ok := p.home.journal.Get(path); ok && !entry.IsMarker() && entry.Size > 0 {
+		p.moved[entry.Local.Ino] = path
+	}
+}
+
+// movedEntry is upload.Options.Moved.
+func (p *pending) movedEntry(ino uint64) (journal.Entry, bool) {
+	p.mu.Lock()
+	path, ok := p.moved[ino]
+	p.mu.Unlock()
+	if !ok || !p.home.journal.IsGone(path) {
+		return journal.Entry{}, false
+	}
+	return p.home.journal.Get(path)
+}
+
+func (p *pending) forgetMovedLocked(path string) {
+	for ino, moved := range p.moved {
+		if moved == path {
+			delete(p.moved, ino)
+		}
+	}
+}
+
+// retain keeps the objects of a path and of all below it: a stored file that is renamed to an
+// excluded name keeps its object.
+func (p *pending) retain(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.home.journal.Get(path); ok {
+		p.retained[path] = true
+	}
+	for known := range p.home.journal.Below(path) {
+		p.retained[known.Path] = true
+	}
+}
+
+func (p *pending) isRetained(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.retained[path]
+}
+
+// isPending tells whether anything of a path is.
+func (p *pending) isPending(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, file := p.line.Has(path)
+	_, marker := p.line.Has(path + "/")
+	return file || marker
+}
+
+func (p *pending) isStuck(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.line.Stuck(name)
+}
+
+// stuck are the names that cannot be stored, at most so many.
+func (p *pending) stuck(most int) (names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line.StuckLen() == 0 {
+		return nil
+	}
+	for change := range p.line.Pending {
+		if change.Stuck && len(names) < most {
+			names = append(names, change.Name)
+		}
+	}
+	return names
+}
+
+// unseen notes that in a directory things may have come and gone before it was watched.
+func (p *pending) unseen(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line.Unseen(gitGroup(dir+"/"), p.now())
+}
+
+// observedUpTo notes that all that happened on the disk before a moment has been observed.
+func (p *pending) observedUpTo(at queue.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line.Caught(at)
+	p.broadcastLocked()
+}
+
+// scanned counts a scan of the whole tree.
+func (p *pending) scanned() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.rescans++
+}
+
+// watchLimit notes that not all directories are watched.
+func (p *pending) watchLimit() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counts.watchLimit = true
+}
+
+// noteForeign notes that a directory was seen on another device than the root's.
+func (p *pending) noteForeign(dir string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.foreign[dir] = true
+}
+
+// unreadable names a path whose content nobody can save, until readable. It tells whether that is
+// news.
+func (p *pending) unreadable(path, why string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, known := p.odd[path]
+	p.odd[path] = why
+	return !known
+}
+
+func (p *pending) readable(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.odd, path)
+}
+
+func isBelow(name, dir string) bool {
+	return len(name) > len(dir)+1 && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
+}
+
+func nameOf(e journal.Entry) string {
+	if e.IsMarker() {
+		return e.Path + "/"
+	}
+	return e.Path
+}
