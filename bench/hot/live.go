@@ -112,7 +112,7 @@ type staleness struct {
 	done chan struct{}
 }
 
-func beginSampling(e *hot.Engine) *staleness {
+func beginSampling(e *hot.Syncer) *staleness {
 	s := &staleness{stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)

@@ -62,7 +62,7 @@ func role(j job) error {
 }
 
 // flush watches the home, and flushes when it is told to.
-func flush(ctx context.Context, e *hot.Engine) error {
+func flush(ctx context.Context, e *hot.Syncer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ran := make(chan error, 1)

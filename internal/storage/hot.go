@@ -27,7 +27,7 @@ type hotPath interface {
 	Close() error
 }
 
-var _ hotPath = (*hot.Engine)(nil)
+var _ hotPath = (*hot.Syncer)(nil)
 
 func newHot(s *session) (hotPath, error) {
 	return hot.New(hot.Options{

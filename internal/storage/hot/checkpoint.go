@@ -12,7 +12,7 @@ import (
 
 // Checkpoint returns when what was on the disk when it was called is in S3. What cannot be
 // stored is its error.
-func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
+func (e *Syncer) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 	began := time.Now()
 	select {
 	case <-e.runs:
@@ -22,12 +22,12 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 	e.mu.Lock()
 	before := e.counts
 	e.mu.Unlock()
-	e.mu.Lock()
-	e.hurryLocked(1)
-	e.mu.Unlock()
+	// Not before the first scan: the old name of a rename, of which the new one is a copy, has to be
+	// seen gone before the new one is sent.
+	hurried := 0
 	defer func() {
 		e.mu.Lock()
-		e.hurryLocked(-1)
+		e.flushingLocked(-hurried)
 		e.mu.Unlock()
 	}()
 	for conflicts := before.conflicts; ; {
@@ -37,7 +37,11 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 			return contract.Checkpoint{}, fmt.Errorf("cannot find out what has changed: %w", err)
 		}
 		e.mu.Lock()
-		mark := e.line.Mark()
+		if hurried == 0 {
+			hurried = 1
+			e.flushingLocked(hurried)
+		}
+		mark := e.queue.Mark()
 		e.mu.Unlock()
 		if err := e.through(ctx, mark); err != nil {
 			return contract.Checkpoint{}, err
@@ -60,16 +64,16 @@ func (e *Engine) Checkpoint(ctx context.Context) (contract.Checkpoint, error) {
 }
 
 // through waits until everything that was observed up to mark is in S3.
-func (e *Engine) through(ctx context.Context, mark uint64) error {
+func (e *Syncer) through(ctx context.Context, mark uint64) error {
 	tried := map[string]int{}
 	e.mu.Lock()
-	for name, n := range e.restless {
+	for name, n := range e.unstable {
 		tried[name] = n
 	}
 	e.mu.Unlock()
 	for {
 		e.mu.Lock()
-		through := e.line.Through(mark) && !e.stuckUntried()
+		through := e.queue.Through(mark) && !e.stuckUntried()
 		done := through || e.quietLocked()
 		err := e.hopeless(tried)
 		if done && !through && err == nil {
@@ -98,30 +102,30 @@ var errHeld = errors.New("deletions are held back by files that cannot be saved"
 var errHopeless = errors.New("waiting does not help")
 
 // hopeless is why a checkpoint cannot succeed, if so. With the lock held.
-func (e *Engine) hopeless(tried map[string]int) error {
+func (e *Syncer) hopeless(tried map[string]int) error {
 	switch {
 	case e.lost != nil:
 		return fmt.Errorf("cannot save: %w (%w)", e.lost, errHopeless)
-	case e.held != "" && e.line.Held() > 0:
+	case e.held != "" && e.queue.Held() > 0:
 		return fmt.Errorf("cannot save deletions, they are held back: %s (%w)", e.held, errHopeless)
 	}
 	var names []string
 	for name := range e.failures {
 		names = append(names, name)
 	}
-	for name, n := range e.restless {
+	for name, n := range e.unstable {
 		if n > tried[name] {
 			return fmt.Errorf("cannot save %q: it changes, or is locked, whenever it is read (%w)", strings.TrimSuffix(name, "/"), errHopeless)
 		}
 	}
-	for path := range e.odd {
+	for path := range e.unsupported {
 		names = append(names, path)
 	}
 	if len(names) == 0 {
 		return nil
 	}
 	first := strings.TrimSuffix(names[0], "/")
-	why := e.odd[names[0]]
+	why := e.unsupported[names[0]]
 	if f, ok := e.failed[names[0]]; ok {
 		why = f.reason
 	}

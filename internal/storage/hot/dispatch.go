@@ -13,7 +13,7 @@ import (
 )
 
 // dispatch gives what may go to uploads, until ctx ends.
-func (e *Engine) dispatch(ctx context.Context) {
+func (e *Syncer) dispatch(ctx context.Context) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	timer := time.NewTimer(time.Hour)
@@ -33,32 +33,32 @@ func (e *Engine) dispatch(ctx context.Context) {
 }
 
 // start starts the next job, or says how long to wait for one at most.
-func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool, wait time.Duration) {
+func (e *Syncer) start(ctx context.Context, work *sync.WaitGroup) (started bool, wait time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.tell()
+	e.reportProblem()
 	now := e.now()
 	wait = time.Hour
-	if e.line.InFlight() > 0 {
+	if e.queue.InFlight() > 0 {
 		wait = awayAfter // they may all be trying again and again
 	}
-	if e.lost != nil || e.line.InFlight()+len(e.verify.flying)-e.yielding >= e.limit.now {
+	if e.lost != nil || e.queue.InFlight()+len(e.verify.flying)-e.yielding >= e.limit.now {
 		return false, wait
 	}
-	if at, open := e.breaker.open(now, e.line.InFlight()-e.yielding); open {
+	if at, open := e.breaker.open(now, e.queue.InFlight()-e.yielding); open {
 		return false, min(wait, max(at-now, 0))
 	}
-	if j, ok := e.line.Next(now); ok {
-		how := upload.How{Alone: e.alone, Restless: e.restless[j.Name] >= restlessMany, Anyway: e.inTheWay[j.Name]}
-		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Alone)) })
+	if j, ok := e.queue.Next(now); ok {
+		how := upload.How{Quiesced: e.quiesced, Unstable: e.unstable[j.Name] >= unstableMany, Force: e.blocked[j.Name]}
+		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Quiesced)) })
 		return true, 0
 	}
 	if path, ok := e.verify.next(now); ok {
-		alone := e.alone
+		alone := e.quiesced
 		work.Go(func() { e.verified(path, final(e.sender.Verify(ctx, path, alone), alone)) })
 		return true, 0
 	}
-	if at, ok := e.line.Wake(); ok {
+	if at, ok := e.queue.Wake(); ok {
 		wait = min(wait, max(at-now, 0))
 	}
 	if at, ok := e.verify.wake(); ok {
@@ -68,19 +68,19 @@ func (e *Engine) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 }
 
 const (
-	// restlessMany is after how many failures to find a file at rest it is copied, however
+	// unstableMany is after how many failures to find a file at rest it is copied, however
 	// large it is.
-	restlessMany = 3
+	unstableMany = 3
 
 	stuckFirst, stuckMost       = 10 * time.Second, 5 * time.Minute
 	suspectFirst, suspectMost   = time.Second, time.Minute
-	restlessFirst, restlessMost = 2 * time.Second, time.Minute
+	unstableFirst, unstableMost = 2 * time.Second, time.Minute
 	retryAfter                  = 100 * time.Millisecond
 )
 
 // finish takes note of what became of a job.
-func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
-	e.obs.look(r.Look...)
+func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
+	e.obs.look(r.Recheck...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
@@ -101,20 +101,20 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 	case r.Blame != upload.ThisName:
 		r.Outcome, retry = e.suspect(j.Name, r, now)
 	case r.NotAtRest:
-		n := e.restless[j.Name]
-		e.restless[j.Name] = n + 1
-		retry = now + backoff(restlessFirst, restlessMost, n)
+		n := e.unstable[j.Name]
+		e.unstable[j.Name] = n + 1
+		retry = now + backoff(unstableFirst, unstableMost, n)
 	case r.Outcome == queue.Stuck:
 		retry = now + backoff(stuckFirst, stuckMost, e.failed[j.Name].tries)
 		e.fail(j.Name, r.Err)
-	case r.InTheWay != "":
-		e.obs.do(func() { e.lookInTheWay(j.Name, r.InTheWay) })
+	case r.BlockedBy != "":
+		e.obs.do(func() { e.lookInTheWay(j.Name, r.BlockedBy) })
 	case r.Outcome == queue.Changed:
 		retry = now + e.Config.Hot.MaxStaleness
 	case r.Outcome == queue.Stored:
 		e.clearFailureLocked(j.Name)
 		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
-			e.odd[path] = r.Err.Error()
+			e.unsupported[path] = r.Err.Error()
 		}
 		if r.Racy {
 			e.verify.add(path, now)
@@ -123,49 +123,49 @@ func (e *Engine) finish(j queue.Job, how upload.How, r upload.Result) {
 			e.forgetMovedLocked(path)
 		}
 	}
-	if r.Outcome == queue.Stuck && e.alone && !how.Alone {
+	if r.Outcome == queue.Stuck && e.quiesced && !how.Quiesced {
 		retry = now // that was before the workload ended
 	}
-	e.line.Done(j, r.Outcome, retry, now)
-	if e.line.Unobserved() {
+	e.queue.Done(j, r.Outcome, retry, now)
+	if e.queue.Unobserved() {
 		e.obs.poke() // it may be waiting for an event that never comes
 	}
-	switch kind, pending := e.line.Has(j.Name); {
+	switch kind, pending := e.queue.Has(j.Name); {
 	case !pending:
 		e.clearFailureLocked(j.Name)
 	case kind == queue.Delete && j.Kind == queue.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
-		e.remember(e.journal.Gone(path))
+		e.remember(e.journal.AddTombstone(path))
 		e.noteMovedLocked(path)
 		e.obs.do(func() { e.lookAgain(j.Name) })
 	}
-	if e.line.Len() == 0 {
+	if e.queue.Len() == 0 {
 		e.counts.success = time.Now()
 		e.breaker.succeed() // nothing is left that could fail
 	}
-	e.tell()
+	e.reportProblem()
 	e.broadcastLocked()
 }
 
-// lookAgain looks at what was seen gone while it was written: it may be there again, see line.Done.
-func (e *Engine) lookAgain(name string) {
+// lookAgain looks at what was seen gone while it was written: it may be there again, see queue.Done.
+func (e *Syncer) lookAgain(name string) {
 	e.obs.worked = true // the next turn catches up with what is seen here
 	e.obs.lookAt(strings.TrimSuffix(name, "/"))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.line.Looked(name, e.now())
+	e.queue.Rechecked(name, e.now())
 }
 
-// lookInTheWay looks at what S3 has to lose before it can hold name. When it is gone, the line
+// lookInTheWay looks at what S3 has to lose before it can hold name. When it is gone, the queue
 // knows now that name waits; else it stays in S3, and name may go there all the same.
-func (e *Engine) lookInTheWay(name, other string) {
+func (e *Syncer) lookInTheWay(name, other string) {
 	e.obs.worked = true
 	e.obs.lookAt(other)
 	e.obs.lookAt(strings.TrimSuffix(name, "/"))
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, pending := e.line.Has(name); pending {
-		e.inTheWay[name] = true
+	if _, pending := e.queue.Has(name); pending {
+		e.blocked[name] = true
 	}
 }
 
@@ -182,15 +182,15 @@ func backoff(first, most time.Duration, tries int) time.Duration {
 }
 
 // setGlobalError notes what concerns every file. With the lock held.
-func (e *Engine) setGlobalError(err error) {
+func (e *Syncer) setGlobalError(err error) {
 	if errors.Is(err, lease.ErrLost) && e.lost == nil {
 		e.lost = err
 		e.Log.Error("another sandbox has the workspace; nothing is written any more", "event", "lease_lost", "error", err)
 	}
 }
 
-// tell tells the session what an operator should know. With the lock held.
-func (e *Engine) tell() {
+// reportProblem tells the session what an operator should know. With the lock held.
+func (e *Syncer) reportProblem() {
 	p := e.problem()
 	if p == e.last || e.Problem == nil {
 		return
@@ -204,8 +204,8 @@ func (e *Engine) tell() {
 const awayAfter = 5 * time.Second
 
 // away is why nothing reaches the store, if something should and that has been so for a while.
-func (e *Engine) away() error {
-	if e.line.Len() == 0 {
+func (e *Syncer) away() error {
+	if e.queue.Len() == 0 {
 		return nil
 	}
 	since, err := e.Store.Away()
@@ -216,7 +216,7 @@ func (e *Engine) away() error {
 }
 
 // problem is what concerns more than a file. With the lock held.
-func (e *Engine) problem() string {
+func (e *Syncer) problem() string {
 	switch {
 	case e.lost != nil:
 		return e.lost.Error()
@@ -234,8 +234,8 @@ func (e *Engine) problem() string {
 }
 
 // verified takes note of a second comparison.
-func (e *Engine) verified(path string, r upload.Result) {
-	e.obs.look(r.Look...)
+func (e *Syncer) verified(path string, r upload.Result) {
+	e.obs.look(r.Recheck...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.verify.done(path)

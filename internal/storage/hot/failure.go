@@ -16,7 +16,7 @@ type failure struct {
 }
 
 // fail notes that a name cannot be stored. With the lock held.
-func (e *Engine) fail(name string, err error) {
+func (e *Syncer) fail(name string, err error) {
 	f := e.failed[name]
 	if f.reason != err.Error() || f.wide {
 		e.Log.Error("a file cannot be saved", "event", "not_saved", "path", strings.TrimSuffix(name, "/"), "error", err)
@@ -32,7 +32,7 @@ const aloneAfter = 2
 // were stored since it failed last: then it is reported, and tried later. Its pause is longer
 // than the breaker's and grows, so that the next change that is tried is another one. With the
 // lock held.
-func (e *Engine) suspect(name string, r upload.Result, now queue.Time) (o queue.Outcome, retry queue.Time) {
+func (e *Syncer) suspect(name string, r upload.Result, now queue.Time) (o queue.Outcome, retry queue.Time) {
 	f := e.failed[name]
 	retry = now + backoff(suspectFirst, suspectMost, f.tries)
 	alone := f.tries > 0 && e.counts.uploaded > f.uploaded
@@ -58,7 +58,7 @@ func (e *Engine) suspect(name string, r upload.Result, now queue.Time) (o queue.
 }
 
 // failures yields the names that cannot be stored themselves, with the reasons. With the lock held.
-func (e *Engine) failures(yield func(name, reason string) bool) {
+func (e *Syncer) failures(yield func(name, reason string) bool) {
 	for name, f := range e.failed {
 		if !f.wide && !yield(name, f.reason) {
 			return

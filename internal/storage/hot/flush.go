@@ -18,16 +18,16 @@ import (
 )
 
 // Drain says that the flush is near: everything that is pending goes up at once.
-func (e *Engine) Drain(time.Time) {
+func (e *Syncer) Drain(time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.hurryLocked(1)
+	e.flushingLocked(1)
 }
 
-func (e *Engine) hurryLocked(n int) {
-	e.hurry += n
-	e.line.Hurry(e.hurry > 0)
-	e.verify.hurry = e.alone
+func (e *Syncer) flushingLocked(n int) {
+	e.flushing += n
+	e.queue.Hurry(e.flushing > 0)
+	e.verify.hurry = e.quiesced
 	e.breaker.until = 0
 	e.wake()
 }
@@ -40,7 +40,7 @@ var errUnsaved = errors.New("not everything was saved in time")
 
 // Flush saves the rest. No process but this one is left that could write to the home. What is
 // not in S3 in the end is in the result and in contract.UnsavedFileName.
-func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
+func (e *Syncer) Flush(ctx context.Context) (wire.Flushed, error) {
 	began := time.Now()
 	work, cancel := ctx, context.CancelFunc(func() {})
 	if deadline, ok := ctx.Deadline(); ok {
@@ -49,8 +49,8 @@ func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
 	defer cancel()
 	e.mu.Lock()
 	before := e.counts
-	e.alone = true
-	e.hurryLocked(1)
+	e.quiesced = true
+	e.flushingLocked(1)
 	e.mu.Unlock()
 	scanned := e.flushAll(work)
 	e.mu.Lock()
@@ -74,7 +74,7 @@ func (e *Engine) Flush(ctx context.Context) (wire.Flushed, error) {
 }
 
 // flushAll scans once more and waits until all that can be is in S3, or ctx ends.
-func (e *Engine) flushAll(ctx context.Context) (scanned error) {
+func (e *Syncer) flushAll(ctx context.Context) (scanned error) {
 	select {
 	case <-e.runs:
 	case <-ctx.Done():
@@ -86,7 +86,7 @@ func (e *Engine) flushAll(ctx context.Context) (scanned error) {
 	for {
 		e.mu.Lock()
 		quiet := e.quietLocked()
-		unobserved := e.line.InFlight() == 0 && e.line.Unobserved()
+		unobserved := e.queue.InFlight() == 0 && e.queue.Unobserved()
 		waiters := e.waiters
 		e.mu.Unlock()
 		if quiet || unobserved {
@@ -111,28 +111,28 @@ func (e *Engine) flushAll(ctx context.Context) (scanned error) {
 }
 
 // quietLocked tells whether nothing is left that waiting could save.
-func (e *Engine) quietLocked() bool {
+func (e *Syncer) quietLocked() bool {
 	if e.lost != nil {
 		return true
 	}
-	rest := e.line.Len() - e.line.StuckLen()
-	if e.line.InFlight() > 0 || e.verify.len() > 0 || e.stuckUntried() {
+	rest := e.queue.Len() - e.queue.StuckLen()
+	if e.queue.InFlight() > 0 || e.verify.len() > 0 || e.stuckUntried() {
 		return false
 	}
-	return rest == 0 || rest == e.line.Held()
+	return rest == 0 || rest == e.queue.Held()
 }
 
 // stuckUntried tells whether something that was stuck has not been tried since the flush or the
 // checkpoint began: in a hurry its turn is now. With the lock held.
-func (e *Engine) stuckUntried() bool {
-	if e.line.Retrying() {
+func (e *Syncer) stuckUntried() bool {
+	if e.queue.Retrying() {
 		return true
 	}
-	at, ok := e.line.Wake()
+	at, ok := e.queue.Wake()
 	return ok && at <= e.now()
 }
 
-func (e *Engine) flushReason(scanned error) string {
+func (e *Syncer) flushReason(scanned error) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p := e.problem(); p != "" {
@@ -141,26 +141,26 @@ func (e *Engine) flushReason(scanned error) string {
 	if scanned != nil {
 		return "the home was not scanned to its end: " + scanned.Error()
 	}
-	if e.line.Len() > e.line.StuckLen()+e.line.Held() {
+	if e.queue.Len() > e.queue.StuckLen()+e.queue.Held() {
 		return errUnsaved.Error()
 	}
 	return "not every file could be saved"
 }
 
 // unsaved lists everything that is not in S3 as it is on the disk.
-func (e *Engine) unsaved(scanned error) []contract.Unsaved {
+func (e *Syncer) unsaved(scanned error) []contract.Unsaved {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []contract.Unsaved
-	for p := range e.line.Pending {
+	for p := range e.queue.Pending {
 		list = append(list, contract.Unsaved{Path: shown(strings.TrimSuffix(p.Name, "/")), Reason: e.reason(p)})
 	}
 	for path := range e.verify.all {
-		if _, pending := e.line.Has(path); !pending {
+		if _, pending := e.queue.Has(path); !pending {
 			list = append(list, contract.Unsaved{Path: shown(path), Reason: "it was stored moments after it was changed, and was not compared once more in time"})
 		}
 	}
-	for path, why := range e.odd {
+	for path, why := range e.unsupported {
 		list = append(list, contract.Unsaved{Path: shown(path), Reason: why})
 	}
 	if e.held != "" {
@@ -174,13 +174,13 @@ func (e *Engine) unsaved(scanned error) []contract.Unsaved {
 }
 
 // reason is why a name is not in S3. With the lock held.
-func (e *Engine) reason(p queue.Pending) string {
+func (e *Syncer) reason(p queue.Pending) string {
 	why := "it was not uploaded in time"
 	if f, ok := e.failed[p.Name]; ok {
 		why = f.reason
 	} else if p.Kind == queue.Delete {
 		why = e.deleteReason(p.Name)
-	} else if e.restless[p.Name] > 0 {
+	} else if e.unstable[p.Name] > 0 {
 		why = "not at rest: it changed, or was locked, whenever it was read"
 	}
 	if e.lost != nil {
@@ -192,11 +192,11 @@ func (e *Engine) reason(p queue.Pending) string {
 }
 
 // deleteReason is why a deletion was not sent. With the lock held.
-func (e *Engine) deleteReason(name string) string {
+func (e *Syncer) deleteReason(name string) string {
 	switch {
 	case e.held != "":
 		return "its deletion is held back: " + e.held
-	case e.line.Barred(name):
+	case e.queue.HeldByStuck(name):
 		return "its deletion waits for a new file that cannot be saved: that may be where its content went"
 	}
 	return "its deletion was not sent in time"
@@ -214,7 +214,7 @@ func shown(path string) string {
 }
 
 // writeUnsaved writes the list of what is missing, or removes an old one.
-func (e *Engine) writeUnsaved(files []contract.Unsaved) error {
+func (e *Syncer) writeUnsaved(files []contract.Unsaved) error {
 	path := e.unsavedPath()
 	if len(files) == 0 {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

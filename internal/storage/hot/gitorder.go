@@ -12,7 +12,7 @@ import (
 // any order among themselves; then everything else, when the objects that were written
 // before it are in S3; HEAD last, when the branches that were written before it are, too.
 
-// gitGroup is a path's line.Order.Group: which of its git directory's files it belongs to, if
+// gitGroup is a path's queue.Order.Group: which of its git directory's files it belongs to, if
 // others have to wait for those.
 func gitGroup(path string) string {
 	dir, rest := gitPlace(path)
@@ -69,13 +69,13 @@ func gitPlace(path string) (dir, rest string) {
 
 // before is upload.Options.Before: the version that is about to be sent is fixed, and is sent
 // when what it may name is in S3. Its upload is not counted while it waits.
-func (e *Engine) before(ctx context.Context, path string) error {
+func (e *Syncer) before(ctx context.Context, path string) error {
 	groups := gitBefore(path)
 	if len(groups) == 0 {
 		return nil
 	}
 	e.mu.Lock()
-	alone := e.alone
+	alone := e.quiesced
 	e.yielding++
 	e.wake()
 	e.mu.Unlock()
@@ -91,14 +91,14 @@ func (e *Engine) before(ctx context.Context, path string) error {
 		}
 	}
 	e.mu.Lock()
-	mark := e.line.Mark()
+	mark := e.queue.Mark()
 	e.mu.Unlock()
 	began := time.Now()
 	for {
 		e.mu.Lock()
 		through, waiters := true, e.waiters
 		for _, g := range groups {
-			through = through && e.line.GroupThrough(g, mark)
+			through = through && e.queue.GroupThrough(g, mark)
 		}
 		e.mu.Unlock()
 		if through {

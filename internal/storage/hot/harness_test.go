@@ -35,7 +35,7 @@ type sandbox struct {
 	patient time.Duration // in place of patience
 	probe   bool          // find out what the store honours, as a session does
 
-	e        *Engine
+	e        *Syncer
 	store    *objectstore.Store
 	stopRun  context.CancelFunc
 	ran      chan error
@@ -159,10 +159,10 @@ func (s *sandbox) saved() contract.Checkpoint {
 func (s *sandbox) pending() (all string) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	for p := range s.e.line.Pending {
+	for p := range s.e.queue.Pending {
 		all += fmt.Sprintf("%+v ", p)
 	}
-	return fmt.Sprintf("%s, %+v", all, *s.e.line)
+	return fmt.Sprintf("%s, %+v", all, *s.e.queue)
 }
 
 // flush ends the sandbox as a stop does.

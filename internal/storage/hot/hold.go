@@ -24,7 +24,7 @@ func (p *pending) hold(why holdReason, reason string) {
 			break
 		}
 	}
-	p.line.HoldDeletes(p.held != "")
+	p.queue.HoldDeletes(p.held != "")
 	if p.held != "" {
 		p.home.log.Error("deletions are held back", "event", "deletes_held", "reason", p.held)
 	} else {

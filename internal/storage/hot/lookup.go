@@ -20,9 +20,9 @@ func (p *pending) lookupLocked(name string, state journal.Stat) known {
 	return known{
 		stored:     stored,
 		current:    stored && e.Local == state,
-		tombstone:  p.home.journal.IsGone(path),
+		tombstone:  p.home.journal.HasTombstone(path),
 		unresolved: sent && strings.HasSuffix(in.Key, "/") == isDir,
-		flying:     p.line.Flying(name),
+		flying:     p.queue.Flying(name),
 		retained:   p.retained[path],
 		foreign:    p.isForeignLocked(path),
 	}
@@ -47,7 +47,7 @@ func (p *pending) isForeignLocked(path string) bool {
 func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.odd, path)
+	delete(p.unsupported, path)
 	delete(p.retained, path)
 	p.filledLocked(path)
 	k := p.lookupLocked(path, state)
@@ -58,9 +58,9 @@ func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool
 	}
 	p.makeRoomLocked(path)
 	if k.tombstone {
-		p.home.remember(p.home.journal.Ungone(path))
+		p.home.remember(p.home.journal.DropTombstone(path))
 	}
-	p.line.Write(path, size, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: anew}, p.now())
+	p.queue.Write(path, size, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: anew}, p.now())
 }
 
 // sawMember notes a member of a database, which is no name of its own. What is pending of it is from
@@ -82,8 +82,8 @@ func (p *pending) sawMember(path, base string) {
 func (p *pending) rewrite(path string, size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, pending := p.line.Has(path); !pending {
-		p.line.Write(path, size, queue.Order{Exists: p.lookupLocked(path, journal.Stat{}).stored, Anew: true}, p.now())
+	if _, pending := p.queue.Has(path); !pending {
+		p.queue.Write(path, size, queue.Order{Exists: p.lookupLocked(path, journal.Stat{}).stored, Anew: true}, p.now())
 	}
 }
 
@@ -93,7 +93,7 @@ func (p *pending) wasWritten(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.lookupLocked(path, journal.Stat{})
-	p.line.Write(path, 0, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: true}, p.now())
+	p.queue.Write(path, 0, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: true}, p.now())
 }
 
 // sawDirectory notes a directory that may need a marker; entries are in it, or not.
@@ -107,9 +107,9 @@ func (p *pending) sawDirectory(path string) {
 	}
 	k := p.lookupLocked(path+"/", journal.Stat{})
 	if k.stored && k.tombstone {
-		p.home.remember(p.home.journal.Ungone(path))
+		p.home.remember(p.home.journal.DropTombstone(path))
 	}
-	p.line.Write(path+"/", 0, queue.Order{Exists: k.stored, Anew: true}, p.now())
+	p.queue.Write(path+"/", 0, queue.Order{Exists: k.stored, Anew: true}, p.now())
 }
 
 // sawNothing notes that nothing is kept at a path any more, nor below it. ordered: a deletion was
@@ -117,9 +117,9 @@ func (p *pending) sawDirectory(path string) {
 func (p *pending) sawNothing(path string, ordered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for odd := range p.odd {
+	for odd := range p.unsupported {
 		if odd == path || isBelow(odd, path) {
-			delete(p.odd, odd)
+			delete(p.unsupported, odd)
 		}
 	}
 	if known, ok := p.home.journal.Get(path); ok {
@@ -141,14 +141,14 @@ const searchPending = 4096
 // writesBelowLocked are the pending writes of a path, of its marker, and below it.
 func (p *pending) writesBelowLocked(path string) (names []string) {
 	for _, name := range []string{path, path + "/"} {
-		if kind, ok := p.line.Has(name); ok && kind == queue.Write {
+		if kind, ok := p.queue.Has(name); ok && kind == queue.Write {
 			names = append(names, name)
 		}
 	}
-	if p.line.Len() > searchPending {
+	if p.queue.Len() > searchPending {
 		return names
 	}
-	for change := range p.line.Pending {
+	for change := range p.queue.Pending {
 		if change.Kind == queue.Write && isBelow(change.Name, path) {
 			names = append(names, change.Name)
 		}
@@ -164,25 +164,25 @@ func (p *pending) goneLocked(name string, ordered bool) {
 	case agree:
 		p.agreeLocked(name, false, ordered)
 	case suspend:
-		p.odd[path] = "its deletion is not saved: it was on another device than the home, which may just have been unmounted"
+		p.unsupported[path] = "its deletion is not saved: it was on another device than the home, which may just have been unmounted"
 	case remove:
-		p.home.remember(p.home.journal.Gone(path))
+		p.home.remember(p.home.journal.AddTombstone(path))
 		if k.stored {
 			p.noteMovedLocked(path)
 		}
-		p.line.Delete(name, ordered, p.now())
+		p.queue.Delete(name, ordered, p.now())
 	}
 }
 
 // filledLocked notes that something is in a directory: a marker that could not be stored may not
 // be needed any more.
 func (p *pending) filledLocked(path string) {
-	if p.line.StuckLen() == 0 {
+	if p.queue.StuckLen() == 0 {
 		return
 	}
-	if dir, _ := tree.Split(path); dir != "" && p.line.Stuck(dir+"/") {
+	if dir, _ := tree.Split(path); dir != "" && p.queue.Stuck(dir+"/") {
 		_, ok := p.home.journal.Get(dir)
-		p.line.Write(dir+"/", 0, queue.Order{Exists: ok, Anew: true}, p.now())
+		p.queue.Write(dir+"/", 0, queue.Order{Exists: ok, Anew: true}, p.now())
 	}
 }
 
@@ -190,7 +190,7 @@ func (p *pending) filledLocked(path string) {
 // all that was in it, or a file in the place of a directory above.
 func (p *pending) makeRoomLocked(path string) {
 	marker := path + "/"
-	if _, pending := p.line.Has(marker); pending || p.lookupLocked(marker, journal.Stat{}).stored {
+	if _, pending := p.queue.Has(marker); pending || p.lookupLocked(marker, journal.Stat{}).stored {
 		p.goneLocked(marker, true)
 	}
 	for known := range p.home.journal.Below(path) {
@@ -202,7 +202,7 @@ func (p *pending) makeRoomLocked(path string) {
 // makeRoomAboveLocked is makeRoomLocked for what has to be a directory now.
 func (p *pending) makeRoomAboveLocked(path string) {
 	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
-		kind, pending := p.line.Has(dir)
+		kind, pending := p.queue.Has(dir)
 		if p.lookupLocked(dir, journal.Stat{}).stored || pending && kind == queue.Write {
 			p.goneLocked(dir, true)
 		}

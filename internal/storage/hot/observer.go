@@ -132,7 +132,7 @@ func (o *observer) read(wait bool) (drained bool, err error) {
 
 const mostReads = 16
 
-// caught tells the line that everything that happened before began has been observed.
+// caught tells the queue that everything that happened before began has been observed.
 func (o *observer) caught(began queue.Time) {
 	if o.blind || o.limited || len(o.moves) > 0 || o.watcher == nil {
 		return // the end of a scan will

@@ -17,19 +17,19 @@ type pending struct {
 	clock time.Time // queue.Time counts from here, on the monotonic clock
 	kick  chan struct{}
 
-	mu       sync.Mutex
-	line     *queue.Line
-	waiters  chan struct{}      // closed and made anew whenever something has ended
-	moved    map[uint64]string  // by inode: paths that are to be deleted, of which a rename may find the object
-	failed   map[string]failure // why pending names are not stored
-	inTheWay map[string]bool    // pending writes that something in S3 excludes, which was looked at
-	restless map[string]int     // pending files that were not at rest, and how often in a row
-	odd      map[string]string  // sockets and the like, and directories that cannot be read
-	retained map[string]bool    // paths whose file was moved to where nothing is kept: their objects stay
-	foreign  map[string]bool    // directories that were seen on another device than the root's
-	holds    [holdReasons]string
-	held     string // why deletions are held back: the first of holds
-	counts   counts
+	mu          sync.Mutex
+	queue       *queue.Queue
+	waiters     chan struct{}      // closed and made anew whenever something has ended
+	moved       map[uint64]string  // by inode: paths that are to be deleted, of which a rename may find the object
+	failed      map[string]failure // why pending names are not stored
+	blocked     map[string]bool    // pending writes that something in S3 excludes, which was looked at
+	unstable    map[string]int     // pending files that were not at rest, and how often in a row
+	unsupported map[string]string  // sockets and the like, and directories that cannot be read
+	retained    map[string]bool    // paths whose file was moved to where nothing is kept: their objects stay
+	foreign     map[string]bool    // directories that were seen on another device than the root's
+	holds       [holdReasons]string
+	held        string // why deletions are held back: the first of holds
+	counts      counts
 }
 
 // counts since the process started.
@@ -42,8 +42,8 @@ type counts struct {
 func newPending(h *home, r queue.Rules) *pending {
 	return &pending{
 		home: h, clock: time.Now(), kick: make(chan struct{}, 1),
-		line: queue.New(r), waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
-		inTheWay: map[string]bool{}, restless: map[string]int{}, odd: map[string]string{},
+		queue: queue.New(r), waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
+		blocked: map[string]bool{}, unstable: map[string]int{}, unsupported: map[string]string{},
 		retained: map[string]bool{}, foreign: map[string]bool{},
 	}
 }
@@ -68,8 +68,8 @@ func (p *pending) broadcastLocked() {
 
 // agreeLocked tells the queue that the disk and S3 agree about a name.
 func (p *pending) agreeLocked(name string, exists, ordered bool) {
-	p.line.Same(name, exists, ordered, p.now())
-	if _, pending := p.line.Has(name); !pending {
+	p.queue.Same(name, exists, ordered, p.now())
+	if _, pending := p.queue.Has(name); !pending {
 		p.clearFailureLocked(name)
 	}
 }
@@ -78,8 +78,8 @@ func (p *pending) agreeLocked(name string, exists, ordered bool) {
 // what was refused is gone, or as S3 has it.
 func (p *pending) clearFailureLocked(name string) {
 	delete(p.failed, name)
-	delete(p.restless, name)
-	delete(p.inTheWay, name)
+	delete(p.unstable, name)
+	delete(p.blocked, name)
 }
 
 // leaveOut forgets what was pending of a path that is left out by now.
@@ -102,7 +102,7 @@ func (p *pending) movedEntry(ino uint64) (journal.Entry, bool) {
 	p.mu.Lock()
 	path, ok := p.moved[ino]
 	p.mu.Unlock()
-	if !ok || !p.home.journal.IsGone(path) {
+	if !ok || !p.home.journal.HasTombstone(path) {
 		return journal.Entry{}, false
 	}
 	return p.home.journal.Get(path)
@@ -139,25 +139,25 @@ func (p *pending) isRetained(path string) bool {
 func (p *pending) isPending(path string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, file := p.line.Has(path)
-	_, marker := p.line.Has(path + "/")
+	_, file := p.queue.Has(path)
+	_, marker := p.queue.Has(path + "/")
 	return file || marker
 }
 
 func (p *pending) isStuck(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.line.Stuck(name)
+	return p.queue.Stuck(name)
 }
 
 // stuck are the names that cannot be stored, at most so many.
 func (p *pending) stuck(most int) (names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.line.StuckLen() == 0 {
+	if p.queue.StuckLen() == 0 {
 		return nil
 	}
-	for change := range p.line.Pending {
+	for change := range p.queue.Pending {
 		if change.Stuck && len(names) < most {
 			names = append(names, change.Name)
 		}
@@ -169,14 +169,14 @@ func (p *pending) stuck(most int) (names []string) {
 func (p *pending) unseen(dir string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line.Unseen(gitGroup(dir+"/"), p.now())
+	p.queue.Unseen(gitGroup(dir+"/"), p.now())
 }
 
 // observedUpTo notes that all that happened on the disk before a moment has been observed.
 func (p *pending) observedUpTo(at queue.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.line.Caught(at)
+	p.queue.ObservedUpTo(at)
 	p.broadcastLocked()
 }
 
@@ -206,15 +206,15 @@ func (p *pending) noteForeign(dir string) {
 func (p *pending) unreadable(path, why string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, known := p.odd[path]
-	p.odd[path] = why
+	_, known := p.unsupported[path]
+	p.unsupported[path] = why
 	return !known
 }
 
 func (p *pending) readable(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.odd, path)
+	delete(p.unsupported, path)
 }
 
 func isBelow(name, dir string) bool {

@@ -38,7 +38,7 @@ type oddEntry struct {
 // readers is how many directories are read at a time.
 const readers = 4
 
-// readDirs reads directories, tells the line what differs, and returns those that are in them.
+// readDirs reads directories, tells the queue what differs, and returns those that are in them.
 func (o *observer) readDirs(paths []string) (below []string) {
 	rules := o.h.rules.Load()
 	found := make([]dirRead, len(paths))
@@ -130,7 +130,7 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 	return nil
 }
 
-// compare tells the line in what a directory differs from the journal.
+// compare tells the queue in what a directory differs from the journal.
 func (o *observer) compare(r *dirRead) (below []string) {
 	if isMissing(r.err) {
 		o.unseen(r.path)
@@ -231,7 +231,7 @@ func (o *observer) marker(r *dirRead) {
 	switch {
 	case !empty && o.p.isStuck(r.path+"/"):
 		o.directory(r.path) // its job finds out whether it is needed at all by now
-	case ok && !o.h.journal.IsGone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
+	case ok && !o.h.journal.HasTombstone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
 	case !ok && !empty && mode == 0o755:
 	default:
 		o.directory(r.path)

@@ -209,7 +209,7 @@ func TestGoneWhileItIsWritten(t *testing.T) {
 				s.eventually("its deletion is seen", func() bool {
 					s.e.mu.Lock()
 					defer s.e.mu.Unlock()
-					kind, _ := s.e.line.Has("p")
+					kind, _ := s.e.queue.Has("p")
 					return kind == queue.Delete
 				})
 				s.write("p/x", "in a directory")

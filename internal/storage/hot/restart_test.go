@@ -17,7 +17,7 @@ func TestRestartOnTheSameDisk(t *testing.T) {
 		s.write(fmt.Sprint("f", i), "two")
 	}
 	s.remove("f7")
-	s.eventually("the changes are seen", func() bool { return s.e.Status().DirtyFiles >= 50 && s.e.journal.IsGone("f7") })
+	s.eventually("the changes are seen", func() bool { return s.e.Status().DirtyFiles >= 50 && s.e.journal.HasTombstone("f7") })
 	s.kill()
 	s.proxy.Back()
 	s.start()

@@ -12,7 +12,7 @@ import (
 const mostListed = 100
 
 // Status is what is known of the home right now.
-func (e *Engine) Status() contract.HotStatus {
+func (e *Syncer) Status() contract.HotStatus {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	st := contract.HotStatus{State: "hydrating", ManifestAge: -1, Hydrated: e.progress.Files.Load()}
@@ -22,7 +22,7 @@ func (e *Engine) Status() contract.HotStatus {
 	h := e.hydrated
 	st.State = e.state()
 	st.Files, st.Bytes, st.Sequence = int64(e.journal.Len()), e.journal.Bytes(), e.journal.Seq()
-	st.DirtyFiles, st.DirtyBytes, st.InFlight = int64(e.line.Len()), e.line.Bytes(), int64(e.line.InFlight())
+	st.DirtyFiles, st.DirtyBytes, st.InFlight = int64(e.queue.Len()), e.queue.Bytes(), int64(e.queue.InFlight())
 	st.Uploaded, st.UploadBytes, st.Conflicts = e.counts.uploaded, e.counts.bytes, e.counts.conflicts
 	st.Rescans, st.WatchLimit, st.LastSuccess = e.counts.rescans, e.counts.watchLimit, e.counts.success
 	st.Hydrated, st.HydrateTook = h.Files, h.Took
@@ -31,20 +31,20 @@ func (e *Engine) Status() contract.HotStatus {
 		st.ManifestAge = max(0, time.Since(e.manifestAt))
 	}
 	st.Kept = h.Kept[:min(len(h.Kept), mostListed)]
-	if since, ok := e.line.Oldest(); ok {
+	if since, ok := e.queue.Oldest(); ok {
 		st.Staleness = max(e.now()-since, 0)
 	}
 	for _, path := range e.rules.Load().Mounts() {
 		st.Mounts = append(st.Mounts, shown(path))
 	}
 	st.Mounts = st.Mounts[:min(len(st.Mounts), mostListed)]
-	for name := range e.restless {
+	for name := range e.unstable {
 		st.NotAtRest = append(st.NotAtRest, shown(strings.TrimSuffix(name, "/")))
 	}
 	for name, reason := range e.failures {
 		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(strings.TrimSuffix(name, "/")), Reason: reason})
 	}
-	for path, why := range e.odd {
+	for path, why := range e.unsupported {
 		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(path), Reason: why})
 	}
 	st.FailedCount = int64(len(st.Failed))
@@ -57,13 +57,13 @@ func (e *Engine) Status() contract.HotStatus {
 }
 
 // state is one word for it. With the lock held.
-func (e *Engine) state() string {
+func (e *Syncer) state() string {
 	switch {
 	case e.lost != nil, e.away() != nil, e.breaker.err != nil && e.breaker.tries > failingAfter:
 		return "failed"
 	case e.held != "":
 		return "held"
-	case e.line.Len() > 0:
+	case e.queue.Len() > 0:
 		return "syncing"
 	}
 	return "synced"

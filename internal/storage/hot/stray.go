@@ -16,7 +16,7 @@ import (
 const strayWait = 2 * time.Second
 
 // lastStrays is strays at the end of a flush.
-func (e *Engine) lastStrays(ctx context.Context) {
+func (e *Syncer) lastStrays(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, strayWait)
 	defer cancel()
 	e.strays(ctx, nil)
@@ -24,7 +24,7 @@ func (e *Engine) lastStrays(ctx context.Context) {
 
 // strays looks for them. settled are the paths of the round before: what did not come in a whole
 // round does not come any more.
-func (e *Engine) strays(ctx context.Context, settled map[string]bool) (seen map[string]bool) {
+func (e *Syncer) strays(ctx context.Context, settled map[string]bool) (seen map[string]bool) {
 	seen = map[string]bool{}
 	for path, in := range e.journal.Strays() {
 		if ctx.Err() != nil || e.isPending(path) {

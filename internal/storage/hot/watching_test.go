@@ -71,7 +71,7 @@ func TestManyFilesAtOnce(t *testing.T) {
 	check(t, s.e.obs.catchUp(s.ctx(), false))
 	s.e.mu.Lock()
 	n := 0
-	for p := range s.e.line.Pending {
+	for p := range s.e.queue.Pending {
 		if !strings.HasSuffix(p.Name, "/") {
 			n++
 		}
@@ -310,7 +310,7 @@ func TestSteady(t *testing.T) {
 	}
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	if n := s.e.line.Len(); n != 0 {
+	if n := s.e.queue.Len(); n != 0 {
 		t.Errorf("%d names are pending", n)
 	}
 }
@@ -326,7 +326,7 @@ func TestFileBeforeItsDirectoryWasSeenGone(t *testing.T) {
 		s.remove("p")
 		s.write("p", "new")
 		s.e.mu.Lock()
-		s.e.line.Write("p", 3, queue.Order{}, s.e.now()) // by an event about an earlier p
+		s.e.queue.Write("p", 3, queue.Order{}, s.e.now()) // by an event about an earlier p
 		s.e.mu.Unlock()
 		s.e.wake()
 		s.eventually("the job finds what is in its way", func() bool {

@@ -96,7 +96,7 @@ func TestOwnWrite(t *testing.T) {
 			case "":
 				must(t, os.Remove(h.at("f")))
 				o := h.open()
-				must(t, o.journal.Gone("f"))
+				must(t, o.journal.AddTombstone("f"))
 				o.close()
 			default:
 				h.write("f", c.disk)

@@ -134,7 +134,7 @@ func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 func (h *run) noteWhole() error {
 	for path, whole := range h.whole {
 		_, sent := h.Journal.Intent(path)
-		if e, ok := h.Journal.Get(path); ok && e.Whole != whole && !sent && !h.Journal.IsGone(path) {
+		if e, ok := h.Journal.Get(path); ok && e.Whole != whole && !sent && !h.Journal.HasTombstone(path) {
 			e.Whole = whole
 			if err := h.Journal.Put(e); err != nil {
 				return err

@@ -41,7 +41,7 @@ func (h *run) judge(ctx context.Context) error {
 			here:       exists,
 			changed:    !journalled || !e.Local.LooksLike(state),
 			racy:       journalled && e.Local.Racy && e.Local.LooksLike(state),
-			deleted:    h.Journal.IsGone(path),
+			deleted:    h.Journal.HasTombstone(path),
 			rebooted:   h.Journal.Origin() == journal.Rebooted,
 		}
 		if it.isMarker() {

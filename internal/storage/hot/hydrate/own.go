@@ -20,7 +20,7 @@ const lookups = 16
 func (h *run) claimOwn(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
-	for path, in := range h.Journal.AllAdrift() {
+	for path, in := range h.Journal.AllUnresolved() {
 		it, ok := h.find(in.Key)
 		if !ok {
 			continue
@@ -57,12 +57,12 @@ func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
 	_, sent := h.Journal.Intent(path)
 	_, known := h.Journal.Get(path)
 	// A write that was given up, and whose file was deleted since, arrived after that.
-	deleted := h.Journal.IsGone(path) || !sent && !known
+	deleted := h.Journal.HasTombstone(path) || !sent && !known
 	if err := h.Journal.Put(e); err != nil {
 		return err
 	}
 	if deleted {
-		return h.Journal.Gone(path) // of the version that we now know
+		return h.Journal.AddTombstone(path) // of the version that we now know
 	}
 	return nil
 }

@@ -86,7 +86,7 @@ func TestTable(t *testing.T) {
 			}
 			if row.gone {
 				o := h.open()
-				must(t, o.journal.Gone(path))
+				must(t, o.journal.AddTombstone(path))
 				o.close()
 			}
 			r := h.hydrate()
@@ -137,7 +137,7 @@ func (h *home) wantJournal(path string, known, gone bool) {
 	if stored, there := h.bucket.Get(h.key(path)); ok && (!there || stored.ETag != e.ETag || int64(len(stored.Body)) != e.Size) {
 		h.t.Errorf("the journal has %+v of %q, S3 has %q", e, path, stored.ETag)
 	}
-	if got := o.journal.IsGone(path); got != gone {
+	if got := o.journal.HasTombstone(path); got != gone {
 		h.t.Errorf("the deletion of %q is to be sent: %v, want %v", path, got, gone)
 	}
 }

@@ -2,8 +2,8 @@ package journal
 
 import "github.com/matrx/sandbox/internal/storage/binenc"
 
-// Gone records that the deletion of path was seen and is not in S3 yet.
-func (j *Journal) Gone(path string) error {
+// AddTombstone records that the deletion of path was seen and is not in S3 yet.
+func (j *Journal) AddTombstone(path string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, ok := j.gone[path]; ok {
@@ -13,8 +13,8 @@ func (j *Journal) Gone(path string) error {
 	return j.append(opGone, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
-// Ungone takes Gone back: the path is there again.
-func (j *Journal) Ungone(path string) error {
+// DropTombstone takes that back: the path is there again.
+func (j *Journal) DropTombstone(path string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if _, ok := j.gone[path]; !ok {
@@ -24,16 +24,16 @@ func (j *Journal) Ungone(path string) error {
 	return j.append(opUngone, func(b []byte) []byte { return binenc.AppendString(b, path) })
 }
 
-// IsGone tells whether the deletion of path was seen and is not in S3 yet.
-func (j *Journal) IsGone(path string) bool {
+// HasTombstone tells whether the deletion of path was seen and is not in S3 yet.
+func (j *Journal) HasTombstone(path string) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	_, ok := j.gone[path]
 	return ok
 }
 
-// AllGone returns the paths for which IsGone holds, in no order.
-func (j *Journal) AllGone() []string {
+// Tombstones returns the paths for which HasTombstone holds, in no order.
+func (j *Journal) Tombstones() []string {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	paths := make([]string, 0, len(j.gone))

@@ -56,19 +56,19 @@ func (j *Journal) end(path string, least int) {
 	if in.tries() < least {
 		return
 	}
-	if _, ok := j.adrift[path]; !ok && len(j.adrift) >= mostAdrift {
-		for other := range j.adrift {
-			delete(j.adrift, other)
+	if _, ok := j.unresolved[path]; !ok && len(j.unresolved) >= mostUnresolved {
+		for other := range j.unresolved {
+			delete(j.unresolved, other)
 			break
 		}
 	}
 	in.UploadID = ""
-	j.adrift[path] = in
+	j.unresolved[path] = in
 }
 
-// mostAdrift bounds what is remembered of writes that may still arrive. They do so within
+// mostUnresolved bounds what is remembered of writes that may still arrive. They do so within
 // moments, or never.
-const mostAdrift = 1024
+const mostUnresolved = 1024
 
 // Begin records a write before it is sent. It replaces the path's earlier intent, so
 // keep that one's BASE as long as its write may still arrive.
@@ -98,23 +98,23 @@ func (j *Journal) Intent(path string) (Intent, bool) {
 	return in, ok
 }
 
-// Adrift returns the last write of path that may still arrive, whether its intent has ended or not. The
+// Unresolved returns the last write of path that may still arrive, whether its intent has ended or not. The
 // next attempt shares its BASE.
-func (j *Journal) Adrift(path string) (Intent, bool) {
+func (j *Journal) Unresolved(path string) (Intent, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	if in, ok := j.intents[path]; ok {
 		return in, true
 	}
-	in, ok := j.adrift[path]
+	in, ok := j.unresolved[path]
 	return in, ok
 }
 
-// AllAdrift returns what Adrift does, by path.
-func (j *Journal) AllAdrift() map[string]Intent {
+// AllUnresolved returns what Unresolved does, by path.
+func (j *Journal) AllUnresolved() map[string]Intent {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	all := maps.Clone(j.adrift)
+	all := maps.Clone(j.unresolved)
 	maps.Copy(all, j.intents)
 	return all
 }
@@ -125,7 +125,7 @@ func (j *Journal) Strays() map[string]Intent {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	all := map[string]Intent{}
-	for path, in := range j.adrift {
+	for path, in := range j.unresolved {
 		if _, sent := j.intents[path]; !sent && j.files.get(path) == nil {
 			all[path] = in
 		}
@@ -138,5 +138,5 @@ func (j *Journal) Strays() map[string]Intent {
 func (j *Journal) Arrived(path string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	delete(j.adrift, path)
+	delete(j.unresolved, path)
 }

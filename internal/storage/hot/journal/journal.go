@@ -7,11 +7,11 @@
 //   - an [Entry] for each object that this sandbox has written or fetched: its key,
 //     ETag, attributes, hash, and the stat that the local file had when the two
 //     were known to be equal;
-//   - the paths whose deletion was seen while running and is not in S3 yet ([Journal.Gone]);
+//   - the paths whose deletion was seen while running and is not in S3 yet ([Journal.AddTombstone]);
 //   - an [Intent] for each write that was sent and not yet answered, so that a
 //     write whose answer was lost is recognised as our own;
 //   - of a write that succeeded at last, or was given up, the BASE of its earlier attempts, as
-//     long as one of them may still arrive ([Journal.Intent], [Journal.Adrift]);
+//     long as one of them may still arrive ([Journal.Intent], [Journal.Unresolved]);
 //   - whether hydrate has ever completed for this bucket, prefix and root.
 //
 // Losing it may bring deleted files back, and never loses one.
@@ -118,18 +118,18 @@ const fileName = "journal"
 
 // Journal is safe for concurrent use.
 type Journal struct {
-	mu       sync.RWMutex
-	log      *log
-	id       Identity // as written; the boot id is the old one until SetHydrated
-	boot     string   // the present boot id
-	origin   Origin
-	hydrated bool
-	seq      uint64
-	files    index
-	gone     map[string]struct{}
-	intents  map[string]Intent
-	adrift   map[string]Intent // of ended intents, by path: an attempt may still arrive
-	scratch  []byte
+	mu         sync.RWMutex
+	log        *log
+	id         Identity // as written; the boot id is the old one until SetHydrated
+	boot       string   // the present boot id
+	origin     Origin
+	hydrated   bool
+	seq        uint64
+	files      index
+	gone       map[string]struct{}
+	intents    map[string]Intent
+	unresolved map[string]Intent // of ended intents, by path: an attempt may still arrive
+	scratch    []byte
 }
 
 // Open reads the journal in dir, which is made if need be, and cuts a torn tail.
@@ -137,7 +137,7 @@ func Open(dir string, id Identity) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the journal's directory: %w", err)
 	}
-	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}, adrift: map[string]Intent{}}
+	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}, unresolved: map[string]Intent{}}
 	l, err := openLog(filepath.Join(dir, fileName))
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (j *Journal) reset(id Identity) {
 	j.files = index{}
 	clear(j.gone)
 	clear(j.intents)
-	clear(j.adrift)
+	clear(j.unresolved)
 }
 
 // Origin says what Open found.

@@ -25,23 +25,23 @@ func mustOpen(t interface{ Fatal(...any) }, dir string, id Identity) *Journal {
 
 // state is all that a journal knows, to compare two of them.
 type state struct {
-	Entries  map[string]Entry
-	Gone     map[string]bool
-	Intents  map[string]Intent
-	Adrift   map[string]Intent
-	Hydrated bool
-	Seq      uint64
-	Len      int
-	Bytes    int64
+	Entries    map[string]Entry
+	Gone       map[string]bool
+	Intents    map[string]Intent
+	Unresolved map[string]Intent
+	Hydrated   bool
+	Seq        uint64
+	Len        int
+	Bytes      int64
 }
 
 func stateOf(j *Journal) state {
-	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: maps.Clone(j.intents), Adrift: maps.Clone(j.adrift),
+	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: maps.Clone(j.intents), Unresolved: maps.Clone(j.unresolved),
 		Hydrated: j.Hydrated(), Seq: j.Seq(), Len: j.Len(), Bytes: j.Bytes()}
 	for e := range j.All() {
 		s.Entries[e.Path] = e
 	}
-	for _, p := range j.AllGone() {
+	for _, p := range j.Tombstones() {
 		s.Gone[p] = true
 	}
 	return s
@@ -93,9 +93,9 @@ func TestCutAnywhere(t *testing.T) {
 			case 3:
 				err = j.Forget(e.Path)
 			case 4:
-				err = j.Gone(e.Path)
+				err = j.AddTombstone(e.Path)
 			case 5:
-				err = j.Ungone(e.Path)
+				err = j.DropTombstone(e.Path)
 			case 6:
 				err = j.Begin(e.Path, Intent{WriteID: "x.1", Key: e.Key, UploadID: e.ETag, Size: e.Size, Mtime: e.Mtime, Mode: e.Mode, SHA256: e.SHA256, Local: e.Local})
 			case 7:
@@ -157,7 +157,7 @@ func TestRewriteKeepsTheState(t *testing.T) {
 		for range rapid.IntRange(0, 15).Draw(t, "changes") {
 			e := drawEntry(t)
 			j.Put(e)
-			j.Gone(drawEntry(t).Path)
+			j.AddTombstone(drawEntry(t).Path)
 			j.Begin(drawEntry(t).Path, Intent{WriteID: "w.2"})
 		}
 		want := stateOf(j)

@@ -147,7 +147,7 @@ func (j *Journal) rewrite() error {
 		// The sequence number is written last as well: each Put that is replayed counts one up.
 		record(opHome, func(b []byte) []byte { return appendHome(b, j.id, j.hydrated, j.seq) })
 		// An intent that ended: it began, and what was known was forgotten. The entries follow.
-		for p, in := range j.adrift {
+		for p, in := range j.unresolved {
 			record(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, p), in) })
 			record(opForget, func(b []byte) []byte { return binenc.AppendString(b, p) })
 		}

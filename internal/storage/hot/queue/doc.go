@@ -11,21 +11,21 @@
 // # The rules
 //
 // Each observation gets a sequence number. A pending write remembers the first
-// observation that S3 does not have; a pending delete has a fence, the last observation
+// observation that S3 does not have; a pending delete has a barrier, the last observation
 // that may have come before the deletion.
 //
 //  1. Writes go oldest first, many at once, when they have been quiet for Rules.Quiet or
 //     have waited for Rules.MaxStaleness. One that replaces an object gives way to older
 //     ones that add one (a commit's objects before the branch that names them), but never
 //     beyond MaxStaleness.
-//  2. A delete goes when no write that was first observed up to its fence is pending.
+//  2. A delete goes when no write that was first observed up to its barrier is pending.
 //  3. A pending write whose file vanishes without having reached S3 leaves a span, from its
-//     first observation to that of its vanishing: a fence within a span counts as the
+//     first observation to that of its vanishing: a barrier within a span counts as the
 //     span's end. (A second repack removes the pack, not yet in S3, in which the first one
 //     had put the objects that it deleted. They may go only when the second pack is in S3.)
 //     So does whatever may have come and gone in a directory before it was watched.
-//     Spans that overlap are one. Who waits for a group waits in the same way for what
-//     took the place of its members.
+//     Spans that overlap are one. A write that waits for a group also waits for the files
+//     that replaced the group's members.
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory
 //     was, or the reverse) waits for that delete and does not hold it back; also when
 //     the deleted name is observed to be written once more, as long as S3 holds its object.
@@ -38,13 +38,13 @@
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
 //     refusal was of what it was before.
 //
-// Whoever looks at the disk may see further than what has been observed: a name is gone,
-// and where it went is still to be told. So a delete gets its fence when the caller has
-// [Line.Caught] up with the moment at which the name was seen gone, and the fence is all
-// that has been observed by then. The same holds for the end of a span, unless the
-// deletion was observed at its place among all changes. A job that was under way meanwhile may
-// have read the disk later, and have stored what was made anew: then the name has to be seen
-// gone once more.
+// A look at the disk can show a state newer than the events processed so far: a name is gone, and
+// the event of where it went is still in the kernel's queue. So a delete gets its barrier only
+// when the caller has observed everything up to the look ([Queue.ObservedUpTo]); the barrier is the
+// newest observation by then. The end of a span is fixed in the same way, unless the deletion was
+// observed in its place among all changes. A job that ran meanwhile may have read the disk later
+// and have stored a file that was made anew: the caller then looks at the name once more
+// ([Queue.Rechecked]).
 //
 // A job's effects lie between Next and Done; what is observed in between counts as
 // newer than the job.

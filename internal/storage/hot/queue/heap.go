@@ -25,9 +25,9 @@ func byFirst(a, b *item) bool { return a.first < b.first }
 func byDue(a, b *item) bool   { return a.due < b.due }
 func bySince(a, b *item) bool { return a.since < b.since }
 
-func byFence(a, b *item) bool {
-	if a.fence != b.fence {
-		return a.fence < b.fence
+func byBarrier(a, b *item) bool {
+	if a.barrier != b.barrier {
+		return a.barrier < b.barrier
 	}
 	return a.first < b.first
 }
@@ -68,7 +68,7 @@ func (h *heap) take(it *item) {
 		h.fix(i)
 	}
 	if last == 0 {
-		h.items = nil // a line that was long once does not stay big
+		h.items = nil // a queue that was long once does not stay big
 	}
 }
 

@@ -30,7 +30,7 @@ type item struct {
 	flags flags
 
 	first     uint64 // the first observation that S3 does not have
-	fence     uint64 // of a delete: what was observed up to here may have come before it
+	barrier   uint64 // of a delete: what was observed up to here may have come before it
 	since     Time   // when first was
 	last      Time   // the newest observation: quiet counts from here
 	notBefore Time   // after a failure
@@ -54,11 +54,11 @@ const (
 	inFlight       flags = 1 << iota
 	replaces             // S3 holds an object of this name
 	stuck                // reported as unstorable (rule 5)
-	unfenced             // a delete that has no fence yet
+	noBarrier            // a delete that has no barrier yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way
 	undone               // a write that was a delete of what S3 still holds
-	doubted              // an unfenced delete of what a job may have found on the disk since it was seen gone
+	doubted              // an noBarrier delete of what a job may have found on the disk since it was seen gone
 	counted              // it is a delete that others may have to wait for
 )
 

@@ -9,13 +9,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// world is a disk with its whole history, an S3, and a caller of Line between them,
+// world is a disk with its whole history, an S3, and a caller of Queue between them,
 // all of them obvious. Each operation on the disk has a number, which is also the
 // version that it writes.
 type world struct {
-	t    *rapid.T
-	line *Line
-	now  Time
+	t     *rapid.T
+	queue *Queue
+	now   Time
 
 	ops     int
 	disk    map[string]int          // name -> version
@@ -55,7 +55,7 @@ var names = []string{"a", "b", "c", "p", "p/x", "p/y", "p/y/z", "q/r"}
 
 func newWorld(t *rapid.T) *world {
 	return &world{
-		t: t, line: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond}),
+		t: t, queue: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond}),
 		disk: map[string]int{}, history: map[string][]historical{},
 		s3: map[string]int{}, s3gone: map[string]int{}, journal: map[string]int{},
 		excused: map[string]int{}, anyway: map[string]bool{},
@@ -146,29 +146,29 @@ func (w *world) excuse(name string) {
 
 func (w *world) look(name string, ordered bool) {
 	version, known := w.disk[name], w.journal[name]
-	_, pending := w.line.Has(name)
+	_, pending := w.queue.Has(name)
 	if version == 0 && w.isStuck(name) {
 		w.excuse(name)
 	}
 	switch {
 	case version != 0 && version == known:
-		w.line.Same(name, true, ordered, w.now)
+		w.queue.Same(name, true, ordered, w.now)
 	case version != 0:
 		// What stood in its place was deleted before: say so first.
 		for _, other := range names {
-			_, pending := w.line.Has(other)
+			_, pending := w.queue.Has(other)
 			if Exclusive(name, other) && (pending || w.journal[other] != 0) && w.disk[other] == 0 {
 				if w.isStuck(other) {
 					w.excuse(other)
 				}
-				w.line.Delete(other, ordered, w.now)
+				w.queue.Delete(other, ordered, w.now)
 			}
 		}
-		w.line.Write(name, 1, Order{Exists: known != 0}, w.now)
+		w.queue.Write(name, 1, Order{Exists: known != 0}, w.now)
 	case known != 0 || pending:
-		w.line.Delete(name, ordered, w.now)
+		w.queue.Delete(name, ordered, w.now)
 	default:
-		w.line.Same(name, false, ordered, w.now)
+		w.queue.Same(name, false, ordered, w.now)
 	}
 }
 
@@ -187,7 +187,7 @@ func (w *world) readEvents() {
 	}
 	w.events = w.events[n:]
 	if len(w.events) == 0 {
-		w.line.Caught(w.now)
+		w.queue.ObservedUpTo(w.now)
 	}
 }
 
@@ -195,7 +195,7 @@ func (w *world) readEvents() {
 // written: its deletion has an event of its own coming.
 func (w *world) react(e event) {
 	if e.write && w.disk[e.name] == 0 {
-		w.line.Write(e.name, 0, Order{Exists: w.journal[e.name] != 0}, w.now)
+		w.queue.Write(e.name, 0, Order{Exists: w.journal[e.name] != 0}, w.now)
 		return
 	}
 	w.look(e.name, true)
@@ -224,12 +224,12 @@ func (w *world) scanStep() {
 	}
 	w.scan = w.scan[n:]
 	if len(w.scan) == 0 {
-		w.line.Caught(w.scanAt)
+		w.queue.ObservedUpTo(w.scanAt)
 	}
 }
 
 func (w *world) start() {
-	if j, ok := w.line.Next(w.now); ok {
+	if j, ok := w.queue.Next(w.now); ok {
 		for _, r := range w.jobs {
 			if r.job.Name == j.Name {
 				w.t.Fatalf("two jobs for %q at once", j.Name)
@@ -260,13 +260,13 @@ func (w *world) work(faults bool) {
 	r := w.jobs[i]
 	done := func(o Outcome) {
 		w.jobs = slices.Delete(w.jobs, i, i+1)
-		if kind, _ := w.line.Has(r.job.Name); o == Stuck && kind == Delete {
+		if kind, _ := w.queue.Has(r.job.Name); o == Stuck && kind == Delete {
 			w.excuse(r.job.Name)
 		}
-		w.line.Done(r.job, o, w.now+2*time.Millisecond, w.now)
-		if kind, _ := w.line.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
+		w.queue.Done(r.job, o, w.now+2*time.Millisecond, w.now)
+		if kind, _ := w.queue.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
 			w.look(r.job.Name, false)
-			w.line.Looked(r.job.Name, w.now)
+			w.queue.Rechecked(r.job.Name, w.now)
 		}
 		w.now++
 	}
@@ -325,7 +325,7 @@ func (w *world) inTheWay(name string) string {
 }
 
 func (w *world) isStuck(name string) bool {
-	for p := range w.line.Pending {
+	for p := range w.queue.Pending {
 		if p.Name == name {
 			return p.Stuck
 		}
@@ -387,7 +387,7 @@ func (w *world) settle() {
 				w.react(e)
 			}
 			w.events = nil
-			w.line.Caught(w.now)
+			w.queue.ObservedUpTo(w.now)
 		} else {
 			w.scanStep()
 		}
@@ -395,12 +395,12 @@ func (w *world) settle() {
 		for len(w.jobs) > 0 {
 			w.work(false)
 		}
-		if w.line.Len() == 0 && fmt.Sprint(w.disk) == fmt.Sprint(w.s3) {
+		if w.queue.Len() == 0 && fmt.Sprint(w.disk) == fmt.Sprint(w.s3) {
 			return
 		}
 	}
 	w.t.Fatalf("never settles: %d pending, disk %v, s3 %v, blocked %d, deletes %d, inferred %d, spans %v, hold %d",
-		w.line.Len(), w.disk, w.s3, len(w.line.blocked.items), len(w.line.deletes.items), len(w.line.fencing), w.line.spans, len(w.line.hold.items))
+		w.queue.Len(), w.disk, w.s3, len(w.queue.blocked.items), len(w.queue.deletes.items), len(w.queue.awaiting), w.queue.spans, len(w.queue.hold.items))
 }
 
 func TestOrderAgainstModel(t *testing.T) {
@@ -417,7 +417,7 @@ func TestOrderAgainstModel(t *testing.T) {
 			"start":  step(w.start),
 			"work":   step(func() { w.work(true) }),
 			"work2":  step(func() { w.work(false) }),
-			"hurry":  step(func() { w.line.Hurry(rapid.Bool().Draw(t, "hurry")) }),
+			"hurry":  step(func() { w.queue.Hurry(rapid.Bool().Draw(t, "hurry")) }),
 			"wait":   func(t *rapid.T) { w.now += Time(rapid.IntRange(1, 40).Draw(t, "ms")) * time.Millisecond },
 			"":       func(*rapid.T) { w.consistent() },
 		})
@@ -427,11 +427,11 @@ func TestOrderAgainstModel(t *testing.T) {
 
 // consistent checks what the line keeps of itself.
 func (w *world) consistent() {
-	l := w.line
+	q := w.queue
 	flying, bytes, stuckN := 0, int64(0), 0
 	below := map[string]int{}
-	for name, it := range l.items {
-		if it.name != name || l.since.has(it) != true || l.ageOf(it).has(it) != true {
+	for name, it := range q.items {
+		if it.name != name || q.since.has(it) != true || q.ageOf(it).has(it) != true {
 			w.t.Fatalf("%q is not where it belongs", name)
 		}
 		if it.is(inFlight) {
@@ -439,15 +439,15 @@ func (w *world) consistent() {
 			if it.queue != nil {
 				w.t.Fatalf("%q is under way and queued", name)
 			}
-		} else if it.queue == nil && !it.is(unfenced) {
+		} else if it.queue == nil && !it.is(noBarrier) {
 			w.t.Fatalf("%q is forgotten", name)
 		}
 		if it.is(stuck) {
 			stuckN++
 		}
-		held := (it.kind == Write || it.again == Write) && !(it.is(stuck) && it.is(replaces)) && it.queue != &l.blocked
-		if l.hold.has(it) != held && !it.is(inFlight) {
-			w.t.Fatalf("%q holds deletes back: %v, want %v", name, l.hold.has(it), held)
+		held := (it.kind == Write || it.again == Write) && !(it.is(stuck) && it.is(replaces)) && it.queue != &q.blocked
+		if q.hold.has(it) != held && !it.is(inFlight) {
+			w.t.Fatalf("%q holds deletes back: %v, want %v", name, q.hold.has(it), held)
 		}
 		bytes += it.size
 		if it.is(counted) {
@@ -456,12 +456,12 @@ func (w *world) consistent() {
 			}
 		}
 	}
-	if flying != l.InFlight() || bytes != l.Bytes() || stuckN != l.StuckLen() || fmt.Sprint(below) != fmt.Sprint(l.below) {
-		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", l.InFlight(), flying, l.Bytes(), bytes, l.StuckLen(), stuckN, l.below, below)
+	if flying != q.InFlight() || bytes != q.Bytes() || stuckN != q.StuckLen() || fmt.Sprint(below) != fmt.Sprint(q.below) {
+		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", q.InFlight(), flying, q.Bytes(), bytes, q.StuckLen(), stuckN, q.below, below)
 	}
-	for i, s := range l.spans {
-		if s.from > s.to || i > 0 && l.spans[i-1].to >= s.from || s.open && i != len(l.spans)-1 {
-			w.t.Fatalf("spans %v", l.spans)
+	for i, s := range q.spans {
+		if s.from > s.to || i > 0 && q.spans[i-1].to >= s.from || s.open && i != len(q.spans)-1 {
+			w.t.Fatalf("spans %v", q.spans)
 		}
 	}
 }

@@ -2,49 +2,49 @@ package queue
 
 // Next returns the job that is to go next, if any may go now. It is under way from
 // then on, until Done.
-func (l *Line) Next(now Time) (Job, bool) {
-	l.promote(now)
-	it := l.nextWrite(now)
-	if d := l.nextDelete(); d != nil && (it == nil || d.first < it.first) {
+func (q *Queue) Next(now Time) (Job, bool) {
+	q.promote(now)
+	it := q.nextWrite(now)
+	if d := q.nextDelete(); d != nil && (it == nil || d.first < it.first) {
 		it = d
 	}
 	if it == nil {
 		return Job{}, false
 	}
-	l.dequeue(it)
+	q.dequeue(it)
 	it.flags |= inFlight
-	l.flying++
+	q.flying++
 	return Job{Name: it.name, Kind: it.kind, it: it}, true
 }
 
 // promote moves what has become due to where it is chosen from.
-func (l *Line) promote(now Time) {
+func (q *Queue) promote(now Time) {
 	for {
-		it := l.waiting.min()
+		it := q.waiting.min()
 		if it == nil || it.due > now {
 			return
 		}
 		switch {
 		case it.kind == Delete:
-			l.enqueue(it, &l.deletes)
-		case l.mustWait(it.name):
-			l.hold.take(it)
-			l.barred.take(it)
-			l.enqueue(it, &l.blocked)
+			q.enqueue(it, &q.deletes)
+		case q.mustWait(it.name):
+			q.hold.take(it)
+			q.stuckHold.take(it)
+			q.enqueue(it, &q.blocked)
 		case it.is(replaces):
-			l.enqueue(it, &l.over)
+			q.enqueue(it, &q.over)
 		default:
-			l.enqueue(it, &l.adding)
+			q.enqueue(it, &q.adding)
 			if !it.is(stuck) {
-				l.newHold.put(it)
+				q.newHold.put(it)
 			}
 		}
 	}
 }
 
-func (l *Line) nextWrite(now Time) *item {
-	add, over := l.adding.min(), l.over.min()
-	if over != nil && over.first > oldest(&l.newHold) && now < l.patience(over) {
+func (q *Queue) nextWrite(now Time) *item {
+	add, over := q.adding.min(), q.over.min()
+	if over != nil && over.first > oldest(&q.newHold) && now < q.maxDelay(over) {
 		over = nil
 	}
 	if add == nil || over != nil && over.first < add.first {
@@ -53,41 +53,41 @@ func (l *Line) nextWrite(now Time) *item {
 	return add
 }
 
-// patience is how long a write that replaces an object gives way to those that add one.
-func (l *Line) patience(it *item) Time { return it.since + l.rules.MaxStaleness }
+// maxDelay is how long a write that replaces an object gives way to those that add one.
+func (q *Queue) maxDelay(it *item) Time { return it.since + q.rules.MaxStaleness }
 
-func (l *Line) nextDelete() *item {
-	it := l.deletes.min()
-	if it == nil || l.held {
+func (q *Queue) nextDelete() *item {
+	it := q.deletes.min()
+	if it == nil || q.held {
 		return nil
 	}
-	l.prune()
-	if !l.mayGo(it) {
-		return nil // and the others' fences are not lower
+	q.prune()
+	if !q.mayGo(it) {
+		return nil // and the others' barriers are not lower
 	}
 	// A write that waits for a delete holds all deletes back but the one that it waits for.
 	// The oldest such write is served first, so that two of them cannot wait for each other.
-	w := l.blocked.min()
-	if w == nil || w.first > l.spans.bound(it.fence) {
+	w := q.blocked.min()
+	if w == nil || w.first > q.spans.bound(it.barrier) {
 		return it
 	}
-	return l.makeRoom(w)
+	return q.makeRoom(w)
 }
 
 // makeRoom returns a delete that w waits for and that may go. A file where one of w's
 // directories has to be comes first: whatever goes before it could be held back by other
 // writes that wait for that file as well, but as long as they do they hold nothing.
-func (l *Line) makeRoom(w *item) *item {
+func (q *Queue) makeRoom(w *item) *item {
 	for dir := range ancestors(w.name) {
-		if d := l.items[dir]; d != nil && d.is(counted) {
-			if d.queue == &l.deletes && l.mayGo(d) {
+		if d := q.items[dir]; d != nil && d.is(counted) {
+			if d.queue == &q.deletes && q.mayGo(d) {
 				return d
 			}
 			return nil
 		}
 	}
-	for _, d := range l.deletes.items {
-		if isBelow(d.name, w.name) && l.mayGo(d) {
+	for _, d := range q.deletes.items {
+		if isBelow(d.name, w.name) && q.mayGo(d) {
 			return d
 		}
 	}
@@ -95,7 +95,7 @@ func (l *Line) makeRoom(w *item) *item {
 }
 
 // mayGo tells whether no write holds a delete back.
-func (l *Line) mayGo(d *item) bool { return l.spans.bound(d.fence) < oldest(&l.hold) }
+func (q *Queue) mayGo(d *item) bool { return q.spans.bound(d.barrier) < oldest(&q.hold) }
 
 // Outcome is what became of a job.
 type Outcome uint8
@@ -113,17 +113,17 @@ const (
 )
 
 // Done ends a job. A job that is not Stored may go again from retry on. Where Has says that
-// a write has become a delete, the caller looks at the name once more and says so by Looked:
+// a write has become a delete, the caller looks at the name once more and says so by Rechecked:
 // that it is gone may have been seen, out of order, before the job read the disk.
-func (l *Line) Done(j Job, o Outcome, retry, now Time) {
+func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 	it := j.it
 	it.flags &^= inFlight
-	l.flying--
+	q.flying--
 	again, ordered := it.again, !it.is(againUnordered)
 	it.again = 0
 	it.flags &^= againUnordered
 	if o == Stored && again == 0 {
-		l.forget(it)
+		q.forget(it)
 		return
 	}
 	stored := o == Stored
@@ -145,24 +145,24 @@ func (l *Line) Done(j Job, o Outcome, retry, now Time) {
 		if stored {
 			from = it.againFirst
 		}
-		l.vanished(it, from, it.againLast, ordered, now)
-		l.becomeDelete(it, it.againLast, it.last)
+		q.vanished(it, from, it.againLast, ordered, now)
+		q.becomeDelete(it, it.againLast, it.last)
 		// The job may have read the disk later, and stored what was made anew meanwhile.
 		it.set(doubted, !ordered)
 		return
 	case again == Delete && it.kind == Delete:
 		// It may have been made anew and deleted again while the first deletion was on its way.
-		l.vanished(it, it.againFirst, it.againLast, ordered, now)
+		q.vanished(it, it.againFirst, it.againLast, ordered, now)
 		if stored {
-			l.becomeDelete(it, it.againLast, it.last)
+			q.becomeDelete(it, it.againLast, it.last)
 			return
 		}
 	case again == Write && it.kind == Delete:
-		l.undelete(it)
+		q.undelete(it)
 		it.kind, it.first = Write, it.againFirst
 		it.set(replaces, !stored)
 	case again == Write && stored:
 		it.first = it.againFirst
 	}
-	l.place(it)
+	q.place(it)
 }

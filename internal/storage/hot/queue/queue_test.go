@@ -25,10 +25,10 @@ const ms = time.Millisecond
 var rules = Rules{Quiet: 500 * ms, MaxStaleness: 5000 * ms}
 
 // drain takes all jobs that may go at now, without ending any.
-func drain(l *Line, now Time) (names []string, jobs map[string]Job) {
+func drain(q *Queue, now Time) (names []string, jobs map[string]Job) {
 	jobs = map[string]Job{}
 	for {
-		j, ok := l.Next(now)
+		j, ok := q.Next(now)
 		if !ok {
 			return names, jobs
 		}
@@ -45,11 +45,11 @@ func want(t *testing.T, what string, got []string, names ...string) {
 }
 
 func TestQuietAndStaleness(t *testing.T) {
-	l := New(rules)
-	l.Write("quiet", 1, Order{}, 0)
+	q := New(rules)
+	q.Write("quiet", 1, Order{}, 0)
 	for at := Time(0); at < 6000*ms; at += 100 * ms {
-		l.Write("busy", 1, Order{}, at)
-		got, _ := drain(l, at)
+		q.Write("busy", 1, Order{}, at)
+		got, _ := drain(q, at)
 		switch at {
 		case 500 * ms:
 			want(t, at.String(), got, "quiet")
@@ -62,11 +62,11 @@ func TestQuietAndStaleness(t *testing.T) {
 }
 
 func TestOldestFirst(t *testing.T) {
-	l := New(rules)
+	q := New(rules)
 	for i := range 100 {
-		l.Write(fmt.Sprintf("f%02d", (i*37)%100), 1, Order{Exists: i%2 == 0}, Time(i)*ms)
+		q.Write(fmt.Sprintf("f%02d", (i*37)%100), 1, Order{Exists: i%2 == 0}, Time(i)*ms)
 	}
-	got, _ := drain(l, 10_000*ms)
+	got, _ := drain(q, 10_000*ms)
 	for i, name := range got {
 		if name != fmt.Sprintf("f%02d", (i*37)%100) {
 			t.Fatalf("at %d comes %s: %q", i, name, got)
@@ -76,45 +76,45 @@ func TestOldestFirst(t *testing.T) {
 
 // git repack: the objects may go from S3 only when the pack is there.
 func TestDeleteWaitsForWhatWasWrittenBefore(t *testing.T) {
-	l := New(rules)
-	l.Write("pack", 1, Order{}, 0)
-	l.Delete("loose", true, 1*ms)
-	l.Caught(2 * ms)
-	l.Write("later", 1, Order{}, 3*ms)
-	got, jobs := drain(l, 1000*ms)
+	q := New(rules)
+	q.Write("pack", 1, Order{}, 0)
+	q.Delete("loose", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	q.Write("later", 1, Order{}, 3*ms)
+	got, jobs := drain(q, 1000*ms)
 	want(t, "first", got, "pack", "later")
-	l.Done(jobs["later"], Stored, 0, 1001*ms)
-	got, _ = drain(l, 1002*ms)
+	q.Done(jobs["later"], Stored, 0, 1001*ms)
+	got, _ = drain(q, 1002*ms)
 	want(t, "while the pack is under way", got)
-	l.Done(jobs["pack"], Stored, 0, 1003*ms)
-	got, _ = drain(l, 1004*ms)
+	q.Done(jobs["pack"], Stored, 0, 1003*ms)
+	got, _ = drain(q, 1004*ms)
 	want(t, "with the pack in S3", got, "loose")
 }
 
 // A second repack removes the pack of the first one before that is in S3.
 func TestDeleteWaitsForWhatTookTheWritesPlace(t *testing.T) {
-	l := New(rules)
-	l.Write("pack1", 1, Order{}, 0)
-	l.Delete("loose", true, 1*ms)
-	l.Caught(2 * ms)
-	l.Write("pack2", 1, Order{}, 3*ms)
-	l.Same("pack1", false, true, 4*ms)
-	l.Caught(5 * ms)
-	got, jobs := drain(l, 1000*ms)
+	q := New(rules)
+	q.Write("pack1", 1, Order{}, 0)
+	q.Delete("loose", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	q.Write("pack2", 1, Order{}, 3*ms)
+	q.Same("pack1", false, true, 4*ms)
+	q.ObservedUpTo(5 * ms)
+	got, jobs := drain(q, 1000*ms)
 	want(t, "first", got, "pack2")
-	l.Done(jobs["pack2"], Stored, 0, 1001*ms)
-	got, _ = drain(l, 1002*ms)
+	q.Done(jobs["pack2"], Stored, 0, 1001*ms)
+	got, _ = drain(q, 1002*ms)
 	want(t, "then", got, "loose")
 }
 
 func TestNoDeleteBeforeCaught(t *testing.T) {
-	l := New(rules)
-	l.Delete("a", true, 10*ms)
-	l.Caught(10 * ms) // not beyond it
-	got, _ := drain(l, 1000*ms)
+	q := New(rules)
+	q.Delete("a", true, 10*ms)
+	q.ObservedUpTo(10 * ms) // not beyond it
+	got, _ := drain(q, 1000*ms)
 	want(t, "not caught up", got)
-	l.Caught(11 * ms)
-	got, _ = drain(l, 1000*ms)
+	q.ObservedUpTo(11 * ms)
+	got, _ = drain(q, 1000*ms)
 	want(t, "caught up", got, "a")
 }
 
@@ -130,32 +130,32 @@ func TestStuckHoldsDeletesUnlessStoredBefore(t *testing.T) {
 		{"stored", true, true},
 		{"directory/", false, true},
 	} {
-		l := New(rules)
-		l.Write(c.name, 1, Order{Exists: c.exists}, 0)
-		l.Delete("gone", true, 1*ms)
-		l.Caught(2 * ms)
-		_, jobs := drain(l, 1000*ms)
-		l.Done(jobs[c.name], Stuck, 60_000*ms, 1001*ms)
-		l.Write("other", 1, Order{}, 1001*ms)
+		q := New(rules)
+		q.Write(c.name, 1, Order{Exists: c.exists}, 0)
+		q.Delete("gone", true, 1*ms)
+		q.ObservedUpTo(2 * ms)
+		_, jobs := drain(q, 1000*ms)
+		q.Done(jobs[c.name], Stuck, 60_000*ms, 1001*ms)
+		q.Write("other", 1, Order{}, 1001*ms)
 		wanted, held := []string{"other"}, 1
 		if c.goes {
 			wanted, held = []string{"gone", "other"}, 0
 		}
-		if l.Held() != held || l.Barred("gone") != !c.goes {
-			t.Errorf("%s: %d held, barred %v", c.name, l.Held(), l.Barred("gone"))
+		if q.Held() != held || q.HeldByStuck("gone") != !c.goes {
+			t.Errorf("%s: %d held, stuckHold %v", c.name, q.Held(), q.HeldByStuck("gone"))
 		}
-		got, others := drain(l, 2000*ms)
+		got, others := drain(q, 2000*ms)
 		want(t, "beside "+c.name+", which is stuck", got, wanted...)
 		for _, j := range others {
-			l.Done(j, Stored, 0, 2001*ms)
+			q.Done(j, Stored, 0, 2001*ms)
 		}
-		if l.StuckLen() != 1 || l.Len() != 1+held {
-			t.Errorf("%s: stuck %d, pending %d", c.name, l.StuckLen(), l.Len())
+		if q.StuckLen() != 1 || q.Len() != 1+held {
+			t.Errorf("%s: stuck %d, pending %d", c.name, q.StuckLen(), q.Len())
 		}
-		_, jobs = drain(l, 60_001*ms)
-		l.Done(jobs[c.name], Stored, 0, 60_001*ms)
+		_, jobs = drain(q, 60_001*ms)
+		q.Done(jobs[c.name], Stored, 0, 60_001*ms)
 		if !c.goes {
-			got, _ = drain(l, 60_002*ms)
+			got, _ = drain(q, 60_002*ms)
 			want(t, "when it is stored", got, "gone")
 		}
 	}
@@ -163,50 +163,50 @@ func TestStuckHoldsDeletesUnlessStoredBefore(t *testing.T) {
 
 // What could not be stored and is gone goes on counting as what took its place.
 func TestStuckThatVanishedLeavesASpan(t *testing.T) {
-	l := New(rules)
-	l.Write("new", 1, Order{}, 0)
-	l.Delete("old", true, 1*ms)
-	l.Caught(2 * ms)
-	_, jobs := drain(l, 1000*ms)
-	l.Done(jobs["new"], Stuck, 60_000*ms, 1001*ms)
-	l.Write("newer", 1, Order{}, 1002*ms)
-	l.Same("new", false, true, 1003*ms)
-	l.Caught(1004 * ms)
-	got, jobs := drain(l, 2000*ms)
+	q := New(rules)
+	q.Write("new", 1, Order{}, 0)
+	q.Delete("old", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["new"], Stuck, 60_000*ms, 1001*ms)
+	q.Write("newer", 1, Order{}, 1002*ms)
+	q.Same("new", false, true, 1003*ms)
+	q.ObservedUpTo(1004 * ms)
+	got, jobs := drain(q, 2000*ms)
 	want(t, "with the content under a third name", got, "newer")
-	l.Done(jobs["newer"], Stored, 0, 2001*ms)
-	got, _ = drain(l, 2002*ms)
+	q.Done(jobs["newer"], Stored, 0, 2001*ms)
+	got, _ = drain(q, 2002*ms)
 	want(t, "when that is stored", got, "old")
 }
 
 // A file takes a directory's place; what was in that is told to be written once more, though it
 // is gone: the file goes on waiting for the deletion.
 func TestFileWaitsForADeletionThatWasTakenBack(t *testing.T) {
-	l := New(Rules{Quiet: 1, MaxStaleness: 10})
-	l.Delete("p/y/z", true, 0)
-	l.Write("p/y", 1, Order{}, 0)
-	l.Write("p/y/z", 0, Order{Exists: true}, 1)
+	q := New(Rules{Quiet: 1, MaxStaleness: 10})
+	q.Delete("p/y/z", true, 0)
+	q.Write("p/y", 1, Order{}, 0)
+	q.Write("p/y/z", 0, Order{Exists: true}, 1)
 	for {
-		j, ok := l.Next(20)
+		j, ok := q.Next(20)
 		if !ok {
 			break
 		}
 		if j.Name == "p/y" {
 			t.Fatal("the file goes while S3 holds what was in the directory")
 		}
-		l.Done(j, Changed, 40, 20) // it is not there
+		q.Done(j, Changed, 40, 20) // it is not there
 	}
-	l.Delete("p/y/z", true, 21)
-	l.Caught(22)
+	q.Delete("p/y/z", true, 21)
+	q.ObservedUpTo(22)
 	for _, want := range []Job{{Name: "p/y/z", Kind: Delete}, {Name: "p/y", Kind: Write}} {
-		j, ok := l.Next(60)
+		j, ok := q.Next(60)
 		if !ok || j.Name != want.Name || j.Kind != want.Kind {
 			t.Fatalf("next is %+v, %v; want %+v", j, ok, want)
 		}
-		l.Done(j, Stored, 0, 60)
+		q.Done(j, Stored, 0, 60)
 	}
-	if l.Len() != 0 {
-		t.Errorf("%d are left", l.Len())
+	if q.Len() != 0 {
+		t.Errorf("%d are left", q.Len())
 	}
 }
 
@@ -214,23 +214,23 @@ func TestFileWaitsForADeletionThatWasTakenBack(t *testing.T) {
 func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	for _, anew := range []bool{true, false} {
 		for _, flying := range []bool{true, false} {
-			l := New(Rules{Quiet: 10, MaxStaleness: 100})
-			l.Write("a", 1, Order{Anew: true}, 0)
-			j, _ := l.Next(10)
+			q := New(Rules{Quiet: 10, MaxStaleness: 100})
+			q.Write("a", 1, Order{Anew: true}, 0)
+			j, _ := q.Next(10)
 			if flying {
-				l.Write("a", 1, Order{Anew: anew}, 11)
+				q.Write("a", 1, Order{Anew: anew}, 11)
 			}
-			l.Done(j, Stuck, 1000, 12)
+			q.Done(j, Stuck, 1000, 12)
 			if !flying {
-				l.Write("a", 1, Order{Anew: anew}, 13)
+				q.Write("a", 1, Order{Anew: anew}, 13)
 			}
-			if _, again := l.Next(50); again != anew {
+			if _, again := q.Next(50); again != anew {
 				t.Errorf("anew %v, under way %v: tried again %v", anew, flying, again)
 			}
 			if anew {
 				continue
 			}
-			if _, again := l.Next(1000); !again {
+			if _, again := q.Next(1000); !again {
 				t.Error("it is never tried again")
 			}
 		}
@@ -240,90 +240,90 @@ func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 // What could not be written is deleted at once when it goes.
 func TestStuckIsDeletedWhenItGoes(t *testing.T) {
 	for _, flying := range []bool{true, false} {
-		l := New(Rules{Quiet: 10, MaxStaleness: 100})
-		l.Write("a", 1, Order{Exists: true, Anew: true}, 0)
-		j, _ := l.Next(10)
+		q := New(Rules{Quiet: 10, MaxStaleness: 100})
+		q.Write("a", 1, Order{Exists: true, Anew: true}, 0)
+		j, _ := q.Next(10)
 		if flying {
-			l.Delete("a", true, 11)
+			q.Delete("a", true, 11)
 		}
-		l.Done(j, Stuck, 1000, 12)
+		q.Done(j, Stuck, 1000, 12)
 		if !flying {
-			l.Delete("a", true, 13)
+			q.Delete("a", true, 13)
 		}
-		l.Caught(14)
-		if d, ok := l.Next(50); !ok || d.Kind != Delete {
+		q.ObservedUpTo(14)
+		if d, ok := q.Next(50); !ok || d.Kind != Delete {
 			t.Errorf("under way %v: it waits for the time of the write's next try", flying)
 		}
 	}
 }
 
 func TestRetryHolds(t *testing.T) {
-	l := New(rules)
-	l.Write("a", 1, Order{}, 0)
-	l.Delete("gone", true, 1*ms)
-	l.Caught(2 * ms)
-	_, jobs := drain(l, 1000*ms)
-	l.Done(jobs["a"], Retry, 3000*ms, 1001*ms)
-	got, _ := drain(l, 2999*ms)
+	q := New(rules)
+	q.Write("a", 1, Order{}, 0)
+	q.Delete("gone", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["a"], Retry, 3000*ms, 1001*ms)
+	got, _ := drain(q, 2999*ms)
 	want(t, "while a is to be tried again", got)
-	if at, ok := l.Wake(); !ok || at != 3000*ms {
+	if at, ok := q.Wake(); !ok || at != 3000*ms {
 		t.Errorf("wakes at %v, %v", at, ok)
 	}
-	got, _ = drain(l, 3000*ms)
+	got, _ = drain(q, 3000*ms)
 	want(t, "then", got, "a")
 }
 
 // A commit's objects go before the branch that names them, but not for ever.
 func TestReplacingGivesWay(t *testing.T) {
-	l := New(rules)
-	l.Write("objects/1", 1, Order{}, 0)
-	l.Write("HEAD", 1, Order{Exists: true}, 1*ms)
-	l.Write("growing", 1, Order{}, 400*ms)
-	got, jobs := drain(l, 600*ms)
+	q := New(rules)
+	q.Write("objects/1", 1, Order{}, 0)
+	q.Write("HEAD", 1, Order{Exists: true}, 1*ms)
+	q.Write("growing", 1, Order{}, 400*ms)
+	got, jobs := drain(q, 600*ms)
 	want(t, "first", got, "objects/1")
-	if at, ok := l.Wake(); !ok || at != 900*ms {
+	if at, ok := q.Wake(); !ok || at != 900*ms {
 		t.Errorf("wakes at %v, %v", at, ok)
 	}
-	l.Done(jobs["objects/1"], Stored, 0, 650*ms)
-	got, _ = drain(l, 660*ms)
+	q.Done(jobs["objects/1"], Stored, 0, 650*ms)
+	got, _ = drain(q, 660*ms)
 	want(t, "then, beside what is not due", got, "HEAD")
 
-	l = New(rules)
-	l.Write("huge", 1, Order{}, 0)
-	l.Write("HEAD", 1, Order{Exists: true}, 1*ms)
-	got, _ = drain(l, 5000*ms)
+	q = New(rules)
+	q.Write("huge", 1, Order{}, 0)
+	q.Write("HEAD", 1, Order{Exists: true}, 1*ms)
+	got, _ = drain(q, 5000*ms)
 	want(t, "beside a long upload", got, "huge")
-	if at, ok := l.Wake(); !ok || at != 5001*ms {
+	if at, ok := q.Wake(); !ok || at != 5001*ms {
 		t.Errorf("wakes at %v, %v", at, ok)
 	}
-	got, _ = drain(l, 5001*ms)
+	got, _ = drain(q, 5001*ms)
 	want(t, "after the longest staleness", got, "HEAD")
 }
 
 func TestGroup(t *testing.T) {
-	l := New(rules)
-	l.Write("objects/1", 1, Order{Group: "g"}, 0)
-	l.Write("other", 1, Order{}, 0)
-	mark := l.Mark()
-	l.Write("objects/2", 1, Order{Group: "g"}, 0)
-	if l.GroupThrough("g", mark) || !l.GroupThrough("h", mark) {
+	q := New(rules)
+	q.Write("objects/1", 1, Order{Group: "g"}, 0)
+	q.Write("other", 1, Order{}, 0)
+	mark := q.Mark()
+	q.Write("objects/2", 1, Order{Group: "g"}, 0)
+	if q.GroupThrough("g", mark) || !q.GroupThrough("h", mark) {
 		t.Error("before")
 	}
-	_, jobs := drain(l, 1000*ms)
-	l.Write("objects/1", 1, Order{Group: "g"}, 1001*ms)
-	l.Done(jobs["objects/1"], Stored, 0, 1002*ms)
-	if !l.GroupThrough("g", mark) || l.GroupThrough("g", l.Mark()) {
+	_, jobs := drain(q, 1000*ms)
+	q.Write("objects/1", 1, Order{Group: "g"}, 1001*ms)
+	q.Done(jobs["objects/1"], Stored, 0, 1002*ms)
+	if !q.GroupThrough("g", mark) || q.GroupThrough("g", q.Mark()) {
 		t.Error("with the first in S3, and written again since")
 	}
-	l.Done(jobs["objects/2"], Stuck, 9000*ms, 1003*ms)
-	_, jobs = drain(l, 7000*ms)
-	l.Done(jobs["objects/1"], Stored, 0, 7001*ms)
-	if !l.GroupThrough("g", l.Mark()) || len(l.groups) != 0 {
+	q.Done(jobs["objects/2"], Stuck, 9000*ms, 1003*ms)
+	_, jobs = drain(q, 7000*ms)
+	q.Done(jobs["objects/1"], Stored, 0, 7001*ms)
+	if !q.GroupThrough("g", q.Mark()) || len(q.groups) != 0 {
 		t.Error("with the second stuck")
 	}
-	l.Write("objects/3", 1, Order{Group: "g"}, 8000*ms)
-	l.Same("objects/3", false, true, 8001*ms)
-	if !l.GroupThrough("g", l.Mark()) {
+	q.Write("objects/3", 1, Order{Group: "g"}, 8000*ms)
+	q.Same("objects/3", false, true, 8001*ms)
+	if !q.GroupThrough("g", q.Mark()) {
 		t.Error("with the third gone")
 	}
 }
@@ -331,138 +331,138 @@ func TestGroup(t *testing.T) {
 // A repack puts an object, which is not in S3 yet, into a pack and removes it: what names the
 // object waits for the pack.
 func TestGroupWhoseMemberVanishes(t *testing.T) {
-	l := New(rules)
-	l.Write("objects/1", 1, Order{Group: "g"}, 0)
-	mark := l.Mark()
-	l.Write("pack", 1, Order{Group: "g"}, 1*ms)
-	l.Same("objects/1", false, true, 2*ms)
-	l.Write("objects/2", 1, Order{Group: "g"}, 3*ms)
-	if l.GroupThrough("g", mark) {
+	q := New(rules)
+	q.Write("objects/1", 1, Order{Group: "g"}, 0)
+	mark := q.Mark()
+	q.Write("pack", 1, Order{Group: "g"}, 1*ms)
+	q.Same("objects/1", false, true, 2*ms)
+	q.Write("objects/2", 1, Order{Group: "g"}, 3*ms)
+	if q.GroupThrough("g", mark) {
 		t.Error("with the pack pending")
 	}
-	_, jobs := drain(l, 1000*ms)
-	l.Done(jobs["pack"], Stored, 0, 1001*ms)
-	if !l.GroupThrough("g", mark) {
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["pack"], Stored, 0, 1001*ms)
+	if !q.GroupThrough("g", mark) {
 		t.Error("with the pack in S3")
 	}
-	l.Done(jobs["objects/2"], Stored, 0, 1002*ms)
+	q.Done(jobs["objects/2"], Stored, 0, 1002*ms)
 
 	// It is seen to be missing before the pack is seen.
-	l.Write("objects/3", 1, Order{Group: "g"}, 2000*ms)
-	mark = l.Mark()
-	l.Same("objects/3", false, false, 2001*ms)
-	if l.GroupThrough("g", mark) {
+	q.Write("objects/3", 1, Order{Group: "g"}, 2000*ms)
+	mark = q.Mark()
+	q.Same("objects/3", false, false, 2001*ms)
+	if q.GroupThrough("g", mark) {
 		t.Error("with a pack that is still to be seen")
 	}
-	l.Write("pack", 1, Order{Exists: true, Group: "g"}, 2002*ms)
-	l.Caught(2003 * ms)
-	if l.GroupThrough("g", mark) {
+	q.Write("pack", 1, Order{Exists: true, Group: "g"}, 2002*ms)
+	q.ObservedUpTo(2003 * ms)
+	if q.GroupThrough("g", mark) {
 		t.Error("with the second pack pending")
 	}
-	_, jobs = drain(l, 9000*ms)
-	l.Done(jobs["pack"], Stored, 0, 9001*ms)
-	if !l.GroupThrough("g", mark) {
+	_, jobs = drain(q, 9000*ms)
+	q.Done(jobs["pack"], Stored, 0, 9001*ms)
+	if !q.GroupThrough("g", mark) {
 		t.Error("with the second pack in S3")
 	}
-	l.Caught(9002 * ms)
-	if len(l.gone) != 0 {
-		t.Errorf("spans are left: %v", l.gone)
+	q.ObservedUpTo(9002 * ms)
+	if len(q.gone) != 0 {
+		t.Errorf("spans are left: %v", q.gone)
 	}
 }
 
 // What was in a new directory may have gone elsewhere before the directory was watched.
 func TestUnseen(t *testing.T) {
-	l := New(rules)
-	l.Delete("a", true, 0) // it was moved to new/x
-	l.Unseen("g", 1*ms)    // new is watched, and x was moved on to z
-	mark := l.Mark()
-	if l.GroupThrough("g", mark) || !l.Unobserved() {
+	q := New(rules)
+	q.Delete("a", true, 0) // it was moved to new/x
+	q.Unseen("g", 1*ms)    // new is watched, and x was moved on to z
+	mark := q.Mark()
+	if q.GroupThrough("g", mark) || !q.Unobserved() {
 		t.Error("with what became of it still to be seen")
 	}
-	l.Caught(1 * ms)
-	l.Write("z", 1, Order{Group: "g"}, 2*ms)
-	l.Caught(3 * ms)
-	got, jobs := drain(l, 1000*ms)
+	q.ObservedUpTo(1 * ms)
+	q.Write("z", 1, Order{Group: "g"}, 2*ms)
+	q.ObservedUpTo(3 * ms)
+	got, jobs := drain(q, 1000*ms)
 	want(t, "before the deletion", got, "z")
-	if l.GroupThrough("g", mark) {
+	if q.GroupThrough("g", mark) {
 		t.Error("with z pending")
 	}
-	l.Done(jobs["z"], Stored, 0, 1001*ms)
-	got, _ = drain(l, 1002*ms)
+	q.Done(jobs["z"], Stored, 0, 1001*ms)
+	got, _ = drain(q, 1002*ms)
 	want(t, "then", got, "a")
-	if !l.GroupThrough("g", mark) || l.Unobserved() {
+	if !q.GroupThrough("g", mark) || q.Unobserved() {
 		t.Error("with z in S3")
 	}
 }
 
 func TestFileAndDirectoryChangePlaces(t *testing.T) {
-	l := New(rules)
-	l.Delete("p", true, 0)
-	l.Write("p/x", 1, Order{}, 1*ms)
-	l.Caught(2 * ms)
-	got, jobs := drain(l, 1000*ms)
+	q := New(rules)
+	q.Delete("p", true, 0)
+	q.Write("p/x", 1, Order{}, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	got, jobs := drain(q, 1000*ms)
 	want(t, "a directory where a file was", got, "p")
-	l.Done(jobs["p"], Stored, 0, 1001*ms)
-	got, jobs = drain(l, 1002*ms)
+	q.Done(jobs["p"], Stored, 0, 1001*ms)
+	got, jobs = drain(q, 1002*ms)
 	want(t, "then", got, "p/x")
-	l.Done(jobs["p/x"], Stored, 0, 1003*ms)
+	q.Done(jobs["p/x"], Stored, 0, 1003*ms)
 
-	l.Delete("p/x", true, 2000*ms)
-	l.Delete("p/", true, 2001*ms)
-	l.Write("p", 1, Order{}, 2002*ms)
-	l.Caught(2003 * ms)
-	got, jobs = drain(l, 3000*ms)
+	q.Delete("p/x", true, 2000*ms)
+	q.Delete("p/", true, 2001*ms)
+	q.Write("p", 1, Order{}, 2002*ms)
+	q.ObservedUpTo(2003 * ms)
+	got, jobs = drain(q, 3000*ms)
 	want(t, "a file where a directory was", got, "p/x", "p/")
-	l.Done(jobs["p/x"], Stored, 0, 3001*ms)
-	got, _ = drain(l, 3002*ms)
+	q.Done(jobs["p/x"], Stored, 0, 3001*ms)
+	got, _ = drain(q, 3002*ms)
 	want(t, "with the marker still there", got)
-	l.Done(jobs["p/"], Stored, 0, 3003*ms)
-	got, _ = drain(l, 3004*ms)
+	q.Done(jobs["p/"], Stored, 0, 3003*ms)
+	got, _ = drain(q, 3004*ms)
 	want(t, "then", got, "p")
 }
 
 func TestHurryAndHold(t *testing.T) {
-	l := New(rules)
-	l.Write("a", 5, Order{}, 0)
-	l.Delete("b", true, 0)
-	l.Caught(1)
-	mark := l.Mark()
-	l.HoldDeletes(true)
-	l.Hurry(true)
-	got, jobs := drain(l, 1)
+	q := New(rules)
+	q.Write("a", 5, Order{}, 0)
+	q.Delete("b", true, 0)
+	q.ObservedUpTo(1)
+	mark := q.Mark()
+	q.HoldDeletes(true)
+	q.Hurry(true)
+	got, jobs := drain(q, 1)
 	want(t, "in a hurry, deletes held", got, "a")
-	if l.Through(mark) || l.Bytes() != 5 || l.InFlight() != 1 {
-		t.Errorf("through %v, %d bytes, %d in flight", l.Through(mark), l.Bytes(), l.InFlight())
+	if q.Through(mark) || q.Bytes() != 5 || q.InFlight() != 1 {
+		t.Errorf("through %v, %d bytes, %d in flight", q.Through(mark), q.Bytes(), q.InFlight())
 	}
-	l.Done(jobs["a"], Stored, 0, 2)
-	if since, ok := l.Oldest(); !ok || since != 0 {
+	q.Done(jobs["a"], Stored, 0, 2)
+	if since, ok := q.Oldest(); !ok || since != 0 {
 		t.Errorf("oldest %v, %v", since, ok)
 	}
-	l.HoldDeletes(false)
-	got, jobs = drain(l, 3)
+	q.HoldDeletes(false)
+	got, jobs = drain(q, 3)
 	want(t, "released", got, "b")
-	l.Done(jobs["b"], Stored, 0, 4)
-	if !l.Through(mark) || l.Len() != 0 {
-		t.Errorf("through %v, %d pending", l.Through(mark), l.Len())
+	q.Done(jobs["b"], Stored, 0, 4)
+	if !q.Through(mark) || q.Len() != 0 {
+		t.Errorf("through %v, %d pending", q.Through(mark), q.Len())
 	}
 }
 
 func BenchmarkWriteAndStore(b *testing.B) {
-	l := New(rules)
+	q := New(rules)
 	names := make([]string, 100_000)
 	for i := range names {
 		names[i] = fmt.Sprintf("some/directory/%03d/file-%06d", i%500, i)
 	}
 	for b.Loop() {
 		for i, n := range names {
-			l.Write(n, 1, Order{}, Time(i))
+			q.Write(n, 1, Order{}, Time(i))
 		}
 		for {
-			j, ok := l.Next(time.Hour)
+			j, ok := q.Next(time.Hour)
 			if !ok {
 				break
 			}
-			l.Done(j, Stored, 0, time.Hour)
+			q.Done(j, Stored, 0, time.Hour)
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(names)), "ns/name")
@@ -471,45 +471,45 @@ func BenchmarkWriteAndStore(b *testing.B) {
 // A file that is in the way of two writes goes before what is in the way of one of them only:
 // the other has to be in S3 before that goes.
 func TestRoomForTheOthersFirst(t *testing.T) {
-	l := New(rules)
-	l.Delete("p/y/z", false, 1*ms)
-	l.Delete("p", false, 2*ms)
-	l.Write("p/y", 1, Order{}, 3*ms) // waits for p and for p/y/z
-	l.Write("p/x", 1, Order{}, 4*ms) // waits for p
-	l.Caught(7 * ms)
-	got, jobs := drain(l, 1000*ms)
+	q := New(rules)
+	q.Delete("p/y/z", false, 1*ms)
+	q.Delete("p", false, 2*ms)
+	q.Write("p/y", 1, Order{}, 3*ms) // waits for p and for p/y/z
+	q.Write("p/x", 1, Order{}, 4*ms) // waits for p
+	q.ObservedUpTo(7 * ms)
+	got, jobs := drain(q, 1000*ms)
 	want(t, "first", got, "p")
-	l.Done(jobs["p"], Stored, 0, 1001*ms)
-	got, jobs = drain(l, 1002*ms)
+	q.Done(jobs["p"], Stored, 0, 1001*ms)
+	got, jobs = drain(q, 1002*ms)
 	want(t, "then", got, "p/x")
-	l.Done(jobs["p/x"], Stored, 0, 1003*ms)
-	got, jobs = drain(l, 1004*ms)
+	q.Done(jobs["p/x"], Stored, 0, 1003*ms)
+	got, jobs = drain(q, 1004*ms)
 	want(t, "then", got, "p/y/z")
-	l.Done(jobs["p/y/z"], Stored, 0, 1005*ms)
-	got, _ = drain(l, 1006*ms)
+	q.Done(jobs["p/y/z"], Stored, 0, 1005*ms)
+	got, _ = drain(q, 1006*ms)
 	want(t, "then", got, "p/y")
 }
 
 // A scan saw the name gone, and the job that was under way found it there again: where it goes
 // from there is to be seen before its deletion may go.
 func TestGoneBeforeTheJobLooked(t *testing.T) {
-	l := New(rules)
-	l.Write("b", 1, Order{}, 0)
-	_, jobs := drain(l, 1000*ms)
-	l.Delete("b", false, 1001*ms)
-	l.Done(jobs["b"], Stored, 0, 1002*ms)
-	l.Caught(1003 * ms) // a scan that began here, and in which nobody has looked at b yet
-	got, _ := drain(l, 2000*ms)
+	q := New(rules)
+	q.Write("b", 1, Order{}, 0)
+	_, jobs := drain(q, 1000*ms)
+	q.Delete("b", false, 1001*ms)
+	q.Done(jobs["b"], Stored, 0, 1002*ms)
+	q.ObservedUpTo(1003 * ms) // a scan that began here, and in which nobody has looked at b yet
+	got, _ := drain(q, 2000*ms)
 	want(t, "before it was seen gone again", got)
-	if !l.Unobserved() {
+	if !q.Unobserved() {
 		t.Error("nothing is said to be unobserved")
 	}
-	l.Write("c", 1, Order{}, 2001*ms)
-	l.Looked("b", 2001*ms)
-	l.Caught(2002 * ms)
-	got, jobs = drain(l, 3000*ms)
+	q.Write("c", 1, Order{}, 2001*ms)
+	q.Rechecked("b", 2001*ms)
+	q.ObservedUpTo(2002 * ms)
+	got, jobs = drain(q, 3000*ms)
 	want(t, "what it was renamed to", got, "c")
-	l.Done(jobs["c"], Stored, 0, 3001*ms)
-	got, _ = drain(l, 3002*ms)
+	q.Done(jobs["c"], Stored, 0, 3001*ms)
+	got, _ = drain(q, 3002*ms)
 	want(t, "with that in S3", got, "b")
 }

@@ -5,7 +5,7 @@ import "math"
 // span is the life of writes that never reached S3 (rule 3), in sequence numbers.
 type span struct {
 	from, to uint64
-	open     bool // what came before its end is not known before Caught
+	open     bool // what came before its end is not known before ObservedUpTo
 	at       Time // when it ended
 }
 
@@ -14,26 +14,26 @@ type spans []span
 
 // vanished leaves a span where a pending write ends, for deletes and for those who wait
 // for its group.
-func (l *Line) vanished(it *item, from, to uint64, ordered bool, now Time) {
+func (q *Queue) vanished(it *item, from, to uint64, ordered bool, now Time) {
 	if it.is(stuck) && !it.holds() {
 		return
 	}
 	s := span{from: from, to: to, open: !ordered, at: now}
-	l.spans = l.spans.with(s)
+	q.spans = q.spans.with(s)
 	if it.group != "" {
-		l.gone[it.group] = l.gone[it.group].with(s)
-		l.pruneGroup(it.group)
+		q.gone[it.group] = q.gone[it.group].with(s)
+		q.pruneGroup(it.group)
 	}
 }
 
 // Unseen says that something may have been written and be gone again without having been
 // observed: in a directory, up to when it was watched. It leaves a span, of the group too.
-func (l *Line) Unseen(group string, now Time) {
-	l.seq++
-	s := span{from: l.seq, to: l.seq, open: true, at: now}
-	l.spans = l.spans.with(s)
+func (q *Queue) Unseen(group string, now Time) {
+	q.seq++
+	s := span{from: q.seq, to: q.seq, open: true, at: now}
+	q.spans = q.spans.with(s)
 	if group != "" {
-		l.gone[group] = l.gone[group].with(s)
+		q.gone[group] = q.gone[group].with(s)
 	}
 }
 
@@ -55,12 +55,12 @@ func (all spans) with(s span) spans {
 }
 
 // closeSpans ends what is open when all that happened before it ended has been observed.
-func (l *Line) closeSpans(at Time) {
-	l.spans.end(at, l.seq)
-	l.prune()
-	for group, gone := range l.gone {
-		gone.end(at, l.seq)
-		l.pruneGroup(group)
+func (q *Queue) closeSpans(at Time) {
+	q.spans.end(at, q.seq)
+	q.prune()
+	for group, gone := range q.gone {
+		gone.end(at, q.seq)
+		q.pruneGroup(group)
 	}
 }
 
@@ -97,15 +97,15 @@ func (all spans) after(pending uint64) spans {
 	return all[n:]
 }
 
-func (l *Line) prune() { l.spans = l.spans.after(min(oldest(&l.hold), oldest(&l.blocked))) }
+func (q *Queue) prune() { q.spans = q.spans.after(min(oldest(&q.hold), oldest(&q.blocked))) }
 
-func (l *Line) pruneGroup(group string) {
+func (q *Queue) pruneGroup(group string) {
 	pending := uint64(math.MaxUint64)
-	if g := l.groups[group]; g != nil {
+	if g := q.groups[group]; g != nil {
 		pending = oldest(g)
 	}
-	if l.gone[group] = l.gone[group].after(pending); l.gone[group] == nil {
-		delete(l.gone, group)
+	if q.gone[group] = q.gone[group].after(pending); q.gone[group] == nil {
+		delete(q.gone, group)
 	}
 }
 

@@ -6,20 +6,20 @@ import (
 )
 
 // Mark is the newest observation. See Through.
-func (l *Line) Mark() uint64 { return l.seq }
+func (q *Queue) Mark() uint64 { return q.seq }
 
 // Through tells whether all that was observed up to mark is in S3, but for what is stuck.
-func (l *Line) Through(mark uint64) bool {
-	it := l.age.min()
+func (q *Queue) Through(mark uint64) bool {
+	it := q.age.min()
 	return it == nil || it.first > mark
 }
 
 // GroupThrough is Through for the members of one group, and for what took the place of
 // those that vanished before they were in S3 (rule 3): a branch names objects that a repack
 // has put into a pack meanwhile.
-func (l *Line) GroupThrough(group string, mark uint64) bool {
-	mark = l.gone[group].bound(mark)
-	g := l.groups[group]
+func (q *Queue) GroupThrough(group string, mark uint64) bool {
+	mark = q.gone[group].bound(mark)
+	g := q.groups[group]
 	if g == nil {
 		return mark != math.MaxUint64 // open: what took the place is still to be seen
 	}
@@ -27,12 +27,12 @@ func (l *Line) GroupThrough(group string, mark uint64) bool {
 }
 
 // Wake is when Next may return a job although nothing else was called meanwhile.
-func (l *Line) Wake() (at Time, ok bool) {
-	if it := l.waiting.min(); it != nil {
+func (q *Queue) Wake() (at Time, ok bool) {
+	if it := q.waiting.min(); it != nil {
 		at, ok = it.due, true
 	}
-	if it := l.over.min(); it != nil {
-		if p := l.patience(it); !ok || p < at {
+	if it := q.over.min(); it != nil {
+		if p := q.maxDelay(it); !ok || p < at {
 			at, ok = p, true
 		}
 	}
@@ -40,48 +40,48 @@ func (l *Line) Wake() (at Time, ok bool) {
 }
 
 // Hurry makes everything due at once, what failed lately as well; or takes that back.
-func (l *Line) Hurry(on bool) {
-	l.hurry = on
-	waiting := append([]*item(nil), l.waiting.items...)
+func (q *Queue) Hurry(on bool) {
+	q.hurry = on
+	waiting := append([]*item(nil), q.waiting.items...)
 	for _, it := range waiting {
 		if on {
 			it.notBefore = 0
 		}
-		it.due = l.dueAt(it)
-		l.waiting.put(it)
+		it.due = q.dueAt(it)
+		q.waiting.put(it)
 	}
 }
 
 // HoldDeletes keeps deletes from going, or lets them go again.
-func (l *Line) HoldDeletes(on bool) { l.held = on }
+func (q *Queue) HoldDeletes(on bool) { q.held = on }
 
 // Held is the number of pending changes that go only when something is done about what
 // holds them: deletions while HoldDeletes keeps them, or while they wait for a write that cannot be
 // stored; and the writes that wait for a deletion. It looks at every pending name.
-func (l *Line) Held() (n int) {
-	barred := oldest(&l.barred)
-	if !l.held && barred == math.MaxUint64 {
+func (q *Queue) Held() (n int) {
+	stuckHold := oldest(&q.stuckHold)
+	if !q.held && stuckHold == math.MaxUint64 {
 		return 0
 	}
-	for _, it := range l.items {
+	for _, it := range q.items {
 		switch {
 		case it.is(inFlight), it.is(stuck):
-		case it.queue == &l.blocked, it.kind == Delete && (l.held || l.waitsFor(it, barred)):
+		case it.queue == &q.blocked, it.kind == Delete && (q.held || q.waitsFor(it, stuckHold)):
 			n++
 		}
 	}
 	return n
 }
 
-// Barred tells whether the deletion of a name waits for a write that cannot be stored.
-func (l *Line) Barred(name string) bool {
-	it := l.items[name]
-	return it != nil && it.kind == Delete && l.waitsFor(it, oldest(&l.barred))
+// HeldByStuck tells whether the deletion of a name waits for a write that cannot be stored.
+func (q *Queue) HeldByStuck(name string) bool {
+	it := q.items[name]
+	return it != nil && it.kind == Delete && q.waitsFor(it, oldest(&q.stuckHold))
 }
 
 // waitsFor tells whether a delete waits for a write that was first observed at from.
-func (l *Line) waitsFor(d *item, from uint64) bool {
-	return from != math.MaxUint64 && !d.is(unfenced) && l.spans.bound(d.fence) >= from
+func (q *Queue) waitsFor(d *item, from uint64) bool {
+	return from != math.MaxUint64 && !d.is(noBarrier) && q.spans.bound(d.barrier) >= from
 }
 
 // Pending describes one name that S3 does not hold as the disk does.
@@ -92,8 +92,8 @@ type Pending struct {
 }
 
 // Pending yields all of them, in no order.
-func (l *Line) Pending(yield func(Pending) bool) {
-	for name, it := range l.items {
+func (q *Queue) Pending(yield func(Pending) bool) {
+	for name, it := range q.items {
 		kind := it.kind
 		if it.again != 0 {
 			kind = it.again
@@ -106,24 +106,24 @@ func (l *Line) Pending(yield func(Pending) bool) {
 
 // Len is the number of pending names, Bytes the size of those that are to be written,
 // InFlight the number of jobs under way.
-func (l *Line) Len() int      { return len(l.items) }
-func (l *Line) Bytes() int64  { return l.bytes }
-func (l *Line) InFlight() int { return l.flying }
+func (q *Queue) Len() int      { return len(q.items) }
+func (q *Queue) Bytes() int64  { return q.bytes }
+func (q *Queue) InFlight() int { return q.flying }
 
 // StuckLen is the number of pending names that cannot be stored for now.
-func (l *Line) StuckLen() int { return len(l.stuck.items) }
+func (q *Queue) StuckLen() int { return len(q.stuck.items) }
 
 // Oldest is when the oldest change that is not in S3 was observed.
-func (l *Line) Oldest() (since Time, ok bool) {
-	if it := l.since.min(); it != nil {
+func (q *Queue) Oldest() (since Time, ok bool) {
+	if it := q.since.min(); it != nil {
 		return it.since, true
 	}
 	return 0, false
 }
 
 // Has tells whether name is pending, and how.
-func (l *Line) Has(name string) (Kind, bool) {
-	it := l.items[name]
+func (q *Queue) Has(name string) (Kind, bool) {
+	it := q.items[name]
 	if it == nil {
 		return 0, false
 	}
@@ -134,18 +134,18 @@ func (l *Line) Has(name string) (Kind, bool) {
 }
 
 // Stuck tells whether name is pending and cannot be stored for now.
-func (l *Line) Stuck(name string) bool {
-	it := l.items[name]
+func (q *Queue) Stuck(name string) bool {
+	it := q.items[name]
 	return it != nil && it.is(stuck)
 }
 
 // Retrying tells whether something that could not be stored is being tried again.
-func (l *Line) Retrying() bool {
-	return slices.ContainsFunc(l.stuck.items, func(it *item) bool { return it.is(inFlight) })
+func (q *Queue) Retrying() bool {
+	return slices.ContainsFunc(q.stuck.items, func(it *item) bool { return it.is(inFlight) })
 }
 
 // Flying tells whether a job of name is under way.
-func (l *Line) Flying(name string) bool {
-	it := l.items[name]
+func (q *Queue) Flying(name string) bool {
+	it := q.items[name]
 	return it != nil && it.is(inFlight)
 }

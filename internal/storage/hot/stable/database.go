@@ -72,7 +72,7 @@ func (s *Source) fixInPlace() error {
 
 // isYoung tells whether the next write need not move the file's times.
 func (s *Source) isYoung() bool {
-	return !s.opts.Alone && s.began.Sub(time.Unix(0, s.Info.Ctime)).Abs() < tick
+	return !s.opts.Quiesced && s.began.Sub(time.Unix(0, s.Info.Ctime)).Abs() < tick
 }
 
 // know takes what is known of the database's files.
@@ -109,7 +109,7 @@ func (s *Source) copyDatabase(ctx context.Context, snap *sqlite.Snapshot) error 
 	threads.Disk.Enter()
 	f, cloned, err := s.emptyOrClone()
 	threads.Disk.Leave()
-	if errors.Is(err, ErrNotAtRest) && s.opts.Alone {
+	if errors.Is(err, ErrNotAtRest) && s.opts.Quiesced {
 		return s.readInPlace(ctx, snap)
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 	} else if !errors.Is(err, ErrNotAtRest) {
 		t.Errorf("beside processes: %v", err)
 	}
-	full.Alone = true
+	full.Quiesced = true
 	src, err = Open(t.Context(), d, "x.db", full)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestDatabaseOnAFullDisk(t *testing.T) {
 	if said, err := ledger.Run(path, "PRAGMA integrity_check; SELECT x FROM t"); err != nil || said != "ok\nin the log" {
 		t.Errorf("it has %q, %v", said, err)
 	}
-	again, err := Open(t.Context(), d, "x.db", Options{TempDir: t.TempDir(), Alone: true})
+	again, err := Open(t.Context(), d, "x.db", Options{TempDir: t.TempDir(), Quiesced: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,8 @@ type Options struct {
 	// TempDir is for copies of what never rests, CopyMost the size up to which it is copied.
 	TempDir  string
 	CopyMost int64
-	// Alone says that no process is left that could write.
-	Alone bool
+	// Quiesced says that no process is left that could write.
+	Quiesced bool
 	// Now is the clock of the file system's times; nil: time.Now.
 	Now func() time.Time
 }
@@ -171,7 +171,7 @@ func (s *Source) begin(ctx context.Context, waits int) error {
 	for ; ; waits-- {
 		threads.Disk.Enter()
 		var err error
-		if !s.opts.Alone { // else nobody has it mapped, and a new mapping's first store moves the times
+		if !s.opts.Quiesced { // else nobody has it mapped, and a new mapping's first store moves the times
 			err = ignoreUnsupported(unix.Fdatasync(int(s.file.Fd())))
 		}
 		var i tree.Info
@@ -184,7 +184,7 @@ func (s *Source) begin(ctx context.Context, waits int) error {
 		}
 		s.Info, s.began = i, s.opts.now()
 		age := s.began.Sub(time.Unix(0, i.Ctime))
-		if s.opts.Alone || age >= tick || age < -tick {
+		if s.opts.Quiesced || age >= tick || age < -tick {
 			return nil // a ctime in the future: the clock was set back, see Racy
 		}
 		if waits == 0 {

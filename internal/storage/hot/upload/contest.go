@@ -32,7 +32,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 	if err != nil {
 		return remote(ctx, err), false
 	}
-	if in, ok := s.Journal.Adrift(v.path); ok {
+	if in, ok := s.Journal.Unresolved(v.path); ok {
 		if ours, newest := in.Wrote(o.Metadata[posixattr.WriteIDKey]); ours {
 			s.Log.Info("a write whose answer was lost had arrived", "event", "own_write_found", "path", v.path)
 			s.Remember(s.Journal.Put(s.arrived(in, newest, v, o)))
@@ -108,7 +108,7 @@ func (s *Sender) yieldMarker(v *version, o objectstore.Object, theirs posixattr.
 	e := v.entry(o.ETag, o.LastModified.Unix())
 	e.Mode, e.Mtime = theirs.Mode, theirs.Mtime
 	s.Remember(s.Journal.Put(e))
-	return Result{Outcome: queue.Stored, Look: []string{v.path}}, false
+	return Result{Outcome: queue.Stored, Recheck: []string{v.path}}, false
 }
 
 // yield leaves the key to whoever wrote it. The order matters: ours has its new name
@@ -121,7 +121,7 @@ func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Re
 	}
 	s.Log.Warn("somebody else wrote this file; theirs keeps the name", "event", "conflict", "path", v.path, "copy", mine)
 	r := s.fetch(ctx, v.dir, v.name, v.key, o)
-	r.Look = append(r.Look, mine)
+	r.Recheck = append(r.Recheck, mine)
 	r.Conflict = mine
 	return r
 }
@@ -160,5 +160,5 @@ func (s *Sender) fetch(ctx context.Context, d *tree.Dir, name, key string, o obj
 	default:
 		return remote(ctx, err)
 	}
-	return Result{Outcome: queue.Stored, Look: []string{path}}
+	return Result{Outcome: queue.Stored, Recheck: []string{path}}
 }

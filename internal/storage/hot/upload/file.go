@@ -44,14 +44,14 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 		return changed(path)
 	}
 	if base, ok := sqlite.IsMember(d, name); ok {
-		return Result{Outcome: queue.Stored, Look: []string{tree.Join(parent, base)}} // it goes with its database
+		return Result{Outcome: queue.Stored, Recheck: []string{tree.Join(parent, base)}} // it goes with its database
 	}
 	// Only what is there is refused: a name that is gone needs no key.
 	key, err := s.key(path, false)
 	if err != nil {
 		return Result{Outcome: queue.Stuck, Err: err}
 	}
-	v := &version{path: path, key: key, dir: d, name: name, anyway: how.Anyway}
+	v := &version{path: path, key: key, dir: d, name: name, force: how.Force}
 	switch {
 	case i.IsSymlink():
 		return s.link(ctx, v, i)
@@ -109,7 +109,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 			err = r.Err
 		}
 		if !errors.Is(err, stable.ErrMoved) {
-			r.Look = append(r.Look, s.membersOf(v)...)
+			r.Recheck = append(r.Recheck, s.membersOf(v)...)
 			return r
 		}
 		// It changed while it was read. What is written all the time is read from a clone.
@@ -142,7 +142,7 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 	}
 	defer d.Close()
 	v := &version{path: path, dir: d, name: name}
-	src, release, err := s.open(ctx, d, name, How{Alone: alone})
+	src, release, err := s.open(ctx, d, name, How{Quiesced: alone})
 	defer release()
 	if err != nil {
 		return changed(path)
@@ -195,7 +195,7 @@ func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 		return Result{Outcome: queue.Stuck, Err: err}
 	}
 	sum := sha256.Sum256(nil)
-	v := &version{path: path, key: key, dir: d, anyway: how.Anyway, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}
+	v := &version{path: path, key: key, dir: d, force: how.Force, attr: attr, body: bytes.NewReader(nil), local: journal.Stat{}, sum: &sum}
 	v.local = i.Stat
 	return s.store(ctx, v)
 }

@@ -60,12 +60,12 @@ func (s *Sender) member(path string) (r Result, done, replaced bool) {
 			if stored && known.Whole {
 				return r, false, true
 			}
-			wait.Look = []string{path}
+			wait.Recheck = []string{path}
 			return wait, true, false
 		}
 	}
 	// The database goes first: what is left of it without the log was never true.
-	if stored && !known.IsMarker() && s.Journal.IsGone(base) {
+	if stored && !known.IsMarker() && s.Journal.HasTombstone(base) {
 		return wait, true, false
 	}
 	return r, false, false

@@ -24,7 +24,7 @@ var ErrRoot = errors.New("the home is not the directory that was hydrated")
 func (s *Sender) remove(ctx context.Context, name string) Result {
 	path, isDir := strings.CutSuffix(name, "/")
 	known, ok := s.Journal.Get(path)
-	in, sent := s.Journal.Adrift(path)
+	in, sent := s.Journal.Unresolved(path)
 	other := ok && known.IsMarker() != isDir // the entry is of the file that was a directory, or the reverse
 	ok = ok && !other
 	if sent && strings.HasSuffix(in.Key, "/") != isDir {
@@ -32,7 +32,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 	}
 	if !ok && !sent {
 		if !other {
-			s.Remember(s.Journal.Ungone(path))
+			s.Remember(s.Journal.DropTombstone(path))
 		}
 		return Result{Outcome: queue.Stored} // S3 holds nothing of ours
 	}

@@ -1,5 +1,5 @@
 // Package upload makes S3 agree with the home about one name: it writes a file, a symbolic
-// link or a directory's marker, or deletes its object. What goes when is package line's.
+// link or a directory's marker, or deletes its object. What goes when is package queue's.
 //
 // # Promises
 //
@@ -124,22 +124,22 @@ type Result struct {
 
 	Blame     Blame  // what Err may be about
 	NotAtRest bool   // no whole version of the file was found
-	InTheWay  string // the path of what S3 holds and has to lose first: look there, then try Anyway
+	BlockedBy string // the path of what S3 holds and has to lose first: look there, then try Force
 	HeldBack  bool   // the root is not what it was: nothing is deleted
 
-	Sent  bool     // something was written to S3
-	Bytes int64    // of content that was uploaded
-	Racy  bool     // compare the file once more, see stable.Source
-	Look  []string // paths to be looked at: they are not what was expected, or were made here
+	Sent    bool     // something was written to S3
+	Bytes   int64    // of content that was uploaded
+	Racy    bool     // compare the file once more, see stable.Source
+	Recheck []string // paths to be looked at: they are not what was expected, or were made here
 
 	Conflict string // the path of a conflict copy that was made
 }
 
 // How says how a file is to be read.
 type How struct {
-	Alone    bool // no process is left that could write
-	Restless bool // it was not at rest several times: copy it, however large it is
-	Anyway   bool // what was in its way was looked at, and may stay in S3
+	Quiesced bool // no process is left that could write
+	Unstable bool // it was not at rest several times: copy it, however large it is
+	Force    bool // what was in its way was looked at, and may stay in S3
 }
 
 // Do brings one name to S3.
@@ -162,9 +162,9 @@ func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (s
 	buf := s.buffers.Get().(*[]byte)
 	o := stable.Options{
 		Small: small, Buffer: func(n int) []byte { return (*buf)[:n] },
-		TempDir: s.TempDir, CopyMost: copyMost, Alone: how.Alone, Now: s.Now,
+		TempDir: s.TempDir, CopyMost: copyMost, Quiesced: how.Quiesced, Now: s.Now,
 	}
-	if how.Restless {
+	if how.Unstable {
 		o.CopyMost = math.MaxInt64
 	}
 	src, err = stable.Open(ctx, d, name, o)
@@ -177,7 +177,7 @@ func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (s
 }
 
 // changed is the result when the disk is not what the name was noted for.
-func changed(path string) Result { return Result{Outcome: queue.Changed, Look: []string{path}} }
+func changed(path string) Result { return Result{Outcome: queue.Changed, Recheck: []string{path}} }
 
 // local is the result of a local error.
 func local(path string, err error) Result {

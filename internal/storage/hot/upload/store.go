@@ -17,9 +17,9 @@ const rounds = 4
 
 // store makes S3 hold a version. ErrMoved as the result's error: it is none any more.
 func (s *Sender) store(ctx context.Context, v *version) Result {
-	leave, blocker := s.way.enter(v.lineName(), v.anyway, s.Journal)
+	leave, blocker := s.way.enter(v.lineName(), v.force, s.Journal)
 	if blocker != "" {
-		return Result{Outcome: queue.Changed, InTheWay: blocker}
+		return Result{Outcome: queue.Changed, BlockedBy: blocker}
 	}
 	defer leave()
 	for range rounds {
@@ -163,7 +163,7 @@ func cause(ctx context.Context, err error) error {
 // intent is the next attempt at a write, and the multipart upload that it goes on with, if any.
 // Attempts that may still arrive share its base, so that they are known as ours.
 func (s *Sender) intent(ctx context.Context, v *version) (in journal.Intent, resume string) {
-	last, ok := s.Journal.Adrift(v.path)
+	last, ok := s.Journal.Unresolved(v.path)
 	if ok && last.UploadID != "" {
 		if last.Key == v.key && last.Local == v.local && last.Mode == v.attr.Mode && !v.racy {
 			return last, last.UploadID // the same file: its metadata is that of the first attempt, id included

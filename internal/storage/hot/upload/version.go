@@ -22,7 +22,7 @@ type version struct {
 	dir  *tree.Dir
 	name string
 
-	anyway bool // see How
+	force bool // see How
 
 	attr  posixattr.Attr
 	body  io.ReaderAt
@@ -55,7 +55,7 @@ func attrOf(i tree.Info) posixattr.Attr {
 // isMarker tells whether the version is a directory's.
 func (v *version) isMarker() bool { return strings.HasSuffix(v.key, "/") }
 
-// lineName is the version's name in the line.
+// lineName is the version's name in the queue.
 func (v *version) lineName() string {
 	if v.isMarker() {
 		return v.path + "/"

@@ -9,8 +9,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
-// way keeps a file and what is below its name from being in S3 both. The line sees to that as
-// far as it was told; a job reads the disk later, and may find a file where the line has yet
+// way keeps a file and what is below its name from being in S3 both. The queue sees to that as
+// far as it was told; a job reads the disk later, and may find a file where the queue has yet
 // to hear that a directory was.
 type way struct {
 	mu    sync.Mutex
@@ -18,8 +18,8 @@ type way struct {
 }
 
 // enter begins a write of name, unless something else has to leave S3 first: what is being
-// written, or, unless anyway, what the journal knows.
-func (w *way) enter(name string, anyway bool, j *journal.Journal) (leave func(), blocker string) {
+// written, or, unless force, what the journal knows.
+func (w *way) enter(name string, force bool, j *journal.Journal) (leave func(), blocker string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for other := range w.names {
@@ -27,7 +27,7 @@ func (w *way) enter(name string, anyway bool, j *journal.Journal) (leave func(),
 			return nil, strings.TrimSuffix(other, "/")
 		}
 	}
-	if !anyway {
+	if !force {
 		if blocker = known(name, j); blocker != "" {
 			return nil, blocker
 		}

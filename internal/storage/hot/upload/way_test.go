@@ -18,9 +18,9 @@ func TestWay(t *testing.T) {
 		}
 	}
 	w := way{names: map[string]bool{}}
-	enter := func(name string, anyway bool, want string) (leave func()) {
+	enter := func(name string, force bool, want string) (leave func()) {
 		t.Helper()
-		leave, got := w.enter(name, anyway, j)
+		leave, got := w.enter(name, force, j)
 		if got != want {
 			t.Errorf("%q: %q is in the way, want %q", name, got, want)
 		}

@@ -25,7 +25,7 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// Options are what an Engine works with.
+// Options are what a Syncer works with.
 type Options struct {
 	Config *config.Config
 	Store  *objectstore.Store
@@ -36,9 +36,9 @@ type Options struct {
 	Problem func(string)
 }
 
-// Engine keeps one home. Hydrate or Resume comes first, then Run, and Flush and Checkpoint
+// Syncer keeps one home. Hydrate or Resume comes first, then Run, and Flush and Checkpoint
 // while that runs.
-type Engine struct {
+type Syncer struct {
 	Options
 	*home
 	*pending
@@ -56,9 +56,9 @@ type Engine struct {
 	verify   verifyQueue
 	lost     error // another sandbox has the lease
 	breaker  breaker
-	hurry    int // how many wait for everything to go at once
+	flushing int // how many wait for everything to go at once
 	yielding int // jobs that wait for others
-	alone    bool
+	quiesced bool
 	limit    limiter
 	last     string // the problem that was told last
 
@@ -68,17 +68,17 @@ type Engine struct {
 	wall      func() time.Time // of tests; nil: time.Now
 }
 
-// New makes an Engine. It touches neither the home nor S3.
-func New(o Options) (*Engine, error) {
+// New makes a Syncer. It touches neither the home nor S3.
+func New(o Options) (*Syncer, error) {
 	h := &home{exclude: o.Config.Hot.Exclude, log: o.Log}
-	return &Engine{
+	return &Syncer{
 		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"), runs: make(chan struct{}), limit: newLimiter(),
 		home: h, pending: newPending(h, queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
 	}, nil
 }
 
 // open opens the home and the journal.
-func (e *Engine) open() error {
+func (e *Syncer) open() error {
 	cfg := e.Config
 	root, err := tree.Open(cfg.HotPath)
 	if err != nil {
@@ -120,7 +120,7 @@ func (e *Engine) open() error {
 }
 
 // Hydrate brings the home to what S3 holds.
-func (e *Engine) Hydrate(ctx context.Context) (wire.Hydrated, error) {
+func (e *Syncer) Hydrate(ctx context.Context) (wire.Hydrated, error) {
 	if err := e.open(); err != nil {
 		return wire.Hydrated{}, err
 	}
@@ -140,7 +140,7 @@ func (e *Engine) Hydrate(ctx context.Context) (wire.Hydrated, error) {
 }
 
 // Resume goes on from the journal of a process that was killed while the workload ran.
-func (e *Engine) Resume(ctx context.Context) error {
+func (e *Syncer) Resume(ctx context.Context) error {
 	if err := e.open(); err != nil {
 		return err
 	}
@@ -154,19 +154,19 @@ func (e *Engine) Resume(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) begin(res hydrate.Result) {
+func (e *Syncer) begin(res hydrate.Result) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.counts.conflicts = int64(len(res.Conflicts))
 	res.Rules, res.Manifest = nil, nil
 	e.hydrated = &res
-	for _, path := range e.journal.AllGone() {
+	for _, path := range e.journal.Tombstones() {
 		e.noteMovedLocked(path)
 	}
 }
 
 // Run watches the home and saves changes until ctx ends.
-func (e *Engine) Run(ctx context.Context) error {
+func (e *Syncer) Run(ctx context.Context) error {
 	e.mu.Lock()
 	ready := e.hydrated != nil
 	e.mu.Unlock()
@@ -198,7 +198,7 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // Close lets the home and the journal go. Nothing may be under way any more.
-func (e *Engine) Close() error {
+func (e *Syncer) Close() error {
 	if e.journal == nil {
 		return nil
 	}
@@ -208,7 +208,7 @@ func (e *Engine) Close() error {
 // publishEvery is how often is looked whether the manifest is stale.
 const publishEvery = time.Minute
 
-func (e *Engine) publishNowAndThen(ctx context.Context) {
+func (e *Syncer) publishNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(publishEvery)
 	defer tick.Stop()
 	var seen map[string]bool
@@ -227,7 +227,7 @@ func (e *Engine) publishNowAndThen(ctx context.Context) {
 }
 
 // publish writes the manifest. That it fails costs the next start time, and nothing else.
-func (e *Engine) publish(ctx context.Context) {
+func (e *Syncer) publish(ctx context.Context) {
 	p, err := e.publisher.Publish(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -242,6 +242,6 @@ func (e *Engine) publish(ctx context.Context) {
 }
 
 // unsavedPath is where the list of what is missing is.
-func (e *Engine) unsavedPath() string {
+func (e *Syncer) unsavedPath() string {
 	return filepath.Join(e.Config.StateDir, contract.UnsavedFileName)
 }

@@ -3,9 +3,9 @@ package queue
 import "strings"
 
 // place puts an item where it belongs after any change to it.
-func (l *Line) place(it *item) {
-	l.since.put(it)
-	age, other := &l.age, &l.stuck
+func (q *Queue) place(it *item) {
+	q.since.put(it)
+	age, other := &q.age, &q.stuck
 	if it.is(stuck) {
 		age, other = other, age
 	}
@@ -13,110 +13,110 @@ func (l *Line) place(it *item) {
 		other.take(it)
 	}
 	age.put(it)
-	l.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
-	l.regroup(it)
+	q.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
+	q.regroup(it)
 	if it.is(stuck) && it.holds() {
-		l.barred.put(it)
+		q.stuckHold.put(it)
 	} else {
-		l.barred.take(it)
+		q.stuckHold.take(it)
 	}
 	if it.is(inFlight) {
 		if it.again == Write && !it.is(stuck) {
-			l.hold.put(it) // a delete under way whose name is there again
+			q.hold.put(it) // a delete under way whose name is there again
 		}
 		return
 	}
-	l.newHold.take(it)
+	q.newHold.take(it)
 	if it.holds() {
-		l.hold.put(it)
+		q.hold.put(it)
 	} else {
-		l.hold.take(it)
+		q.hold.take(it)
 	}
-	if it.is(unfenced) {
-		l.dequeue(it) // Caught brings it in
+	if it.is(noBarrier) {
+		q.dequeue(it) // ObservedUpTo brings it in
 		return
 	}
-	it.due = l.dueAt(it)
-	l.enqueue(it, &l.waiting)
+	it.due = q.dueAt(it)
+	q.enqueue(it, &q.waiting)
 }
 
-func (l *Line) enqueue(it *item, q *heap) {
-	if it.queue != q {
-		l.dequeue(it)
+func (q *Queue) enqueue(it *item, to *heap) {
+	if it.queue != to {
+		q.dequeue(it)
 	}
-	it.queue = q
-	q.put(it)
+	it.queue = to
+	to.put(it)
 }
 
-func (l *Line) dequeue(it *item) {
+func (q *Queue) dequeue(it *item) {
 	if it.queue != nil {
 		it.queue.take(it)
 		it.queue = nil
 	}
 }
 
-func (l *Line) ageOf(it *item) *heap {
+func (q *Queue) ageOf(it *item) *heap {
 	if it.is(stuck) {
-		return &l.stuck
+		return &q.stuck
 	}
-	return &l.age
+	return &q.age
 }
 
-func (l *Line) dueAt(it *item) Time {
-	if l.hurry {
+func (q *Queue) dueAt(it *item) Time {
+	if q.hurry {
 		return it.notBefore
 	}
-	quiet := it.last + l.rules.Quiet
+	quiet := it.last + q.rules.Quiet
 	if it.kind == Write {
-		quiet = min(quiet, it.since+l.rules.MaxStaleness)
+		quiet = min(quiet, it.since+q.rules.MaxStaleness)
 	}
 	return max(quiet, it.notBefore)
 }
 
 // regroup makes an item a member of its group while its write is pending, and expected.
-func (l *Line) regroup(it *item) {
+func (q *Queue) regroup(it *item) {
 	if it.group == "" || it.is(stuck) || it.kind == Delete && it.again != Write {
-		l.ungroup(it)
+		q.ungroup(it)
 		return
 	}
-	g := l.groups[it.group]
+	g := q.groups[it.group]
 	if g == nil {
 		g = &heap{slot: slotGroup, less: byFirst}
-		l.groups[it.group] = g
+		q.groups[it.group] = g
 	}
 	g.put(it)
 }
 
-func (l *Line) ungroup(it *item) {
-	if g := l.groups[it.group]; g != nil {
+func (q *Queue) ungroup(it *item) {
+	if g := q.groups[it.group]; g != nil {
 		if g.take(it); g.min() == nil {
-			delete(l.groups, it.group)
+			delete(q.groups, it.group)
 		}
 	}
 }
 
 // undelete takes an item out of what belongs to deletes.
-func (l *Line) undelete(it *item) {
-	it.flags &^= unfenced | doubted
-	l.count(it, false)
+func (q *Queue) undelete(it *item) {
+	it.flags &^= noBarrier | doubted
+	q.count(it, false)
 }
 
 // count registers a delete with the directories above it, so that a file that takes the
 // place of one of them can tell that it has to wait (rule 4).
-func (l *Line) count(it *item, on bool) {
+func (q *Queue) count(it *item, on bool) {
 	if it.is(counted) == on {
 		return
 	}
 	it.set(counted, on)
 	for dir := range ancestors(it.name) {
 		if on {
-			l.below[dir]++
-		} else if l.below[dir]--; l.below[dir] == 0 {
-			delete(l.below, dir)
+			q.below[dir]++
+		} else if q.below[dir]--; q.below[dir] == 0 {
+			delete(q.below, dir)
 		}
 	}
 	if !on {
-		l.unblock(it.name)
+		q.unblock(it.name)
 	}
 }
 
@@ -133,12 +133,12 @@ func ancestors(name string) func(yield func(string) bool) {
 
 // mustWait tells whether a write waits for a delete: of a file where one of its
 // directories has to be, or of anything below it where it has to be a file.
-func (l *Line) mustWait(name string) bool {
-	if l.below[name] > 0 {
+func (q *Queue) mustWait(name string) bool {
+	if q.below[name] > 0 {
 		return true
 	}
 	for dir := range ancestors(name) {
-		if it := l.items[dir]; it != nil && it.is(counted) {
+		if it := q.items[dir]; it != nil && it.is(counted) {
 			return true
 		}
 	}
@@ -154,14 +154,14 @@ func isBelow(name, dir string) bool {
 }
 
 // unblock lets the writes look again that wait for the delete of name.
-func (l *Line) unblock(name string) {
+func (q *Queue) unblock(name string) {
 	var free []*item
-	for _, it := range l.blocked.items {
-		if Exclusive(it.name, name) && !l.mustWait(it.name) {
+	for _, it := range q.blocked.items {
+		if Exclusive(it.name, name) && !q.mustWait(it.name) {
 			free = append(free, it)
 		}
 	}
 	for _, it := range free {
-		l.place(it)
+		q.place(it)
 	}
 }
