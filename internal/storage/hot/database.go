@@ -11,19 +11,19 @@ import (
 // of the database is the state of them all.
 
 // state is what the journal would keep of what lstat has said i of.
-func (o *observer) state(path string, i tree.Info) journal.Stat {
-	if d, name, err := o.dirOf(path); err == nil {
+func (w *walker) state(path string, i tree.Info) journal.Stat {
+	if d, name, err := w.dirOf(path); err == nil {
 		return sqlite.StateOf(d, name, i)
 	}
 	return i.Stat
 }
 
 // isMember tells whether what is at a path belongs to a database, and then looks at that.
-func (o *observer) isMember(path string) bool {
+func (w *walker) isMember(path string) bool {
 	if _, ok := sqlite.Base(path); !ok {
 		return false
 	}
-	d, name, err := o.dirOf(path)
+	d, name, err := w.dirOf(path)
 	if err != nil {
 		return false
 	}
@@ -31,77 +31,77 @@ func (o *observer) isMember(path string) bool {
 	if !ok {
 		return false
 	}
-	o.member(path, tree.Join(d.Path(), base))
+	w.member(path, tree.Join(d.Path(), base))
 	return true
 }
 
 // member notes that a member of a database was seen.
-func (o *observer) member(path, base string) {
-	_, stored := o.h.journal.Get(path)
-	known, _ := o.h.journal.Get(base)
-	o.p.sawMember(path, base)
-	o.touchDatabase(base, stored && !known.Whole)
+func (w *walker) member(path, base string) {
+	_, stored := w.h.journal.Get(path)
+	known, _ := w.h.journal.Get(base)
+	w.p.sawMember(path, base)
+	w.touchDatabase(base, stored && !known.Whole)
 }
 
 // touchDatabase looks at a database one of whose members has changed. anyway: it is to be written
 // whatever its state.
-func (o *observer) touchDatabase(base string, anyway bool) {
-	i, err := o.h.root.Lstat(base)
-	if err != nil || !i.IsRegular() || o.h.rules.Load().Match(base, false) {
+func (w *walker) touchDatabase(base string, anyway bool) {
+	i, err := w.h.root.Lstat(base)
+	if err != nil || !i.IsRegular() || w.h.rules.Load().Match(base, false) {
 		return // the event of that is on its way, or it is left out
 	}
-	o.presentAs(base, i, o.state(base, i), true)
+	w.presentAs(base, i, w.state(base, i), true)
 	if anyway {
-		o.p.rewrite(base, i.Size)
+		w.p.rewrite(base, i.Size)
 	}
 }
 
 // touchesDatabase tells whether a name at which something has changed, or gone, is a member's of a
 // database that is there, and then looks at that.
-func (o *observer) touchesDatabase(path string) bool {
+func (w *walker) touchesDatabase(path string) bool {
 	base, ok := sqlite.Base(path)
 	if !ok {
 		return false
 	}
-	d, name, err := o.dirOf(base)
+	d, name, err := w.dirOf(base)
 	if err != nil || !sqlite.Is(d, name) {
 		return false
 	}
-	known, _ := o.h.journal.Get(base)
-	_, stored := o.h.journal.Get(path)
-	o.touchDatabase(base, stored && !known.Whole)
+	known, _ := w.h.journal.Get(base)
+	_, stored := w.h.journal.Get(path)
+	w.touchDatabase(base, stored && !known.Whole)
 	return true
 }
 
 // releaseMembers notes what a database that is gone has left behind: files of their own from now on.
-func (o *observer) releaseMembers(path string) {
-	if known, ok := o.h.journal.Get(path); !ok || !known.Whole {
+func (w *walker) releaseMembers(path string) {
+	if known, ok := w.h.journal.Get(path); !ok || !known.Whole {
 		return
 	}
-	d, name, err := o.dirOf(path)
+	d, name, err := w.dirOf(path)
 	if err != nil {
 		return
 	}
 	dir := d.Path()
 	for _, member := range sqlite.Members(d, name) {
-		o.lookAt(tree.Join(dir, member))
+		w.lookAt(tree.Join(dir, member))
 	}
 }
 
 // dirOf opens the directory of a path for the rest of this batch.
-func (o *observer) dirOf(path string) (*tree.Dir, string, error) {
+func (w *walker) dirOf(path string) (*tree.Dir, string, error) {
 	dir, name := tree.Split(path)
-	if o.at == nil || o.at.Path() != dir {
-		d, err := o.h.root.OpenDir(dir)
+	if w.at == nil || w.at.Path() != dir {
+		d, err := w.h.root.OpenDir(dir)
 		if err != nil {
 			return nil, name, err
 		}
-		if o.at != nil {
-			o.at.Close()
+		if w.at != nil {
+			w.at.Close()
 		}
-		o.at = d
+		w.at = d
 	}
-	return o.at, name, nil
+	return w.at, name, nil
 }
 
 // gatherDatabases takes the members of databases out of what is in a directory, and gives the

@@ -4,16 +4,16 @@ import "github.com/matrx/sandbox/internal/storage/hot/tree"
 
 // keepMoved looks for files that are missing in the directories that are left out, where
 // nothing is watched: one that was renamed to there keeps its object.
-func (o *observer) keepMoved(paths []string) {
-	if len(o.excluded) == 0 {
+func (w *walker) keepMoved(paths []string) {
+	if len(w.excluded) == 0 {
 		return
 	}
 	want := map[uint64][]string{}
 	for _, path := range paths {
-		if known, ok := o.h.journal.Get(path); ok && !known.IsMarker() {
+		if known, ok := w.h.journal.Get(path); ok && !known.IsMarker() {
 			want[known.Local.Ino] = append(want[known.Local.Ino], path)
 		}
-		for known := range o.h.journal.Below(path) {
+		for known := range w.h.journal.Below(path) {
 			if !known.IsMarker() {
 				want[known.Local.Ino] = append(want[known.Local.Ino], known.Path)
 			}
@@ -24,16 +24,16 @@ func (o *observer) keepMoved(paths []string) {
 		return
 	}
 	budget := mostSearched
-	for dir := range o.excluded {
-		o.search(dir, want, &budget)
+	for dir := range w.excluded {
+		w.search(dir, want, &budget)
 	}
 }
 
 // mostSearched bounds a search. A cache can be larger than all the rest.
 const mostSearched = 200_000
 
-func (o *observer) search(path string, want map[uint64][]string, budget *int) {
-	d, err := o.h.root.OpenDir(path)
+func (w *walker) search(path string, want map[uint64][]string, budget *int) {
+	d, err := w.h.root.OpenDir(path)
 	if err != nil {
 		return
 	}
@@ -52,12 +52,12 @@ func (o *observer) search(path string, want map[uint64][]string, budget *int) {
 			continue
 		}
 		for _, old := range want[i.Ino] {
-			if known, ok := o.h.journal.Get(old); ok && i.SameContent(known.Local) {
-				o.p.retain(old)
+			if known, ok := w.h.journal.Get(old); ok && i.SameContent(known.Local) {
+				w.p.retain(old)
 			}
 		}
 	}
 	for _, b := range below {
-		o.search(b, want, budget)
+		w.search(b, want, budget)
 	}
 }

@@ -99,29 +99,6 @@ func (o *observer) deletion(path string) {
 	}
 }
 
-// lstat looks into the directory that the last event was in, too, without opening it again.
-func (o *observer) lstat(path string) (tree.Info, error) {
-	d, name, err := o.dirOf(path)
-	if err != nil {
-		return tree.Info{}, err
-	}
-	i, err := d.Lstat(name)
-	if isMissing(err) {
-		// The directory may have been moved since it was opened: then its name tells nothing.
-		o.at.Close()
-		o.at = nil
-		return o.h.root.Lstat(path)
-	}
-	return i, err
-}
-
-// drop ends the watches of a directory that is no more.
-func (o *observer) drop(d *watch.Dir) {
-	for _, wd := range o.dirs.Drop(d) {
-		o.watcher.Remove(wd)
-	}
-}
-
 // overflow: the kernel has thrown events away. What they were is found by a scan.
 func (o *observer) overflow() {
 	o.h.log.Warn("more changes than the kernel queues; the home is scanned", "event", "watch_overflow")

@@ -35,18 +35,18 @@ func (p *pending) hold(why holdReason, reason string) {
 
 // checkEmpty: a home that had files and has none now was emptied by the workload if deletions
 // were seen; else something took it away (an unmounted volume), and S3 keeps what it has.
-func (o *observer) checkEmpty(entries int) {
+func (w *walker) checkEmpty(entries int) {
 	reason := ""
 	switch {
 	case entries > 0:
-		if o.scan != nil {
-			o.deleted = false
+		if w.scan != nil {
+			w.deleted = false
 		}
-	case !o.deleted && o.h.journal.Kept():
+	case !w.deleted && w.h.journal.Kept():
 		reason = "the home is empty, and nothing was seen to be deleted"
 	}
-	o.p.hold(holdEmpty, reason)
-	if reason != "" && o.scan != nil {
-		o.scan.trouble = true
+	w.p.hold(holdEmpty, reason)
+	if reason != "" && w.scan != nil {
+		w.scan.trouble = true
 	}
 }

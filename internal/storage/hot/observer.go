@@ -9,35 +9,21 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
-	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
 
-// observer is the one goroutine that looks at the disk, and tells what it sees to what is pending.
-// It knows nothing of the syncer. All its fields are its own, but for the requests.
+// observer is the one goroutine that looks at the disk. It takes the kernel's events in their
+// order, scans, and lets its walker look. It knows nothing of the syncer. All its fields are its own,
+// but for the requests.
 type observer struct {
-	h       *home
-	p       *pending
-	watcher *watch.Watcher // nil: changes are found by scanning alone
-	add     func(dir int, self bool) (watch.WD, error)
-	dirs    *watch.Dirs
-
-	scan     *scan      // the one under way
+	*walker
 	nextScan queue.Time // when the next one is due
-	blind    bool       // something may have happened that was not observed
-	limited  bool       // not all directories are watched
-	deleted  bool       // a deletion was observed since the root was last seen with something in it
 
-	moves    []*move             // old names of renames whose new name was not seen yet
-	emptied  map[string]bool     // directories in which something was deleted
-	excluded map[string]bool     // directories that are left out, and there
-	named    map[string]bool     // what was said to be left out
-	unread   map[string]bool     // directories that could not be read
-	missing  map[string]struct{} // what a scan did not find, to be confirmed at its end
-	newRules bool                // .sandboxignore has changed
-	worked   bool                // something was seen in this turn
+	moves    []*move         // old names of renames whose new name was not seen yet
+	emptied  map[string]bool // directories in which something was deleted
+	newRules bool            // .sandboxignore has changed
+	worked   bool            // something was seen in this turn
 
-	at *tree.Dir // the directory that was looked into last, within one batch
 	requests
 }
 
@@ -60,10 +46,7 @@ type barrier struct {
 const pause = 2 * time.Millisecond
 
 func newObserver(h *home, p *pending) *observer {
-	o := &observer{
-		h: h, p: p, dirs: watch.NewDirs(), blind: true, emptied: map[string]bool{}, excluded: map[string]bool{},
-		named: map[string]bool{}, unread: map[string]bool{}, missing: map[string]struct{}{},
-	}
+	o := &observer{walker: newWalker(h, p), emptied: map[string]bool{}}
 	var err error
 	if o.watcher, err = watch.New(); err != nil {
 		h.log.Warn("changes are found by scanning alone", "event", "no_watches", "error", err)
@@ -300,33 +283,4 @@ func (o *observer) answerLooks() {
 		o.worked = true
 		o.lookAt(path)
 	}
-}
-
-// lookAt finds out what is at a path, without knowing what happened.
-func (o *observer) lookAt(path string) {
-	if path == "" {
-		return
-	}
-	i, err := o.h.root.Lstat(path)
-	switch {
-	case isMissing(err) && o.wasLeftOut(path):
-		o.p.leaveOut(path) // what is left out is not deleted either
-	case isMissing(err):
-		o.touchesDatabase(path)
-		o.p.sawNothing(path, false)
-	case err != nil:
-		o.h.log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)
-	case o.h.rules.Load().Match(path, i.IsDir()):
-		o.p.leaveOut(path)
-	case i.IsDir():
-		o.adopt(path)
-	default:
-		o.present(path, i)
-	}
-}
-
-// wasLeftOut tells whether what is missing at a path was left out.
-func (o *observer) wasLeftOut(path string) bool {
-	known, ok := o.h.journal.Get(path)
-	return o.h.rules.Load().Match(path, !ok || known.IsMarker())
 }

@@ -39,18 +39,18 @@ type oddEntry struct {
 const readers = 4
 
 // readDirs reads directories, tells the queue what differs, and returns those that are in them.
-func (o *observer) readDirs(paths []string) (below []string) {
-	rules := o.h.rules.Load()
+func (w *walker) readDirs(paths []string) (below []string) {
+	rules := w.h.rules.Load()
 	found := make([]dirRead, len(paths))
 	if len(paths) == 1 {
-		o.readDir(&found[0], paths[0], rules)
+		w.readDir(&found[0], paths[0], rules)
 	} else {
 		var all sync.WaitGroup
 		next := make(chan int)
 		for range min(readers, len(paths)) {
 			all.Go(func() {
 				for i := range next {
-					o.readDir(&found[i], paths[i], rules)
+					w.readDir(&found[i], paths[i], rules)
 				}
 			})
 		}
@@ -61,7 +61,7 @@ func (o *observer) readDirs(paths []string) (below []string) {
 		all.Wait()
 	}
 	for i := range found {
-		below = append(below, o.compare(&found[i])...)
+		below = append(below, w.compare(&found[i])...)
 		found[i] = dirRead{}
 	}
 	return below
@@ -69,11 +69,11 @@ func (o *observer) readDirs(paths []string) (below []string) {
 
 // readDir watches a directory and then reads it, so that nothing that is made in it is missed.
 // Several run at a time, while the observer waits and changes nothing.
-func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
+func (w *walker) readDir(r *dirRead, path string, rules *ignore.Rules) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	r.path = path
-	d, err := o.h.root.OpenDir(path)
+	d, err := w.h.root.OpenDir(path)
 	if err != nil {
 		r.err = err
 		return
@@ -82,8 +82,8 @@ func (o *observer) readDir(r *dirRead, path string, rules *ignore.Rules) {
 	if r.info, r.err = d.Stat(); r.err != nil {
 		return
 	}
-	if node := o.dirs.Find(path); o.watcher != nil && (o.blind || node == nil || !node.Watched()) {
-		r.wd, r.watchErr = o.add(d.Fd(), path == "")
+	if node := w.dirs.Find(path); w.watcher != nil && (w.blind || node == nil || !node.Watched()) {
+		r.wd, r.watchErr = w.add(d.Fd(), path == "")
 	}
 	for e, err := range d.Entries() {
 		if err != nil {
@@ -131,40 +131,40 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 }
 
 // compare tells the queue in what a directory differs from the journal.
-func (o *observer) compare(r *dirRead) (below []string) {
+func (w *walker) compare(r *dirRead) (below []string) {
 	if isMissing(r.err) {
-		o.unseen(r.path)
+		w.unseen(r.path)
 		return nil // whoever saw it go says so
 	}
 	if r.err != nil {
-		if o.isOthers(r) {
-			o.nameOnce(r.path, "it belongs to another user, and may not be read")
+		if w.isOthers(r) {
+			w.nameOnce(r.path, "it belongs to another user, and may not be read")
 		} else {
-			o.unreadable(r.path, r.err)
+			w.unreadable(r.path, r.err)
 		}
 		return nil
 	}
-	if o.isMount(r) {
+	if w.isMount(r) {
 		return nil
 	}
-	o.readable(r.path)
-	node := o.enter(r)
+	w.readable(r.path)
+	node := w.enter(r)
 	if node == nil {
 		return nil
 	}
 	for _, x := range r.odd {
-		o.present(x.path, x.info)
+		w.present(x.path, x.info)
 	}
 	for _, x := range r.excluded {
-		o.excluded[x] = true
+		w.excluded[x] = true
 	}
 	if r.path == "" {
-		o.checkEmpty(r.entries)
+		w.checkEmpty(r.entries)
 	}
-	changed, absent := o.h.journal.Differ(r.path, r.seen)
+	changed, absent := w.h.journal.Differ(r.path, r.seen)
 	for _, i := range changed {
 		s := r.seen[i]
-		o.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, s.Stat, false)
+		w.presentAs(tree.Join(r.path, s.Name), tree.Info{Stat: s.Stat, Mode: s.Mode}, s.Stat, false)
 	}
 	dirs := map[string]bool{}
 	for _, s := range r.seen {
@@ -175,47 +175,47 @@ func (o *observer) compare(r *dirRead) (below []string) {
 	}
 	for name, kid := range node.Kids {
 		if !dirs[name] {
-			o.dirs.Cut(kid)
-			o.drop(kid)
+			w.dirs.Cut(kid)
+			w.drop(kid)
 		}
 	}
-	o.infer(r, dirs, absent)
+	w.infer(r, dirs, absent)
 	if r.path != "" {
-		o.marker(r)
+		w.marker(r)
 	}
 	return below
 }
 
 // isMount tells whether a directory that was read was mounted since the last scan began.
-func (o *observer) isMount(r *dirRead) bool {
-	if r.info.Dev == o.h.rootDev {
+func (w *walker) isMount(r *dirRead) bool {
+	if r.info.Dev == w.h.rootDev {
 		return false
 	}
-	if o.h.remounted() {
-		clear(o.excluded)
+	if w.h.remounted() {
+		clear(w.excluded)
 	}
-	return o.h.rules.Load().Match(r.path, true)
+	return w.h.rules.Load().Match(r.path, true)
 }
 
 // infer notes what is missing. Only in a directory that was read to its end, on the root's
 // device: a mount that is gone, or one that came over it, deletes nothing.
-func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
-	if r.info.Dev != o.h.rootDev {
-		o.p.noteForeign(r.path)
+func (w *walker) infer(r *dirRead, dirs map[string]bool, absent []string) {
+	if r.info.Dev != w.h.rootDev {
+		w.p.noteForeign(r.path)
 		return
 	}
-	rules := o.h.rules.Load()
+	rules := w.h.rules.Load()
 	note := func(name string, isDir bool) {
 		path := tree.Join(r.path, name)
-		if !rules.MatchEntry(path, isDir) && !o.p.isRetained(path) {
-			o.missing[path] = struct{}{}
+		if !rules.MatchEntry(path, isDir) && !w.p.isRetained(path) {
+			w.missing[path] = struct{}{}
 		}
 	}
 	for _, name := range absent {
-		known, _ := o.h.journal.Get(tree.Join(r.path, name))
+		known, _ := w.h.journal.Get(tree.Join(r.path, name))
 		note(name, known.IsMarker())
 	}
-	for _, name := range o.h.journal.Dirs(r.path) {
+	for _, name := range w.h.journal.Dirs(r.path) {
 		if !dirs[name] {
 			note(name, true)
 		}
@@ -223,45 +223,45 @@ func (o *observer) infer(r *dirRead, dirs map[string]bool, absent []string) {
 }
 
 // marker notes a directory whose marker is not what it should be, as far as a look tells.
-func (o *observer) marker(r *dirRead) {
-	known, ok := o.h.journal.Get(r.path)
+func (w *walker) marker(r *dirRead) {
+	known, ok := w.h.journal.Get(r.path)
 	ok = ok && known.IsMarker()
 	const perm = 0o1777
 	mode, empty := r.info.Mode&perm, len(r.seen) == 0
 	switch {
-	case !empty && o.p.isStuck(r.path+"/"):
-		o.directory(r.path) // its job finds out whether it is needed at all by now
-	case ok && !o.h.journal.HasTombstone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
+	case !empty && w.p.isStuck(r.path+"/"):
+		w.directory(r.path) // its job finds out whether it is needed at all by now
+	case ok && !w.h.journal.HasTombstone(r.path) && known.Mode&perm == mode && (!empty || known.Mtime == r.info.Mtime):
 	case !ok && !empty && mode == 0o755:
 	default:
-		o.directory(r.path)
+		w.directory(r.path)
 	}
 }
 
 // isOthers tells whether a directory that may not be read never was the sandbox user's: another
 // user owns it (lost+found, on a volume) and S3 has nothing of it.
-func (o *observer) isOthers(r *dirRead) bool {
+func (w *walker) isOthers(r *dirRead) bool {
 	if r.path == "" || !errors.Is(r.err, fs.ErrPermission) || r.info.Ino == 0 || int(r.info.UID) == os.Geteuid() {
 		return false
 	}
-	for range o.h.journal.Below(r.path) {
+	for range w.h.journal.Below(r.path) {
 		return false
 	}
 	return true
 }
 
 // unreadable names a directory that cannot be read: nobody knows what of it is saved.
-func (o *observer) unreadable(path string, err error) {
-	o.unread[path] = true
-	if o.p.unreadable(path, err.Error()) {
-		o.h.log.Warn("a directory cannot be read; nothing in it is saved", "event", "unreadable", "path", path, "error", err)
+func (w *walker) unreadable(path string, err error) {
+	w.unread[path] = true
+	if w.p.unreadable(path, err.Error()) {
+		w.h.log.Warn("a directory cannot be read; nothing in it is saved", "event", "unreadable", "path", path, "error", err)
 	}
 	if path == "" {
-		o.p.hold(holdRoot, "the home cannot be read: "+err.Error())
+		w.p.hold(holdRoot, "the home cannot be read: "+err.Error())
 	}
 }
 
-func (o *observer) readable(path string) {
-	delete(o.unread, path)
-	o.p.readable(path)
+func (w *walker) readable(path string) {
+	delete(w.unread, path)
+	w.p.readable(path)
 }

@@ -2,15 +2,10 @@ package hot
 
 import (
 	"context"
-	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
-	"github.com/matrx/sandbox/internal/storage/hot/tree"
-	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
 
 // scan is one look at the whole tree, a piece of it a turn, so that events are taken meanwhile.
@@ -143,75 +138,4 @@ func (o *observer) settleStuck(trouble bool) {
 			o.p.leaveOut(path)
 		}
 	}
-}
-
-// settleMissing takes what was not found for deleted, unless something says otherwise: the root
-// is not what it was, a file is where nothing is kept, or there by now.
-func (o *observer) settleMissing(trouble bool) {
-	missing := o.missing
-	o.missing = map[string]struct{}{} // a directory that is there after all is read, and may miss others
-	if trouble || len(missing) == 0 {
-		return
-	}
-	paths := slices.Sorted(maps.Keys(missing))
-	o.keepMoved(paths)
-	for _, p := range paths {
-		o.lookAt(p)
-	}
-}
-
-// adopt reads a directory that is new, and all below it, before anything else is done: what
-// is in it comes before the changes that follow in the queue.
-func (o *observer) adopt(path string) {
-	o.directory(path)
-	for todo := []string{path}; len(todo) > 0; {
-		n := min(scanPiece, len(todo))
-		piece := todo[len(todo)-n:]
-		todo = append(todo[:len(todo)-n:len(todo)-n], o.readDirs(piece)...)
-	}
-	if o.scan == nil {
-		o.settleMissing(false)
-	}
-}
-
-// enter gives a directory its place among the watches.
-func (o *observer) enter(r *dirRead) *watch.Dir {
-	node := o.dirs.Root()
-	if r.path != "" {
-		parent, name := tree.Split(r.path)
-		above := o.dirs.Find(parent)
-		if above == nil {
-			return nil // it went away while it was read
-		}
-		node = o.dirs.Enter(above, name)
-	}
-	switch {
-	case r.wd != 0:
-		o.dirs.Watch(node, r.wd)
-		o.unseen(r.path)
-	case errors.Is(r.watchErr, watch.ErrLimit):
-		o.limit()
-	}
-	return node
-}
-
-// unseen notes that in a directory things may have come and gone before it was watched. Where
-// scans alone tell, each of them would note that anew before the one before is dealt with, and
-// deletions would wait for as long as directories go.
-func (o *observer) unseen(dir string) {
-	if o.blind || o.limited || o.watcher == nil {
-		return
-	}
-	o.p.unseen(dir)
-}
-
-// limit says that not all directories are watched.
-func (o *observer) limit() {
-	if o.limited {
-		return
-	}
-	o.limited = true
-	o.p.watchLimit()
-	o.h.log.Warn("not all directories can be watched: changes are found by scanning; raise fs.inotify.max_user_watches on the host",
-		"event", "watch_limit", "watched", o.dirs.Len())
 }

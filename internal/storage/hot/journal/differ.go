@@ -26,7 +26,7 @@ func (j *Journal) Differ(dir string, seen []Seen) (changed []int, absent []strin
 		r := n.files[s.Name]
 		if r != nil && s.Dir == r.isMarker() {
 			found++
-			if s.Dir || r.local == s.Stat && !j.unanswered(dir, s.Name) {
+			if s.Dir || r.local == s.Stat && !unanswered(j.intents, dir, s.Name) {
 				continue
 			}
 		}
@@ -49,11 +49,11 @@ func (j *Journal) Differ(dir string, seen []Seen) (changed []int, absent []strin
 	return changed, absent
 }
 
-func (j *Journal) unanswered(dir, name string) bool {
-	if len(j.intents) == 0 {
+func unanswered(intents map[string]Intent, dir, name string) bool {
+	if len(intents) == 0 {
 		return false
 	}
-	_, ok := j.intents[join(dir, name)]
+	_, ok := intents[join(dir, name)]
 	return ok
 }
 

@@ -53,9 +53,6 @@ func (q *Queue) nextWrite(now Time) *item {
 	return add
 }
 
-// maxDelay is how long a write that replaces an object gives way to those that add one.
-func (q *Queue) maxDelay(it *item) Time { return it.since + q.rules.MaxStaleness }
-
 func (q *Queue) nextDelete() *item {
 	it := q.deletes.min()
 	if it == nil || q.held {

@@ -8,56 +8,19 @@ type Rules struct {
 
 // Queue is the set of pending changes. It is not safe for concurrent use.
 type Queue struct {
-	rules Rules
-	hurry bool
-	held  bool
-	seq   uint64
-
-	items  map[string]*item
+	places
+	held   bool
+	seq    uint64
 	flying int
-	bytes  int64
-
-	// Each pending item that is not in flight is in one of these.
-	waiting heap // not due yet, or failed a moment ago
-	adding  heap // due writes of names that S3 does not hold
-	over    heap // due writes of names that it holds
-	blocked heap // writes that wait for a delete
-	deletes heap // due deletes
-
-	hold      heap // pending writes, in flight or not, that hold deletes back
-	newHold   heap // those of them that add an object
-	stuckHold heap // those of them that cannot be stored for now
-	age       heap // all that is expected to arrive
-	stuck     heap // all that is not
-	since     heap // both
 
 	awaiting []*item          // deletes that have no barrier yet
-	groups   map[string]*heap // the pending members of each group, by first
 	spans    spans            // of all
 	gone     map[string]spans // of each group's members
-	below    map[string]int   // directory -> number of pending deletes below it
 }
 
 // New returns an empty queue.
 func New(r Rules) *Queue {
-	return &Queue{
-		rules:     r,
-		items:     map[string]*item{},
-		below:     map[string]int{},
-		groups:    map[string]*heap{},
-		gone:      map[string]spans{},
-		waiting:   heap{slot: slotQueue, less: byDue},
-		adding:    heap{slot: slotQueue, less: byFirst},
-		over:      heap{slot: slotQueue, less: byFirst},
-		blocked:   heap{slot: slotQueue, less: byFirst},
-		deletes:   heap{slot: slotQueue, less: byBarrier},
-		hold:      heap{slot: slotHold, less: byFirst},
-		newHold:   heap{slot: slotNew, less: byFirst},
-		stuckHold: heap{slot: slotStuck, less: byFirst},
-		age:       heap{slot: slotAge, less: byFirst},
-		stuck:     heap{slot: slotAge, less: byFirst},
-		since:     heap{slot: slotSince, less: bySince},
-	}
+	return &Queue{places: newPlaces(r), gone: map[string]spans{}}
 }
 
 // Order is what a write's place in the queue depends on besides its time.
@@ -215,10 +178,4 @@ func (q *Queue) forget(it *item) {
 	q.ageOf(it).take(it)
 	q.since.take(it)
 	delete(q.items, it.name)
-}
-
-// resize keeps the sum of the dirty bytes.
-func (q *Queue) resize(it *item, size int64) {
-	q.bytes += size - it.size
-	it.size = size
 }

@@ -2,10 +2,55 @@ package queue
 
 import "strings"
 
+// places are the pending items, each where it is chosen from and where it holds others.
+type places struct {
+	rules Rules
+	hurry bool
+	items map[string]*item
+	bytes int64
+
+	// Each pending item that is not in flight is in one of these.
+	waiting heap // not due yet, or failed a moment ago
+	adding  heap // due writes of names that S3 does not hold
+	over    heap // due writes of names that it holds
+	blocked heap // writes that wait for a delete
+	deletes heap // due deletes
+
+	hold      heap // pending writes, in flight or not, that hold deletes back
+	newHold   heap // those of them that add an object
+	stuckHold heap // those of them that cannot be stored for now
+	age       heap // all that is expected to arrive
+	stuck     heap // all that is not
+	since     heap // both
+
+	groups map[string]*heap // the pending members of each group, by first
+	below  map[string]int   // directory -> number of pending deletes below it
+}
+
+func newPlaces(r Rules) places {
+	return places{
+		rules:     r,
+		items:     map[string]*item{},
+		below:     map[string]int{},
+		groups:    map[string]*heap{},
+		waiting:   heap{slot: slotQueue, less: byDue},
+		adding:    heap{slot: slotQueue, less: byFirst},
+		over:      heap{slot: slotQueue, less: byFirst},
+		blocked:   heap{slot: slotQueue, less: byFirst},
+		deletes:   heap{slot: slotQueue, less: byBarrier},
+		hold:      heap{slot: slotHold, less: byFirst},
+		newHold:   heap{slot: slotNew, less: byFirst},
+		stuckHold: heap{slot: slotStuck, less: byFirst},
+		age:       heap{slot: slotAge, less: byFirst},
+		stuck:     heap{slot: slotAge, less: byFirst},
+		since:     heap{slot: slotSince, less: bySince},
+	}
+}
+
 // place puts an item where it belongs after any change to it.
-func (q *Queue) place(it *item) {
-	q.since.put(it)
-	age, other := &q.age, &q.stuck
+func (p *places) place(it *item) {
+	p.since.put(it)
+	age, other := &p.age, &p.stuck
 	if it.is(stuck) {
 		age, other = other, age
 	}
@@ -13,110 +58,110 @@ func (q *Queue) place(it *item) {
 		other.take(it)
 	}
 	age.put(it)
-	q.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
-	q.regroup(it)
+	p.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
+	p.regroup(it)
 	if it.is(stuck) && it.holds() {
-		q.stuckHold.put(it)
+		p.stuckHold.put(it)
 	} else {
-		q.stuckHold.take(it)
+		p.stuckHold.take(it)
 	}
 	if it.is(inFlight) {
 		if it.again == Write && !it.is(stuck) {
-			q.hold.put(it) // a delete under way whose name is there again
+			p.hold.put(it) // a delete under way whose name is there again
 		}
 		return
 	}
-	q.newHold.take(it)
+	p.newHold.take(it)
 	if it.holds() {
-		q.hold.put(it)
+		p.hold.put(it)
 	} else {
-		q.hold.take(it)
+		p.hold.take(it)
 	}
 	if it.is(noBarrier) {
-		q.dequeue(it) // ObservedUpTo brings it in
+		p.dequeue(it) // ObservedUpTo brings it in
 		return
 	}
-	it.due = q.dueAt(it)
-	q.enqueue(it, &q.waiting)
+	it.due = p.dueAt(it)
+	p.enqueue(it, &p.waiting)
 }
 
-func (q *Queue) enqueue(it *item, to *heap) {
+func (p *places) enqueue(it *item, to *heap) {
 	if it.queue != to {
-		q.dequeue(it)
+		p.dequeue(it)
 	}
 	it.queue = to
 	to.put(it)
 }
 
-func (q *Queue) dequeue(it *item) {
+func (p *places) dequeue(it *item) {
 	if it.queue != nil {
 		it.queue.take(it)
 		it.queue = nil
 	}
 }
 
-func (q *Queue) ageOf(it *item) *heap {
+func (p *places) ageOf(it *item) *heap {
 	if it.is(stuck) {
-		return &q.stuck
+		return &p.stuck
 	}
-	return &q.age
+	return &p.age
 }
 
-func (q *Queue) dueAt(it *item) Time {
-	if q.hurry {
+func (p *places) dueAt(it *item) Time {
+	if p.hurry {
 		return it.notBefore
 	}
-	quiet := it.last + q.rules.Quiet
+	quiet := it.last + p.rules.Quiet
 	if it.kind == Write {
-		quiet = min(quiet, it.since+q.rules.MaxStaleness)
+		quiet = min(quiet, it.since+p.rules.MaxStaleness)
 	}
 	return max(quiet, it.notBefore)
 }
 
 // regroup makes an item a member of its group while its write is pending, and expected.
-func (q *Queue) regroup(it *item) {
+func (p *places) regroup(it *item) {
 	if it.group == "" || it.is(stuck) || it.kind == Delete && it.again != Write {
-		q.ungroup(it)
+		p.ungroup(it)
 		return
 	}
-	g := q.groups[it.group]
+	g := p.groups[it.group]
 	if g == nil {
 		g = &heap{slot: slotGroup, less: byFirst}
-		q.groups[it.group] = g
+		p.groups[it.group] = g
 	}
 	g.put(it)
 }
 
-func (q *Queue) ungroup(it *item) {
-	if g := q.groups[it.group]; g != nil {
+func (p *places) ungroup(it *item) {
+	if g := p.groups[it.group]; g != nil {
 		if g.take(it); g.min() == nil {
-			delete(q.groups, it.group)
+			delete(p.groups, it.group)
 		}
 	}
 }
 
 // undelete takes an item out of what belongs to deletes.
-func (q *Queue) undelete(it *item) {
+func (p *places) undelete(it *item) {
 	it.flags &^= noBarrier | doubted
-	q.count(it, false)
+	p.count(it, false)
 }
 
 // count registers a delete with the directories above it, so that a file that takes the
 // place of one of them can tell that it has to wait (rule 4).
-func (q *Queue) count(it *item, on bool) {
+func (p *places) count(it *item, on bool) {
 	if it.is(counted) == on {
 		return
 	}
 	it.set(counted, on)
 	for dir := range ancestors(it.name) {
 		if on {
-			q.below[dir]++
-		} else if q.below[dir]--; q.below[dir] == 0 {
-			delete(q.below, dir)
+			p.below[dir]++
+		} else if p.below[dir]--; p.below[dir] == 0 {
+			delete(p.below, dir)
 		}
 	}
 	if !on {
-		q.unblock(it.name)
+		p.unblock(it.name)
 	}
 }
 
@@ -133,12 +178,12 @@ func ancestors(name string) func(yield func(string) bool) {
 
 // mustWait tells whether a write waits for a delete: of a file where one of its
 // directories has to be, or of anything below it where it has to be a file.
-func (q *Queue) mustWait(name string) bool {
-	if q.below[name] > 0 {
+func (p *places) mustWait(name string) bool {
+	if p.below[name] > 0 {
 		return true
 	}
 	for dir := range ancestors(name) {
-		if it := q.items[dir]; it != nil && it.is(counted) {
+		if it := p.items[dir]; it != nil && it.is(counted) {
 			return true
 		}
 	}
@@ -154,14 +199,23 @@ func isBelow(name, dir string) bool {
 }
 
 // unblock lets the writes look again that wait for the delete of name.
-func (q *Queue) unblock(name string) {
+func (p *places) unblock(name string) {
 	var free []*item
-	for _, it := range q.blocked.items {
-		if Exclusive(it.name, name) && !q.mustWait(it.name) {
+	for _, it := range p.blocked.items {
+		if Exclusive(it.name, name) && !p.mustWait(it.name) {
 			free = append(free, it)
 		}
 	}
 	for _, it := range free {
-		q.place(it)
+		p.place(it)
 	}
 }
+
+// resize keeps the sum of the dirty bytes.
+func (p *places) resize(it *item, size int64) {
+	p.bytes += size - it.size
+	it.size = size
+}
+
+// maxDelay is how long a write that replaces an object gives way to those that add one.
+func (p *places) maxDelay(it *item) Time { return it.since + p.rules.MaxStaleness }
