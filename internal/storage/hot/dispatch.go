@@ -123,7 +123,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 			e.forgetMovedLocked(path)
 		}
 	}
-	if r.Outcome == queue.Stuck && e.quiesced && !how.Quiesced {
+	if (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) && e.quiesced && !how.Quiesced {
 		retry = now // that was before the workload ended
 	}
 	e.queue.Done(j, r.Outcome, retry, now)

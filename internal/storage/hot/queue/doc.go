@@ -36,7 +36,7 @@
 //     content may have been renamed to there, and its old name may hold the only copy. Where S3
 //     has an older version, and for a directory's marker, which has no content, it holds nothing.
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
-//     refusal was of what it was before.
+//     refusal was of what it was before. Not so a file that never rests.
 //
 // A look at the disk can show a state newer than the events processed so far: a name is gone, and
 // the event of where it went is still in the kernel's queue. So a delete gets its barrier only

@@ -54,6 +54,7 @@ const (
 	inFlight       flags = 1 << iota
 	replaces             // S3 holds an object of this name
 	stuck                // reported as unstorable (rule 5)
+	unstable             // of what is stuck: it never rests
 	noBarrier            // a delete that has no barrier yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way

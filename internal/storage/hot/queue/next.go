@@ -104,6 +104,8 @@ const (
 	Retry
 	// Stuck: it cannot be stored for now; try again, and hold back only what rule 5 says.
 	Stuck
+	// Unstable: it never rests. As Stuck, but that it has changed is no reason to try it sooner.
+	Unstable
 	// Changed: the disk is not what the job was made for (a file to write is gone, one to
 	// delete is there); an observation that says so follows.
 	Changed
@@ -125,11 +127,12 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 	}
 	stored := o == Stored
 	if stored {
-		it.flags &^= stuck | undone
+		it.flags &^= stuck | unstable | undone
 		it.since, it.notBefore = it.againSince, 0
 		it.set(replaces, it.kind == Write)
 	} else {
-		it.set(stuck, o == Stuck)
+		it.set(stuck, o == Stuck || o == Unstable)
+		it.set(unstable, o == Unstable)
 		it.notBefore = retry
 		if o == Stuck && again == Write && it.is(changed) {
 			it.notBefore = 0 // rule 6

@@ -47,7 +47,7 @@ func (q *Queue) Write(name string, size int64, order Order, now Time) {
 		it.set(undone, order.Exists)
 		it.flags &^= noBarrier | doubted
 		it.kind, it.first = Write, q.seq
-	case it.is(stuck) && order.Anew:
+	case it.is(stuck) && !it.is(unstable) && order.Anew:
 		it.notBefore = 0 // rule 6
 	}
 	it.last = now
@@ -125,7 +125,7 @@ func (q *Queue) observedAgain(it *item, kind Kind, ordered bool, now Time) {
 // ahead of what has been observed (a rename whose new name is still to be seen).
 func (q *Queue) becomeDelete(it *item, first uint64, now Time) {
 	it.kind, it.first, it.last, it.notBefore = Delete, first, now, 0 // rule 6
-	it.set(stuck, false)
+	it.flags &^= stuck | unstable
 	it.set(undone, false)
 	it.set(noBarrier, true)
 	q.resize(it, 0)

@@ -237,6 +237,28 @@ func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	}
 }
 
+// A file that never rests is tried again when its time has come, however often it changes.
+func TestUnstableKeepsItsPause(t *testing.T) {
+	for _, flying := range []bool{true, false} {
+		q := New(Rules{Quiet: 10, MaxStaleness: 100})
+		q.Write("a", 1, Order{Anew: true}, 0)
+		j, _ := q.Next(10)
+		if flying {
+			q.Write("a", 1, Order{Anew: true}, 11)
+		}
+		q.Done(j, Unstable, 1000, 12)
+		for now := Time(13); now < 1000; now += 50 {
+			q.Write("a", 1, Order{Anew: true}, now)
+			if _, again := q.Next(now); again {
+				t.Fatalf("under way %v: it is tried again at %d", flying, now)
+			}
+		}
+		if _, again := q.Next(1100); !again {
+			t.Error("it is never tried again")
+		}
+	}
+}
+
 // What could not be written is deleted at once when it goes.
 func TestStuckIsDeletedWhenItGoes(t *testing.T) {
 	for _, flying := range []bool{true, false} {

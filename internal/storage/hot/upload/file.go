@@ -96,7 +96,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 	src, release, err := s.open(ctx, v.dir, v.name, how)
 	defer release()
 	if errors.Is(err, stable.ErrNotAtRest) {
-		return Result{Outcome: queue.Retry, Err: err, NotAtRest: true}
+		return Result{Outcome: queue.Unstable, Err: err, NotAtRest: true}
 	}
 	if src == nil {
 		return local(v.path, err)
@@ -114,7 +114,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 		}
 		// It changed while it was read. What is written all the time is read from a clone.
 		if err = src.Settle(ctx); errors.Is(err, stable.ErrNotAtRest) {
-			return Result{Outcome: queue.Stuck, Err: err, NotAtRest: true}
+			return Result{Outcome: queue.Unstable, Err: err, NotAtRest: true}
 		} else if err != nil {
 			return local(v.path, err)
 		}
