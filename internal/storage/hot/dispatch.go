@@ -95,7 +95,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	}
 	e.limit.done(now, r.Blame != upload.ThisName)
 	if r.Outcome == queue.Stored && r.Sent {
-		e.breaker.succeed()
+		e.storeAnsweredLocked()
 	}
 	switch {
 	case r.Blame != upload.ThisName:
@@ -141,7 +141,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	}
 	if e.queue.Len() == 0 {
 		e.counts.success = time.Now()
-		e.breaker.succeed() // nothing is left that could fail
+		e.storeAnsweredLocked() // nothing is left that could fail
 	}
 	e.reportProblem()
 	e.broadcastLocked()

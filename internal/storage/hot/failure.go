@@ -57,6 +57,22 @@ func (e *Syncer) suspect(name string, r upload.Result, now queue.Time) (o queue.
 	return queue.Retry, retry
 }
 
+// storeAnsweredLocked notes that the store can be used: what failed with it is tried again at once.
+func (e *Syncer) storeAnsweredLocked() {
+	if e.breaker.err == nil {
+		e.breaker.succeed()
+		return
+	}
+	e.breaker.succeed()
+	for name, f := range e.failed {
+		if f.wide {
+			f.tries = 1
+			e.failed[name] = f
+			e.queue.Retry(name)
+		}
+	}
+}
+
 // failures yields the names that cannot be stored themselves, with the reasons. With the lock held.
 func (e *Syncer) failures(yield func(name, reason string) bool) {
 	for name, f := range e.failed {

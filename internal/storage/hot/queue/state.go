@@ -52,6 +52,14 @@ func (q *Queue) Hurry(on bool) {
 	}
 }
 
+// Retry makes a name that failed lately due as if it had not.
+func (q *Queue) Retry(name string) {
+	if it := q.items[name]; it != nil && !it.is(inFlight) {
+		it.notBefore = 0
+		q.place(it)
+	}
+}
+
 // HoldDeletes keeps deletes from going, or lets them go again.
 func (q *Queue) HoldDeletes(on bool) { q.held = on }
 
