@@ -159,7 +159,7 @@ func (e Ended) Saved() bool {
 	case Completed, Stopped, Timeout:
 		return true
 	case OutOfMemory:
-		return e.Flush != nil // told, see ending
+		return e.Flush != nil // told, see teardown
 	}
 	return false
 }

@@ -9,5 +9,5 @@
 //  3. The volumes, on a disk of the sandbox's own when that is limited, and the container;
 //     streams are attached, then it is started.
 //  4. It is followed to its end, or left to the daemon (a detached run).
-//  5. Its end is judged and cleaned up (package ending), and told.
+//  5. Its end is judged and cleaned up (package teardown), and told.
 package run
