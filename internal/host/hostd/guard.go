@@ -104,7 +104,7 @@ func guard(d datadir.Dir, p Program, secrets *os.File, log *slog.Logger) (*guard
 		for {
 			began := time.Now()
 			cmd := p.command(d, guardFlag)
-			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			cmd.Stdout, cmd.Stderr = logOutput, logOutput
 			cmd.ExtraFiles = []*os.File{r, secrets} // guardFD, guardVaultFD
 			err := cmd.Start()
 			if err == nil {

@@ -1,6 +1,9 @@
 package hostd
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -53,10 +56,62 @@ func (l *boundedLog) putAside() {
 // the data directory's log, it is bounded.
 func NewLogger(d datadir.Dir) *slog.Logger {
 	l := &boundedLog{path: filepath.Join(d.Hostd(), logName), file: os.Stderr}
-	var out interface{ Write([]byte) (int, error) } = l
 	held, err := os.Stderr.Stat()
 	if there, terr := os.Stat(l.path); err != nil || terr != nil || !os.SameFile(held, there) {
-		out = os.Stderr // a supervisor's
+		return newLogger(os.Stderr).With("pid", os.Getpid()) // a supervisor's
 	}
-	return slog.New(slog.NewJSONHandler(out, nil)).With("pid", os.Getpid())
+	log := newLogger(l).With("pid", os.Getpid())
+	captureOutput(log)
+	return log
+}
+
+// maxText bounds a text in a line: some are what a sandbox has sent.
+const maxText = 512
+
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch a.Value.Kind() {
+		case slog.KindString:
+			a.Value = slog.StringValue(cut(a.Value.String()))
+		case slog.KindAny: // errors
+			if a.Key != slog.LevelKey {
+				a.Value = slog.StringValue(cut(fmt.Sprint(a.Value.Any())))
+			}
+		}
+		return a
+	}}))
+}
+
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return fmt.Sprintf("%s... (%d bytes)", s[:maxText], len(s))
+}
+
+// logOutput is descriptor 2, which is the log, whatever captureOutput makes of os.Stderr.
+var logOutput = os.Stderr
+
+// captureOutput has what libraries print logged as well, so that it is bounded: the embedded S3
+// prints each of its internal errors, which a sandbox can cause.
+func captureOutput(log *slog.Logger) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		log.Error("the output of libraries is not bounded", "event", "output_unbounded", "error", err.Error())
+		return
+	}
+	os.Stdout, os.Stderr = w, w
+	go func() {
+		lines := bufio.NewReaderSize(r, 4*maxText)
+		for {
+			line, more, err := lines.ReadLine()
+			if err != nil {
+				return
+			}
+			log.Warn("a library has printed a line", "event", "library_output", "line", string(line))
+			for more && err == nil { // the rest of a long line is left out
+				_, more, err = lines.ReadLine()
+			}
+		}
+	}()
 }

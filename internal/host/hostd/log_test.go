@@ -2,8 +2,10 @@ package hostd
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -35,5 +37,15 @@ func TestLogIsBounded(t *testing.T) {
 	b, rerr := os.ReadFile(path)
 	if err != nil || rerr != nil || len(entries) != 2 || size > 2*maxLog || !bytes.HasSuffix(b, []byte("the last\n")) {
 		t.Errorf("%d files with %d bytes, %v, %v", len(entries), size, err, rerr)
+	}
+}
+
+// A line is short whatever a sandbox has sent: 983 refusals of long requests were 177 MB.
+func TestTextsInTheLogAreCut(t *testing.T) {
+	var b bytes.Buffer
+	long := strings.Repeat("\x01", 180<<10) // six bytes each in JSON
+	newLogger(&b).Warn("refused", "path", long, "error", errors.New(long))
+	if b.Len() > 8<<10 || strings.Count(b.String(), "... (184320 bytes)") != 2 || !strings.Contains(b.String(), `"level":"WARN"`) {
+		t.Errorf("the line has %d bytes: %.200s", b.Len(), &b)
 	}
 }

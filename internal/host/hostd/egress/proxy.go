@@ -171,8 +171,10 @@ func (p *Proxy) fail(w http.ResponseWriter, host string, err error) {
 	code := http.StatusBadGateway
 	if no, ok := errors.AsType[refusal](err); ok {
 		code, err = http.StatusForbidden, no.error
-		p.refused.Add(1)
-		p.log.Info("a sandbox was refused a host", "event", "egress_refused", "host", host, "reason", err.Error())
+		// The 1st, 2nd, 4th, 8th...: a sandbox must not fill the host's disk by asking.
+		if n := p.refused.Add(1); n&(n-1) == 0 {
+			p.log.Info("a sandbox was refused a host", "event", "egress_refused", "host", host, "reason", err.Error(), "count", n)
+		}
 	}
 	w.Header().Set("Connection", "close")
 	http.Error(w, fmt.Sprintf("sandbox: cannot reach %s: %v", host, err), code)

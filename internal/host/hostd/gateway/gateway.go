@@ -37,7 +37,7 @@ type Gateway struct {
 	lease  func(contract.LeaseHolder)
 	places chan struct{}
 
-	served, refused atomic.Int64
+	served, refused, unanswered atomic.Int64
 }
 
 var _ http.Handler = (*Gateway)(nil)
@@ -113,11 +113,14 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 // able to fill the host's disk by asking.
 func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
 	n := g.refused.Add(1)
-	if n&(n-1) == 0 {
+	if notable(n) {
 		g.log.Warn("refused a request of the sandbox", "event", "gateway_refused", "method", r.Method, "path", r.URL.Path, "reason", f.message, "count", n)
 	}
 	f.write(w, r)
 }
+
+// notable says whether the nth of its kind is logged.
+func notable(n int64) bool { return n&(n-1) == 0 }
 
 // failed answers when the store did not. Whether a write arrived is unknown then: the
 // client has to find out, as with S3 itself.
@@ -125,7 +128,9 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client is gone
 	}
-	g.log.Warn("the store did not answer", "event", "gateway_upstream_failed", "method", r.Method, "error", err)
+	if n := g.unanswered.Add(1); notable(n) {
+		g.log.Warn("the store did not answer", "event", "gateway_upstream_failed", "method", r.Method, "error", err, "count", n)
+	}
 	// What is wrong with the host's credentials names its files and accounts: the log has it.
 	switch {
 	case errors.Is(err, ErrCredentialsAwaited):
