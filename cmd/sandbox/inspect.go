@@ -26,6 +26,7 @@ type inspectCommand struct {
 // inspected is what is told of one sandbox.
 type inspected struct {
 	inventory.Entry
+	ImageID  string              `json:"image_id,omitempty"`
 	Command  []string            `json:"command,omitempty"`
 	Limits   datadir.Limits      `json:"limits,omitzero"`
 	Disk     diskUse             `json:"disk"`
@@ -45,7 +46,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement,
+	s := inspected{Entry: entry, ImageID: entry.Record.ImageID, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement,
 		Shares: access.ReadShares("/proc/sys")}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
@@ -63,6 +64,9 @@ func (s inspected) print(out io.Writer) error {
 	line("sandbox", "%s", s.SandboxID)
 	line("user", "%s", s.UserID)
 	line("image", "%s", s.Image)
+	if s.ImageID != "" {
+		line("image's ID", "%s", s.ImageID)
+	}
 	if len(s.Command) > 0 {
 		line("command", "%q", s.Command)
 	}

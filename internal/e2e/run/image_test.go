@@ -120,3 +120,26 @@ func TestRunImageColdPath(t *testing.T) {
 		t.Errorf("without the mount: %v", r)
 	}
 }
+
+// A sandbox runs, and is saved by, the image that was checked when it was made: its name may
+// go, or be given to another image.
+func TestRunKeepsToTheImageThatWasChecked(t *testing.T) {
+	o := newOperator(t)
+	const ref = "matrx-sandbox-standin:checked"
+	derived(t, ref, "FROM "+standinImage+"\nLABEL checked=1\n", map[string]string{})
+	checked := strings.TrimSpace(engineOK(t, "image", "inspect", "--format", "{{.Id}}", ref))
+	t.Cleanup(func() { engineOK(t, "image", "rm", checked) }) // its name is another's by then
+	id := o.ok("run", "--image", ref, "--user-id", "u", "--detach")
+	if runs := strings.TrimSpace(engineOK(t, "inspect", "--format", "{{.Config.Image}} {{.Image}}", "sandbox-"+id)); runs != checked+" "+checked {
+		t.Errorf("the container is made from %q, want %s", runs, checked)
+	}
+	engineOK(t, "tag", catalog.Reference("", "base", ""), ref)
+	engineOK(t, "kill", "sandbox-"+id)
+	o.do(nil, "stop", id)
+	if r := o.do(nil, "save", id); r.code != 0 {
+		t.Errorf("save: %v", r)
+	}
+	if got := o.ok("inspect", "--json", id); !strings.Contains(got, checked) {
+		t.Errorf("the record says %s, want %s", got, checked)
+	}
+}

@@ -278,3 +278,59 @@ func FuzzAdmit(f *testing.F) {
 		}
 	})
 }
+
+// What the store says to the holder of the credentials stays on the host; what a client
+// decides by arrives.
+func TestErrorsOfTheStoreKeepItsSecrets(t *testing.T) {
+	const theirs = "AKIATHEIRKEY arn:aws:iam::123456789012:user/operator https://internal.example"
+	answer := `<Error><Code>AccessDenied</Code><Message>` + theirs + `</Message><AWSAccessKeyId>AKIATHEIRKEY</AWSAccessKeyId><StringToSign>` + theirs +
+		`</StringToSign><Region>eu-north-1</Region><HostId>` + theirs + `</HostId></Error>`
+	var status int
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Amz-Id-2", theirs)
+		w.Header().Set("X-Amz-Bucket-Region", "eu-north-1")
+		w.WriteHeader(status)
+		io.WriteString(w, answer)
+	})
+	d := openDoor(t, "secretive", Options{Upstream: f.upstream()})
+	at := "/" + bucket + "/" + d.prefix
+	for _, tc := range []struct {
+		status         int
+		method, target string
+		header         []string
+	}{
+		{403, "GET", at + "k", nil},
+		{301, "GET", "/" + bucket + "?list-type=2&prefix=" + d.prefix, nil},
+		{500, "PUT", at + "k", nil},
+		{200, "POST", at + "k?uploadId=1", nil},
+		{200, "PUT", at + "k", []string{"x-amz-copy-source", at + "from"}},
+	} {
+		status = tc.status
+		code, body := d.raw(t, tc.method, tc.target, "", tc.header...)
+		if code != tc.status || !strings.Contains(body, "<Code>AccessDenied</Code>") || !strings.Contains(body, "<Region>eu-north-1</Region>") {
+			t.Errorf("%s %s: %d %s", tc.method, tc.target, code, body)
+		}
+		for _, s := range strings.Fields(theirs) {
+			if strings.Contains(body, s) {
+				t.Errorf("%s %s tells %q: %s", tc.method, tc.target, s, body)
+			}
+		}
+	}
+	status = 403
+	res, err := http.Get(d.url + at + "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.Header.Get("X-Amz-Id-2") != "" || res.Header.Get("X-Amz-Bucket-Region") == "" {
+		t.Errorf("the headers are %v", res.Header)
+	}
+	answer = "<Error><Code>InvalidRequest</Code><Message>The upload was created using a CRC32 checksum.</Message></Error>"
+	if code, body := d.raw(t, "PUT", at+"k", "x"); code != 403 || !strings.Contains(body, "checksum") {
+		t.Errorf("a refused checksum: %d %s", code, body)
+	}
+	status, answer = 200, "<CompleteMultipartUploadResult>"+strings.Repeat("x", 2*maxError)+"</CompleteMultipartUploadResult>"
+	if code, body := d.raw(t, "POST", at+"k?uploadId=1", ""); code != 200 || body != answer {
+		t.Errorf("an answer that is no error: %d, %d bytes of %d", code, len(body), len(answer))
+	}
+}

@@ -49,10 +49,13 @@ func (g *Gateway) watchLease(q request, r *http.Request) *leaseBody {
 	return b
 }
 
-// answered reads the record once the store has taken it: one that was refused (412)
+// answered hides what the store says to the host alone, and reads the record once the store has taken it: one that was refused (412)
 // says nothing about who holds the lease.
 func (g *Gateway) answered(res *http.Response) error {
 	a := res.Request.Context().Value(admittedKey{}).(*admitted)
+	if err := g.hideError(res, a.request); err != nil {
+		return err
+	}
 	if a.lease == nil || res.StatusCode != http.StatusOK {
 		return nil
 	}

@@ -75,8 +75,11 @@ func Open(path string) (Dir, error) {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			return Dir{}, fmt.Errorf("cannot make the data directory: %w; choose another with --data-dir", err)
 		}
+		if err := checkOwner(p); err != nil {
+			return Dir{}, fmt.Errorf("cannot use the data directory %s: %w", path, err)
+		}
 	}
-	return d, nil
+	return d, checkAbove(path)
 }
 
 // At is the data directory at path, there or not: for one that somebody else may have

@@ -12,7 +12,8 @@ import (
 type Record struct {
 	SandboxID string    `json:"sandbox_id"`
 	UserID    string    `json:"user_id"`
-	Image     string    `json:"image"`
+	Image     string    `json:"image"` // as the operator named it
+	ImageID   string    `json:"image_id,omitempty"`
 	Command   []string  `json:"command,omitempty"`
 	Created   time.Time `json:"created"`
 
@@ -118,6 +119,15 @@ type Store struct {
 	// AccessKey says which credentials of the operator's environment sign, and names no secret:
 	// see hostd.Credentials. Empty: the files above, or what AWS's order finds.
 	AccessKey string `json:"access_key,omitempty"`
+}
+
+// RunsImage is the image of the sandbox's containers: the very one that was checked when the
+// sandbox was made, whatever has got its name since. Its name where a record has no ID.
+func (r Record) RunsImage() string {
+	if r.ImageID != "" {
+		return r.ImageID
+	}
+	return r.Image
 }
 
 // UserPrefix is the only part of the bucket that the sandbox may reach.

@@ -55,7 +55,7 @@ func labels(d datadir.Dir, r datadir.Record) map[string]string {
 func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Record, shutdown time.Duration, takeover string) engine.Spec {
 	return engine.Spec{
 		Name:        ContainerName(r.SandboxID),
-		Image:       r.Image,
+		Image:       r.RunsImage(),
 		Command:     o.Command,
 		Env:         o.environment(r, shutdown, takeover),
 		Labels:      labels(d, r),
@@ -84,10 +84,14 @@ func network(a datadir.Access) string {
 }
 
 // inspectImage finds the image, or says how to come by it.
-func inspectImage(ctx context.Context, e *engine.Engine, ref string) (engine.Image, error) {
-	i, err := e.InspectImage(ctx, ref)
+func inspectImage(ctx context.Context, e *engine.Engine, r datadir.Record) (engine.Image, error) {
+	i, err := e.InspectImage(ctx, r.RunsImage())
 	if !errors.Is(err, engine.ErrNoImage) {
 		return i, err
+	}
+	ref := r.Image
+	if r.ImageID != "" {
+		return i, fmt.Errorf("cannot use the image %s, as which %s was checked when the sandbox was made: %w; fetch that very one, or name another with --image", r.ImageID, ref, engine.ErrNoImage)
 	}
 	mend := fmt.Sprintf("`docker pull %s` fetches one that is in a registry", ref)
 	if catalog.Named(ref) != "" && !strings.Contains(ref, "/") {

@@ -69,7 +69,7 @@ func readLease(ctx context.Context, sandboxDir datadir.Sandbox, r datadir.Record
 	case res.StatusCode == http.StatusMovedPermanently || e.Code == "AuthorizationHeaderMalformed":
 		return fail("the bucket is in another region%s; name it with --s3-region", in(firstOf(e.Region, res.Header.Get("X-Amz-Bucket-Region"))))
 	case res.StatusCode == http.StatusForbidden:
-		return fail("%s: %s; check this program's AWS credentials and their rights to that prefix", e.Code, e.Message)
+		return fail("%s; check this program's AWS credentials and their rights to that prefix; the log of `sandbox hostd` has the store's answer", e.Code)
 	}
 	return fail("%s %s %s; see whether the endpoint is right and answers", res.Status, e.Code, e.Message)
 }

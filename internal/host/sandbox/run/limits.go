@@ -27,7 +27,7 @@ const mostManifest = 1 << 20
 func (x *session) decide(ctx context.Context, image engine.Image) error {
 	if !x.record.Fresh {
 		x.record.Limits.Timeout = 0
-		return nil
+		return x.sandboxDir.Save(x.record)
 	}
 	m, err := manifest(ctx, x.engine, x.dir, x.record.Image, image.ID)
 	if err != nil {

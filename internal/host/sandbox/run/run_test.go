@@ -130,3 +130,15 @@ func TestCommandThatIsNoTextIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The image that was inspected is the one that runs, whatever has its name by then.
+func TestContainerIsMadeFromTheCheckedImage(t *testing.T) {
+	r := datadir.Record{SandboxID: "s", Image: "name", ImageID: "sha256:1", Volumes: []string{"home", "state"}}
+	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, DefaultShutdown, ""); s.Image != "sha256:1" {
+		t.Errorf("it is made from %q", s.Image)
+	}
+	r.ImageID = "" // of a record of before there were IDs
+	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, DefaultShutdown, ""); s.Image != "name" {
+		t.Errorf("it is made from %q", s.Image)
+	}
+}

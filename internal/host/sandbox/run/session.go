@@ -95,6 +95,9 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 		lock.Unlock()
 		return 0, err
 	}
+	if o.Image != "" && o.Image != r.Image {
+		r.Image, r.ImageID = o.Image, ""
+	}
 	o.Image, o.Command = r.Image, []string{"true"}
 	old := r.Container
 	r.Fresh, r.Command = false, o.Command
@@ -262,13 +265,14 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 			return none, err
 		}
 	}
-	image, err := inspectImage(ctx, x.engine, x.record.Image)
+	image, err := inspectImage(ctx, x.engine, x.record)
 	if err == nil {
 		err = x.checkDigest(image)
 	}
 	if err != nil {
 		return none, err
 	}
+	x.record.ImageID = image.ID // recorded by decide, and run from now on
 	if err := x.decide(ctx, image); err != nil {
 		return none, err
 	}

@@ -257,7 +257,7 @@ func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r dat
 // operator who is not root may not remove; a container's root may.
 func clean(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) {
 	for _, dir := range []string{sandboxDir.RunDir(), sandboxDir.SealedRunDir()} {
-		if os.RemoveAll(dir) != nil && e.Scrub(ctx, r.Image, dir) == nil {
+		if os.RemoveAll(dir) != nil && e.Scrub(ctx, r.RunsImage(), dir) == nil {
 			os.RemoveAll(dir)
 		}
 	}
