@@ -8,8 +8,8 @@
 // below that. It ends as tar archives do; one that ends before is an error, never a short tree.
 //
 // Kept are permissions, times of change, symbolic links and, within the tree, hard links.
-// Not kept are owners, setuid, setgid and sticky bits, and holes. Sockets, FIFOs and devices are
-// left out, and named.
+// Not kept are owners, setuid, setgid and sticky bits. Holes are not in the stream; Unpack makes
+// them of blocks of zeros. Sockets, FIFOs and devices are left out, and named.
 //
 // Unpack trusts nothing that it reads: the other end may be an agent. Names that would leave the
 // destination are refused, symbolic links are made but never followed, not even within, and

@@ -52,7 +52,11 @@ func (u *unpacker) file(in *frame, name string, h *tar.Header) error {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(counted{f, u.Progress}, u.stream.tar)
+		content := &holes{f: f}
+		_, err = io.Copy(counted{content, u.Progress}, u.stream.tar)
+		if err == nil {
+			err = content.close()
+		}
 		if err == nil {
 			err = f.Chmod(fs.FileMode(h.Mode))
 		}
