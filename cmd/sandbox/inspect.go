@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -83,6 +84,12 @@ func (s inspected) print(out io.Writer) error {
 		line("root", "%s", root)
 		line("seccomp", "%s", c.Seccomp)
 		line("apparmor", "%s", c.AppArmor)
+		if c.Runtime != "" {
+			line("OCI runtime", "%s", c.Runtime)
+		}
+	}
+	if d := devices(s.Record); d != "" {
+		line("devices", "%s", d)
 	}
 	if low := s.Shares.Low(); low != "" {
 		line("shared", "little with the other sandboxes of this machine: %s", low)
@@ -111,4 +118,13 @@ func describeLimits(l datadir.Limits, d diskUse) string {
 		parts = append(parts, fmt.Sprintf("%d MB of /tmp", l.Tmp>>20))
 	}
 	return strings.Join(append(parts, fmt.Sprintf("%d MB of /dev/shm", l.Shm>>20), "disk: "+d.String()), ", ")
+}
+
+// devices are what of the machine's hardware a sandbox was given.
+func devices(r datadir.Record) string {
+	given := slices.Clone(r.Devices)
+	if r.GPUs != "" {
+		given = append(given, "GPUs "+r.GPUs)
+	}
+	return strings.Join(given, ", ")
 }

@@ -28,11 +28,14 @@ type runCommand struct {
 	Detach      bool     `short:"d" help:"Leave it when it is ready, and print its ID."`
 	Env         []string `short:"e" sep:"none" placeholder:"KEY=VALUE" help:"Set a variable in it; KEY alone takes the value from here. Repeatable."`
 
-	StopTimeout seconds `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
-	Access      string  `placeholder:"MODE" help:"What it may reach: restricted (no network), full, or allow=HOST[:PORT],... (those alone, through a proxy; *.DOMAIN is every name below; HOST:PORT=LOCALPORT is plain TCP). The image's own when not given."`
-	Network     string  `placeholder:"NAME" help:"Network of the engine's to join, with --access full; the engine's default when not given."`
-	ReadOnly    *bool   `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory. With --access restricted it is; --no-read-only is for images that write elsewhere than to their home."`
-	NoFUSE      bool    `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
+	StopTimeout seconds  `name:"stop-timeout" placeholder:"T" help:"How long it may take to end and save (SHUTDOWN_TIMEOUT_SECONDS); 30s unless the image says otherwise."`
+	Access      string   `placeholder:"MODE" help:"What it may reach: restricted (no network), full, or allow=HOST[:PORT],... (those alone, through a proxy; *.DOMAIN is every name below; HOST:PORT=LOCALPORT is plain TCP). The image's own when not given."`
+	Network     string   `placeholder:"NAME" help:"Network of the engine's to join, with --access full; the engine's default when not given."`
+	ReadOnly    *bool    `name:"read-only" negatable:"" help:"Make the root file system read-only, with /tmp and /var/tmp in memory. With --access restricted it is; --no-read-only is for images that write elsewhere than to their home."`
+	OCIRuntime  string   `name:"oci-runtime" placeholder:"NAME" help:"OCI runtime of the engine's to run it with, as runsc (gVisor); the engine's default when not given."`
+	GPUs        string   `name:"gpus" placeholder:"GPUS" help:"GPUs of the machine's to give it: all, a number, or device=ID,ID."`
+	Device      []string `sep:"none" placeholder:"DEVICE" help:"Device of the machine's to give it, as /dev/kvm, /dev/NAME:/dev/INSIDE:rwm or a CDI name. Repeatable."`
+	NoFUSE      bool     `name:"no-fuse" help:"Do without the mount of the cold path and the rights that it takes."`
 
 	Memory    string `group:"limits" placeholder:"SIZE" help:"Memory, as 512m or 2g; no swap beyond it."`
 	CPUs      string `name:"cpus" group:"limits" placeholder:"N" help:"Processors, as 0.5 or 2."`
@@ -104,6 +107,7 @@ func (c *runCommand) Run(ctx context.Context) error {
 		Image: image.reference, Digest: image.digest, Command: withoutDashes(c.Command), Env: c.Env,
 		Interactive: c.Interactive, TTY: c.TTY, Detach: c.Detach,
 		Shutdown: time.Duration(c.StopTimeout), LogLevel: c.LogLevel, Access: c.Access, Network: c.Network, NoFUSE: c.NoFUSE, ReadOnly: c.ReadOnly,
+		Runtime: c.OCIRuntime, GPUs: c.GPUs, Devices: c.Device,
 		Limits: access.Asked{Memory: c.Memory, CPUs: c.CPUs, Processes: c.Processes, Timeout: c.Timeout, OpenFiles: c.OpenFiles, Tmp: c.TmpSize, Shm: c.ShmSize, Disk: c.Disk},
 		Store:  run.Store{Bucket: c.S3Bucket, Endpoint: c.S3Endpoint, Region: c.S3Region, Prefix: c.S3Prefix, PathStyle: c.S3ForcePathStyle},
 	}, standard(), out)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,22 +125,26 @@ func TestRunImageColdPath(t *testing.T) {
 // A sandbox runs, and is saved by, the image that was checked when it was made: its name may
 // go, or be given to another image.
 func TestRunKeepsToTheImageThatWasChecked(t *testing.T) {
-	o := newOperator(t)
+	o := harness.NewOperator(t)
 	const ref = "matrx-sandbox-standin:checked"
-	derived(t, ref, "FROM "+standinImage+"\nLABEL checked=1\n", map[string]string{})
-	checked := strings.TrimSpace(engineOK(t, "image", "inspect", "--format", "{{.Id}}", ref))
-	t.Cleanup(func() { engineOK(t, "image", "rm", checked) }) // its name is another's by then
-	id := o.ok("run", "--image", ref, "--user-id", "u", "--detach")
-	if runs := strings.TrimSpace(engineOK(t, "inspect", "--format", "{{.Config.Image}} {{.Image}}", "sandbox-"+id)); runs != checked+" "+checked {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+harness.FakeinitImage+"\nLABEL checked=1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	harness.EngineOK(t, "build", "-q", "-t", ref, dir)
+	checked := strings.TrimSpace(harness.EngineOK(t, "image", "inspect", "--format", "{{.Id}}", ref))
+	t.Cleanup(func() { harness.EngineOK(t, "image", "rm", ref, checked) }) // the name is another's by then
+	id := o.OK("run", "--image", ref, "--user-id", "u", "--detach")
+	if runs := strings.TrimSpace(harness.EngineOK(t, "inspect", "--format", "{{.Config.Image}} {{.Image}}", "sandbox-"+id)); runs != checked+" "+checked {
 		t.Errorf("the container is made from %q, want %s", runs, checked)
 	}
-	engineOK(t, "tag", catalog.Reference("", "base", ""), ref)
-	engineOK(t, "kill", "sandbox-"+id)
-	o.do(nil, "stop", id)
-	if r := o.do(nil, "save", id); r.code != 0 {
+	harness.EngineOK(t, "tag", catalog.Reference("", "base", ""), ref)
+	harness.EngineOK(t, "kill", "sandbox-"+id)
+	o.Do(nil, "stop", id)
+	if r := o.Do(nil, "save", id); r.Code != 0 {
 		t.Errorf("save: %v", r)
 	}
-	if got := o.ok("inspect", "--json", id); !strings.Contains(got, checked) {
+	if got := o.OK("inspect", "--json", id); !strings.Contains(got, checked) {
 		t.Errorf("the record says %s, want %s", got, checked)
 	}
 }

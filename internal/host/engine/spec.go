@@ -49,6 +49,9 @@ type Spec struct {
 
 	Limits Limits
 
+	Runtime string // the engine's name of an OCI runtime, as runsc; empty: its default
+	Devices Devices
+
 	Confinement Confinement
 }
 
@@ -128,9 +131,11 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 	}
 	s.Limits.apply(h)
 	s.Confinement.apply(h)
+	s.Devices.apply(h)
+	h.Runtime = s.Runtime
 	if s.FUSE && exists(fuseDevice) {
 		h.CapAdd = append(h.CapAdd, fuseCapability)
-		h.Devices = []container.DeviceMapping{{PathOnHost: fuseDevice, PathInContainer: fuseDevice, CgroupPermissions: "rwm"}}
+		h.Devices = append(h.Devices, container.DeviceMapping{PathOnHost: fuseDevice, PathInContainer: fuseDevice, CgroupPermissions: "rwm"})
 		if apparmor && s.Confinement.AppArmor == "" {
 			// docker-default denies mount(2) whatever the capabilities. The workload has
 			// none and no_new_privs; see Spec.FUSE for doing without.

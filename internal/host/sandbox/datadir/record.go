@@ -44,6 +44,10 @@ type Record struct {
 	// Access is what it may reach, likewise.
 	Access Access `json:"access,omitzero"`
 
+	// Devices are what of the machine's hardware it was given: values of --gpus and --device.
+	GPUs    string   `json:"gpus,omitempty"`
+	Devices []string `json:"devices,omitempty"`
+
 	// Confinement is what its processes are held to, likewise.
 	Confinement Confinement `json:"confinement,omitzero"`
 
@@ -74,6 +78,9 @@ type Confinement struct {
 	ReadOnlyRoot bool   `json:"read_only_root"`
 	Seccomp      string `json:"seccomp"`  // SeccompSandbox, ...
 	AppArmor     string `json:"apparmor"` // a profile's name, AppArmorNone or AppArmorUnconfined
+
+	// Runtime is the engine's name of the OCI runtime; empty: its default.
+	Runtime string `json:"runtime,omitempty"`
 }
 
 // Which calls to the kernel a sandbox's processes may make.

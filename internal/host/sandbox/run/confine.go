@@ -24,7 +24,7 @@ const browser = "browser"
 // The root is read-only in restricted alone, unless it is asked for or against: what a
 // sandbox may fetch is unpacked in /tmp and kept in caches, which then are in memory.
 func (x *session) confine(m *catalog.Manifest) datadir.Confinement {
-	c := datadir.Confinement{ReadOnlyRoot: x.record.Access.Mode == datadir.Restricted, Seccomp: datadir.SeccompSandbox}
+	c := datadir.Confinement{ReadOnlyRoot: x.record.Access.Mode == datadir.Restricted, Seccomp: datadir.SeccompSandbox, Runtime: x.Runtime}
 	if x.ReadOnly != nil {
 		c.ReadOnlyRoot = *x.ReadOnly
 	}

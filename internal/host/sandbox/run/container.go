@@ -53,6 +53,10 @@ func labels(d datadir.Dir, r datadir.Record) map[string]string {
 }
 
 func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Record, shutdown time.Duration, takeover string) engine.Spec {
+	var devices engine.Devices
+	if r.Fresh { // one that only saves needs none
+		devices, _ = engine.ParseDevices(r.GPUs, r.Devices) // checked when the record was made
+	}
 	return engine.Spec{
 		Name:        ContainerName(r.SandboxID),
 		Image:       r.RunsImage(),
@@ -66,6 +70,8 @@ func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Recor
 		FUSE:        !o.NoFUSE,
 		Private:     []string{contract.HostDir},
 		Limits:      limits(r.Limits),
+		Runtime:     r.Confinement.Runtime,
+		Devices:     devices,
 		Volumes:     volumes(sandboxDir, r),
 		Binds: []engine.Mount{
 			{Source: sandboxDir.HostDir(), Target: socketsDir},

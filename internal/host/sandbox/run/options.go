@@ -50,6 +50,9 @@ type Options struct {
 	LogLevel string        // SANDBOX_LOG_LEVEL
 	Network  string        // empty: the engine's default
 	NoFUSE   bool          // no mount of the cold path, and none of the rights that it takes
+	Runtime  string        // an OCI runtime of the engine's; empty: its default
+	GPUs     string        // see engine.ParseDevices
+	Devices  []string      // likewise
 	ReadOnly *bool         // the root file system; nil: with --access restricted alone
 
 	Limits access.Asked
@@ -78,8 +81,11 @@ func (o Options) record() (datadir.Record, error) {
 	if r.SandboxID == "" {
 		r.SandboxID = r.UserID[:min(len(r.UserID), 100)] + "-" + newID()
 	}
+	r.GPUs, r.Devices = o.GPUs, o.Devices
+	_, derr := engine.ParseDevices(o.GPUs, o.Devices)
 	store, err := o.Store.record()
 	r.Store = store
+	err = errors.Join(err, derr)
 	err = errors.Join(err,
 		datadir.CheckID("--user-id", r.UserID),
 		datadir.CheckID("--sandbox-id", r.SandboxID),
