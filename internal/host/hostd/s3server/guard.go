@@ -127,8 +127,14 @@ func admitSource(header string) error {
 	return nil
 }
 
-// guarded admits what comes in bodies and is read behind the middleware.
-type guarded struct{ backend.Backend }
+// guarded is the backend with what is admitted behind the middleware, in bodies, and with
+// holes in what it stores.
+type guarded struct {
+	*posix.Posix
+	data string // its directory
+}
+
+var _ backend.Backend = guarded{}
 
 // DeleteObjects answers with an error for each key that is refused, as S3 does.
 func (g guarded) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
@@ -151,7 +157,7 @@ func (g guarded) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (
 		admitted = append(admitted, o)
 	}
 	in.Delete.Objects = admitted
-	result, err := g.Backend.DeleteObjects(ctx, in)
+	result, err := g.Posix.DeleteObjects(ctx, in)
 	result.Error = append(result.Error, refused...)
 	return result, err
 }

@@ -22,6 +22,7 @@
 //   - A guard refuses keys with a segment "." or "..", keys of the backend's own files
 //     (.sgwtmp), parameters that have no grammar in package s3grammar, uploads by a form,
 //     and the server's administration: what the backend joins to a path stays below it.
+//   - Zeros are stored as holes, so that an object takes no more room than its file.
 //   - All request headers together are bounded by 8 KiB, as in S3 itself.
 package s3server
 
@@ -139,7 +140,7 @@ func Serve(ctx context.Context, o Options) error {
 		}
 		cancel(err)
 	}
-	err = embedgw.RunVersityGW(ctx, guarded{store}, &embedgw.Config{
+	err = embedgw.RunVersityGW(ctx, guarded{store, o.Data}, &embedgw.Config{
 		RootUserAccess:    o.AccessKey,
 		RootUserSecret:    o.SecretKey,
 		IAMService:        o.account(),
