@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/hostd/egress"
@@ -80,7 +81,17 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 	if err != nil {
 		return nil, err
 	}
+	var room func(int64, string) error
+	if r.Store.Embedded {
+		q := &quota{bucket: filepath.Join(d.Dir.Buckets(), r.Store.Bucket), prefix: r.UserPrefix(), limit: r.Limits.Store}
+		if q.limit == 0 {
+			q.limit = defaultStore
+		}
+		go q.measure() // a large workspace takes some seconds
+		room = q.room
+	}
 	gw, err := gateway.New(d.ctx, gateway.Options{
+		Room:     room,
 		Scope:    gateway.Scope{Bucket: r.Store.Bucket, Prefix: r.UserPrefix()},
 		Upstream: up,
 		Log:      d.Log.With("sandbox_id", r.SandboxID),

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -26,6 +27,10 @@ type Options struct {
 	// Lease, when given, is called with each record of the lease that the sandbox
 	// has written. Nobody else knows for certain which instance it is.
 	Lease func(contract.LeaseHolder)
+
+	// Room, when given, says why an object or part of that size, or a copy of another key, may
+	// not be stored.
+	Room func(size int64, source string) error
 }
 
 // Gateway is an http.Handler for one sandbox.
@@ -35,6 +40,7 @@ type Gateway struct {
 	proxy  *httputil.ReverseProxy
 	log    *slog.Logger
 	lease  func(contract.LeaseHolder)
+	room   func(int64, string) error
 	places chan struct{}
 
 	served, refused, unanswered atomic.Int64
@@ -48,7 +54,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{scope: o.Scope, store: s, log: o.Log, lease: o.Lease, places: make(chan struct{}, maxInFlight)}
+	g := &Gateway{scope: o.Scope, store: s, log: o.Log, lease: o.Lease, room: o.Room, places: make(chan struct{}, maxInFlight)}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:        g.rewrite,
 		Transport:      s,
@@ -85,6 +91,14 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, refused := g.scope.admit(r)
 	if refused == nil && r.ContentLength < 0 {
 		refused = &refusal{http.StatusLengthRequired, "MissingContentLength", "S3 wants to know a body's length before it comes"}
+	}
+	if stores := q.name == "PutObject" || q.name == "UploadPart"; refused == nil && stores && g.room != nil {
+		if err := g.room(r.ContentLength, q.source); err != nil {
+			refused = &refusal{http.StatusBadRequest, "EntityTooLarge", err.Error()} // final for this key alone
+			// A connection that is closed while the client sends loses the answer, and the client
+			// would try again.
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
 	}
 	if refused != nil {
 		g.refuse(w, r, refused)

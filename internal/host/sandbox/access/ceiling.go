@@ -23,6 +23,7 @@ type Ceiling struct {
 	Tmp       int64
 	Shm       int64
 	Disk      int64
+	Store     int64 // of a user in the embedded S3
 }
 
 // CeilingName is the file of the ceiling, as people are told of it.
@@ -40,6 +41,7 @@ const CeilingName = "~/.config/matrx-sandbox/limits.yaml"
 //	  tmp: 2g
 //	  shm: 2g
 //	  disk: 20g
+//	  store: 64g
 func ReadCeiling(machineMemory int64, machineCPUs int) (Ceiling, error) {
 	c := Ceiling{Memory: machineMemory, CPUs: float64(machineCPUs)}
 	dir, _ := os.UserConfigDir()
@@ -73,6 +75,7 @@ func (c *Ceiling) lower(content []byte) error {
 			Tmp       string `yaml:"tmp"`
 			Shm       string `yaml:"shm"`
 			Disk      string `yaml:"disk"`
+			Store     string `yaml:"store"`
 		} `yaml:"ceiling"`
 	}
 	d := yaml.NewDecoder(bytes.NewReader(content))
@@ -91,6 +94,7 @@ func (c *Ceiling) lower(content []byte) error {
 		lower(&c.Tmp, "tmp", f.Tmp, parseSize),
 		lower(&c.Shm, "shm", f.Shm, parseSize),
 		lower(&c.Disk, "disk", f.Disk, parseSize),
+		lower(&c.Store, "store", f.Store, parseSize),
 	)
 	c.Timeout = time.Duration(timeout)
 	return err

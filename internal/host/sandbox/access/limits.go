@@ -67,6 +67,7 @@ func Decide(m *catalog.Manifest, a Asked, c Ceiling) (datadir.Limits, error) {
 		Tmp:       whole(&errs, size("--tmp-size", a.Tmp, 0, leastSpace, c.Tmp)),
 		Disk:      whole(&errs, orNone("--disk", a.Disk, c.Disk, showSize, size("--disk", a.Disk, int64(defaults.DiskMB)<<20, leastDisk, c.Disk))),
 	}
+	l.Store = c.Store
 	// What is in shared memory counts as memory, so more of it than that is a promise that
 	// cannot be kept.
 	l.Shm = whole(&errs, size("--shm-size", a.Shm, min(shm, l.Memory), leastSpace, c.Shm))

@@ -107,7 +107,8 @@ type Limits struct {
 	Timeout   time.Duration `json:"timeout_ns,omitempty"` // from the container's start
 	Tmp       int64         `json:"tmp_bytes,omitempty"`  // of /tmp, which is in memory then
 	Shm       int64         `json:"shm_bytes"`
-	Disk      int64         `json:"disk_bytes,omitempty"` // of home and state together, see Sandbox.Disk
+	Disk      int64         `json:"disk_bytes,omitempty"`  // of home and state together, see Sandbox.Disk
+	Store     int64         `json:"store_bytes,omitempty"` // of its user in the embedded S3; 0: the daemon's default
 }
 
 // Store says where the workspace is kept. It has no secrets.

@@ -1,0 +1,59 @@
+package hostd
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
+)
+
+// What a sandbox stores in the embedded S3 is bounded, parts that it never completes and
+// copies included; what it removes is room again, and another user has room of their own.
+func TestEmbeddedStoreIsBoundedForEachUser(t *testing.T) {
+	d := newDir(t)
+	c, _ := ensure(t, d)
+	one, two := newSandbox(t, d, "one", "u1"), newSandbox(t, d, "two", "u2")
+	for _, s := range []datadir.Sandbox{one, two} {
+		r, err := s.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Limits.Store = 16 << 20
+		if err := s.Save(r); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Serve(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := strings.Repeat("x", 5<<20)
+	mustAsk(t, one, "PUT", "users/u1/hot/a", content)
+	upload := mustAsk(t, one, "POST", "users/u1/hot/big?uploads", "")
+	_, id, _ := strings.Cut(upload, "<UploadId>")
+	id, _, _ = strings.Cut(id, "</UploadId>")
+	mustAsk(t, one, "PUT", "users/u1/hot/big?partNumber=1&uploadId="+id, content)
+	mustAsk(t, one, "PUT", "users/u1/hot/b", content)
+	refused := func(target, body string) {
+		t.Helper()
+		code, answer, err := ask(t.Context(), one, "PUT", target, body)
+		if err != nil || code != http.StatusBadRequest || !strings.Contains(answer, "EntityTooLarge") || !strings.Contains(answer, "ceiling.store") {
+			t.Errorf("PUT %s over the limit: %d %s %v", target, code, answer, err)
+		}
+	}
+	refused("users/u1/hot/c", content)
+	refused("users/u1/hot/big?partNumber=2&uploadId="+id, content)
+	mustAsk(t, two, "PUT", "users/u2/hot/a", content)
+	if code, _, err := ask(t.Context(), one, "DELETE", "users/u1/hot/a", ""); err != nil || code != http.StatusNoContent {
+		t.Fatalf("DELETE gives %d, %v", code, err)
+	}
+	for { // it is refused until the store is measured again
+		code, answer, err := ask(t.Context(), one, "PUT", "users/u1/hot/c", content)
+		if err != nil || code != http.StatusOK && code != http.StatusBadRequest {
+			t.Fatalf("PUT after the deletion: %d %s %v", code, answer, err)
+		}
+		if code == http.StatusOK {
+			return
+		}
+	}
+}
