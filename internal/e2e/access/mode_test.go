@@ -141,7 +141,7 @@ func TestAccessAllow(t *testing.T) {
 		{"python", "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://" + plain + "\").read().decode())'", "hello\n"},
 		{"another port", "curl -s -o /dev/null -w %{http_code} http://" + other, "403"},
 		{"another port, CONNECT", "curl -sk -o /dev/null -w %{http_connect} https://" + other + " || :", "403"},
-		{"another host", "curl -s http://example.org", "sandbox: cannot reach example.org: this sandbox may not reach example.org:80; it is started with --access allow=example.org:80 by who may allow it\n"},
+		{"another host", "curl -s http://example.org", "sandbox: cannot reach example.org: this sandbox may not reach example.org:80; an operator may allow it with --access allow=example.org:80\n"},
 		{"the metadata", "curl -s -o /dev/null -w %{http_code} http://169.254.169.254/latest/meta-data/", "403"},
 		{"past the proxy", "curl -s --noproxy '*' --max-time 5 http://" + plain + " || echo none", "none\n"},
 		{"a database", `exec 3<>/dev/tcp/127.0.0.1/15432; read -r line <&3; echo "$line"; echo ping >&3; read -r line <&3; echo "$line"`, "database\nping\n"},

@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// Plain is a text that somebody else has written, as one line that can do nothing to a
+// Plain is a text from another process, as one line that can do nothing to a
 // terminal: what is not printable is shown as a question mark, and what goes beyond most
 // bytes is cut off.
 func Plain(text string, most int) string {

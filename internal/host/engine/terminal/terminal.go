@@ -16,7 +16,7 @@ func Is(f any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// Raw hands every key to whoever reads f, until restore is called.
+// Raw hands every key to the reader of f, until restore is called.
 func Raw(f *os.File) (restore func(), err error) {
 	old, err := term.MakeRaw(int(f.Fd()))
 	if err != nil {

@@ -1,13 +1,13 @@
 // Package egress is the way out of a sandbox that may reach named hosts and nothing else.
 //
 // The container has no network at all. What it has is a socket in a mounted directory,
-// behind which this proxy answers on the host: CONNECT for whatever is encrypted or is no HTTP,
+// behind which this proxy answers on the host: CONNECT for TLS and all that is no HTTP,
 // and absolute URIs for plain HTTP. Names are resolved here, so the sandbox needs no
 // DNS, and none can be used to carry data out.
 //
 // What is refused is refused with a sentence that says what would allow it, and counted.
 //
-// A name that is allowed is not an address that is allowed: whoever owns the name decides
+// A name that is allowed is not an address that is allowed: the owner of the name decides
 // what it resolves to. So the address is judged when it is dialled, after the last
 // resolution. No name reaches loopback, link-local and metadata addresses (where clouds hand
 // out credentials), the machine itself or its container engine's networks, and no wildcard

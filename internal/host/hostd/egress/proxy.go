@@ -45,8 +45,8 @@ func New(rules []Rule, log *slog.Logger) *Proxy {
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.plain = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			// The host is the URI's, whatever the header says (RFC 9112, 3.2.2), so that the one
-			// which is judged and the one which the server sees are the same.
+			// The host is the URI's and not the Host header's (RFC 9112, 3.2.2), so that the
+			// host that is judged is the host that the server sees.
 			r.Out.Host = r.In.URL.Host
 		},
 		Transport: &http.Transport{
@@ -108,7 +108,7 @@ func (p *Proxy) judge(address string) (best trust, err error) {
 		best = max(best, r.allows(host, uint16(port)))
 	}
 	if best == nothing {
-		return nothing, refusal{fmt.Errorf("this sandbox may not reach %s; it is started with --access allow=%s by who may allow it", net.JoinHostPort(host, text), net.JoinHostPort(host, text))}
+		return nothing, refusal{fmt.Errorf("this sandbox may not reach %s; an operator may allow it with --access allow=%s", net.JoinHostPort(host, text), net.JoinHostPort(host, text))}
 	}
 	return best, nil
 }

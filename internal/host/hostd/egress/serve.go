@@ -31,7 +31,7 @@ func Serve(l net.Listener, p *Proxy) *Server {
 	return s
 }
 
-// Close cuts off whatever is under way.
+// Close cuts off the connections and requests that are under way.
 func (s *Server) Close() error {
 	s.proxy.stop()
 	err := s.http.Close()
@@ -43,7 +43,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// bounded accepts so many connections at a time; the others wait in the kernel's queue.
+// bounded accepts at most mostConnections at a time; further ones wait in the kernel's queue.
 type bounded struct {
 	net.Listener
 	places chan struct{}

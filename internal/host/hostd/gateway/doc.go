@@ -13,7 +13,7 @@
 // with S3's own AccessDenied, so that a client reports it as it reports S3's.
 //
 // The list says what is allowed, never what is forbidden: an operation, a parameter
-// or an x-amz header that S3 gains tomorrow is refused until somebody has thought about it.
+// or an x-amz header that S3 gains tomorrow is refused until it has an entry here.
 //
 // Each parameter has a grammar (package s3grammar), since a store that keeps objects as
 // files joins an upload ID or a version to a path. The embedded server checks all of it

@@ -252,7 +252,7 @@ func TestNoParameterLeadsOutOfThePrefix(t *testing.T) {
 	}
 }
 
-// Whatever a sandbox asks, all that is outside its prefix stays as it is and unread.
+// For each request of a sandbox, all that is outside its prefix stays as it is and unread.
 func FuzzNothingOutsideThePrefixIsReached(f *testing.F) {
 	p := newPrison(f)
 	at := "/" + bucket + "/"

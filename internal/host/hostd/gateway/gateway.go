@@ -25,7 +25,7 @@ type Options struct {
 	Log      *slog.Logger
 
 	// Lease, when given, is called with each record of the lease that the sandbox
-	// has written. Nobody else knows for certain which instance it is.
+	// has written. No other process knows for certain which instance it is.
 	Lease func(contract.LeaseHolder)
 
 	// Room, when given, says why an object or part of that size, or a copy of another key, may

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// What would lead the backend out of the directory of a key is refused before it: without
-// a gateway in front, and whoever signs.
+// A request that would lead the backend out of the directory of a key is refused before the
+// backend sees it, without a gateway in front and for each client.
 func TestGuardRefusesPaths(t *testing.T) {
 	dir := t.TempDir()
 	info, _ := serve(t, Options{Data: filepath.Join(dir, "data"), Listen: []string{"127.0.0.1:0"}, Buckets: []string{"bucket"}})

@@ -55,7 +55,7 @@ func socketPath(path string) (string, error) {
 	if len(abs) > maxSocketPath {
 		return "", fmt.Errorf("a socket's path has at most %d bytes, this one has %d; choose a shorter one", maxSocketPath, len(abs))
 	}
-	// The gateway takes whatever splits into host and port for a network address.
+	// The gateway takes a text that splits into host and port for a network address.
 	if strings.Contains(abs, ":") {
 		return "", errors.New("a socket's path must not contain a colon")
 	}

@@ -13,7 +13,7 @@ var ErrInUse = errors.New("another server serves it")
 
 // lockData takes the data directory for this process. The lock is on the open
 // directory itself, so it leaves no file among the buckets and goes with the
-// process, however that ends. It waits for nobody.
+// process, however that ends. lockData does not wait: a held lock is ErrInUse.
 func lockData(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
