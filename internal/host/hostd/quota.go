@@ -30,6 +30,9 @@ type quota struct {
 	took     time.Duration
 }
 
+// leastRoom is what an object counts for at least: an empty one takes an inode and a name.
+const leastRoom = 4 << 10
+
 // defaultStore is the limit where the operator's limits.yaml names none.
 const defaultStore = 64 << 30
 
@@ -45,11 +48,15 @@ func (q *quota) room(size int64, source string) error {
 			size = st.Blocks * 512
 		}
 	}
+	size = max(size, leastRoom)
 	var fsys unix.Statfs_t
 	if err := unix.Statfs(q.bucket, &fsys); err == nil {
 		total, free := int64(fsys.Blocks)*fsys.Bsize, int64(fsys.Bavail)*fsys.Bsize
 		if reserve := min(total/50, 1<<30); free-size < reserve {
 			return fmt.Errorf("the disk of the embedded S3 is full but for its reserve of %d MB", reserve>>20)
+		}
+		if fsys.Files != 0 && fsys.Ffree < fsys.Files/50 { // 0: a file system without a fixed number
+			return fmt.Errorf("the disk of the embedded S3 has used up its inodes but for a reserve of %d", fsys.Files/50)
 		}
 	}
 	q.mu.Lock()
@@ -94,7 +101,7 @@ func blocks(dir string) (sum int64) {
 		}
 		if info, err := d.Info(); err == nil {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
-				sum += st.Blocks * 512
+				sum += max(st.Blocks*512, leastRoom)
 			}
 		}
 		return nil

@@ -2,6 +2,9 @@ package hostd
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,5 +58,29 @@ func TestEmbeddedStoreIsBoundedForEachUser(t *testing.T) {
 		if code == http.StatusOK {
 			return
 		}
+	}
+}
+
+// Empty objects take inodes: so many of them as fit are all that a user may have.
+func TestEmptyObjectsTakeRoom(t *testing.T) {
+	q := &quota{bucket: t.TempDir(), prefix: "users/u/", limit: 4 * leastRoom}
+	for n := range 4 {
+		if err := q.room(0, ""); err != nil {
+			t.Fatalf("object %d: %v", n, err)
+		}
+		path := filepath.Join(q.bucket, "users/u", strconv.Itoa(n))
+		if n == 0 {
+			path = filepath.Dir(path)
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.room(0, ""); err == nil {
+		t.Error("a fifth has room for four")
 	}
 }
