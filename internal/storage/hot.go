@@ -32,6 +32,6 @@ var _ hotPath = (*hot.Syncer)(nil)
 func newHot(s *session) (hotPath, error) {
 	return hot.New(hot.Options{
 		Config: s.cfg, Store: s.store, Fence: s.deferred, Log: s.log,
-		Problem: func(p string) { s.tell(fromHot, p) },
+		Problem: func(p string) { s.reportProblem(fromHot, p) },
 	})
 }

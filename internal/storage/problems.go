@@ -28,8 +28,8 @@ type problems struct {
 // mostProblem bounds a problem in bytes.
 const mostProblem = 4 << 10
 
-// tell notes a problem; "" when it is over.
-func (s *session) tell(from source, problem string) {
+// reportProblem notes a problem; "" when it is over.
+func (s *session) reportProblem(from source, problem string) {
 	s.problems.mu.Lock()
 	defer s.problems.mu.Unlock()
 	s.problems.each[from] = problem
@@ -48,4 +48,4 @@ func (s *session) tell(from source, problem string) {
 }
 
 // leaseChanged is the lease's OnChange.
-func (s *session) leaseChanged(st contract.LeaseStatus) { s.tell(fromLease, st.Warning) }
+func (s *session) leaseChanged(st contract.LeaseStatus) { s.reportProblem(fromLease, st.Warning) }

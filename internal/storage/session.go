@@ -222,7 +222,7 @@ func (s *session) resume(ctx context.Context) error {
 		return err
 	}
 	go func() {
-		holder, err := s.reclaim(ctx, func(p string) { s.tell(fromReclaim, p) })
+		holder, err := s.reclaim(ctx, func(p string) { s.reportProblem(fromReclaim, p) })
 		if err != nil {
 			return // the process ends
 		}

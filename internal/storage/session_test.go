@@ -544,11 +544,11 @@ func devNull(t *testing.T) int {
 // The lease's problem comes first, and what it hid is said when it is over.
 func TestTheFirstProblemIsTold(t *testing.T) {
 	b := newBed(t)
-	b.tell(fromHot, "a file is denied")
-	b.tell(fromLease, "in doubt")
-	b.tell(fromHot, "two files are denied")
-	b.tell(fromLease, "")
-	b.tell(fromHot, "")
+	b.reportProblem(fromHot, "a file is denied")
+	b.reportProblem(fromLease, "in doubt")
+	b.reportProblem(fromHot, "two files are denied")
+	b.reportProblem(fromLease, "")
+	b.reportProblem(fromHot, "")
 	for _, want := range []string{"a file is denied", "in doubt", "two files are denied", ""} {
 		if p := (<-b.from).Problem; p == nil || p.Message != want {
 			t.Errorf("Problem = %+v, want %q", p, want)
@@ -571,9 +571,9 @@ func TestRunEnds(t *testing.T) {
 func TestALongProblemFitsAPacketAndIsSaidOnce(t *testing.T) {
 	b := newBed(t)
 	long := strings.Repeat("x", 1<<20)
-	b.tell(fromHot, long)
-	b.tell(fromHot, long)
-	b.tell(fromHot, "")
+	b.reportProblem(fromHot, long)
+	b.reportProblem(fromHot, long)
+	b.reportProblem(fromHot, "")
 	if p := (<-b.from).Problem; len(p.Message) > wire.MaxPacket/2 {
 		t.Errorf("%d bytes", len(p.Message))
 	}

@@ -28,7 +28,7 @@ func Servers() []Server {
 		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": Unchecked},
 			Notes: "For tests only. Honours conditions on PUT alone. Verifies no x-amz-checksum and keeps that of an earlier version; answers a COMPLETE with another ETag than the object's."},
 		{Name: "ceph", Version: "Ceph radosgw 16.2 of Debian 12", Degraded: map[string]Result{},
-			Notes: "Honours conditions on PUT alone, and compares If-Match without the quotes, which the probe finds out. Knows no checksum of a whole multipart object."},
+			Notes: "Honours conditions on PUT alone, and compares If-Match without the quotes, which the probe finds out."},
 		{Name: "other", Version: "given by STORE_ENDPOINT", Degraded: map[string]Result{}},
 	}
 }
