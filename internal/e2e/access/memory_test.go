@@ -6,7 +6,7 @@ import (
 )
 
 // TestAccessMemoryIsDivided: sessions fill every file system in memory, take all that processes can
-// and fork, and none can put itself behind PID 1 and storage in the kernel's order; the home is saved.
+// and fork, with the lowest score that they can have; PID 1 and storage live, and the home is saved.
 func TestAccessMemoryIsDivided(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -21,8 +21,8 @@ func TestAccessMemoryIsDivided(t *testing.T) {
 			id := o.OK(append(append([]string{"run", "--image", "matrx-sandbox-base:latest", "--user-id", "u", "--detach", "--access", "restricted", "--log-level", "info",
 				"--sandbox-id", tc.name, "--memory", "256m", "--shm-size", "256m", "--tmp-size", "256m"}, tc.flags...),
 				"--", "bash", "-c", `for n in {1..200}; do head -c 100000 /dev/urandom >~/file$n; done; echo kept >~/file; exec sleep 1000`)...)
-			// The daemon finds a session within a moment, and it cannot lower its score any more.
-			const found = `until grep -q /workload /proc/self/cgroup; do :; done; while (echo 0 >/proc/$BASHPID/oom_score_adj) 2>/dev/null; do :; done; `
+			// The daemon finds a session within a moment. Where it can set no floor, the score is lowered.
+			const found = `until grep -q /workload /proc/self/cgroup; do :; done; echo 0 2>/dev/null >/proc/$BASHPID/oom_score_adj; `
 			said := o.OK("exec", id, "--", "bash", "-c", found+`until test -e ~/file; do :; done; echo found`)
 			if said != "found" {
 				t.Errorf("a session says %q", said)

@@ -8,8 +8,8 @@
 // processes are chosen from when it is full.
 //
 // It takes root on the engine's machine. The processes of the child cgroup also get a
-// floor under oom_score_adj, which takes SYS_RESOURCE, so that the order within the container holds
-// as well.
+// higher oom_score_adj, and with SYS_RESOURCE a floor under it, so that the order within the container
+// holds as well.
 //
 // The kernel announces no process that joins a cgroup. Children are born where their parent is, so
 // that only what PID 1 starts and what is exec'd into the container is ever found beside PID 1;

@@ -45,9 +45,9 @@ func (m member) isInit(pid1 member) bool {
 	return m.pid == pid1.pid || m.ppid == pid1.pid && m.uid == pid1.uid
 }
 
-// expose raises a process's oom_score_adj to the least that it may have, for good: written with
-// SYS_RESOURCE the value is a floor, which children inherit (proc_pid_oom_score_adj(5)). One that has
-// ended, or may not be written to, is left.
+// expose raises a process's oom_score_adj to the workload's. Written with SYS_RESOURCE the value is a
+// floor, which children inherit (proc_pid_oom_score_adj(5)). A process that has ended, or may not be
+// written to, is left.
 func expose(pid int) {
 	name := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
 	text, err := os.ReadFile(name)
