@@ -36,8 +36,12 @@ type Tree map[string]Node
 func (n Node) Type() uint32 { return n.Mode & unix.S_IFMT }
 
 // IsDir and the like.
-func (n Node) IsDir() bool     { return n.Type() == unix.S_IFDIR }
-func (n Node) IsFile() bool    { return n.Type() == unix.S_IFREG }
+func (n Node) IsDir() bool { return n.Type() == unix.S_IFDIR }
+
+// IsFile is true of a regular file.
+func (n Node) IsFile() bool { return n.Type() == unix.S_IFREG }
+
+// IsSymlink is true of a symbolic link.
 func (n Node) IsSymlink() bool { return n.Type() == unix.S_IFLNK }
 
 // Scan reads a tree, the root itself left out. Names are taken as bytes, links are not followed.

@@ -47,7 +47,7 @@ func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, "") }
 func OpenAt(ctx context.Context, host string) (*Engine, error) {
 	opts := []client.Opt{client.FromEnv}
 	if host != "" {
-		opts = []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation()}
+		opts = []client.Opt{client.WithHost(host)}
 	}
 	c, err := client.New(opts...)
 	if err != nil {

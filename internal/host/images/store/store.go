@@ -69,8 +69,10 @@ func (s *Store) Close() error { return s.c.Close() }
 // Arch is the architecture of the machine that the engine runs on (amd64, arm64).
 func (s *Store) Arch() string { return s.arch }
 
-// CPUs and Memory are what the engine's machine has.
-func (s *Store) CPUs() int     { return s.cpus }
+// CPUs is how many the engine's machine has.
+func (s *Store) CPUs() int { return s.cpus }
+
+// Memory is what the engine's machine has, in bytes.
 func (s *Store) Memory() int64 { return s.mem }
 
 // Inspect finds an image by a reference or an ID: ErrNoImage when it is not there.

@@ -100,7 +100,7 @@ func (d Dir) CheckOwner() error {
 	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
 		name = u.Username
 	}
-	return fmt.Errorf("cannot use the data directory %s: it belongs to %s; run this as that user: sudo -u %s sandbox ...", d.path, name, name)
+	return fmt.Errorf("cannot use the data directory %s: it belongs to %s; run this as that user, by sudo -u %s", d.path, name, name)
 }
 
 // Path is the directory's absolute path.

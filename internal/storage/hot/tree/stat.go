@@ -18,9 +18,13 @@ type Info struct {
 	Blocks       int64 // of 512 bytes that are really allocated
 }
 
-// IsDir, IsRegular and IsSymlink tell the three kinds that are kept in S3.
-func (i Info) IsDir() bool     { return i.Mode&unix.S_IFMT == unix.S_IFDIR }
+// IsDir is one of the three kinds that are kept in S3.
+func (i Info) IsDir() bool { return i.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// IsRegular is one of them.
 func (i Info) IsRegular() bool { return i.Mode&unix.S_IFMT == unix.S_IFREG }
+
+// IsSymlink is one of them.
 func (i Info) IsSymlink() bool { return i.Mode&unix.S_IFMT == unix.S_IFLNK }
 
 // SameContent compares what a rename leaves as it is: a rename changes ctime.

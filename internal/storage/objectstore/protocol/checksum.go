@@ -58,6 +58,7 @@ func (c Checksum) Hash() hash.Hash {
 // Combines says that the checksum of a whole can be made of those of its pieces.
 func (c Checksum) Combines() bool { return strings.HasPrefix(c.Algorithm, "crc") }
 
+// Matches compares with the sum of what was read.
 func (c Checksum) Matches(sum []byte) bool {
 	return base64.StdEncoding.EncodeToString(sum) == c.Value
 }
@@ -97,6 +98,7 @@ func (c Checksum) Combine(a, b []byte, n int64) []byte {
 	return append([]byte(nil), sum[:p.width/8]...)
 }
 
+// BigEndian is the number that bytes are, the highest first.
 func BigEndian(b []byte) (v uint64) {
 	for _, c := range b {
 		v = v<<8 | uint64(c)

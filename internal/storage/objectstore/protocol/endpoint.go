@@ -121,6 +121,7 @@ func isAddress(host string) bool {
 	return err == nil || host == "localhost"
 }
 
+// Loopback says whether a host is this machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -7,6 +7,7 @@ import (
 	"strings"
 )
 
+// ErrXML is the error of an answer that was cut short, or is none of S3.
 var ErrXML = errors.New("the answer is no complete XML document")
 
 // ScanXML reads a document and calls end for each element that ends, with the name of its
