@@ -27,7 +27,7 @@ events() {
     case $package in
     # It judges the suite, not the product, and takes as long as all the rest: make mutants.
     */conformance/mutation) ;;
-    */internal/e2e/* | */conformance/outsider) e2e+=("$package") ;;
+    */internal/e2e | */internal/e2e/* | */conformance/outsider) e2e+=("$package") ;;
     *) unit+=("$package") ;;
     esac
   done
