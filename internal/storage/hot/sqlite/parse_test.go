@@ -24,6 +24,15 @@ func (s *sink) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
+// killedProgram is the program sqlite3, whose last command ends it by SIGKILL. Its temporary files, which
+// it then leaves, are in a directory of the test.
+func killedProgram(t testing.TB, path string, commands ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sqlite3", append([]string{"-batch", path}, commands...)...)
+	cmd.Env = append(os.Environ(), "SQLITE_TMPDIR="+t.TempDir())
+	return cmd
+}
+
 // members are a log and a journal that SQLite has left.
 func members(f *testing.F) (log, journal []byte) {
 	f.Helper()
@@ -33,8 +42,7 @@ func members(f *testing.F) (log, journal []byte) {
 	}{{"wal", walSuffix, &log}, {"delete", journalSuffix, &journal}} {
 		path := filepath.Join(f.TempDir(), "x.db")
 		sqlite3(f, path, "PRAGMA page_size=512", "PRAGMA journal_mode="+c.mode, "CREATE TABLE t(x); INSERT INTO t VALUES(randomblob(3000));")
-		// It ends by SIGKILL, as it is told to.
-		_ = exec.Command("sqlite3", "-batch", path, "PRAGMA cache_size=2; INSERT INTO t VALUES(1)", "BEGIN", "UPDATE t SET x = randomblob(20000)", ".shell kill -9 $PPID").Run()
+		_ = killedProgram(f, path, "PRAGMA cache_size=2; INSERT INTO t VALUES(1)", "BEGIN", "UPDATE t SET x = randomblob(20000)", ".shell kill -9 $PPID").Run()
 		b, err := os.ReadFile(path + c.suffix)
 		if err != nil || len(b) == 0 {
 			f.Fatalf("no %s: %v", c.suffix, err)
@@ -109,8 +117,7 @@ func FuzzIndex(f *testing.F) {
 func TestDamagedLog(t *testing.T) {
 	h := newHome(t)
 	sqlite3(t, h.path("x.db"), "PRAGMA journal_mode=WAL; CREATE TABLE t(x)")
-	cmd := exec.Command("sqlite3", "-batch", h.path("x.db"), "INSERT INTO t VALUES('one')", "INSERT INTO t VALUES('two')", ".shell kill -9 $PPID")
-	_ = cmd.Run() // it ends by SIGKILL, as it is told to
+	_ = killedProgram(t, h.path("x.db"), "INSERT INTO t VALUES('one')", "INSERT INTO t VALUES('two')", ".shell kill -9 $PPID").Run()
 	log := read(t, h.path("x.db-wal"))
 	for off := walHeaderSize; off < len(log); off += 97 {
 		damaged := bytes.Clone(log)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +94,7 @@ func TestKilledInsideATransaction(t *testing.T) {
 			db := h.path("x.db")
 			fill := "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c WHERE x < 600) INSERT INTO t SELECT x, hex(randomblob(200)) FROM c"
 			sqlite3(t, db, c.before, "CREATE TABLE t(x INTEGER PRIMARY KEY, y); CREATE INDEX i ON t(y);", fill)
-			cmd := exec.Command("sqlite3", "-batch", db, c.before, "PRAGMA cache_size=5;"+c.inside,
+			cmd := killedProgram(t, db, c.before, "PRAGMA cache_size=5;"+c.inside,
 				"INSERT INTO t VALUES(100000, 'committed')",
 				"BEGIN", "UPDATE t SET y = hex(randomblob(150))", "DELETE FROM t WHERE x % 3 = 0", strings.Replace(fill, "SELECT x,", "SELECT x+5000,", 1),
 				".shell kill -9 $PPID")
