@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/e2e/harness"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
@@ -71,6 +72,8 @@ func TestRunExitCodeWhenTheConnectionToTheEngineBreaks(t *testing.T) {
 	o.Env = append(o.Env, "DOCKER_HOST=unix://"+r.Addr().String())
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "cut", "--", "idle")
 	p.Out.Await(t, "idle")
+	// When the start has been answered.
+	o.AwaitStart("cut", func(r datadir.Record, _ contract.State) bool { return !r.FirstLife.IsZero() })
 	r.breakAll()
 	p.Err.Await(t, "lost sight of the sandbox cut")
 	harness.EngineOK(t, "stop", "sandbox-cut")
@@ -90,6 +93,10 @@ func TestKeptSandboxIsSavedByAStartOfItsContainer(t *testing.T) {
 		t.Fatalf("it ended as %+v", e)
 	}
 	harness.EngineOK(t, "start", "sandbox-"+id)
+	o.OK("ps") // by which the daemon takes it up, at the latest
+	if _, err := o.SandboxDir(id).AwaitState(t.Context(), func(st contract.State) bool { return st.Ready }); err != nil {
+		t.Fatal(err)
+	}
 	if r := o.Do(nil, "stop", id); r.Code != 0 || !strings.Contains(r.Stderr, "saved 1 file") {
 		t.Errorf("stop: %v", r)
 	}

@@ -104,7 +104,8 @@ func (d *Daemon) answerStatus(w http.ResponseWriter, _ *http.Request) {
 func (d *Daemon) answerHold(w http.ResponseWriter, r *http.Request) {
 	d.need(+1)
 	defer d.need(-1)
-	defer d.sweepSoon() // the program may have been killed
+	d.sweepSoon()       // it may have come for a sandbox that was started again
+	defer d.sweepSoon() // and may have been killed
 	w.WriteHeader(http.StatusOK)
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return

@@ -29,6 +29,9 @@ func Adopt(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 	for _, c := range found {
 		// A copy that was made of it has its labels, and another name.
 		if c.Name == sandboxDir.ContainerName() {
+			if _, err := e.Inspect(ctx, c.ID); err != nil {
+				return r, err // listed and not known: the engine is still making it, and is asked again
+			}
 			r.Container, r.Engine = c.ID, e.ID()
 			return r, sandboxDir.Save(r)
 		}

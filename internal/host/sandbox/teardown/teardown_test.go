@@ -72,3 +72,31 @@ func TestWhatHasNoContainerIsRemoved(t *testing.T) {
 		t.Errorf("%+v, %v, left %q", r.Ended, err, e.volumes)
 	}
 }
+
+// makingContainers is an engine that lists a container which it is still making.
+type makingContainers struct{ noContainers }
+
+func (e *makingContainers) List(context.Context, ...string) ([]engine.Container, error) {
+	return []engine.Container{{ID: "c", Name: "sandbox-one"}}, nil
+}
+
+// A program was killed while the engine makes its container: that the engine does not know it yet is no proof that
+// it was removed.
+func TestContainerThatIsBeingMadeIsNotJudged(t *testing.T) {
+	d, err := datadir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Sandbox("one")
+	if err == nil {
+		err = makeDir(s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &makingContainers{noContainers{volumes: []string{"home"}}}
+	r, err := End(t.Context(), e, s, datadir.Record{SandboxID: "one", Volumes: []string{"home"}, Fresh: true})
+	if !errors.Is(err, engine.ErrNoContainer) || r.Ended != nil || r.Container != "" || len(e.volumes) != 1 {
+		t.Errorf("End gives %+v, %v", r, err)
+	}
+}
