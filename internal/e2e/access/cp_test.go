@@ -113,7 +113,7 @@ func TestAccessCopy(t *testing.T) {
 		{file, box + ":/etc/passwd", 125, "as the agent: cannot write"},
 		{file, box + ":/usr/local/bin/sandbox-init", 125, "as the agent: cannot write"},
 		{box + ":/proc/1/environ", here, 125, "permission denied"},
-		{box + ":/dev/null", filepath.Join(here, "null"), 125, "device"},
+		{box + ":/dev/null", filepath.Join(here, "null"), 125, "neither a file"},
 		{file, box + ":none/file", 125, "no such file or directory"},
 		{file, box + ":none/", 125, "there is no such directory"},
 		{filepath.Join(here, "none"), box + ":x", 125, "no such file or directory"},
