@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -67,12 +68,16 @@ type Writer struct {
 	ended  chan struct{}
 }
 
+// environment puts sqlite3's temporary files, which a killed one leaves, into a directory of the test.
+func environment(t testing.TB) []string { return append(os.Environ(), "SQLITE_TMPDIR="+t.TempDir()) }
+
 // Start starts a writer, which is killed when the test ends. Its cache is small: most transactions
 // reach the files before they end.
 func Start(t testing.TB, number int, mode Mode, path string) *Writer {
 	t.Helper()
 	w := &Writer{number: number, ended: make(chan struct{}), cmd: exec.Command("sqlite3", "-batch", "-bail", path)}
 	w.cmd.Stderr = &w.said
+	w.cmd.Env = environment(t)
 	in, err := w.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -178,6 +183,7 @@ func Crash(t testing.TB, path string, commands ...string) {
 	t.Helper()
 	args := append(append([]string{"-batch", "-bail", path}, commands...), ".shell kill -9 $PPID")
 	cmd := exec.Command("sqlite3", args...)
+	cmd.Env = environment(t)
 	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != -1 {
 		t.Fatalf("sqlite3 was not killed: %v: %s (is the package sqlite3 installed?)", err, out)
 	}
