@@ -44,7 +44,7 @@ func (r *record) close() { r.file.Close() }
 func (r *record) checkEarlier() error {
 	var c content
 	if err := json.NewDecoder(r.file).Decode(&c); err != nil || c.Boot != boot() {
-		return nil // none, one that was being written, or one of before a restart
+		return nil //nolint:nilerr // no record, one that was being written, or one of before a restart
 	}
 	left := endProcesses(c.Tmp)
 	now := read(c.Tmp)

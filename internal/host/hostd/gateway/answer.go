@@ -71,7 +71,8 @@ func (g *Gateway) hideLateError(res *http.Response) error {
 		return err
 	}
 	var e storeError
-	if xml.Unmarshal(body, &e) != nil || e.Code == "" { // the name of the element is another
+	isError := xml.Unmarshal(body, &e) == nil && e.Code != "" // any other answer has another element
+	if !isError {
 		res.Body = struct {
 			io.Reader
 			io.Closer

@@ -117,12 +117,12 @@ func followExec(ctx context.Context, x *engine.Exec, signals *signalQueue, errw 
 				}
 			}()
 		case err := <-x.Done():
-			if err != nil && !errors.Is(err, syscall.EPIPE) {
-				return 0, fmt.Errorf("lost sight of the command: %w", err)
-			}
-			if err != nil { // nobody reads it any more; it ends as by a closed pipe
+			switch {
+			case errors.Is(err, syscall.EPIPE): // its output has no reader left; it ends as by a closed pipe
 				_ = x.Signal(ctx, unix.SIGPIPE)
 				return leftCode(syscall.SIGPIPE), nil
+			case err != nil:
+				return 0, fmt.Errorf("lost sight of the command: %w", err)
 			}
 			return x.ExitCode(ctx)
 		}

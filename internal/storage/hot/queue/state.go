@@ -112,10 +112,13 @@ func (q *Queue) Pending(yield func(Pending) bool) {
 	}
 }
 
-// Len is the number of pending names, Bytes the size of those that are to be written,
-// InFlight the number of jobs under way.
-func (q *Queue) Len() int      { return len(q.items) }
-func (q *Queue) Bytes() int64  { return q.bytes }
+// Len is the number of pending names.
+func (q *Queue) Len() int { return len(q.items) }
+
+// Bytes is the size of the pending names that are to be written.
+func (q *Queue) Bytes() int64 { return q.bytes }
+
+// InFlight is the number of jobs under way.
 func (q *Queue) InFlight() int { return q.flying }
 
 // StuckLen is the number of pending names that cannot be stored for now.
