@@ -104,7 +104,7 @@ const Probe = "/.conformance/probe"
 // credentialsFile is where a sandbox of Start finds its storage credentials.
 const credentialsFile = "/.conformance-credentials/credentials"
 
-// mode says with which rights a sandbox is started.
+// Mode says with which rights a sandbox is started.
 type Mode int
 
 // The modes.
