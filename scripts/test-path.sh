@@ -37,10 +37,10 @@ make_links() {
     if [ -x "$path" ]; then ln -sf "$path" "$1/${path##*/}"; fi
   done
   # What update-alternatives(1) has chosen: awk is mawk.
-  for path in $(find /usr/bin /usr/sbin -lname '/etc/alternatives/*'); do
+  while read -r path; do
     target=$(readlink "/etc/alternatives/${path##*/}" || true)
     if [ -n "$target" ] && [ -e "$1/${target##*/}" ]; then ln -sf "$target" "$1/${path##*/}"; fi
-  done
+  done < <(find /usr/bin /usr/sbin -lname '/etc/alternatives/*')
   for name in "${PREREQUISITES[@]}"; do
     path=$(command -v "$name") || die "there is no $name on the PATH: README.md says what a machine needs"
     ln -sf "$path" "$1/$name"
