@@ -31,7 +31,7 @@
 // A dirty key says what S3 is believed to hold (base) and which node is to be there, or none. A
 // worker takes a dirty key whose time has come, looks at both, and does what leads from the one
 // to the other: PUT, COPY, DELETE, each with a condition on base and inside the fence. The
-// order is storage.md's: a deletion waits until what was changed before it is in S3, and an
+// order is this: a deletion waits until what was changed before it is in S3, and an
 // object from which a renamed file still has to be copied is neither replaced nor deleted.
 //
 // # Locks

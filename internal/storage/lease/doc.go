@@ -43,7 +43,7 @@ package lease
 
 import "time"
 
-// The times of storage.md. Server time stands in for the first, boot time for the others.
+// The lease's times. Server time stands in for the first, boot time for the others.
 const (
 	// ExpireAfter is 30 s and 2 s for the whole seconds of HTTP dates: a lease is
 	// expired when Date is more than this after Last-Modified.
