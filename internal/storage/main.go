@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,7 +44,7 @@ func Main(args []string) int {
 	defer sink.Close(lastWords)
 	log := logsink.New(sink, logsink.IsTerminal(2), "info").With("component", "storage")
 	start, err := greet(conn)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return exitOrphaned
 	}
 	if err != nil {

@@ -50,9 +50,9 @@ func (s *stream) next() (h *tar.Header, name string, err error) {
 	for {
 		h, err = s.tar.Next()
 		switch {
-		case err == io.EOF && s.from.over, errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF) && s.from.over, errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, "", ErrCut
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			_, _ = io.CopyN(io.Discard, s.from, drainMost)
 			return nil, "", io.EOF
 		case errors.Is(err, tar.ErrHeader):
@@ -128,7 +128,7 @@ func Filter(w io.Writer, r io.Reader, p *Progress) error {
 	out := tar.NewWriter(w)
 	for {
 		h, _, err := s.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out.Close()
 		}
 		if err != nil {

@@ -37,7 +37,7 @@ func Unpack(r io.Reader, dst string, o UnpackOptions) error {
 	}
 	for {
 		h, name, err := u.stream.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if len(u.frames) == 0 {
 				return ErrCut // there is always a first entry
 			}

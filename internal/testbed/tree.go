@@ -3,6 +3,7 @@ package testbed
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -103,7 +104,7 @@ func read(path string) (Node, error) {
 		h := sha256.New()
 		head := make([]byte, 64)
 		k, err := io.ReadFull(f, head)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return n, err
 		}
 		n.Content = head[:k]

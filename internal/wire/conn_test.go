@@ -64,7 +64,7 @@ func TestMessagesArriveWholeAndInOrder(t *testing.T) {
 			t.Errorf("Flush came as %+v", got.Flush)
 		}
 	}
-	if _, _, err := b.Recv(); err != io.EOF {
+	if _, _, err := b.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %v, want io.EOF", err)
 	}
 }
@@ -113,7 +113,7 @@ func TestLastWordsOfOneWhoDidNotListen(t *testing.T) {
 	if err != nil || m.Failed == nil || m.Failed.Code != 75 {
 		t.Fatalf("Recv = %+v, %v; want Failed 75", m, err)
 	}
-	if _, _, err := a.Recv(); err != io.EOF {
+	if _, _, err := a.Recv(); !errors.Is(err, io.EOF) {
 		t.Fatalf("then %v, want io.EOF", err)
 	}
 	if err := a.Send(Message{Stop: &Deadline{}}); !errors.Is(err, ErrGone) {
@@ -232,7 +232,7 @@ func TestInherited(t *testing.T) {
 	if err != nil || m.Hydrated == nil || m.Hydrated.Files != 7 {
 		t.Fatalf("Recv = %+v, %v", m, err)
 	}
-	if _, _, err := parent.Recv(); err != io.EOF {
+	if _, _, err := parent.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the child's end: %v, want io.EOF", err)
 	}
 	if err := cmd.Wait(); err != nil {

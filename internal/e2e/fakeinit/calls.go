@@ -69,7 +69,7 @@ func calls() {
 var denied []string
 
 func said(name string, err error) {
-	if err == syscall.EPERM || err == syscall.ENOSYS {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
 		denied = append(denied, name)
 	}
 }

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func NothingLeft(t *testing.T, id string) {
 func AwaitDeath(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
+	if errors.Is(err, unix.ESRCH) {
 		return
 	}
 	if err != nil {
@@ -38,7 +39,7 @@ func AwaitDeath(t *testing.T, pid int) {
 	}
 	defer unix.Close(fd)
 	n, err := 0, error(unix.EINTR)
-	for err == unix.EINTR { // the runtime preempts by signals
+	for errors.Is(err, unix.EINTR) { // the runtime preempts by signals
 		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 60_000)
 	}
 	if err != nil || n != 1 {

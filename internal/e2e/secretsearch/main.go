@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -113,7 +114,7 @@ func (s *searcher) file(kind, path string, most int64) {
 	}
 	defer f.Close()
 	n, err := io.ReadFull(f, s.buf[:min(most, int64(len(s.buf)))])
-	if n == 0 && err != io.EOF {
+	if n == 0 && !errors.Is(err, io.EOF) {
 		s.count(kind, err)
 		return
 	}

@@ -3,6 +3,7 @@ package hostd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -256,7 +257,7 @@ func await(t *testing.T, path string, ok func() bool) {
 func awaitDeath(t *testing.T, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
+	if errors.Is(err, unix.ESRCH) {
 		return
 	}
 	if err != nil {
@@ -264,7 +265,7 @@ func awaitDeath(t *testing.T, pid int) {
 	}
 	defer unix.Close(fd)
 	n, err := 0, error(unix.EINTR)
-	for err == unix.EINTR { // the runtime preempts by signals
+	for errors.Is(err, unix.EINTR) { // the runtime preempts by signals
 		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000)
 	}
 	if err != nil || n != 1 {

@@ -214,7 +214,7 @@ func (c *content) getSmall(rd *objectstore.Reader, size int64) error {
 	if _, err := io.ReadFull(rd, b); err != nil {
 		return err
 	}
-	if _, err := rd.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := rd.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = io.ErrUnexpectedEOF
 		}

@@ -288,7 +288,7 @@ func (l *listing) run() {
 	if !begun {
 		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
 	}
-	if err == errEnough {
+	if errors.Is(err, errEnough) {
 		if !begun {
 			fs.mu.Lock()
 			w = &walk{cursor: l.rest(), passes: [2]uint32{l.pass}, began: l.began, cut: slices.Clone(l.stack), last: l.last}
@@ -325,7 +325,7 @@ func (l *listing) resolveDoubts() error {
 		found := l.nested
 		_, err := l.read(objectstore.ListOptions{Prefix: prefix}, func() bool { return l.nested == found })
 		l.stack = l.stack[:0]
-		if err != nil && err != errEnough {
+		if err != nil && !errors.Is(err, errEnough) {
 			return err
 		}
 	}

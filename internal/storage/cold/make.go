@@ -2,6 +2,7 @@ package cold
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"time"
@@ -43,10 +44,10 @@ func (fs *FS) free(ctx context.Context, parent *node, name string, isDir bool) e
 	if err := fs.checkName(parent, name, isDir); err != nil {
 		return err
 	}
-	switch _, err := fs.resolve(ctx, parent, name); err {
-	case nil:
+	switch _, err := fs.resolve(ctx, parent, name); {
+	case err == nil:
 		return syscall.EEXIST
-	case syscall.ENOENT:
+	case errors.Is(err, syscall.ENOENT):
 		return nil
 	default:
 		return err

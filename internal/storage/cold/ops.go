@@ -2,6 +2,7 @@ package cold
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -123,7 +124,7 @@ func (fs *FS) Lookup(ctx context.Context, dir ID, name string) (Attr, error) {
 	n, err := fs.resolve(ctx, parent, name)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if err == syscall.ENOENT && fs.alive(parent) && fs.fresh(parent, fs.since()) {
+	if errors.Is(err, syscall.ENOENT) && fs.alive(parent) && fs.fresh(parent, fs.since()) {
 		if left := time.Until(parent.dir.listed.Add(fs.ttl)); left > 0 {
 			return Attr{Valid: left}, nil
 		}
@@ -202,7 +203,7 @@ func (fs *FS) Create(ctx context.Context, dir ID, name string, mode uint32, f Cr
 		return Attr{}, nil, err
 	}
 	n, err := fs.create(ctx, parent, name, mode)
-	if err == syscall.EEXIST && !f.Exclusive {
+	if errors.Is(err, syscall.EEXIST) && !f.Exclusive {
 		if n, err = fs.resolve(ctx, parent, name); err == nil && n.isDir() {
 			err = syscall.EISDIR
 		}

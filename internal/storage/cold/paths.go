@@ -235,7 +235,7 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 	if n.isDir() {
 		remove = fs.rmdir
 	}
-	if err := remove(ctx, parent, name); err != nil && err != syscall.ENOENT {
+	if err := remove(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	fs.mu.Lock()

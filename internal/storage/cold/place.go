@@ -109,7 +109,7 @@ func (fs *FS) putLink(ctx context.Context, parent *node, name, target string, mt
 	if len(target) > maxTarget {
 		return nil, syscall.ENAMETOOLONG
 	}
-	if _, err := fs.resolve(ctx, parent, name); err != nil && err != syscall.ENOENT {
+	if _, err := fs.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return nil, err
 	}
 	fs.mu.Lock()
@@ -134,8 +134,8 @@ func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
 			continue
 		}
 		next, err := fs.resolve(ctx, n, c)
-		if err == syscall.ENOENT {
-			if next, err = fs.mkdir(ctx, n, c, 0o755); err == syscall.EEXIST { // somebody else was faster
+		if errors.Is(err, syscall.ENOENT) {
+			if next, err = fs.mkdir(ctx, n, c, 0o755); errors.Is(err, syscall.EEXIST) { // somebody else was faster
 				next, err = fs.resolve(ctx, n, c)
 			}
 			fs.mu.Lock()
@@ -164,7 +164,7 @@ func (fs *FS) receive(ctx context.Context, parent *node, name string, r PutReque
 		f.Discard()
 		return nil, err
 	}
-	if _, err := fs.resolve(ctx, parent, name); err != nil && err != syscall.ENOENT {
+	if _, err := fs.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		f.Discard()
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (fs *FS) copyBody(ctx context.Context, body io.Reader, f *cache.File) error
 			}
 			b, off = b[m:], off+int64(m)
 		}
-		if rerr == io.EOF {
+		if errors.Is(rerr, io.EOF) {
 			return nil
 		}
 		if rerr != nil {

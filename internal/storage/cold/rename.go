@@ -2,6 +2,7 @@ package cold
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, new
 		return err
 	}
 	target, err := fs.resolve(ctx, to, newName)
-	if err != nil && err != syscall.ENOENT {
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
 	if target != nil && noReplace {

@@ -39,7 +39,7 @@ const (
 // refusesForm says that a refusal may be one of an optional piece of the request.
 func refusesForm(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && (e.kind == ErrInvalid || e.kind == ErrUnsupported || e.kind == ErrChecksum || e.Code == "InvalidPart")
+	return ok && (errors.Is(e.kind, ErrInvalid) || errors.Is(e.kind, ErrUnsupported) || errors.Is(e.kind, ErrChecksum) || e.Code == "InvalidPart")
 }
 
 // readChecked sends a read that asks for the object's checksum; where the store refuses that, it is

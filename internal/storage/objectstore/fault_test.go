@@ -185,7 +185,7 @@ func TestBrokenBody(t *testing.T) {
 		}
 		_, _ = io.ReadFull(r, make([]byte, 10))
 		r.Close()
-		if _, err := r.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if _, err := r.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("read after Close: %v", err)
 		}
 	})

@@ -192,7 +192,7 @@ func (r *Reader) finish() error {
 
 // resume asks for the rest of the same version, after the connection broke with why.
 func (r *Reader) resume(why error) error {
-	if why == io.EOF {
+	if errors.Is(why, io.EOF) {
 		why = io.ErrUnexpectedEOF
 	}
 	_ = r.resp.Close()
@@ -231,7 +231,7 @@ func (r *Reader) WriteTo(w io.Writer) (written int64, err error) {
 				return written, err
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return written, nil
 		}
 		if err != nil {

@@ -222,7 +222,7 @@ func (p *prober) checksum(ctx context.Context, key string) (verified bool, err e
 			p.dialect.untrusted.Store(true)
 			continue
 		}
-		if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrUnsupported) && (e.Status < 400 || e.Status >= 500 || e.kind == ErrAccessDenied) {
+		if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrUnsupported) && (e.Status < 400 || e.Status >= 500 || errors.Is(e.kind, ErrAccessDenied)) {
 			return false, err
 		}
 		if md5 && !p.dialect.md5.Swap(md5) {

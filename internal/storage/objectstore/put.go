@@ -114,7 +114,7 @@ func refusesChecksum(err error) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	return e.kind == ErrUnsupported || e.kind == ErrInvalid && strings.Contains(strings.ToLower(e.Code+e.Message), "checksum")
+	return errors.Is(e.kind, ErrUnsupported) || errors.Is(e.kind, ErrInvalid) && strings.Contains(strings.ToLower(e.Code+e.Message), "checksum")
 }
 
 func (o *PutOptions) verify(s *Store, r *request) error {

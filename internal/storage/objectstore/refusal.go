@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,23 +29,23 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 		region = doc.Region
 	}
 	switch {
-	case region != "" && region != s.options.S3.Region && (kind == ErrWrongRegion || kind == ErrBadCredentials || kind == ErrInvalid):
+	case region != "" && region != s.options.S3.Region && (errors.Is(kind, ErrWrongRegion) || errors.Is(kind, ErrBadCredentials) || errors.Is(kind, ErrInvalid)):
 		kind, next = ErrWrongRegion, final
 		e.Hint = fmt.Sprintf("set S3_REGION=%s (it is %q)", region, s.options.S3.Region)
-	case !isS3 && r.method != http.MethodHead && next == final && kind != ErrPrecondition && kind != ErrAccessDenied:
+	case !isS3 && r.method != http.MethodHead && next == final && !errors.Is(kind, ErrPrecondition) && !errors.Is(kind, ErrAccessDenied):
 		kind = ErrEndpoint
 		e.Message = text(body)
 		e.Hint = fmt.Sprintf("what answers at %s does not speak S3: check S3_ENDPOINT", s.endpoint.Name)
-	case kind == ErrNotFound && r.key == "":
+	case errors.Is(kind, ErrNotFound) && r.key == "":
 		kind = ErrNoBucket
 	}
-	switch kind {
-	case ErrClockSkew:
+	switch {
+	case errors.Is(kind, ErrClockSkew):
 		if t := date(resp.Header, "Date"); !t.IsZero() && t.Sub(signed).Abs() > minute {
 			s.adjust(t)
 			next = atOnce
 		}
-	case ErrExpiredCredentials, ErrBadCredentials:
+	case errors.Is(kind, ErrExpiredCredentials), errors.Is(kind, ErrBadCredentials):
 		switch renewed, err := s.keys.Refused(ctx, creds); {
 		case renewed:
 			next = atOnce
@@ -136,22 +137,22 @@ func (s *Store) hint(kind error) string {
 	if s.keys != nil {
 		from = s.keys.String()
 	}
-	switch kind {
-	case ErrArchived:
+	switch {
+	case errors.Is(kind, ErrArchived):
 		return "restore it first (RestoreObject)"
-	case ErrAccessDenied:
+	case errors.Is(kind, ErrAccessDenied):
 		return fmt.Sprintf("check that %s may use s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket, s3:AbortMultipartUpload and s3:ListMultipartUploadParts there", from)
-	case ErrNoBucket:
+	case errors.Is(kind, ErrNoBucket):
 		return fmt.Sprintf("create it, or check S3_BUCKET=%q and S3_ENDPOINT (%s)%s", s.options.S3.Bucket, s.endpoint.Name, s.pathStyleHint())
-	case ErrWrongRegion:
+	case errors.Is(kind, ErrWrongRegion):
 		return fmt.Sprintf("check S3_REGION=%q", s.options.S3.Region)
-	case ErrExpiredCredentials:
+	case errors.Is(kind, ErrExpiredCredentials):
 		return "renew " + from
-	case ErrBadCredentials:
+	case errors.Is(kind, ErrBadCredentials):
 		return "check " + from
-	case ErrClockSkew:
+	case errors.Is(kind, ErrClockSkew):
 		return "set the clock of this host"
-	case ErrUnavailable:
+	case errors.Is(kind, ErrUnavailable):
 		return fmt.Sprintf("check %s, and try again", s.endpoint.Name)
 	}
 	return ""

@@ -23,7 +23,7 @@ var kinds = []error{ErrNotFound, ErrPrecondition, ErrAccessDenied, ErrNoBucket, 
 func wantKind(t *testing.T, err error, kind error, says ...string) {
 	t.Helper()
 	for _, k := range kinds {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != (errors.Is(k, kind)) {
 			t.Errorf("%v: is it %q? %v", err, k, errors.Is(err, k))
 		}
 	}
@@ -173,10 +173,10 @@ func TestNotFoundIsSaidInS3(t *testing.T) {
 	} {
 		f := b.fault("", 0, c.do)
 		_, err := b.get("k", GetOptions{})
-		if !errors.Is(err, c.kind) || errors.Is(err, ErrNotFound) != (c.kind == ErrNotFound) {
+		if !errors.Is(err, c.kind) || errors.Is(err, ErrNotFound) != (errors.Is(c.kind, ErrNotFound)) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := b.store.Delete(t.Context(), "k", Condition{}); (err == nil) != (c.kind == ErrNotFound) {
+		if err := b.store.Delete(t.Context(), "k", Condition{}); (err == nil) != (errors.Is(c.kind, ErrNotFound)) {
 			t.Errorf("%s: Delete: %v", name, err)
 		}
 		f.Remove()

@@ -190,7 +190,7 @@ func (r *response) Read(p []byte) (int, error) {
 	n, err := r.Body.Read(p)
 	if err == nil {
 		r.watch.progress()
-	} else if err != io.EOF {
+	} else if !errors.Is(err, io.EOF) {
 		err = r.watch.explain(err)
 	}
 	return n, err

@@ -40,7 +40,7 @@ func (w *watch) stop() {
 // explain says why the attempt ended, where the transport only knows that it was cancelled.
 func (w *watch) explain(err error) error {
 	if err != nil && errors.Is(err, context.Canceled) {
-		if c := context.Cause(w.ctx); c != nil && c != context.Canceled {
+		if c := context.Cause(w.ctx); c != nil && !errors.Is(c, context.Canceled) {
 			return c
 		}
 	}
@@ -70,10 +70,10 @@ func (b *sendBody) Read(p []byte) (int, error) {
 	b.watch.progress()
 	n, err := b.section.Read(p)
 	b.sent += int64(n)
-	if err == io.EOF && b.sent < b.section.Size() {
+	if errors.Is(err, io.EOF) && b.sent < b.section.Size() {
 		err = fmt.Errorf("reading what is to be written: %w", io.ErrUnexpectedEOF)
 	}
-	if err != nil && err != io.EOF && b.err == nil {
+	if err != nil && !errors.Is(err, io.EOF) && b.err == nil {
 		b.err = err
 	}
 	return n, err

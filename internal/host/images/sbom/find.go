@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"debug/buildinfo"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/textproto"
@@ -107,7 +108,7 @@ func debs(e layers.Entry, r io.Reader) ([]Package, error) {
 			}
 			out = append(out, Package{Kind: "deb", Name: h.Get("Package"), Version: h.Get("Version"), Arch: h.Get("Architecture"), Source: e.Path})
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out, nil
 		}
 		if err != nil {

@@ -90,16 +90,16 @@ func setAside(path string, size int64) error {
 	defer f.Close()
 	for {
 		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return nil
-	case unix.ENOSPC, unix.EDQUOT:
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w: there is no room to set its %d MB aside in %s: %w; ask for less, or free some", ErrUnavailable, size>>20, filepath.Dir(path), err)
-	case unix.EOPNOTSUPP:
+	case errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("%w: the file system of %s cannot set space aside (fallocate): %w; choose a data directory on ext4, XFS or btrfs", ErrUnavailable, filepath.Dir(path), err)
 	}
 	return fmt.Errorf("cannot set %d MB aside for the sandbox's disk in %s: %w", size>>20, filepath.Dir(path), err)
@@ -132,10 +132,10 @@ func (d Disk) Mount() error {
 }
 
 func cannotMount(image string, err error) error {
-	switch err {
-	case unix.EPERM, unix.EACCES:
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%w: cannot mount %s: %w; this program needs CAP_SYS_ADMIN, which a container does not have", ErrUnavailable, image, err)
-	case unix.ENODEV:
+	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%w: cannot mount %s: the kernel has no ext4; `modprobe ext4` may load it", ErrUnavailable, image)
 	}
 	return fmt.Errorf("cannot mount %s: %w; the kernel's log (`dmesg`) says more", image, err)

@@ -31,7 +31,7 @@ func attach(image string) (*os.File, error) {
 	// attempt means that another program has got on.
 	for range 1000 {
 		dev, err := attachFree(control, f)
-		if err != unix.EBUSY {
+		if !errors.Is(err, unix.EBUSY) {
 			return dev, err
 		}
 	}
@@ -71,13 +71,13 @@ func attachFree(control, f *os.File) (*os.File, error) {
 	c := unix.LoopConfig{Fd: uint32(f.Fd())}
 	c.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
 	err = unix.IoctlLoopConfigure(int(dev.Fd()), &c)
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return dev, nil
-	case unix.EBUSY:
+	case errors.Is(err, unix.EBUSY):
 		dev.Close()
 		return nil, err
-	case unix.EINVAL, unix.ENOTTY:
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY):
 		err = fmt.Errorf("%w: cannot set up %s: %w; it takes Linux 5.8 or later", ErrUnavailable, dev.Name(), err)
 	default:
 		err = fmt.Errorf("%w: cannot set up %s: %w", ErrUnavailable, dev.Name(), err)

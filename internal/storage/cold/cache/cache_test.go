@@ -85,7 +85,7 @@ func randomOperations(t *testing.T, seed uint64) {
 			}
 			fill(t, f, base, off, end)
 			got := make([]byte, end-off)
-			if n, err := f.ReadAt(got, off); n != len(got) || err != nil && err != io.EOF {
+			if n, err := f.ReadAt(got, off); n != len(got) || err != nil && !errors.Is(err, io.EOF) {
 				t.Fatalf("step %d: read %d of %d: %v", step, n, len(got), err)
 			}
 			if !bytes.Equal(got, want[off:end]) {
@@ -324,7 +324,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]byte, 9)
-		if _, err := d.ReadAt(got, 0); err != nil && err != io.EOF || string(got) != "not in S3" {
+		if _, err := d.ReadAt(got, 0); err != nil && !errors.Is(err, io.EOF) || string(got) != "not in S3" {
 			t.Errorf("%s: dirty content is %q, %v", boot, got, err)
 		}
 		f, _ := c.Checkout(id, int64(len(b)))

@@ -154,8 +154,8 @@ func readAll(body *objectstore.Reader, buf []byte) ([]byte, error) {
 	}
 	// The end of the body is where its checksum is checked.
 	var one [1]byte
-	if n, err := body.Read(one[:]); n > 0 || err != io.EOF {
-		if err == nil || err == io.EOF {
+	if n, err := body.Read(one[:]); n > 0 || !errors.Is(err, io.EOF) {
+		if err == nil || errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%q is longer than it says", body.Key)
 		}
 		return nil, err

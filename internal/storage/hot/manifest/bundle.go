@@ -83,7 +83,7 @@ func (r *reader) read(e *journal.Entry) ([]byte, error) {
 			r.buf = make([]byte, contentMax+1)
 		}
 		n, err := io.ReadFull(f, r.buf[:e.Size+1]) // a byte more than there should be
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, err
 		}
 		content = r.buf[:n]

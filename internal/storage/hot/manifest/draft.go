@@ -229,7 +229,7 @@ func (p *Publisher) place(e *Entry, j *journal.Entry, was *Entry, s *spool, r *r
 		return nil
 	}
 	content, err := r.read(j)
-	if err == errStale {
+	if errors.Is(err, errStale) {
 		return nil
 	}
 	if err != nil {

@@ -93,7 +93,7 @@ func FuzzJournal(f *testing.F) {
 		if !ok {
 			return
 		}
-		if _, err := j.superName(); err != nil && err != io.EOF {
+		if _, err := j.superName(); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		to := &sink{}

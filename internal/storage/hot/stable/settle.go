@@ -199,7 +199,7 @@ func (s *Source) each(ctx context.Context, limit int64, f func(b []byte, off int
 		}
 		threads.Disk.Leave()
 		off += int64(n)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if limit >= 0 && off < limit {
 				return off, ErrMoved // it shrank
 			}

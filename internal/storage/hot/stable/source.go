@@ -303,7 +303,7 @@ func (s *Source) Sum(ctx context.Context) (sum [32]byte, err error) {
 			return sum, context.Cause(ctx)
 		}
 		n, err := s.ReadAt(b, off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return sum, err
 		}
 		h.Write(b[:n])

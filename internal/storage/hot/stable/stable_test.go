@@ -88,7 +88,7 @@ func TestReadsWhole(t *testing.T) {
 			if err != nil || sum != sha256.Sum256(want) {
 				t.Errorf("sum %x, %v", sum, err)
 			}
-			if n, err := s.ReadAt(make([]byte, 4), int64(size)); n != 0 || err != io.EOF {
+			if n, err := s.ReadAt(make([]byte, 4), int64(size)); n != 0 || !errors.Is(err, io.EOF) {
 				t.Errorf("at the end: %d, %v", n, err)
 			}
 			if !s.Racy() || !s.Local().Racy || !s.Local().LooksLike(s.Info.Stat) {

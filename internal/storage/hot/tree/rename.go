@@ -120,7 +120,7 @@ func (d *Dir) RemoveSeen(name string, seen Info) error {
 	}
 	temp := d.root.tempName()
 	if err := renameNew(d.fd, name, d.fd, temp); err != nil {
-		if err == unix.ENOENT {
+		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
 		return pathError("unlink", Join(d.path, name), err)
