@@ -117,10 +117,19 @@ func TestWhoMayImportWhom(t *testing.T) {
 	}
 }
 
+// fronts stand before the package that their folder is named for, and are imported by neither it nor what is
+// below it: they bring it requests.
+var fronts = []string{"internal/storage/cold/fusefs", "internal/storage/cold/httpapi"}
+
 // Arrows point inwards in a folder too: a package below another one serves it, and never imports it. The
 // programs that write generated files are no part of what they write.
 func TestNoPackageImportsOneAboveIt(t *testing.T) {
+	seen := 0
 	for _, p := range packages(t) {
+		if slices.Contains(fronts, p.room()) {
+			seen++
+			continue
+		}
 		if !within(p.room(), "internal") || p.Name == "main" {
 			continue
 		}
@@ -129,6 +138,9 @@ func TestNoPackageImportsOneAboveIt(t *testing.T) {
 				t.Errorf("%s imports %s, the folder that it is in: what both need belongs below both", p.room(), strings.TrimPrefix(i, module))
 			}
 		}
+	}
+	if seen != len(fronts) {
+		t.Errorf("of %v there are %d: this test excuses what is not there", fronts, seen)
 	}
 }
 
