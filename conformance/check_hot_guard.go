@@ -141,7 +141,7 @@ func othersAreNotOverwritten(ctx context.Context, e *Env) error {
 	}
 	for _, name := range []string{"shared", "added"} {
 		if got[name] != "theirs" {
-			return Failf("hot/%s was written by somebody else and is now %q", name, got[name])
+			return Failf("hot/%s was written by another program and is now %q", name, got[name])
 		}
 		kept := false
 		for key, body := range got {

@@ -99,7 +99,7 @@ type Daemon struct {
 }
 
 // errIdle is the good end.
-var errIdle = errors.New("nobody needs the daemon")
+var errIdle = errors.New("no sandbox and no program needs the daemon")
 
 // Run keeps the data directory until ctx is done or nobody needs it. It returns nil then.
 func Run(ctx context.Context, o Options) error {

@@ -35,7 +35,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 		}
 		var err error
 		if g, err = guard(o.Dir, p, o.secrets.file, o.Log); err != nil {
-			o.Log.Error("nobody guards the daemon", "event", "guard_failed", "error", err.Error())
+			o.Log.Error("the daemon runs without its guard", "event", "guard_failed", "error", err.Error())
 		}
 		tell(readiness{Ready: true})
 	}

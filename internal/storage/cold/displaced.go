@@ -51,7 +51,7 @@ func (fs *FS) readmit(t *tx, n *node) {
 // readmitted says so, once that is in the journal.
 func (fs *FS) readmitted(n *node, path string) {
 	fs.conflicts++
-	fs.log.Warn("somebody else replaced or deleted a file in S3 that is open and was written to here; what was written is kept under another name",
+	fs.log.Warn("another client replaced or deleted the object of a file that is open and was written to here; the content written here is kept under another name",
 		"event", "cold_conflict", "path", path, "kept_as", n.path())
 	fs.notifyEntry(n.parent, n.name)
 }

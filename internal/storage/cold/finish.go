@@ -207,7 +207,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		fs.attach(parent, ours, n)
 		t.want(dirPath+ours, n, version{}).inherit(s.first)
 		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
-		fs.log.Warn("somebody else changed a file in S3 that was changed here; ours is kept under another name",
+		fs.log.Warn("another client changed the object of a file that was changed here; the file of this sandbox is kept under another name",
 			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)
 	}
 	if err := t.commit(); err != nil {

@@ -31,7 +31,7 @@ func TestFailingChangeHoldsNothingElse(t *testing.T) {
 			if err := f.Close(); err != nil && !errors.Is(err, syscall.ESTALE) {
 				b.t.Fatal(err)
 			}
-		}, "big.conflict-sb-", "replaced or deleted by somebody else"},
+		}, "big.conflict-sb-", "replaced or deleted by another client"},
 		"the store refuses it": {nil, func(b *bed) {
 			b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/small"}, Do: testbed.Refuse(403, "AccessDenied")})
 			b.sh(`echo new > small`)

@@ -135,7 +135,7 @@ func (fs *FS) prepare(ctx context.Context, j *job) error {
 }
 
 // errTorn is a file of which only a part is here, while the rest was in a version that S3 has no longer.
-var errTorn = errors.New("it was changed here in part, and its object was replaced or deleted by somebody else before the rest of it was here")
+var errTorn = errors.New("it was changed here in part, and its object was replaced or deleted by another client before the rest of it was here")
 
 // take copies what the attempt needs out of the node, at one moment.
 func (fs *FS) take(j *job) (bool, error) {

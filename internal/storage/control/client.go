@@ -83,7 +83,7 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody serves %s; it is restarted when it was killed, else see the log", ErrNotServed, c.path)
+		return fmt.Errorf("%w: no process serves %s; a storage process that was killed is restarted, else see the log", ErrNotServed, c.path)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w in time on %s", ErrNotServed, c.path)
 	case errors.Is(err, context.Canceled):

@@ -27,7 +27,7 @@ func (c call) stop(args []string, kill func(pid int, sig syscall.Signal) error) 
 	case err == nil:
 		return 0
 	case errors.Is(err, syscall.EPERM):
-		return c.fail(errors.New("cannot stop the sandbox: it was started as root, and only root and whoever started it may; " +
+		return c.fail(errors.New("cannot stop the sandbox: it was started as root, and only root and the user that started it may; " +
 			"the agent ends it by ending its command"))
 	default:
 		return c.fail(fmt.Errorf("cannot stop the sandbox: process %d: %w", state.PID, err))

@@ -43,7 +43,7 @@ func TestStopTellsPID1(t *testing.T) {
 		t.Errorf("code %d, SIGTERM went to %d", code, told)
 	}
 	errs.Reset()
-	if code := c.stop(nil, func(int, syscall.Signal) error { return syscall.EPERM }); code == 0 || !strings.Contains(errs.String(), "whoever started it") {
+	if code := c.stop(nil, func(int, syscall.Signal) error { return syscall.EPERM }); code == 0 || !strings.Contains(errs.String(), "the user that started it") {
 		t.Errorf("without the right: %d %s", code, &errs)
 	}
 }

@@ -37,7 +37,7 @@ func (h *home) loadRules() error {
 func (h *home) remounted() bool {
 	mounts, err := h.root.Mounts()
 	if err != nil {
-		h.log.Warn("nobody knows what is mounted in the home now", "event", "mounts_failed", "error", err)
+		h.log.Warn("the mounts in the home cannot be read", "event", "mounts_failed", "error", err)
 		return false
 	}
 	rules := h.rules.Load()

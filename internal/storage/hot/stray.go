@@ -31,7 +31,7 @@ func (e *Syncer) strays(ctx context.Context, settled map[string]bool) (seen map[
 			continue
 		}
 		if err := e.sender.Stray(ctx, path, in); err != nil {
-			e.Log.Warn("nobody knows whether a write arrived after its file was deleted", "event", "stray_unknown", "path", path, "error", err)
+			e.Log.Warn("it is not known whether a write arrived after its file was deleted", "event", "stray_unknown", "path", path, "error", err)
 			break // the next one would hardly fare better
 		}
 		if seen[path] = true; settled[path] {

@@ -21,4 +21,4 @@ type Store interface {
 var ErrNoLease = errors.New("there is no lease")
 
 // ErrChanged says that the object is not the one that the write was to replace.
-var ErrChanged = errors.New("the lease was written by somebody else")
+var ErrChanged = errors.New("the lease was written by another sandbox")

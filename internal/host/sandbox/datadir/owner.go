@@ -24,7 +24,7 @@ func checkOwner(dir string) error {
 	case int(st.Uid) != os.Geteuid():
 		return fmt.Errorf("%s belongs to the user %d, and this program runs as %d; run it as that user, or choose another with --data-dir", dir, st.Uid, os.Geteuid())
 	case mode&0o022 != 0:
-		return fmt.Errorf("%s may be written by other users (mode %#o); `chmod go-w %s`, if nobody has used that", dir, mode, dir)
+		return fmt.Errorf("%s may be written by other users (mode %#o); `chmod go-w %s`, unless another user has changed files in it", dir, mode, dir)
 	}
 	return nil
 }

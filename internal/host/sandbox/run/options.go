@@ -114,7 +114,7 @@ func checkText(args []string) error {
 
 func (o Options) checkStreams() error {
 	if o.Detach && (o.Interactive || o.TTY) {
-		return errors.New("--detach goes with neither --interactive nor --tty: nobody is there to type")
+		return errors.New("--detach goes with neither --interactive nor --tty: a detached sandbox has no terminal to read from")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contr
 	case told:
 		e.Outcome = datadir.Completed
 	case gone:
-		e.Outcome, e.Reason, e.Kept = datadir.ContainerGone, "somebody removed its container", true
+		e.Outcome, e.Reason, e.Kept = datadir.ContainerGone, "its container was removed by another program", true
 	case c.OOMKilled:
 		e.Outcome, e.Kept = datadir.OutOfMemory, true
 	case why.timeout:

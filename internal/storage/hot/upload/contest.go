@@ -119,7 +119,7 @@ func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Re
 	if err != nil {
 		return local(v.path, err)
 	}
-	s.Log.Warn("somebody else wrote this file; theirs keeps the name", "event", "conflict", "path", v.path, "copy", mine)
+	s.Log.Warn("another writer stored an object at this name; its object keeps the name, and the local file gets another one", "event", "conflict", "path", v.path, "copy", mine)
 	r := s.fetch(ctx, v.dir, v.name, v.key, o)
 	r.Recheck = append(r.Recheck, mine)
 	r.Conflict = mine

@@ -134,7 +134,7 @@ func missing(err error) bool {
 
 // restore brings back what somebody else wrote to a key whose file was deleted here.
 func (s *Sender) restore(ctx context.Context, path, key string, o objectstore.Object) Result {
-	s.Log.Warn("a file that was deleted here was written by somebody else; theirs is kept", "event", "conflict_deleted", "path", path)
+	s.Log.Warn("a file that was deleted here was stored anew by another writer; its object is kept", "event", "conflict_deleted", "path", path)
 	if strings.HasSuffix(key, "/") {
 		s.Remember(s.Journal.Forget(path)) // an empty directory of theirs comes with the next hydrate
 		return Result{Outcome: queue.Stored}
