@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/matrx/sandbox/internal/tarstream"
 )
@@ -40,7 +42,21 @@ func unpackPath(args []string) int {
 	if err != nil {
 		return exitUsage
 	}
-	return copied(tarstream.Unpack(os.Stdin, path, tarstream.UnpackOptions{Into: *into, Note: leftOut}))
+	return copied(tarstream.Unpack(untilSignal(os.Stdin), path, tarstream.UnpackOptions{Into: *into, Note: leftOut}))
+}
+
+// untilSignal reads r until this process is told to end, by the interrupt of its host's program or by the drain:
+// the stream breaks off then, and Unpack removes the part of a file that it has.
+func untilSignal(r io.Reader) io.Reader {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	pr, pw := io.Pipe()
+	go func() {
+		_, err := io.Copy(pw, r)
+		pw.CloseWithError(err) // nil: the end
+	}()
+	go func() { pw.CloseWithError(fmt.Errorf("it was told to end: %s", <-told)) }()
+	return pr
 }
 
 func leftOut(name, reason string) { fmt.Fprintf(os.Stderr, "left out %q: %s\n", name, reason) }
