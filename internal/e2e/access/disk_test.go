@@ -246,7 +246,7 @@ func TestAccessDiskThatCannotBeHad(t *testing.T) {
 				}
 				// The daemon, which the tests ask, stays where they are.
 				o.OK("run", "--image", harness.FakeinitImage, "--user-id", "other", "--", "true")
-				apart := *o
+				apart := *o.Operator
 				apart.Program = "unshare"
 				return apart.Do(nil, append([]string{"--mount", "--propagation", "private", o.Program}, args...)...)
 			}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,8 +81,8 @@ func TestAccessReadOnlyRoot(t *testing.T) {
 		t.Errorf("in memory: %s", got)
 	}
 	text := o.OK("inspect", "hard")
-	for _, want := range []string{"root       read-only", "seccomp    browser", "apparmor   "} {
-		if !strings.Contains(text, want) {
+	for _, want := range []string{`(?m)^root +read-only$`, `(?m)^seccomp +browser$`, `(?m)^apparmor +`} {
+		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
 	}

@@ -24,10 +24,10 @@ func TestAccessRunChoosesTheImage(t *testing.T) {
 		image string
 		why   bool
 	}{
-		{[]string{"--runtime", "bash"}, catalog.Reference("", "base", "1.0.0"), true},
-		{[]string{"--tool", "aws", "--capability", "browser"}, catalog.Reference("", "core", "1.0.0"), true},
+		{[]string{"--runtime", "bash"}, catalog.Reference("", "base", "1.1.0"), true},
+		{[]string{"--tool", "aws", "--capability", "browser"}, catalog.Reference("", "core", "1.1.0"), true},
 		{[]string{"--task", "shell_scripting_that_there_is_not"}, "", false},
-		{[]string{"--variant", "base", "--version", "1.0.0"}, catalog.Reference("", "base", "1.0.0"), false},
+		{[]string{"--variant", "base", "--version", "1.1.0"}, catalog.Reference("", "base", "1.1.0"), false},
 		{nil, catalog.Reference("", "core", ""), false},
 	} {
 		r := o.Do(nil, append(append([]string{"run", "--user-id", "u", "--json"}, tc.flags...), "--", "true")...)
@@ -140,7 +140,7 @@ func TestAccessRunOfARegisteredImage(t *testing.T) {
 	chain(t, ref, func(o *harness.Operator, digest string) {
 		dir, err := verdict.Dir()
 		if err == nil {
-			err = verdict.Save(dir, verdict.Record{Digest: digest, Image: ref, Verdict: "conformant", Contract: "1.0.0", Profile: "lifecycle"})
+			err = verdict.Save(dir, verdict.Record{Digest: digest, Image: ref, Verdict: "conformant", Contract: "1.1.0", Profile: "lifecycle"})
 		}
 		if err != nil {
 			t.Fatal(err)

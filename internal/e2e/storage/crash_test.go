@@ -68,7 +68,8 @@ func TestStorageIsKilledAgainAndAgain(t *testing.T) {
 		x.Event("storage_died")
 	}
 	x.Event("resumed")
-	st = x.Status()
+	for st = x.Status(); st.State.StorageRestarts < kills; st = x.Status() { // it is written a moment after the log line
+	}
 	if st.State.WorkloadPID != command || !st.State.Ready || st.State.StorageRestarts != kills {
 		t.Errorf("after %d kills: command %d, was %d; ready %v; %d restarts", kills, st.State.WorkloadPID, command, st.State.Ready, st.State.StorageRestarts)
 	}
