@@ -49,6 +49,10 @@ func (e *Syncer) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 		return false, min(wait, max(at-now, 0))
 	}
 	if j, ok := e.queue.Next(now); ok {
+		if j.Kind == queue.Delete && e.holdForStuckLocked(j.Name) {
+			e.queue.Done(j, queue.Retry, now+retryAfter, now)
+			return true, 0
+		}
 		how := upload.How{Quiesced: e.quiesced, Unstable: e.unstable[j.Name] >= unstableMany, Force: e.blocked[j.Name]}
 		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Quiesced)) })
 		return true, 0
@@ -125,6 +129,9 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	}
 	if (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) && e.quiesced && !how.Quiesced {
 		retry = now // that was before the workload ended
+	}
+	if j.Kind == queue.Write && (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) {
+		e.noteStuckLocked(j.Name, r.Ino)
 	}
 	e.queue.Done(j, r.Outcome, retry, now)
 	if e.queue.Unobserved() {

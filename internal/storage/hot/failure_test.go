@@ -117,6 +117,36 @@ func TestOldObjectStaysUntilRenameIsStored(t *testing.T) {
 	}
 }
 
+// A rename over a file of which S3 has an older version leaves the old name's object where it is while the new
+// name cannot be stored: the older version does not have the content.
+func TestOldObjectStaysUntilRenameOverAnotherIsStored(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("important", "the only copy")
+	s.write("target", "older")
+	s.write("other", "x")
+	s.saved()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "COPY"}, Do: testbed.Refuse(400, "KMS.DisabledException")})
+	fault := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/target"}, Do: testbed.Refuse(400, "KMS.DisabledException")})
+	s.rename("important", "target")
+	s.eventually("the new name is refused", func() bool { return s.e.Status().FailedCount > 0 })
+	if _, err := s.e.Checkpoint(s.ctx()); err == nil {
+		t.Error("a checkpoint succeeds")
+	}
+	s.wantUnsaved(s.flush(), "important", "target")
+	s.want("important", "the only copy")
+	s.want("target", "older")
+	// The next start of the same container knows as much.
+	s.kill()
+	s.start()
+	s.eventually("the new name is refused again", func() bool { return s.e.Status().FailedCount > 0 })
+	check(t, s.e.obs.catchUp(s.ctx(), true))
+	s.want("important", "the only copy")
+	fault.Remove()
+	s.flushed()
+	s.want("target", "the only copy")
+	s.wantNone("important")
+}
+
 // A copy inside S3 that is refused becomes an upload: of a renamed file, whose old object goes when
 // that has arrived, and of one whose attributes have changed.
 func TestRefusedCopyBecomesUpload(t *testing.T) {

@@ -23,6 +23,7 @@ type pending struct {
 	moved       map[uint64]string  // by inode: paths that are to be deleted, of which a rename may find the object
 	failed      map[string]failure // why pending names are not stored
 	blocked     map[string]bool    // pending writes that something in S3 excludes, which was looked at
+	stuckFiles  map[uint64]string  // by inode: pending files that could not be stored
 	unstable    map[string]int     // pending files that were not at rest, and how often in a row
 	unsupported map[string]string  // sockets and the like, and directories that cannot be read
 	retained    map[string]bool    // paths whose file was moved to where nothing is kept: their objects stay
@@ -43,7 +44,7 @@ func newPending(h *home, r queue.Rules) *pending {
 	return &pending{
 		home: h, clock: time.Now(), kick: make(chan struct{}, 1),
 		queue: queue.New(r), waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
-		blocked: map[string]bool{}, unstable: map[string]int{}, unsupported: map[string]string{},
+		blocked: map[string]bool{}, stuckFiles: map[uint64]string{}, unstable: map[string]int{}, unsupported: map[string]string{},
 		retained: map[string]bool{}, foreign: map[string]bool{},
 	}
 }
@@ -80,6 +81,40 @@ func (p *pending) clearFailureLocked(name string) {
 	delete(p.failed, name)
 	delete(p.unstable, name)
 	delete(p.blocked, name)
+	p.forgetStuckLocked(name)
+}
+
+// noteStuckLocked notes that a file could not be stored, for holdForStuckLocked.
+func (p *pending) noteStuckLocked(name string, ino uint64) {
+	if p.stuckFiles[ino] == name || ino == 0 {
+		return
+	}
+	p.forgetStuckLocked(name)
+	p.stuckFiles[ino] = name
+	p.queue.OnlyCopy(name, false) // another file had the name then
+}
+
+func (p *pending) forgetStuckLocked(name string) {
+	for ino, stuck := range p.stuckFiles {
+		if stuck == name {
+			delete(p.stuckFiles, ino)
+		}
+	}
+}
+
+// holdForStuckLocked tells whether the object of a path may have the only copy of a file that could not
+// be stored: it was renamed, over a file of which S3 has an older version. It holds deletions from then on.
+func (p *pending) holdForStuckLocked(path string) bool {
+	known, ok := p.home.journal.Get(path)
+	if !ok || known.IsMarker() || known.Size == 0 {
+		return false
+	}
+	name, ok := p.stuckFiles[known.Local.Ino]
+	if !ok || name == path || !p.queue.Stuck(name) {
+		return false
+	}
+	p.queue.OnlyCopy(name, true)
+	return true
 }
 
 // leaveOut forgets what was pending of a path that is left out by now.

@@ -34,7 +34,9 @@
 //  5. A change that cannot be stored is reported, and no write waits for it. It holds
 //     deletions back, as any pending write does, while S3 has no version of its name: the
 //     content may have been renamed to there, and its old name may hold the only copy. Where S3
-//     has an older version, and for a directory's marker, which has no content, it holds nothing.
+//     has an older version, and for a directory's marker, which has no content, it holds nothing;
+//     unless the caller knows that its file had the name of an object that is to be deleted
+//     ([Queue.OnlyCopy]): an older version does not have the content of what was renamed over it.
 //  6. What could not be stored is tried again as soon as it is observed to have changed: the
 //     refusal was of what it was before. Not so a file that never rests.
 //

@@ -61,13 +61,14 @@ const (
 	undone               // a write that was a delete of what S3 still holds
 	doubted              // an noBarrier delete of what a job may have found on the disk since it was seen gone
 	counted              // it is a delete that others may have to wait for
+	onlyCopy             // of a write: its content may be in S3 under a name that is to be deleted, and nowhere else
 )
 
 func (it *item) is(f flags) bool { return it.flags&f != 0 }
 
 // holds tells whether a write holds deletes back while it is pending (rules 2 and 5).
 func (it *item) holds() bool {
-	return it.kind == Write && !(it.is(stuck) && (it.is(replaces) || strings.HasSuffix(it.name, "/")))
+	return it.kind == Write && !(it.is(stuck) && (it.is(replaces) && !it.is(onlyCopy) || strings.HasSuffix(it.name, "/")))
 }
 
 func (it *item) set(f flags, on bool) {

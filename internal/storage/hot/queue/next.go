@@ -127,7 +127,7 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 	}
 	stored := o == Stored
 	if stored {
-		it.flags &^= stuck | unstable | undone
+		it.flags &^= stuck | unstable | undone | onlyCopy
 		it.since, it.notBefore = it.againSince, 0
 		it.set(replaces, it.kind == Write)
 	} else {

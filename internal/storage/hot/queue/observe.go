@@ -82,6 +82,20 @@ func (q *Queue) Delete(name string, ordered bool, now Time) {
 	q.becomeDelete(it, q.seq, now)
 }
 
+// OnlyCopy says whether the content of a pending write may be in S3 only under a name that is to be
+// deleted. It holds deletions back then, though S3 has an older version of its own name (rule 5).
+func (q *Queue) OnlyCopy(name string, on bool) {
+	it := q.items[name]
+	if it == nil || it.kind != Write || it.is(onlyCopy) == on {
+		return
+	}
+	it.set(onlyCopy, on)
+	q.place(it)
+	if it.holds() {
+		q.hold.put(it) // also while its job is under way
+	}
+}
+
 // Rechecked says that the caller has looked at name since its job ended, see Done, and has said
 // what it saw, if anything.
 func (q *Queue) Rechecked(name string, now Time) {
@@ -125,7 +139,7 @@ func (q *Queue) observedAgain(it *item, kind Kind, ordered bool, now Time) {
 // ahead of what has been observed (a rename whose new name is still to be seen).
 func (q *Queue) becomeDelete(it *item, first uint64, now Time) {
 	it.kind, it.first, it.last, it.notBefore = Delete, first, now, 0 // rule 6
-	it.flags &^= stuck | unstable
+	it.flags &^= stuck | unstable | onlyCopy
 	it.set(undone, false)
 	it.set(noBarrier, true)
 	q.resize(it, 0)

@@ -161,6 +161,34 @@ func TestStuckHoldsDeletesUnlessStoredBefore(t *testing.T) {
 	}
 }
 
+// A file that was renamed over one that S3 has holds deletions back while it cannot be stored, also while it
+// is tried again.
+func TestStuckOnlyCopyHoldsDeletes(t *testing.T) {
+	q := New(rules)
+	q.Write("stored", 1, Order{Exists: true}, 0)
+	q.Delete("gone", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["stored"], Stuck, 2000*ms, 1001*ms)
+	got, deletes := drain(q, 1002*ms)
+	want(t, "before it is known", got, "gone")
+	q.OnlyCopy("stored", true)
+	q.Done(deletes["gone"], Retry, 1100*ms, 1003*ms)
+	got, _ = drain(q, 1999*ms)
+	want(t, "while it is stuck", got)
+	if q.Held() != 1 || !q.HeldByStuck("gone") {
+		t.Errorf("%d held", q.Held())
+	}
+	got, jobs = drain(q, 3000*ms)
+	want(t, "while it is tried again", got, "stored")
+	q.Done(jobs["stored"], Stuck, 4000*ms, 3001*ms)
+	got, jobs = drain(q, 5000*ms)
+	want(t, "and once more", got, "stored")
+	q.Done(jobs["stored"], Stored, 0, 5001*ms)
+	got, _ = drain(q, 5002*ms)
+	want(t, "when it is stored", got, "gone")
+}
+
 // What could not be stored and is gone goes on counting as what took its place.
 func TestStuckThatVanishedLeavesASpan(t *testing.T) {
 	q := New(rules)

@@ -27,7 +27,7 @@ func (s *Sender) key(path string, isDir bool) (string, error) {
 }
 
 // file stores a file or a symbolic link.
-func (s *Sender) file(ctx context.Context, path string, how How) Result {
+func (s *Sender) file(ctx context.Context, path string, how How) (r Result) {
 	parent, name := tree.Split(path)
 	threads.Disk.Enter()
 	d, err := s.Root.OpenDir(parent)
@@ -43,6 +43,7 @@ func (s *Sender) file(ctx context.Context, path string, how How) Result {
 	if !i.IsSymlink() && !i.IsRegular() {
 		return changed(path)
 	}
+	defer func() { r.Ino = i.Ino }()
 	if base, ok := sqlite.IsMember(d, name); ok {
 		return Result{Outcome: queue.Stored, Recheck: []string{tree.Join(parent, base)}} // it goes with its database
 	}

@@ -132,6 +132,7 @@ type Result struct {
 	Racy    bool     // compare the file once more, see stable.Source
 	Recheck []string // paths to be looked at: they are not what was expected, or were made here
 
+	Ino      uint64 // of the file that the job was about; 0 when it has read none
 	Conflict string // the path of a conflict copy that was made
 }
 
