@@ -79,6 +79,9 @@ func (e *Syncer) through(ctx context.Context, mark uint64) error {
 		if done && !through && err == nil {
 			err = errHeld
 		}
+		if done && err == nil && e.queue.StuckLen() > 0 {
+			err = errStuck // for a reason that is taken for the store's, or found just before tried was made
+		}
 		waiters := e.waiters
 		e.mu.Unlock()
 		if err != nil && (done || errors.Is(err, errHopeless)) {
@@ -97,6 +100,9 @@ func (e *Syncer) through(ctx context.Context, mark uint64) error {
 
 // errHeld says that what is left waits for something that nobody sees coming.
 var errHeld = errors.New("deletions are held back by files that cannot be saved")
+
+// errStuck says that a file could not be stored, which no failure of its own tells.
+var errStuck = errors.New("not every file could be saved")
 
 // errHopeless marks what waiting does not mend.
 var errHopeless = errors.New("waiting does not help")

@@ -204,6 +204,32 @@ func TestRestlessFileHoldsNoDeletion(t *testing.T) {
 	s.eventually("the deletion arrives", func() bool { _, ok := s.bucket.Get(prefix + "gone"); return !ok })
 }
 
+// A checkpoint does not succeed while a file cannot be stored, also when the store failed with others
+// meanwhile, which are gone by then.
+func TestCheckpointFailsForWhatFailedWithTheStore(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("old", "x")
+	s.saved()
+	html := testbed.Answer(413, map[string]string{"Content-Type": "text/html"}, "<html></html>")
+	for _, name := range []string{"bad", "tmp1", "tmp2"} {
+		s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/hot/" + name}, Do: html})
+	}
+	s.write("bad", "x")
+	s.eventually("it is stuck", func() bool { return s.e.isStuck("bad") })
+	s.write("tmp1", "x")
+	s.write("tmp2", "x")
+	done := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(s.ctx(), 5*time.Second)
+	defer cancel()
+	go func() { _, err := s.e.Checkpoint(ctx); done <- err }()
+	s.eventually("the store is taken for the reason", func() bool { return s.e.Status().Problem != "" })
+	s.remove("tmp1")
+	s.remove("tmp2")
+	if err := <-done; err == nil {
+		t.Errorf("the checkpoint succeeds; S3 has %q", s.keys())
+	}
+}
+
 // A flush whose time is up while files are still to be compared once more says so.
 func TestUncomparedFilesAreListed(t *testing.T) {
 	s := newSandbox(t).start()
