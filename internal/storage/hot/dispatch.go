@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
+	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/lease"
 )
@@ -108,6 +109,10 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		n := e.unstable[j.Name]
 		e.unstable[j.Name] = n + 1
 		retry = now + backoff(unstableFirst, unstableMost, n)
+	case r.WaitsFor != "" && e.queue.Stuck(r.WaitsFor):
+		// Nothing is won by trying before the database is stored, and a flush would not end.
+		r.Outcome, retry = queue.Stuck, now+backoff(stuckFirst, stuckMost, e.failed[j.Name].tries)
+		e.fail(j.Name, r.Err)
 	case r.Outcome == queue.Stuck:
 		retry = now + backoff(stuckFirst, stuckMost, e.failed[j.Name].tries)
 		e.fail(j.Name, r.Err)
@@ -145,6 +150,11 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		e.remember(e.journal.AddTombstone(path))
 		e.noteMovedLocked(path)
 		e.obs.do(func() { e.lookAgain(j.Name) })
+	}
+	if r.Outcome == queue.Stored {
+		for _, suffix := range sqlite.Suffixes {
+			e.queue.Retry(path + suffix) // it may have waited for this database
+		}
 	}
 	if e.queue.Len() == 0 {
 		e.counts.success = time.Now()

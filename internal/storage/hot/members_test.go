@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/internal/testbed"
 	"github.com/matrx/sandbox/internal/testbed/ledger"
@@ -132,14 +133,16 @@ func TestStoredLogStaysWhileItsDatabaseIsRefused(t *testing.T) {
 	crashed(t, filepath.Join(old, "x.db"))
 	s := newSandbox(t)
 	s.put(old, "x.db", "x.db-wal")
-	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/x.db"}, Do: testbed.Refuse(403, "AccessDenied")})
+	refused := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/x.db"}, Do: testbed.Refuse(403, "AccessDenied")})
 	s.start()
 	// SQLite moves the log into the database and removes it.
 	if got := rows(t, s.path("x.db")); got != both {
 		t.Fatalf("the home has %q", got)
 	}
-	if f := s.flush(); f.UnsavedCount == 0 {
-		t.Error("the flush says that all is saved")
+	f := s.flush()
+	s.wantUnsaved(f, "x.db", "x.db-wal")
+	if f.Took > 20*time.Second {
+		t.Errorf("the flush took %v", f.Took)
 	}
 	s.wantKeys("x.db", "x.db-wal")
 	dir := t.TempDir()
@@ -150,6 +153,9 @@ func TestStoredLogStaysWhileItsDatabaseIsRefused(t *testing.T) {
 	if got := rows(t, filepath.Join(dir, "x.db")); got != both {
 		t.Errorf("S3 has %q", got)
 	}
+	refused.Remove()
+	s.flushed()
+	s.wantKeys("x.db")
 }
 
 // A sandbox that dies between the two requests leaves a log that is older than its database.

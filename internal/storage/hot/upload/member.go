@@ -50,7 +50,7 @@ func (s *Sender) member(path string) (r Result, done, replaced bool) {
 	if !ok {
 		return r, false, false
 	}
-	wait := Result{Outcome: queue.Retry, Err: errWhole}
+	wait := Result{Outcome: queue.Retry, Err: errWhole, WaitsFor: base}
 	known, stored := s.Journal.Get(base)
 	parent, name := tree.Split(base)
 	d, err := s.Root.OpenDir(parent)

@@ -125,6 +125,7 @@ type Result struct {
 	Blame     Blame  // what Err may be about
 	NotAtRest bool   // no whole version of the file was found
 	BlockedBy string // the path of what S3 holds and has to lose first: look there, then try Force
+	WaitsFor  string // the path of the database whose object has to be stored or deleted first
 	HeldBack  bool   // the root is not what it was: nothing is deleted
 
 	Sent    bool     // something was written to S3
