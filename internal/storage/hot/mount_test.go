@@ -2,8 +2,10 @@ package hot
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,4 +92,31 @@ func TestMountWhileRunningDeletesNothing(t *testing.T) {
 	if keys := s.keys(); slices.Contains(keys, "file.conflict") || len(keys) > 3 {
 		t.Errorf("keys %q", keys)
 	}
+}
+
+// A directory of the home's own file system that is mounted over another one hides what is in that from
+// every look, before the next scan finds the mount: what a process writes there meanwhile, by its working
+// directory, is missing by its path, and not deleted.
+func TestFileHiddenByAMountIsNotDeleted(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("data/a", "x")
+	s.saved()
+	inside, err := os.OpenRoot(s.path("data"))
+	check(t, err)
+	defer inside.Close()
+	over := filepath.Join(t.TempDir(), "over")
+	check(t, os.Mkdir(over, 0o755))
+	unmount := s.mount("data", over)
+	check(t, inside.WriteFile("a", []byte("newer"), 0o644))
+	s.write("other", "x")
+	s.eventually("what came after that is stored", func() bool { _, ok := s.bucket.Get(prefix + "other"); return ok })
+	for range 5 {
+		check(t, s.e.obs.catchUp(s.ctx(), false))
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.want("data/a", "x")
+	s.saved() // the scan finds the mount
+	unmount()
+	s.flushed()
+	s.want("data/a", "newer")
 }

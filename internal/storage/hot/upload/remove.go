@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (s *Sender) delete(ctx context.Context, e journal.Entry) error {
 }
 
 // isGone looks whether a name is really missing: from a directory that could be searched,
-// on the root's device, below the root that was hydrated. Where a directory above it is
+// on the root's device and mount, below the root that was hydrated. Where a directory above it is
 // missing too, that one's directory counts.
 func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 	threads.Disk.Enter()
@@ -111,6 +112,9 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 		at, err := d.Stat()
 		if err == nil && at.Dev != s.rootDev {
 			err = fmt.Errorf("%q is on another device than the home: nothing there is taken for deleted", tree.Join("", parent))
+		}
+		if mount, merr := d.Mount(); err == nil && (merr != nil || mount != s.rootMount) {
+			err = cmp.Or(merr, fmt.Errorf("%q is not on the home's mount: nothing there is taken for deleted", tree.Join("", parent)))
 		}
 		if err != nil {
 			return Result{Outcome: queue.Stuck, Err: err}, false

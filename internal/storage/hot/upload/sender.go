@@ -16,8 +16,8 @@
 //   - A file that was renamed is copied inside S3 when its content, hashed anew, is that of an
 //     object about to be deleted; one of which only the attributes changed, onto itself.
 //   - Right before an object is deleted, the disk is looked at again: it goes only when its
-//     name is missing from a directory that could be searched, on the root's device, below
-//     the root that was hydrated.
+//     name is missing from a directory that could be searched, on the root's device and mount,
+//     below the root that was hydrated.
 package upload
 
 import (
@@ -71,11 +71,12 @@ type Options struct {
 // Sender is safe for concurrent use, for different names.
 type Sender struct {
 	Options
-	rootDev uint64
-	large   chan struct{} // a place for each large upload
-	way     way
-	linked  sync.Once // hard links were said to be files of their own
-	buffers sync.Pool
+	rootDev   uint64
+	rootMount uint64
+	large     chan struct{} // a place for each large upload
+	way       way
+	linked    sync.Once // hard links were said to be files of their own
+	buffers   sync.Pool
 }
 
 const (
@@ -97,11 +98,20 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
+	home, err := o.Root.OpenDir("")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	mount, err := home.Mount()
+	if err != nil {
+		return nil, err
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return &Sender{
-		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost),
+		Options: o, rootDev: i.Dev, rootMount: mount, large: make(chan struct{}, largeMost),
 		way:     way{names: map[string]bool{}},
 		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
 	}, nil
