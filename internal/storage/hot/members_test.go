@@ -273,6 +273,28 @@ func TestConflictCopyOfARunningDatabaseIsWhole(t *testing.T) {
 	s.flushed()
 }
 
+// A log that a deleted database has left behind is moved aside when another sandbox's database comes back to
+// the name.
+func TestLeftLogIsMovedAsideForARestoredDatabase(t *testing.T) {
+	s := newSandbox(t).start()
+	crashed(t, s.path("x.db"))
+	s.saved()
+	theirs := t.TempDir()
+	_, err := ledger.Run(filepath.Join(theirs, "x.db"), "CREATE TABLE t(x); INSERT INTO t VALUES('theirs')")
+	check(t, err)
+	s.put(theirs, "x.db")
+	check(t, os.Remove(s.path("x.db")))
+	s.eventually("theirs is fetched", func() bool { _, err := os.Lstat(s.path("x.db")); return err == nil })
+	if got := rows(t, s.path("x.db")); got != "theirs" {
+		t.Errorf("the home has %q", got)
+	}
+	s.saved()
+	if !slices.ContainsFunc(s.keys(), func(k string) bool { return strings.HasPrefix(k, "x.db-wal.conflict-") }) {
+		t.Errorf("the log was not kept: %q", s.keys())
+	}
+	s.flushed()
+}
+
 // A restarted container compares databases, not files.
 func TestDatabaseIsUnchangedAfterARestart(t *testing.T) {
 	s := newSandbox(t).start()

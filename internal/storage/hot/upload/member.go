@@ -91,7 +91,11 @@ func (s *Sender) clearMembers(d *tree.Dir, name string) error {
 		if !sqlite.IsLog(d, member) {
 			continue
 		}
-		if _, err := s.rename(&version{dir: d, name: member}); err != nil && !missing(err) {
+		i, err := d.Lstat(member)
+		if err == nil {
+			_, err = s.rename(&version{dir: d, name: member, local: i.Stat})
+		}
+		if err != nil && !missing(err) {
 			return err
 		}
 	}
