@@ -428,3 +428,38 @@ func (s *sandbox) saved2() {
 		s.t.Error("a checkpoint of what cannot be saved succeeds")
 	}
 }
+
+// What cannot be read is no reason not to start: neither where something has to be compared with it, nor where a
+// log waits for its database, nor in a restarted container, where nothing else has to be read.
+func TestUnreadableObjectIsNoReasonNotToStart(t *testing.T) {
+	for name, kept := range map[string][]string{
+		"same": {"same"}, "x.db": {"x.db", "x.db-wal"}, "new": {"new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			for _, key := range []string{"ok", "same", "new", "x.db", "x.db-wal"} {
+				s.bucket.Put(prefix+key, "theirs", nil)
+			}
+			s.write("same", "mine..")
+			s.proxy.Add(testbed.Fault{When: testbed.Match{Suffix: "/hot/" + name}, Do: testbed.Refuse(403, "AccessDenied")})
+			for range 2 {
+				s.hydrate()
+				s.wantFile("ok", "theirs")
+				var got []string
+				for _, k := range s.e.Status().Kept {
+					got = append(got, k.Path)
+				}
+				if slices.Sort(got); !slices.Equal(got, kept) {
+					t.Errorf("kept in S3: %q, want %q", got, kept)
+				}
+				if name == "same" {
+					s.wantFile("same", "mine..")
+				}
+				s.kill()
+			}
+			for _, key := range []string{"ok", "same", "new", "x.db", "x.db-wal"} {
+				s.want(key, "theirs")
+			}
+		})
+	}
+}

@@ -71,6 +71,12 @@ func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) err
 		it.verdict = nothing
 		return h.Journal.Forget(path)
 	}
+	if reason, ok := h.unreadable(err); ok {
+		h.denied(err)
+		h.keep(it.key, reason)
+		it.verdict = nothing // what is here stays too
+		return nil
+	}
 	if err != nil || it.verdict == fetched {
 		return err
 	}

@@ -107,12 +107,16 @@ func (h *run) dropMembers(ctx context.Context) error {
 	return nil
 }
 
-// isReplaced tells whether a member's database is whole without it. A log that is newer is one more
+// isReplaced tells whether a member's database is whole without it, or cannot be here. A log that is newer is one more
 // time a part of the database: a sandbox of an earlier version, or a tool, has worked with it.
 func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 	o, err := h.Store.Head(ctx, h.prefix+base.key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return false, nil
+	}
+	if reason, ok := h.unreadable(err); ok {
+		h.keep(it.key, "its database cannot be looked up: "+reason)
+		return true, nil
 	}
 	if err != nil || o.Metadata[posixattr.WholeKey] == "" {
 		return false, err

@@ -38,6 +38,9 @@ func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil
 	}
+	if _, ok := h.unreadable(err); ok {
+		return nil // as somebody else's: reading it will say why
+	}
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,8 @@ func (h *run) denied(err error) {
 func (h *run) allDenied() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.res.Files > 0 {
-		return nil
+	if h.res.Files > 0 || h.res.Unchanged > 0 || h.res.Adopted > 0 {
+		return nil // of what is here already none had to be read: that tells nothing
 	}
 	return h.firstDenied
 }
