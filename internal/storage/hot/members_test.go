@@ -224,6 +224,24 @@ func TestForeignLogIsRemoved(t *testing.T) {
 	s.wantKeys("x.db")
 }
 
+// A database that was replaced in S3 by one that cannot be read keeps its log.
+func TestDatabaseKeepsItsLogWhileTheirsCannotBeRead(t *testing.T) {
+	s := newSandbox(t).start()
+	crashed(t, s.path("x.db"))
+	s.write("other", "x")
+	s.flushed()
+	theirs := t.TempDir()
+	_, err := ledger.Run(filepath.Join(theirs, "x.db"), "CREATE TABLE t(x); INSERT INTO t VALUES('theirs')")
+	check(t, err)
+	s.put(theirs, "x.db")
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/hot/x.db"}, Do: testbed.Refuse(403, "InvalidObjectState")})
+	s.hydrate()
+	s.kill()
+	if got := rows(t, s.path("x.db")); got != both {
+		t.Errorf("the home has %q", got)
+	}
+}
+
 // What was changed on both sides becomes a conflict copy with all its files.
 func TestConflictCopyOfADatabaseIsWhole(t *testing.T) {
 	s := newSandbox(t).start()

@@ -57,6 +57,11 @@ func (f *Fetcher) commit(p *tree.Pending, o *objectstore.Object, key string, att
 
 // committed gives the file its name and makes the entry of it.
 func (f *Fetcher) committed(p *tree.Pending, o *objectstore.Object, key string, attr posixattr.Attr, sum [32]byte, t Target) (journal.Entry, error) {
+	if t.Before != nil {
+		if err := t.Before(); err != nil {
+			return journal.Entry{}, errors.Join(err, p.Abort())
+		}
+	}
 	a := tree.Attr{Mode: attr.Mode, Mtime: attr.Mtime}
 	var i tree.Info
 	var err error

@@ -49,6 +49,9 @@ type Target struct {
 	Dir  *tree.Dir
 	Name string
 	Seen *tree.Info // what is there and may be replaced; nil: nothing may be there
+
+	// Before is called when the whole content is here, right before it gets the name. May be nil.
+	Before func() error
 }
 
 func (t Target) path() string { return tree.Join(t.Dir.Path(), t.Name) }

@@ -140,12 +140,6 @@ func (h *run) gatedMoveAside(path string) error {
 	return h.moveAside(path)
 }
 
-func (h *run) gatedClearMembers(i int, path string, t fetch.Target) error {
-	threads.Disk.Enter()
-	defer threads.Disk.Leave()
-	return h.clearMembers(&h.items[i], path, t.Dir, t.Name, t.Seen != nil)
-}
-
 // bringAttempts bounds how often something new is moved out of the way at a path.
 const bringAttempts = 3
 
@@ -158,9 +152,8 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 	}
 	h.mu.Unlock()
 	if !h.empty {
-		if err := h.gatedClearMembers(i, path, t); err != nil {
-			return err
-		}
+		// Not before theirs is here: what is at the path is no database without its log.
+		t.Before = func() error { return h.clearMembers(&h.items[i], path, t.Dir, t.Name, t.Seen != nil) }
 	}
 	for attempt := 1; ; attempt++ {
 		e, err := get(t)
