@@ -463,3 +463,27 @@ func TestUnreadableObjectIsNoReasonNotToStart(t *testing.T) {
 		})
 	}
 }
+
+// A manifest that cannot be read costs time, and is replaced by the next one.
+func TestUnreadableManifestIsNoReasonNotToStart(t *testing.T) {
+	for _, code := range []string{"AccessDenied", "InvalidObjectState"} {
+		t.Run(code, func(t *testing.T) {
+			s := newSandbox(t).start()
+			s.write("f", "x")
+			s.flushed()
+			fault := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/.sandbox/hot/manifest"}, Do: testbed.Refuse(403, code)})
+			next := sandboxAt(t, s.bucket, s.proxy).start()
+			next.wantFile("f", "x")
+			next.write("g", "y")
+			next.flushed()
+			fault.Remove()
+			last := sandboxAt(t, s.bucket, s.proxy)
+			last.hydrate()
+			if last.e.manifestAt.IsZero() {
+				t.Error("there is no manifest")
+			}
+			last.wantFile("g", "y")
+			last.kill()
+		})
+	}
+}

@@ -27,21 +27,24 @@ func (p Place) BundleKey(b *Bundle) string { return fmt.Sprintf("%s%x", p.bundle
 
 // Load reads the manifest into an unnamed file in dir, where it takes no memory. It is
 // nil when there is none that can be used, which costs time and nothing else: a
-// manifest that is malformed, of another prefix or of a version to come is said in the
-// log. Other errors are the store's.
+// manifest that is malformed, of another prefix or of a version to come, and one that is archived or
+// denied, is said in the log. Other errors are the store's.
 func Load(ctx context.Context, store *objectstore.Store, place Place, dir string, log *slog.Logger) (*Manifest, error) {
 	body, err := store.Get(ctx, place.ManifestKey(), objectstore.GetOptions{})
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil, nil
 	}
+	unusable := func(err error) (*Manifest, error) {
+		log.Warn("the manifest cannot be used: every file is fetched by itself", "event", "manifest_unusable", "key", place.ManifestKey(), "error", err)
+		return nil, nil
+	}
+	if errors.Is(err, objectstore.ErrArchived) || errors.Is(err, objectstore.ErrAccessDenied) {
+		return unusable(err) // where all is denied, the listing says so
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
-	unusable := func(err error) (*Manifest, error) {
-		log.Warn("the manifest cannot be used: every file is fetched by itself", "event", "manifest_unusable", "key", body.Key, "error", err)
-		return nil, nil
-	}
 	if body.Size > maxManifest {
 		return unusable(fmt.Errorf("%w: it has %d bytes", ErrMalformed, body.Size))
 	}
