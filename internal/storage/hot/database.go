@@ -1,6 +1,8 @@
 package hot
 
 import (
+	"golang.org/x/sys/unix"
+
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
@@ -117,7 +119,7 @@ func gatherDatabases(d *tree.Dir, seen []journal.Seen, excluded []string) []jour
 		note(name)
 	}
 	for _, s := range seen {
-		if !s.Dir {
+		if s.Mode&unix.S_IFMT == unix.S_IFREG {
 			note(s.Name)
 		}
 	}

@@ -384,6 +384,27 @@ func TestNamesOfOrdinaryFiles(t *testing.T) {
 	s.flushed()
 }
 
+// A link beside a database is a name of its own, whatever it is called.
+func TestLinkBesideADatabaseIsKept(t *testing.T) {
+	s := newSandbox(t).start()
+	crashed(t, s.path("x.db"))
+	check(t, os.Symlink("elsewhere", s.path("x.db-journal")))
+	s.saved()
+	s.wantKeys("x.db", "x.db-journal")
+	ledger.Crash(t, s.path("x.db"), "INSERT INTO t VALUES('more')")
+	s.flushed()
+	next := sandboxAt(t, s.bucket, s.proxy).start()
+	if target, err := os.Readlink(next.path("x.db-journal")); err != nil || target != "elsewhere" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	next.saved()
+	next.wantKeys("x.db", "x.db-journal")
+	next.remove("x.db-journal")
+	next.saved()
+	next.wantKeys("x.db")
+	next.flushed()
+}
+
 // Rules that leave logs out, as workspaces have them from before, leave out nothing of a database.
 func TestExcludedLogIsInItsDatabase(t *testing.T) {
 	s := newSandbox(t)

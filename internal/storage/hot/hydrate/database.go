@@ -122,6 +122,14 @@ func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 		return false, err
 	}
 	replaced := it.modified <= base.modified
+	if replaced {
+		if o, err = h.Store.Head(ctx, h.prefix+it.key); err != nil {
+			return false, nil //nolint:nilerr // fetching it will say why
+		}
+		if attr, _ := posixattr.Decode(o.Metadata, o.LastModified, false); attr.Type() != posixattr.TypeFile {
+			return false, nil // a link of that name belongs to no database
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if whole, ok := h.whole[base.path()]; !ok || whole {

@@ -119,10 +119,17 @@ func Members(d *tree.Dir, name string) (names []string) {
 	return names
 }
 
-// IsMember tells whether name belongs to a database beside it, and to which.
+// IsMember tells whether name belongs to a database beside it, and to which. A link or anything else that is no
+// file belongs to none.
 func IsMember(d *tree.Dir, name string) (base string, ok bool) {
 	base, ok = Base(name)
-	return base, ok && Is(d, base)
+	if !ok {
+		return base, false
+	}
+	if i, err := d.Lstat(name); err == nil && !i.IsRegular() {
+		return base, false
+	}
+	return base, Is(d, base)
 }
 
 func isMissing(err error) bool {
