@@ -101,13 +101,16 @@ func greeter(t *testing.T, ref, greeting string) {
 	if r := harness.Engine(t, nil, "buildx", "build", "--load", "--progress", "plain", "--network", "none", "--build-arg", "BASE_IMAGE="+parent, "--tag", ref, dir); r.Code != 0 {
 		t.Fatalf("the build failed: %v", r)
 	}
+	// By its ID: the name is another's after the next build.
+	id := strings.TrimSpace(harness.EngineOK(t, "image", "inspect", "--format", "{{.Id}}", ref))
+	t.Cleanup(func() { harness.Afterwards(t, "image", "rm", "--force", id) })
 }
 
 // chain takes an image of a user's own from the registration to a sandbox. judge has it judged.
 func chain(t *testing.T, ref string, judge func(o *harness.Operator, digest string)) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	t.Cleanup(func() { harness.Afterwards(t, "image", "rm", ref) })
+	t.Cleanup(func() { harness.Afterwards(t, "image", "rm", "--force", ref) })
 	o := harness.NewOperator(t)
 	greeter(t, ref, "hello")
 	if r := o.Do(nil, "images", "register", ref, "--task", "greetings=http_client", "--runtime", "bash"); r.Code != 0 || strings.Contains(r.Stderr, "label") {

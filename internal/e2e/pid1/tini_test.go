@@ -77,7 +77,7 @@ func scenarios(a string) []scenario {
 		{name: "a reader of the output who goes away", play: brokenOutput},
 		{name: "orphans are reaped", play: orphansReaped(a)},
 		{name: "orphans' codes are not the command's", play: workload("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do (exit $i) & done; (sh -c 'exit 9' &); exit 77")},
-		{name: "the command ends before what it has started", play: workload("sh", "-c", "sleep 5 >/dev/null & exit 6")}, // tini, where it is not PID 1, leaves it behind,
+		{name: "the command ends before what it has started", play: workload("sh", "-c", "sleep 5 >/dev/null & exit 6")}, // tini, where it is not PID 1, leaves it behind
 		{name: "SIGTERM", play: signalled(a, unix.SIGTERM)},
 		{name: "a command that stops itself, and SIGCONT", play: stopped(a)},
 		{name: "a script without a first line", play: bareScript},
