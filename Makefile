@@ -121,7 +121,7 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m -skip TestMemoryIsBounded ./internal/storage/hot
 	go test -count=1 -tags long -timeout 60m -run TestMemoryIsBounded ./internal/storage/hot # the race detector has memory of its own
 	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
-	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|TestSelectChainWithTheSuite" ./internal/e2e/storage ./internal/e2e/images
+	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|KilledAtAnyInstant|TestSelectChainWithTheSuite" ./internal/e2e/storage ./internal/e2e/run ./internal/e2e/images
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 
