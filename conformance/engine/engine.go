@@ -93,7 +93,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	var errs []error
 	for _, c := range list.Items {
 		_, err := e.cli.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		// Gone already, or being removed by somebody else: either will do.
+		// Gone already, or being removed by another program: either will do.
 		if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
 			errs = append(errs, fmt.Errorf("cannot remove container %s: %w", c.ID, err))
 		}

@@ -1,4 +1,4 @@
-// Package outsider proves that a repository of somebody else can use the suite: it takes
+// Package outsider proves that another repository can use the suite: it takes
 // examples/variant-repo out of this one, serves this commit's modules from a file
 // GOPROXY, as an outsider would get them, and runs that repository's own two commands.
 package outsider

@@ -46,7 +46,7 @@ func noLease(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// swallowConflicts tells the writer of a file that somebody else wrote first that it was stored.
+// swallowConflicts tells the writer of a file that another program wrote first that it was stored.
 func swallowConflicts(r *http.Response) error {
 	if r.StatusCode != http.StatusPreconditionFailed || r.Request.Method != http.MethodPut || !strings.Contains(r.Request.URL.Path, "/hot/") {
 		return nil

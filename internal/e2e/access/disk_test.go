@@ -182,7 +182,7 @@ func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
 	if err := os.Rename(image+".away", image); err != nil {
 		t.Fatal(err)
 	}
-	// Somebody else has that device then, if nobody has it yet.
+	// Another program may have that device by then.
 	taken := filepath.Join(t.TempDir(), "taken")
 	if err := os.WriteFile(taken, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)

@@ -219,7 +219,7 @@ func (o *Operator) Record(id string) datadir.Record {
 	return r
 }
 
-// As makes the operator somebody else, who may use the engine.
+// As makes the operator another user, which may use the engine.
 func (o *Operator) As(uid int) {
 	o.T.Helper()
 	if uid == 0 {

@@ -75,7 +75,7 @@ func TestImageCanBeExtended(t *testing.T) {
 	}
 }
 
-// customManifest is core's, as somebody else's image that adds a tool says it.
+// customManifest is core's, as an image of another project that adds a tool says it.
 func customManifest(t *testing.T) []byte {
 	t.Helper()
 	c, err := catalog.Load(os.DirFS(harness.Repository))

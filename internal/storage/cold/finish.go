@@ -178,7 +178,7 @@ func lasting(err error) bool {
 	return false
 }
 
-// yield: somebody else wrote the key. Theirs keeps it; ours gets another name beside it.
+// yield: another client wrote the key. Theirs keeps it; ours gets another name beside it.
 func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	t := fs.begin()
 	s := t.touch(j.path)
@@ -220,7 +220,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	return nil
 }
 
-// vanished: a renamed file's content was still to be copied, and somebody else changed or
+// vanished: a renamed file's content was still to be copied, and another client changed or
 // removed it. What was read of it may be here.
 func (fs *FS) vanished(j *job, why error) error {
 	n := j.node

@@ -53,7 +53,7 @@ type outcome struct {
 	object objectstore.Object // what S3 has at the key now; no ETag: nothing
 	err    error
 
-	conflict bool // somebody else wrote the key: theirs stays
+	conflict bool // another client wrote the key: theirs stays
 	vanished bool // the content was only in S3, and is not there any more
 	torn     bool // a part of the content was only in S3, and is not there any more
 	rebase   bool // S3 has something else than was believed, and it may be replaced

@@ -229,7 +229,7 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 	parent, name := n.parent, n.name
 	fs.mu.Unlock()
 	if parent == nil {
-		return nil // somebody else was faster
+		return nil // another request was faster
 	}
 	remove := fs.unlink
 	if n.isDir() {

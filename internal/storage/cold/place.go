@@ -135,7 +135,7 @@ func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
 		}
 		next, err := fs.resolve(ctx, n, c)
 		if errors.Is(err, syscall.ENOENT) {
-			if next, err = fs.mkdir(ctx, n, c, 0o755); errors.Is(err, syscall.EEXIST) { // somebody else was faster
+			if next, err = fs.mkdir(ctx, n, c, 0o755); errors.Is(err, syscall.EEXIST) { // another request was faster
 				next, err = fs.resolve(ctx, n, c)
 			}
 			fs.mu.Lock()

@@ -122,7 +122,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		retry = now + e.Config.Hot.MaxStaleness
 	case r.Outcome == queue.Stored:
 		e.clearFailureLocked(j.Name)
-		if r.Err != nil { // stored as far as this home goes: somebody else's object stays as it is
+		if r.Err != nil { // stored as far as this home goes: another client's object stays as it is
 			e.unsupported[path] = r.Err.Error()
 		}
 		if r.Racy {

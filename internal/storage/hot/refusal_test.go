@@ -166,7 +166,7 @@ func TestDirectoryOfAnotherUser(t *testing.T) {
 	}
 }
 
-// A store that keeps keys as files cannot keep a file where somebody else has put an object below
+// A store that keeps keys as files cannot keep a file where another client has put an object below
 // it: that file is refused, by name, and nothing else waits for it.
 func TestSomethingInTheWayThatIsNotOurs(t *testing.T) {
 	s := newSandbox(t).start()

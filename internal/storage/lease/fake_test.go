@@ -135,7 +135,7 @@ func (s *fakeStore) setFault(f func(write int) fault) {
 	s.fault = f
 }
 
-// overwrite is somebody else's unconditional write.
+// overwrite is another client's unconditional write.
 func (s *fakeStore) overwrite(body []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

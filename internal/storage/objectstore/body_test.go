@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
-// TestLostAnswer: a conditional write whose answer was lost is ours, and not somebody else's.
+// TestLostAnswer: a conditional write whose answer was lost is ours, and not another client's.
 func TestLostAnswer(t *testing.T) {
 	b := newBench(t, smallParts)
 	id := map[string]string{"sandbox-write": "mine"}

@@ -157,7 +157,7 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 	err = x.command(ctx, r, io.Discard, append(args, tarstream.PathArguments(dst.Path)...)...)
 	r.Close() // whoever still packs finds nobody there
 	if src.archive() {
-		// Nothing calls off a read of a terminal or of somebody else's pipe.
+		// Nothing calls off a read of a terminal or of another program's pipe.
 		return err
 	}
 	if perr := <-packed; perr != nil && !errors.Is(perr, os.ErrClosed) && !isBrokenPipe(perr) {

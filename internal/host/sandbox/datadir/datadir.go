@@ -82,7 +82,7 @@ func Open(path string) (Dir, error) {
 	return d, checkAbove(path)
 }
 
-// At is the data directory at path, there or not: for one that somebody else may have
+// At is the data directory at path, there or not: for one that another user may have
 // removed, and that is not to be made again.
 func At(path string) Dir { return Dir{path} }
 

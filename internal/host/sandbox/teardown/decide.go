@@ -49,7 +49,7 @@ func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contr
 	case told && why.stop:
 		e.Outcome = datadir.Stopped
 	case told && c.OOMKilled && e.ExitCode == killedCode && e.Flush != nil:
-		// A command that somebody else killed, after the memory was full: the code is the same.
+		// A command that another program killed, after the memory was full: the code is the same.
 		// The victims say which, where the kernel's log can be read.
 		e.Outcome = datadir.OutOfMemory
 	case told:

@@ -29,7 +29,7 @@ func TestParseVictim(t *testing.T) {
 	for _, record := range []string{
 		"", "6,1,2,-;Memory cgroup out of memory: Killed process 4711 (tail)",
 		head + "/docker/" + other + ",task_memcg=/docker/" + other + ",task=tail,pid=1,uid=0",
-		// The name of somebody else's process is no proof.
+		// The name of another program's process is no proof.
 		head + "/docker/" + other + ",task_memcg=/docker/" + other + ",task=" + id + ",pid=1,uid=0",
 		head + "/docker/" + id + ",task_memcg=/docker/" + id + ",task=tail,pid=x,uid=0",
 	} {

@@ -176,7 +176,7 @@ func randomOperations(t *testing.T, seed uint64) {
 				t.Fatal(err)
 			}
 			dirty = false
-		case op < 90: // somebody else needs the room
+		case op < 90: // another file needs the room
 			if snap == nil {
 				if err := c.squeeze(1 << 40); !errors.Is(err, ErrFull) {
 					t.Fatal(err)

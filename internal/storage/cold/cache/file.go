@@ -71,7 +71,7 @@ func (c *Cache) pathOf(id ID, private string, whole bool) string {
 }
 
 // Checkout gives the content of a version of an object, of which as much is here as earlier
-// readers brought. While somebody else holds the same version it is a second, private one.
+// readers brought. While another holder has the same version it is a second, private one.
 func (c *Cache) Checkout(id ID, size int64) (*File, error) {
 	c.mu.Lock()
 	f := c.clean[id]

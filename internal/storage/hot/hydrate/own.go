@@ -16,7 +16,7 @@ const lookups = 16
 
 // claimOwn finds the writes that were sent and whose answers were lost: an object that
 // carries the id of one of our attempts is ours, whatever the journal knew of it. Were
-// it taken for somebody else's, our own file would become a conflict copy.
+// it taken for another client's, our own file would become a conflict copy.
 func (h *run) claimOwn(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
@@ -39,7 +39,7 @@ func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
 		return nil
 	}
 	if _, ok := h.unreadable(err); ok {
-		return nil // as somebody else's: reading it will say why
+		return nil // reading it will say why
 	}
 	if err != nil {
 		return err

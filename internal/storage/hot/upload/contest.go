@@ -71,7 +71,7 @@ func (s *Sender) arrived(in journal.Intent, newest bool, v *version, o objectsto
 	return e
 }
 
-// sameContent compares the version with an object that somebody else wrote.
+// sameContent compares the version with an object that another client wrote.
 func (s *Sender) sameContent(ctx context.Context, v *version, o objectstore.Object) (bool, error) {
 	if o.Size != v.size {
 		return false, nil
@@ -100,7 +100,7 @@ func (s *Sender) sameContent(ctx context.Context, v *version, o objectstore.Obje
 	return err == nil && string(h.Sum(nil)) == string(sum[:]), err
 }
 
-// yieldMarker takes over the attributes of a directory that somebody else wrote.
+// yieldMarker takes over the attributes of a directory that another client wrote.
 func (s *Sender) yieldMarker(v *version, o objectstore.Object, theirs posixattr.Attr) (Result, bool) {
 	if err := s.Root.SetAttr(v.path, tree.Attr{Mode: theirs.Mode, Mtime: theirs.Mtime}); err != nil {
 		return local(v.path, err), false
@@ -139,7 +139,7 @@ func (s *Sender) rename(v *version) (string, error) {
 	}
 }
 
-// fetch brings somebody else's object to a name that is free.
+// fetch brings another client's object to a name that is free.
 func (s *Sender) fetch(ctx context.Context, d *tree.Dir, name, key string, o objectstore.Object) Result {
 	path := tree.Join(d.Path(), name)
 	if err := s.clearMembers(d, name); err != nil {

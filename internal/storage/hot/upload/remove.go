@@ -136,7 +136,7 @@ func missing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// restore brings back what somebody else wrote to a key whose file was deleted here.
+// restore brings back what another client wrote to a key whose file was deleted here.
 func (s *Sender) restore(ctx context.Context, path, key string, o objectstore.Object) Result {
 	s.Log.Warn("a file that was deleted here was stored anew by another writer; its object is kept", "event", "conflict_deleted", "path", path)
 	if strings.HasSuffix(key, "/") {

@@ -11,7 +11,7 @@
 //     An attempt that was not answered may arrive long after it, even when a later
 //     one was stored or the file was deleted: its id is kept for that.
 //   - On a failed condition S3 is asked what is there. Our own write: its version is taken
-//     over. The same content: adopted. Else somebody else wrote: theirs keeps the key, the local
+//     over. The same content: adopted. Else another client wrote: theirs keeps the key, the local
 //     file becomes NAME.conflict-SANDBOX_ID-TIME, and theirs is fetched to NAME.
 //   - A file that was renamed is copied inside S3 when its content, hashed anew, is that of an
 //     object about to be deleted; one of which only the attributes changed, onto itself.

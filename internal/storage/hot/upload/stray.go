@@ -10,7 +10,7 @@ import (
 )
 
 // Stray removes what a write of ours left that arrived after its file was deleted. It does
-// nothing when something is at the path here, or when the object is somebody else's.
+// nothing when something is at the path here, or when the object is another client's.
 func (s *Sender) Stray(ctx context.Context, path string, in journal.Intent) error {
 	isDir := in.Key[len(in.Key)-1] == '/'
 	if _, gone := s.isGone(path, isDir); !gone || s.Rules().Match(path, isDir) {
