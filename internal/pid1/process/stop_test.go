@@ -99,7 +99,9 @@ func TestStop(t *testing.T) {
 		{"the command gets its own signal", `trap 'exit 5' USR1; trap '' TERM; ` + ready + `while :; do sleep 0.01; done`, nil, "code 5"},
 		{"others get TERM", `trap 'exit 5' USR1; (trap 'exit 0' TERM; ` + ready + `while :; do sleep 0.01; done) & while :; do wait; sleep 0.01; done`, nil, "code 5"},
 		{"a stopped process is continued", `trap 'exit 6' USR1; sleep 1000 & kill -STOP $!; ` + ready + `while :; do sleep 0.01; done`, nil, "code 6"},
-		{"sessions of their own", `trap 'exit 7' USR1; setsid sleep 1000 & setsid setsid sleep 1000 & ` + ready + `while :; do sleep 0.01; done`, nil, "code 7"},
+		// The second setsid forks: its child has to be there before the stop begins, else it counts as a cleanup.
+		{"sessions of their own", `trap 'exit 7' USR1; for n in "setsid" "setsid setsid"; do $n sh -c ': > "$READY.$0"; exec sleep 1000' "$n" & done; ` +
+			`until [ -e "$READY.setsid" ] && [ -e "$READY.setsid setsid" ]; do sleep 0.01; done; ` + ready + `while :; do sleep 0.01; done`, nil, "code 7"},
 		{"orphans", `trap 'exit 8' USR1; (sleep 1000 & sleep 1000 &) ; ` + ready + `while :; do sleep 0.01; done`, nil, "code 8"},
 		// Each of a chain forks the next one and ends: most scans come upon none of them.
 		{"a chain of processes that fork and end", `trap '' USR1; hop() { if [ $1 = 0 ]; then exec sleep 1000; fi; hop $(($1-1)) & }; hop 300 & ` + ready + `exit 9`, []string{"KILL=1"}, "code 9"},
