@@ -79,6 +79,10 @@ func newFamily(t *testing.T) *family {
 			for _, ref := range strings.Fields(engineOutput("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "matrx-sandbox-"+name)) {
 				engineOutput("image", "rm", ref)
 			}
+			// What a later build has taken the names of.
+			for _, id := range strings.Fields(engineOutput("image", "ls", "--quiet", "--filter", "label=dev.matrx.sandbox.name="+name)) {
+				engineOutput("image", "rm", "--force", id)
+			}
 		}
 	})
 	return f
