@@ -43,7 +43,9 @@ func TestAccessMemoryIsDivided(t *testing.T) {
 				t.Errorf("it ended %+v, want all saved and processes ended by the limit", e)
 			}
 			for _, v := range e.OOM {
-				if v.UID != 1000 {
+				// An exec's own beginning, which is root's until it has become the agent, is counted
+				// there as well, and may meet a limit that an earlier session has reached.
+				if v.UID != 1000 && !strings.HasPrefix(v.Name, "runc:") {
 					t.Errorf("the kernel ended %+v", v)
 				}
 			}

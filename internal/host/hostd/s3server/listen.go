@@ -1,6 +1,7 @@
 package s3server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -113,18 +114,59 @@ func loopbackFor(ip net.IP, loopback string, port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// boundSince gives the addresses of the listeners made since before, in the order
-// in which they were made: the kernel hands out the lowest free descriptor, and
-// nothing else in the process opens listeners meanwhile.
+// boundSince gives the addresses of the listeners made since before, in no order.
 func boundSince(before map[int]string) ([]string, error) {
 	now, err := listening()
 	if err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(now, func(fd int, a string) bool { return before[fd] == a })
-	var out []string
-	for _, fd := range slices.Sorted(maps.Keys(now)) {
-		out = append(out, now[fd])
-	}
-	return out, nil
+	return slices.Collect(maps.Values(now)), nil
 }
+
+// pair gives the bound address of each of asked, which are as resolve gives them, or false where
+// they do not fit. Descriptors do not tell: one that another goroutine closes between two calls
+// of listen is given out again. So the addresses do, those first that leave least open.
+func pair(asked, bound []string) ([]string, bool) {
+	if len(asked) != len(bound) {
+		return nil, false
+	}
+	order := make([]int, len(asked))
+	for n := range order {
+		order[n] = n
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(leavesOpen(asked[a]), leavesOpen(asked[b])) })
+	free, out := slices.Clone(bound), make([]string, len(asked))
+	for _, n := range order {
+		at := slices.IndexFunc(free, func(b string) bool { return fits(asked[n], b) })
+		if at < 0 {
+			return nil, false
+		}
+		out[n] = free[at]
+		free = slices.Delete(free, at, at+1)
+	}
+	return out, true
+}
+
+// leavesOpen is how much of an address the kernel chooses: nothing, the port, or the host as well.
+func leavesOpen(asked string) int {
+	host, port, err := net.SplitHostPort(asked)
+	switch {
+	case err != nil || port != "0":
+		return 0
+	case !unspecified(host):
+		return 1
+	}
+	return 2
+}
+
+func fits(asked, bound string) bool {
+	host, port, err := net.SplitHostPort(asked)
+	boundHost, boundPort, boundErr := net.SplitHostPort(bound)
+	if err != nil || boundErr != nil {
+		return asked == bound // a socket's path
+	}
+	return (port == "0" || port == boundPort) && (host == boundHost || unspecified(host))
+}
+
+func unspecified(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }

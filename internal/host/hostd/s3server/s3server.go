@@ -204,7 +204,8 @@ func (o Options) info(addresses []string, before map[int]string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if len(bound) != len(addresses) {
+	paired, ok := pair(addresses, bound)
+	if !ok {
 		return Info{}, fmt.Errorf("cannot tell where S3 is served: asked for %v, listening on %v", addresses, bound)
 	}
 	i := Info{AccessKey: o.AccessKey, SecretKey: o.SecretKey, Region: o.Region}
@@ -212,7 +213,7 @@ func (o Options) info(addresses []string, before map[int]string) (Info, error) {
 		if isUnix(a) {
 			i.Endpoints = append(i.Endpoints, unixhttp.Scheme+a)
 		} else {
-			i.Endpoints = append(i.Endpoints, "http://"+bound[n])
+			i.Endpoints = append(i.Endpoints, "http://"+paired[n])
 		}
 	}
 	return i, nil
