@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -40,6 +41,7 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 	}
 	pause := newPause(deadline)
 	notice := time.Now().Add(s.notice)
+	var cause error // of the last attempt that the end of ctx did not cut off
 	for n := 1; ; n++ {
 		resp, next, wait, err := s.attempt(ctx, r)
 		if err == nil || ctx.Err() == nil {
@@ -48,6 +50,10 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 		if err == nil {
 			return resp, nil
 		}
+		if cutOff(ctx, err) {
+			return nil, s.interrupted(ctx, r, cmp.Or(cause, err))
+		}
+		cause = err
 		if next == final || next == few && (r.once || n >= fewAttempts) || next == atOnce && n >= 8 {
 			return nil, err
 		}
@@ -70,6 +76,19 @@ func (s *Store) do(ctx context.Context, r *request) (*response, error) {
 			return nil, err
 		}
 	}
+}
+
+// cutOff says that the end of ctx ended an attempt: its error then tells when, and the one before tells why. A
+// dial has ctx's deadline for its own, and can notice it before ctx does.
+func cutOff(ctx context.Context, err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 {
+		return false // an answer
+	}
+	if ctx.Err() != nil {
+		return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
+	}
+	end, ok := ctx.Deadline()
+	return ok && errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(end)
 }
 
 // A call that goes on trying says so in the log after noticeAfter, and from then on every noticeEvery.
