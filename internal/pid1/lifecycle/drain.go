@@ -48,7 +48,7 @@ func (s *sandbox) stopAll() {
 	}
 	defer stop.Close()
 	began := now()
-	stop.Scope = process.Scope{Self: os.Getpid(), Kept: s.reaper.Kept}
+	stop.Scope = process.Scope{Self: os.Getpid(), Kept: s.reaper.Kept, Spared: s.reaper.Spared}
 	stop.Log, stop.Now = s.log, now
 	stop.KillAt = s.budget.killAfter(began)
 	if s.urgent() {

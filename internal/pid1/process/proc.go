@@ -14,6 +14,7 @@ import (
 // Proc is a process as /proc/PID/stat has it.
 type Proc struct {
 	PID, PPID int
+	Session   int    // the number of the process that has made its session with setsid(2)
 	Comm      string // up to 15 bytes
 	State     byte
 	Threads   int
@@ -35,9 +36,9 @@ func (p Proc) Alive() bool {
 // Stopped says whether the process stands still until SIGCONT (signal(7)).
 func (p Proc) Stopped() bool { return p.State == 'T' }
 
-// ticks is the present instant in the unit of Proc.Start: CLOCK_BOOTTIME in USER_HZ, which is 100 on
+// Ticks is the present instant in the unit of Proc.Start: CLOCK_BOOTTIME in USER_HZ, which is 100 on
 // amd64 and arm64. 0 where the clock cannot be read, which is before every start.
-func ticks() uint64 {
+func Ticks() uint64 {
 	const perTick = 1e9 / 100
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) != nil {
@@ -98,16 +99,17 @@ func parseStat(line []byte) (Proc, error) {
 	}
 	pid, err := strconv.Atoi(string(bytes.TrimSpace(line[:open])))
 	rest := bytes.Fields(line[end+1:]) // from field 3 on
-	const ppid, threads, start = 4 - 3, 20 - 3, 22 - 3
+	const ppid, session, threads, start = 4 - 3, 6 - 3, 20 - 3, 22 - 3
 	if err != nil || len(rest) <= start || len(rest[0]) != 1 {
 		return Proc{}, errStat
 	}
 	p := Proc{PID: pid, Comm: string(line[open+1 : end]), State: rest[0][0]}
-	var e1, e2, e3 error
+	var e1, e2, e3, e4 error
 	p.PPID, e1 = strconv.Atoi(string(rest[ppid]))
+	p.Session, e4 = strconv.Atoi(string(rest[session]))
 	p.Threads, e2 = strconv.Atoi(string(rest[threads]))
 	p.Start, e3 = strconv.ParseUint(string(rest[start]), 10, 64)
-	if errors.Join(e1, e2, e3) != nil {
+	if errors.Join(e1, e2, e3, e4) != nil {
 		return Proc{}, errStat
 	}
 	return p, nil

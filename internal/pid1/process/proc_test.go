@@ -7,12 +7,12 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	const rest = " 4242 4242 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 987654 1 1 1\n"
+	const rest = " 4242 4241 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 987654 1 1 1\n"
 	for line, want := range map[string]Proc{
-		"17 (sh) S 1" + rest:                 {PID: 17, PPID: 1, Comm: "sh", State: 'S', Threads: 3, Start: 987654},
-		"17 (a) R 2 (b)) Z 16" + rest:        {PID: 17, PPID: 16, Comm: "a) R 2 (b)", State: 'Z', Threads: 3, Start: 987654},
-		"17 () T 0" + rest:                   {PID: 17, PPID: 0, Comm: "", State: 'T', Threads: 3, Start: 987654},
-		"2147483647 (line\nfeed) D 1" + rest: {PID: 2147483647, PPID: 1, Comm: "line\nfeed", State: 'D', Threads: 3, Start: 987654},
+		"17 (sh) S 1" + rest:                 {PID: 17, PPID: 1, Session: 4241, Comm: "sh", State: 'S', Threads: 3, Start: 987654},
+		"17 (a) R 2 (b)) Z 16" + rest:        {PID: 17, PPID: 16, Session: 4241, Comm: "a) R 2 (b)", State: 'Z', Threads: 3, Start: 987654},
+		"17 () T 0" + rest:                   {PID: 17, PPID: 0, Session: 4241, Comm: "", State: 'T', Threads: 3, Start: 987654},
+		"2147483647 (line\nfeed) D 1" + rest: {PID: 2147483647, PPID: 1, Session: 4241, Comm: "line\nfeed", State: 'D', Threads: 3, Start: 987654},
 	} {
 		got, err := parseStat([]byte(line))
 		if err != nil || got != want {
@@ -54,14 +54,14 @@ func TestAlive(t *testing.T) {
 }
 
 func TestTicksAreTheUnitOfStart(t *testing.T) {
-	before := ticks()
+	before := Ticks()
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	p, ok := stat(cmd.Process.Pid)
-	if after := ticks(); !ok || p.Start < before || p.Start > after {
+	if after := Ticks(); !ok || p.Start < before || p.Start > after {
 		t.Errorf("a process that started between %d and %d has the start %d", before, after, p.Start)
 	}
 }

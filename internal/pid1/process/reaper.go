@@ -28,6 +28,7 @@ type Child struct {
 	reaper *Reaper
 	done   chan Status
 	kept   bool
+	spared bool
 }
 
 // Status is how a process ended.
@@ -92,7 +93,7 @@ func (r *Reaper) reap() (n int) {
 
 // start forks under the lock: a child that ends before its number is known here
 // waits as a zombie until it is.
-func (r *Reaper) start(fork func() (int, error), kept bool) (*Child, error) {
+func (r *Reaper) start(fork func() (int, error), kept, spared bool) (*Child, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	pid, err := fork()
@@ -100,7 +101,7 @@ func (r *Reaper) start(fork func() (int, error), kept bool) (*Child, error) {
 		return nil, err
 	}
 	done := make(chan Status, 1)
-	c := &Child{PID: pid, Done: done, reaper: r, done: done, kept: kept}
+	c := &Child{PID: pid, Done: done, reaper: r, done: done, kept: kept, spared: spared}
 	r.children[pid] = c
 	return c, nil
 }
@@ -136,13 +137,18 @@ func (r *Reaper) HasChildren() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) != unix.ECHILD
 }
 
-// Kept are the children that a Stop leaves alone. One that is being forked counts:
+// Kept are the children that a Stop leaves alone with their descendants. One that is being forked counts:
 // this waits until it has a number.
-func (r *Reaper) Kept() (pids []int) {
+func (r *Reaper) Kept() []int { return r.those(func(c *Child) bool { return c.kept }) }
+
+// Spared are the children that a Stop leaves alone without their descendants, likewise.
+func (r *Reaper) Spared() []int { return r.those(func(c *Child) bool { return c.spared }) }
+
+func (r *Reaper) those(wanted func(*Child) bool) (pids []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for pid, c := range r.children {
-		if c.kept {
+		if wanted(c) {
 			pids = append(pids, pid)
 		}
 	}

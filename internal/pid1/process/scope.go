@@ -14,16 +14,37 @@ type Scope struct {
 
 	// Kept are the children that are left alone, with their descendants; see Reaper.Kept.
 	Kept func() []int
+
+	// Spared are the children that are left alone, without their descendants; see Reaper.Spared.
+	Spared func() []int
 }
 
 // Living lists the sandbox's processes that have not ended. complete is false when the scan may
 // have missed one: /proc is not read in one instant, and a process that forks and ends
 // between the listing and the look at it is found ended, its child not at all.
 func (s Scope) Living() (living []Proc, complete bool, err error) {
+	scan, err := Look()
+	if err != nil {
+		return nil, false, err
+	}
+	// Asked after the scan: a kept process that the scan has seen is known by now.
+	kept, spared := s.Kept(), s.Spared()
+	return scan.living(func(p Proc) (ours, known bool) { return s.owns(p, scan.All, kept, spared) })
+}
+
+// Scan is what a look through /proc has found. It is not one instant.
+type Scan struct {
+	All    map[int]Proc
+	before []byte
+	whole  bool // each process that was listed was seen
+}
+
+// Look looks through all of /proc.
+func Look() (Scan, error) {
 	before := lastPID()
 	listed, err := pids()
 	if err != nil {
-		return nil, false, err
+		return Scan{}, err
 	}
 	all := make(map[int]Proc, len(listed))
 	for _, pid := range listed {
@@ -31,12 +52,20 @@ func (s Scope) Living() (living []Proc, complete bool, err error) {
 			all[pid] = p
 		}
 	}
-	// Asked after the scan: a kept process that the scan has seen is known by now.
-	kept := s.Kept()
 	// A process that ended after the listing may have been ours, and so may its child be.
-	complete = len(all) == len(listed)
-	for _, p := range all {
-		ours, known := s.owns(p, all, kept)
+	return Scan{All: all, before: before, whole: len(all) == len(listed)}, nil
+}
+
+// Living lists the processes that ours says are of a set and that have not ended. complete is false when
+// the scan may have missed one of them.
+func (n Scan) Living(ours func(Proc) bool) (living []Proc, complete bool, err error) {
+	return n.living(func(p Proc) (bool, bool) { return ours(p), true })
+}
+
+func (n Scan) living(owns func(Proc) (ours, known bool)) (living []Proc, complete bool, err error) {
+	complete = n.whole
+	for _, p := range n.All {
+		ours, known := owns(p)
 		switch {
 		case !known:
 			complete = false
@@ -47,7 +76,7 @@ func (s Scope) Living() (living []Proc, complete bool, err error) {
 		}
 	}
 	// If no process was forked meanwhile, none can be missing.
-	return living, complete || nothingForked(before, lastPID()), nil
+	return living, complete || nothingForked(n.before, lastPID()), nil
 }
 
 // lastPID is the number of the process or thread that was made last in this PID namespace, the
@@ -72,7 +101,10 @@ func nothingForked(before, after []byte) bool {
 // owns follows the parents upwards. A parent that ended between two reads leaves the
 // chain broken, and known is false. In the next scan the child's parent is this process, the
 // subreaper.
-func (s Scope) owns(p Proc, all map[int]Proc, kept []int) (ours, known bool) {
+func (s Scope) owns(p Proc, all map[int]Proc, kept, spared []int) (ours, known bool) {
+	if slices.Contains(spared, p.PID) {
+		return false, true
+	}
 	// At most as many steps as there are processes: the reads are not of one instant.
 	for range len(all) {
 		switch {

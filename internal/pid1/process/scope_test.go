@@ -18,19 +18,21 @@ func TestScopeOwns(t *testing.T) {
 		name    string
 		self    int
 		kept    []int
+		spared  []int
 		want    []int
 		unknown []int
 	}{
-		{"as PID 1: all but itself, those without a parent here and those with a broken chain included", 1, nil, []int{10, 11, 12, 20, 30, 31, 40, 50, 51, 60}, nil},
-		{"as PID 1: neither storage nor its descendants", 1, []int{30}, []int{10, 11, 12, 20, 40, 50, 51, 60}, nil},
-		{"elsewhere: descendants", 10, nil, []int{11, 12, 30, 31}, []int{40, 50, 51}},
-		{"elsewhere: but storage", 10, []int{30}, []int{11, 12}, []int{40, 50, 51}},
+		{"as PID 1: all but itself, those without a parent here and those with a broken chain included", 1, nil, nil, []int{10, 11, 12, 20, 30, 31, 40, 50, 51, 60}, nil},
+		{"as PID 1: neither storage nor its descendants", 1, []int{30}, nil, []int{10, 11, 12, 20, 40, 50, 51, 60}, nil},
+		{"as PID 1: not the exec server, but its descendants", 1, []int{30}, []int{11}, []int{10, 12, 20, 40, 50, 51, 60}, nil},
+		{"elsewhere: descendants", 10, nil, nil, []int{11, 12, 30, 31}, []int{40, 50, 51}},
+		{"elsewhere: but storage", 10, []int{30}, nil, []int{11, 12}, []int{40, 50, 51}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			scope := Scope{Self: tc.self}
 			var got, unknown []int
 			for pid, p := range all {
-				ours, known := scope.owns(p, all, tc.kept)
+				ours, known := scope.owns(p, all, tc.kept, tc.spared)
 				if ours {
 					got = append(got, pid)
 				}

@@ -49,8 +49,16 @@ type Spec struct {
 	// and its descendants before this process.
 	Expendable bool
 
-	// Kept: a Stop leaves it alone.
-	Kept bool
+	// Kept: a Stop leaves it and its descendants alone. Spared: it alone.
+	Kept, Spared bool
+
+	// Session: the child leads a session of its own, not only a process group. With Controlling its
+	// descriptor 0 is the session's controlling terminal.
+	Session, Controlling bool
+
+	// Leashed: the kernel kills the child when this process ends (PR_SET_PDEATHSIG in prctl(2)). It does so
+	// when the thread that forked ends; a Spawner's thread lives as long as the process.
+	Leashed bool
 }
 
 // NewSpawner makes the thread and runs confine on it, which may set attributes of the
@@ -94,7 +102,10 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 		Dir:   spec.Dir,
 		Env:   spec.Env,
 		Files: append(spec.Files[:], spec.Extra...),
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential},
+		Sys:   &syscall.SysProcAttr{Setpgid: !spec.Session, Setsid: spec.Session, Setctty: spec.Controlling, Credential: spec.Credential},
+	}
+	if spec.Leashed {
+		attr.Sys.Pdeathsig = unix.SIGKILL
 	}
 	return s.reaper.start(func() (int, error) {
 		if spec.Expendable {
@@ -114,7 +125,7 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 			return syscall.ForkExec(spec.Path, spec.Argv, attr)
 		}
 		return forkExec(spec.Argv, attr)
-	}, spec.Kept)
+	}, spec.Kept, spec.Spared)
 }
 
 // emptySignalMask unblocks every signal on this thread, whichever mask sandbox-init was

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stop ends every process of a Scope. Those that are there when Run begins get a signal, once.
+// Stop ends every process of a Set. Those that are there when Run begins get a signal, once.
 // What starts later is their cleanup (a git push or a tar that a trap runs) and is left to end by
 // itself. At the deadline all that is left gets SIGKILL. Run returns as soon as nothing is
 // left.
@@ -17,7 +17,7 @@ import (
 // Processes are found by scanning /proc, since those that were exec'd into the container have
 // no parent in it, and are signalled and awaited through pidfds.
 type Stop struct {
-	Scope  Scope
+	Scope  Set
 	Log    *slog.Logger
 	Now    func() int64 // ns, of the clock of the deadlines
 	KillAt int64        // when SIGKILL follows
@@ -36,6 +36,14 @@ type Stop struct {
 	killed  bool
 	endAt   int64 // valid once killed
 }
+
+// Set is the processes that a Stop ends. A Scope is one.
+type Set interface {
+	// Living lists those that have not ended; complete is false when one may be missing.
+	Living() (living []Proc, complete bool, err error)
+}
+
+var _ Set = Scope{}
 
 // identity names one process for ever: a number is reused, a number with its start is not.
 type identity struct {
@@ -80,7 +88,7 @@ func (s *Stop) Run() (left []Proc, err error) {
 		if err != nil {
 			return nil, err
 		}
-		scanned := ticks()
+		scanned := Ticks()
 		s.prune(living)
 		s.deadline(living)
 		waiting, again := s.signal(living)

@@ -51,7 +51,7 @@ func stopPart() error {
 		return err
 	}
 	defer stop.Close()
-	stop.Scope = Scope{Self: os.Getpid(), Kept: reaper.Kept}
+	stop.Scope = Scope{Self: os.Getpid(), Kept: reaper.Kept, Spared: reaper.Spared}
 	stop.Log = slog.New(slog.DiscardHandler)
 	begin := time.Now()
 	stop.Now = func() int64 { return int64(time.Since(begin)) }
@@ -173,7 +173,7 @@ func TestStopContinuesProcessThatIsStoppedBetweenScanAndSignal(t *testing.T) {
 	if waiting, again := stop.signal([]Proc{running}); waiting != 1 || !again {
 		t.Errorf("waits for %d processes, scans again: %v", waiting, again)
 	}
-	stop.began = ticks()
+	stop.began = Ticks()
 	stop.signal([]Proc{stopped})
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 5 {
 		t.Errorf("it ends with %v, want its handler's 5", err)
