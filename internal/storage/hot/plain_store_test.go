@@ -75,3 +75,30 @@ func TestRenameUploadsNothing(t *testing.T) {
 	wantKeys(t, s.keys(), "films/a", "films/b")
 	s.want("films/a", content)
 }
+
+// The first rename of a large file that was hydrated is a copy inside S3 too, though its hash was not taken
+// while it came.
+func TestLargeHydratedFileIsRenamedInsideS3(t *testing.T) {
+	s := newSandbox(t).start()
+	content := strings.Repeat("0123456789abcdef", 17<<16)
+	s.write("film", content)
+	s.saved()
+	s.nextSecond()
+	s.nextSecond()
+	s.write("b", "x") // an answer of a later second, so that the film is old enough to be vouched for
+	s.saved()
+	s.flushed()
+
+	s.home, s.cfg.StateDir = t.TempDir(), t.TempDir()
+	s.cfg.HotPath = s.home
+	s.start()
+	s.wantFile("film", content)
+	s.proxy.Forget()
+	s.rename("film", "movie")
+	s.saved()
+	if n := s.proxy.Count("PART") + s.proxy.Count("PUT"); n != 0 || s.proxy.Count("COPY") != 1 {
+		t.Errorf("%d copies, %d uploads", s.proxy.Count("COPY"), n)
+	}
+	s.want("movie", content)
+	wantKeys(t, s.keys(), "b", "movie")
+}

@@ -42,6 +42,8 @@ type Source struct {
 	Key  string // below the prefix; a directory's marker ends in "/"
 	ETag string // the version that is expected; another one is fetched as well
 	Size int64
+
+	SHA256 [32]byte // of that version's content, where it is known; else all zero
 }
 
 // Target is where it goes.

@@ -20,7 +20,8 @@ const attempts = 5
 
 // large writes a file from ranges of one version. Its hash is not taken: the store
 // checks the content as a whole, and reading it all once more would cost as much as
-// fetching it.
+// fetching it. A hash that the caller knows of that version is kept, so that a rename of the
+// file can be a copy inside S3.
 func (f *Fetcher) large(ctx context.Context, src Source, t Target) (journal.Entry, error) {
 	for attempt := 1; ; attempt++ {
 		p, err := create(t)
@@ -36,7 +37,7 @@ func (f *Fetcher) large(ctx context.Context, src Source, t Target) (journal.Entr
 		if err != nil {
 			return journal.Entry{}, err
 		}
-		src.ETag, src.Size = now.ETag, now.Size
+		src = Source{Key: src.Key, ETag: now.ETag, Size: now.Size}
 	}
 }
 
@@ -58,5 +59,13 @@ func (f *Fetcher) download(ctx context.Context, src Source, p *tree.Pending, t T
 	if err := p.Truncate(obj.Size); err != nil {
 		return journal.Entry{}, err
 	}
-	return f.commit(p, &obj, src.Key, attr, [32]byte{}, t)
+	return f.commit(p, &obj, src.Key, attr, src.hashOf(&obj), t)
+}
+
+// hashOf is the hash of an object's content, if that is the version that the caller knows the hash of.
+func (src Source) hashOf(o *objectstore.Object) [32]byte {
+	if src.ETag == "" || o.ETag != src.ETag || o.Size != src.Size {
+		return [32]byte{}
+	}
+	return src.SHA256
 }

@@ -123,9 +123,22 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 		return err
 	}
 	defer dir.Close()
+	src := h.source(it)
 	return h.bring(i, path, fetch.Target{Dir: dir, Name: name}, func(t fetch.Target) (journal.Entry, error) {
-		return h.fetch.Fetch(ctx, it.source(), t)
+		return h.fetch.Fetch(ctx, src, t)
 	})
+}
+
+// source is an item as it is fetched. Of a large one, whose hash is not taken while it comes, the manifest may know it.
+func (h *run) source(it *item) fetch.Source {
+	src := fetch.Source{Key: it.key, ETag: it.etag(), Size: it.size}
+	if it.entry == 0 || it.size <= largeObject {
+		return src
+	}
+	if e, err := h.manifest.Items().Get(int(it.entry) - 1); err == nil && e.Hashed {
+		src.SHA256 = e.SHA256
+	}
+	return src
 }
 
 func (h *run) openDir(path string) (*tree.Dir, error) {

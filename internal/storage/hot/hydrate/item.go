@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
@@ -45,10 +44,6 @@ func (it *item) isMarker() bool { return it.key[len(it.key)-1] == '/' }
 func (it *item) path() string {
 	p, _, _ := posixattr.Path(it.key)
 	return p
-}
-
-func (it *item) source() fetch.Source {
-	return fetch.Source{Key: it.key, ETag: it.etag(), Size: it.size}
 }
 
 // arena keeps keys in a few large strings.
