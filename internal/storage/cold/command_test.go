@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -173,7 +172,7 @@ func TestCommandFiles(t *testing.T) {
 // TestCommandExitCodes: nothing that was not done ends with 0.
 func TestCommandExitCodes(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, unmounted, patience(300*time.Millisecond))
+	b := newBed(t, throughProxy, unmounted, shortPatience)
 	b.bucket.Put(keys+"f", "x", nil)
 	b.bucket.Put(keys+"big", random(1<<20), nil)
 	dir := local(t, `echo y > y; mkdir -p d/e; echo z > d/z; mkfifo d/fifo; mkdir blocked; echo file > blocked/e`)

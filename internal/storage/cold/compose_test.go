@@ -3,9 +3,11 @@ package cold_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
@@ -113,7 +115,8 @@ func TestUploadOfRemovedFileIsBrokenOff(t *testing.T) {
 			gate := testbed.Hold()
 			held := b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PART", Suffix: "/f"}, After: 1, Do: gate})
 			body := random(size)
-			if err := os.WriteFile(b.path("f"), []byte(body), 0o644); err != nil {
+			// By the control socket a file comes whole: none of it goes up before the rest is there.
+			if err := b.do("PUT", contract.ControlColdFilePath+"?path=f&wait=0", strings.NewReader(body), nil); err != nil {
 				t.Fatal(err)
 			}
 			if !gate.WaitArrived(t.Context(), 2) {

@@ -54,7 +54,7 @@ func open(t *testing.T, name string, flags int) *os.File {
 
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, patience(300*time.Millisecond), ttl(0))
+	b := newBed(t, throughProxy, shortPatience, ttl(0))
 	b.bucket.Put(keys+"d/cached", "here", nil)
 	b.bucket.Put(keys+"d/not", "elsewhere", nil)
 	if got := b.sh(`cat d/cached; ls d`); got != "herecached\nnot" {
@@ -82,7 +82,7 @@ func TestStoreAway(t *testing.T) {
 // TestStalledBody has a connection that sends nothing any more.
 func TestStalledBody(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, patience(400*time.Millisecond))
+	b := newBed(t, throughProxy, shortPatience)
 	body := random(3 << 20)
 	b.bucket.Put(keys+"f", body, nil)
 	f := open(t, b.path("f"), os.O_RDONLY)
@@ -234,7 +234,7 @@ func TestStoreWithoutConditions(t *testing.T) {
 // acknowledged is lost.
 func TestFullCache(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, cacheMax(4<<20), patience(300*time.Millisecond))
+	b := newBed(t, throughProxy, cacheMax(4<<20), shortPatience)
 	b.bucket.Put(keys+"old", random(1<<20), nil)
 	b.sh(`cat old > /dev/null`)
 	b.proxy.Away()
@@ -305,7 +305,7 @@ func TestMoreThanTheCache(t *testing.T) {
 // TestReadsWhileTheCacheIsFullOfDirtyData go past it.
 func TestReadsWhileTheCacheIsFullOfDirtyData(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, cacheMax(2<<20), patience(300*time.Millisecond))
+	b := newBed(t, throughProxy, cacheMax(2<<20), shortPatience)
 	body := random(1 << 20)
 	b.bucket.Put(keys+"f", body, nil)
 	b.sh(`ls`)
@@ -532,9 +532,12 @@ func TestRemovedButOpen(t *testing.T) {
 	f, g := open(t, b.path("removed"), os.O_RDONLY), open(t, b.path("replaced"), os.O_RDWR)
 	gate := testbed.Hold()
 	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET"}, Do: gate})
-	b.sh(`rm removed; echo new > n; mv n replaced`)
-	if got := verbs(b.proxy.Requests()); len(got) > 0 {
-		t.Errorf("the objects' content is not here yet, and this was sent: %q", got)
+	b.sh(`rm removed; echo new > n; mv n replaced; echo last > last`)
+	b.flushing(func() { b.proxy.WaitFor(t.Context(), testbed.Match{Verb: "PUT", Suffix: "/last"}, 1) })
+	for _, v := range verbs(b.proxy.Requests()) {
+		if strings.HasSuffix(v, "removed") || strings.HasSuffix(v, "replaced") {
+			t.Errorf("the objects' content is not here yet, and this was sent: %q", v)
+		}
 	}
 	gate.Open()
 	for _, h := range []*os.File{f, g} {
@@ -572,7 +575,7 @@ func TestAppendToLargeObject(t *testing.T) {
 // TestAppendWhileAway: close says what it could not do, and nothing is torn.
 func TestAppendWhileAway(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, patience(300*time.Millisecond))
+	b := newBed(t, throughProxy, shortPatience)
 	body := random(3 << 20)
 	b.bucket.Put(keys+"f", body, nil)
 	f, err := os.OpenFile(b.path("f"), os.O_RDWR, 0)

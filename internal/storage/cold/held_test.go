@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
@@ -23,11 +24,15 @@ func TestFailingChangeHoldsNothingElse(t *testing.T) {
 		reason string
 	}{
 		"its object was replaced before all of it was here": {nil, func(b *bed) {
+			// The rest of it stays away until its object is replaced, whenever it is asked for.
+			gate := testbed.Hold()
+			b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/big"}, Do: gate})
 			f := open(b.t.(*testing.T), b.path("big"), os.O_WRONLY)
-			if _, err := f.WriteAt([]byte(random(128<<10)), 2<<20); err != nil {
+			if _, err := f.WriteAt(wholeBlock(), 2<<20); err != nil {
 				b.t.Fatal(err)
 			}
 			b.bucket.Put(keys+"big", "theirs", nil)
+			gate.Open()
 			if err := f.Close(); err != nil && !errors.Is(err, syscall.ESTALE) {
 				b.t.Fatal(err)
 			}
@@ -64,6 +69,14 @@ func TestFailingChangeHoldsNothingElse(t *testing.T) {
 	}
 }
 
+// wholeBlock is a block of content in memory that one request carries: a write of it needs nothing of what
+// was there.
+func wholeBlock() []byte {
+	b := alignedBuffer(cache.BlockSize)
+	copy(b, random(cache.BlockSize))
+	return b
+}
+
 // TestPassingFailureHoldsNoDeletion of other files, where S3 has a whole version of the file that fails.
 func TestPassingFailureHoldsNoDeletion(t *testing.T) {
 	t.Parallel()
@@ -74,14 +87,14 @@ func TestPassingFailureHoldsNoDeletion(t *testing.T) {
 	b.sh(`ls`)
 	// What has to be fetched of it before it can go up does not fit into the cache.
 	f := open(t, b.path("big"), os.O_WRONLY)
-	if _, err := f.WriteAt([]byte(random(128<<10)), 2<<20); err != nil {
+	if _, err := f.WriteAt(wholeBlock(), 2<<20); err != nil {
 		t.Fatal(err)
 	}
 	b.sh(`rm removed`)
-	left := []contract.Unsaved{}
-	if err := b.do("POST", "/flush?for=5s", nil, &left); err != nil {
+	if err := b.do("POST", contract.ControlColdSyncPath+"?path=removed", nil, nil); err != nil {
 		t.Fatal(err)
 	}
+	left := b.flushing(func() {})
 	if len(left) != 1 || left[0].Path != b.path("big") || !strings.Contains(left[0].Reason, "cache is full") {
 		t.Errorf("left: %+v", left)
 	}

@@ -147,6 +147,11 @@ func cacheMax(n int64) option    { return func(b *bed) { b.conf.Config.Cold.Cach
 func patience(d time.Duration) option {
 	return func(b *bed) { b.conf.Patience = d }
 }
+
+// shortPatience is for tests in which S3 is away. What they ask of it while it is there has that long as well,
+// on a busy machine too.
+func shortPatience(b *bed) { b.conf.Patience = 2 * time.Second }
+
 func quiet(d time.Duration) option { return func(b *bed) { b.conf.Quiet = d } }
 
 // throughProxy puts a fault proxy between the file system and S3.

@@ -112,7 +112,7 @@ func TestBucketGone(t *testing.T) {
 // writer is told, what was acknowledged is whole, and once S3 is back it goes up.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	b := newBed(t, throughProxy, patience(300*time.Millisecond), func(b *bed) {
+	b := newBed(t, throughProxy, shortPatience, func(b *bed) {
 		// In this process's own mount namespace: it goes with it.
 		disk := filepath.Join(b.state, "disk")
 		if err := errors.Join(os.Mkdir(disk, 0o700), unix.Mount("tmpfs", disk, "tmpfs", 0, "size=6m,mode=700")); err != nil {
