@@ -6,6 +6,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // A SQLite database is one object (package sqlite), so the log and the journal beside it are no names
@@ -22,7 +23,7 @@ func (w *walker) state(path string, i tree.Info) journal.Stat {
 
 // isMember tells whether what is at a path belongs to a database, and then looks at that.
 func (w *walker) isMember(path string) bool {
-	if _, ok := sqlite.Base(path); !ok {
+	if _, ok := sqlitefile.Base(path); !ok {
 		return false
 	}
 	d, name, err := w.dirOf(path)
@@ -61,7 +62,7 @@ func (w *walker) touchDatabase(base string, anyway bool) {
 // touchesDatabase tells whether a name at which something has changed, or gone, is a member's of a
 // database that is there, and then looks at that.
 func (w *walker) touchesDatabase(path string) bool {
-	base, ok := sqlite.Base(path)
+	base, ok := sqlitefile.Base(path)
 	if !ok {
 		return false
 	}
@@ -111,7 +112,7 @@ func (w *walker) dirOf(path string) (*tree.Dir, string, error) {
 func gatherDatabases(d *tree.Dir, seen []journal.Seen, excluded []string) []journal.Seen {
 	members := map[string]bool{}
 	note := func(name string) {
-		if base, ok := sqlite.Base(name); ok && sqlite.Is(d, base) {
+		if base, ok := sqlitefile.Base(name); ok && sqlite.Is(d, base) {
 			members[name], members[base] = true, false
 		}
 	}

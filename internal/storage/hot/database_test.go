@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 	"github.com/matrx/sandbox/internal/testbed/ledger"
 )
 
@@ -157,7 +157,7 @@ func TestDatabasesOutliveKills(t *testing.T) {
 		s.proxy.Away()
 		snap.take(t)
 		for path := range snap.bodies {
-			if base, ok := sqlite.Base(path); ok {
+			if base, ok := sqlitefile.Base(path); ok {
 				t.Fatalf("S3 holds %s beside %s", path, base)
 			}
 		}

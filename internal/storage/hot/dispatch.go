@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
-	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/lease"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // dispatch gives what may go to uploads, until ctx ends.
@@ -152,7 +152,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		e.obs.do(func() { e.lookAgain(j.Name) })
 	}
 	if r.Outcome == queue.Stored {
-		for _, suffix := range sqlite.Suffixes {
+		for _, suffix := range sqlitefile.Suffixes {
 			e.queue.Retry(path + suffix) // it may have waited for this database
 		}
 	}

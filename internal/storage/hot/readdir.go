@@ -8,10 +8,10 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/ignore"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 	"github.com/matrx/sandbox/internal/threads"
 )
 
@@ -119,7 +119,7 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 	case rules.MatchEntry(path, isDir):
 		if isDir {
 			r.excluded = append(r.excluded, path)
-		} else if _, ok := sqlite.Base(e.Name); ok {
+		} else if _, ok := sqlitefile.Base(e.Name); ok {
 			r.logs = append(r.logs, e.Name)
 		}
 	case !isDir && !upload.Kept(i.Mode):

@@ -18,6 +18,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // A SQLite database is one object, and several files here: it is unchanged when all of them are, its
@@ -85,7 +86,7 @@ func (h *run) dropMembers(ctx context.Context) error {
 	g.SetLimit(lookups)
 	for i := range h.items {
 		it := &h.items[i]
-		key, ok := sqlite.Base(it.key)
+		key, ok := sqlitefile.Base(it.key)
 		if !ok {
 			continue
 		}
@@ -168,7 +169,7 @@ func (h *run) recordReplaced() error {
 
 // isMember tells whether a path belongs to a database that is here.
 func (h *run) isMember(path string) (is bool) {
-	if _, ok := sqlite.Base(path); !ok {
+	if _, ok := sqlitefile.Base(path); !ok {
 		return false
 	}
 	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // ErrChanged says that the database changed while it was copied without its locks.
@@ -22,12 +24,12 @@ func (s *Snapshot) CopyTo(ctx context.Context, f *os.File, cloned bool) (size in
 		}
 	}
 	if s.back != nil {
-		if size, err = s.back.apply(ctx, s.writes(f)); err != nil {
+		if size, err = s.back.Apply(ctx, s.writes(f)); err != nil {
 			return 0, err
 		}
 	}
 	if s.frames > 0 {
-		if size, err = s.log.apply(ctx, s.reads(s.wal), s.frames, s.writes(f)); err != nil {
+		if size, err = s.log.Apply(ctx, s.reads(s.wal), s.frames, s.writes(f)); err != nil {
 			return 0, errors.Join(err, s.unchanged())
 		}
 	}
@@ -37,9 +39,12 @@ func (s *Snapshot) CopyTo(ctx context.Context, f *os.File, cloned bool) (size in
 	return size, s.unchanged()
 }
 
+// copyBuffer is how much is copied at a time, in bytes.
+const copyBuffer = 256 << 10
+
 // copyFile copies the database's file, without the locks when it takes too long.
 func (s *Snapshot) copyFile(ctx context.Context, f *os.File) error {
-	b := make([]byte, bufferSize)
+	b := make([]byte, copyBuffer)
 	for off := int64(0); off < s.Stats.DB.Size; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -75,14 +80,14 @@ func (s *Snapshot) unchanged() error {
 	if i, err := s.dir.Lstat(s.name); err != nil || i.Stat != s.Stats.DB.Stat {
 		return ErrChanged
 	}
-	if s.back != nil && member(s.dir, s.name+journalSuffix) != s.Stats.Journal {
+	if s.back != nil && member(s.dir, s.name+sqlitefile.JournalSuffix) != s.Stats.Journal {
 		return ErrChanged
 	}
 	if s.frames == 0 {
 		return nil
 	}
-	h, err := head(s.wal, walHeaderSize)
-	if err != nil || !bytes.Equal(h, s.header[:]) || member(s.dir, s.name+walSuffix).Ino != s.Stats.WAL.Ino {
+	h, err := sqlitefile.Head(s.wal, sqlitefile.LogHeaderSize)
+	if err != nil || !bytes.Equal(h, s.header[:]) || member(s.dir, s.name+sqlitefile.LogSuffix).Ino != s.Stats.WAL.Ino {
 		return ErrChanged
 	}
 	return nil

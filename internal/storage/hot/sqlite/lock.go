@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // ErrBusy says that a process has the database in a way that keeps everybody else out:
@@ -15,9 +17,8 @@ var ErrBusy = errors.New("the database is locked by the process that uses it")
 
 // Locks of the database file (sqlite3 os_unix.c, os.h).
 const (
-	pendingByte  = 0x40000000
-	reservedByte = pendingByte + 1
-	sharedFirst  = pendingByte + 2
+	reservedByte = sqlitefile.PendingByte + 1
+	sharedFirst  = sqlitefile.PendingByte + 2
 	sharedSize   = 510
 )
 
@@ -65,7 +66,7 @@ func control(f *os.File, cmd int, kind int16, s span) (held bool, err error) {
 
 // lockShared takes SQLite's shared lock of a database.
 func lockShared(db *os.File) error {
-	pending := span{pendingByte, 1}
+	pending := span{sqlitefile.PendingByte, 1}
 	if err := lock(db, pending); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // AtRest tells whether the file of a database is the whole of it, and takes no lock: a program that
@@ -18,12 +19,12 @@ func AtRest(d *tree.Dir, name string, db *os.File) (s Stats, ok bool) {
 	if err != nil {
 		return s, false
 	}
-	s = Stats{DB: i, WAL: member(d, name+walSuffix), Journal: member(d, name+journalSuffix)}
-	if s.WAL.Size > 0 || s.Journal.Size > 0 && !isOver(d, name+journalSuffix, s.Journal) {
+	s = Stats{DB: i, WAL: member(d, name+sqlitefile.LogSuffix), Journal: member(d, name+sqlitefile.JournalSuffix)}
+	if s.WAL.Size > 0 || s.Journal.Size > 0 && !isOver(d, name+sqlitefile.JournalSuffix, s.Journal) {
 		return s, false
 	}
 	// What writes to the file holds one of these, with whatever kind of journal.
-	writing, err := control(db, unix.F_OFD_GETLK, unix.F_RDLCK, span{pendingByte, 2 + sharedSize})
+	writing, err := control(db, unix.F_OFD_GETLK, unix.F_RDLCK, span{sqlitefile.PendingByte, 2 + sharedSize})
 	if err != nil || writing {
 		return s, false
 	}
@@ -39,6 +40,6 @@ func isOver(d *tree.Dir, name string, seen journal.Stat) bool {
 		return false
 	}
 	defer f.Close()
-	h, err := head(f, 1)
+	h, err := sqlitefile.Head(f, 1)
 	return err == nil && len(h) == 1 && h[0] == 0 && member(d, name) == seen
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 	"github.com/matrx/sandbox/internal/threads"
 )
 
@@ -39,12 +40,12 @@ type Snapshot struct {
 	shm     *os.File
 	journal *os.File
 
-	log    wal
-	header [walHeaderSize]byte
-	byScan bool      // the end of log is to be found in it
-	frames uint32    // of log that are not in the database file
-	back   *rollback // nil: there is nothing to roll back
-	until  time.Time // when the locks have to be given up
+	log    sqlitefile.Log
+	header [sqlitefile.LogHeaderSize]byte
+	byScan bool                 // the end of log is to be found in it
+	frames uint32               // of log that are not in the database file
+	back   *sqlitefile.Rollback // nil: there is nothing to roll back
+	until  time.Time            // when the locks have to be given up
 	locked bool
 }
 
@@ -72,7 +73,7 @@ func (s *Snapshot) begin(ctx context.Context) error {
 	}
 	if s.byScan {
 		var err error
-		s.frames, err = s.log.lastCommit(ctx, s.reads(s.wal), s.Stats.WAL.Size)
+		s.frames, err = s.log.LastCommit(ctx, s.reads(s.wal), s.Stats.WAL.Size)
 		return err
 	}
 	return nil
@@ -136,7 +137,7 @@ func (s *Snapshot) open(suffix string) (*os.File, journal.Stat, error) {
 
 // openJournal finds out whether there is a hot journal (hasHotJournal in pager.c).
 func (s *Snapshot) openJournal() (err error) {
-	if s.journal, s.Stats.Journal, err = s.open(journalSuffix); err != nil || s.journal == nil {
+	if s.journal, s.Stats.Journal, err = s.open(sqlitefile.JournalSuffix); err != nil || s.journal == nil {
 		return err
 	}
 	if s.locked {
@@ -146,11 +147,11 @@ func (s *Snapshot) openJournal() (err error) {
 			return err
 		}
 	}
-	back, ok, err := openRollback(s.journal, s.Stats.Journal.Size)
+	back, ok, err := sqlitefile.OpenRollback(s.journal, s.Stats.Journal.Size)
 	if err != nil || !ok {
 		return err
 	}
-	super, err := back.superName()
+	super, err := back.SuperName()
 	if err == nil && !s.isCommitted(super) {
 		s.back = back
 	}
@@ -171,10 +172,10 @@ func (s *Snapshot) isCommitted(super string) bool {
 
 // openLog finds out how much of the log counts.
 func (s *Snapshot) openLog() (err error) {
-	if s.wal, _, err = s.open(walSuffix); err != nil || s.wal == nil {
+	if s.wal, _, err = s.open(sqlitefile.LogSuffix); err != nil || s.wal == nil {
 		return err
 	}
-	if s.shm, _, err = s.open(shmSuffix); err != nil {
+	if s.shm, _, err = s.open(sqlitefile.IndexSuffix); err != nil {
 		return err
 	}
 	live := false
@@ -195,12 +196,12 @@ func (s *Snapshot) openLog() (err error) {
 		return err
 	}
 	s.Stats.WAL = i.Stat
-	h, err := head(s.wal, walHeaderSize)
+	h, err := sqlitefile.Head(s.wal, sqlitefile.LogHeaderSize)
 	if err != nil {
 		return err
 	}
 	copy(s.header[:], h)
-	log, ok := parseWAL(h)
+	log, ok := sqlitefile.ParseLog(h)
 	s.log = log
 	if live {
 		return s.byIndex(ok)
@@ -219,7 +220,7 @@ func (s *Snapshot) byIndex(valid bool) error {
 		return ErrBusy // it is being changed
 	case x.isInDatabase():
 		return nil
-	case !valid || x.salt != s.log.salt || x.pageSize != s.log.pageSize:
+	case !valid || x.salt != s.log.Salt || x.pageSize != s.log.PageSize:
 		return ErrBusy // the log was begun anew between the two looks
 	}
 	s.frames = x.frames
@@ -233,9 +234,9 @@ func (s *Snapshot) Alone() bool { return s.frames == 0 && s.back == nil }
 // unlock gives the locks up.
 func (s *Snapshot) unlock() {
 	if s.locked {
-		_ = unlockShared(s.db)                 // fails only where locking did
-		_ = unlock(s.db, span{pendingByte, 1}) // left behind where the second step failed
-		_ = s.closeAll(&s.shm)                 // its locks end with it
+		_ = unlockShared(s.db)                            // fails only where locking did
+		_ = unlock(s.db, span{sqlitefile.PendingByte, 1}) // left behind where the second step failed
+		_ = s.closeAll(&s.shm)                            // its locks end with it
 		s.locked = false
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // Stats are what lstat says of a database's files. Members that are not there, or empty, are zero.
@@ -53,7 +54,7 @@ func StateOf(d *tree.Dir, name string, i tree.Info) journal.Stat {
 	if !i.IsRegular() {
 		return i.Stat
 	}
-	s := Stats{DB: i, WAL: member(d, name+walSuffix), Journal: member(d, name+journalSuffix)}
+	s := Stats{DB: i, WAL: member(d, name+sqlitefile.LogSuffix), Journal: member(d, name+sqlitefile.JournalSuffix)}
 	if s.WAL.Size == 0 && s.Journal.Size == 0 || !Is(d, name) {
 		return i.Stat
 	}
@@ -83,10 +84,10 @@ func Is(d *tree.Dir, name string) bool {
 
 // IsFile is [Is] of a file that is open.
 func IsFile(d *tree.Dir, name string, db *os.File) bool {
-	if h, err := head(db, HeaderSize); err == nil && IsDatabase(h) {
+	if h, err := sqlitefile.Head(db, sqlitefile.HeaderSize); err == nil && sqlitefile.IsDatabase(h) {
 		return true
 	}
-	for _, suffix := range []string{walSuffix, journalSuffix} {
+	for _, suffix := range []string{sqlitefile.LogSuffix, sqlitefile.JournalSuffix} {
 		if member(d, name+suffix).Size > 0 && IsLog(d, name+suffix) {
 			return true
 		}
@@ -102,13 +103,13 @@ func IsLog(d *tree.Dir, name string) bool {
 		return false
 	}
 	defer f.Close()
-	h, err := head(f, HeaderSize)
-	return err == nil && isLog(h)
+	h, err := sqlitefile.Head(f, sqlitefile.HeaderSize)
+	return err == nil && sqlitefile.IsLog(h)
 }
 
 // Members are the names of the files that belong to a database of that name, in the order of Suffixes.
 func Members(d *tree.Dir, name string) (names []string) {
-	for _, suffix := range Suffixes {
+	for _, suffix := range sqlitefile.Suffixes {
 		if len(name)+len(suffix) > tree.NameMax {
 			continue
 		}
@@ -122,7 +123,7 @@ func Members(d *tree.Dir, name string) (names []string) {
 // IsMember tells whether name belongs to a database beside it, and to which. A link or anything else that is no
 // file belongs to none.
 func IsMember(d *tree.Dir, name string) (base string, ok bool) {
-	base, ok = Base(name)
+	base, ok = sqlitefile.Base(name)
 	if !ok {
 		return base, false
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // The wal-index: https://www.sqlite.org/walformat.html. It is memory that the processes share,
@@ -42,12 +44,12 @@ func parseIndex(b []byte) (x index, ok bool) {
 	if !bytes.Equal(h, b[indexHeaderSize:2*indexHeaderSize]) || ne.Uint32(h) != indexVersion || h[12] == 0 {
 		return x, false
 	}
-	sum := checksum{}
+	sum := sqlitefile.Checksum{}
 	for p := h[:40]; len(p) >= 8; p = p[8:] {
-		sum.a += ne.Uint32(p) + sum.b
-		sum.b += ne.Uint32(p[4:]) + sum.a
+		sum.A += ne.Uint32(p) + sum.B
+		sum.B += ne.Uint32(p[4:]) + sum.A
 	}
-	if sum.a != ne.Uint32(h[40:]) || sum.b != ne.Uint32(h[44:]) {
+	if sum.A != ne.Uint32(h[40:]) || sum.B != ne.Uint32(h[44:]) {
 		return x, false
 	}
 	size := uint32(ne.Uint16(h[14:]))
@@ -59,7 +61,7 @@ func parseIndex(b []byte) (x index, ok bool) {
 	if len(b) >= 2*indexHeaderSize+4 {
 		x.copied = ne.Uint32(b[2*indexHeaderSize:])
 	}
-	return x, validPageSize(size)
+	return x, sqlitefile.ValidPageSize(size)
 }
 
 // isInDatabase tells whether the log has nothing that the database has not.

@@ -9,6 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // The log and the journal of a database have no objects: the database's object is all of them. Where
@@ -32,7 +33,7 @@ func (s *Sender) membersOf(v *version) []string {
 
 // members are the paths of a database's members that have objects.
 func (s *Sender) members(path string) (paths []string) {
-	for _, suffix := range sqlite.Suffixes {
+	for _, suffix := range sqlitefile.Suffixes {
 		if e, ok := s.Journal.Get(path + suffix); ok && !e.IsMarker() {
 			paths = append(paths, path+suffix)
 		}
@@ -46,7 +47,7 @@ var errWhole = errors.New("it waits for its database")
 // member decides about the deletion of a member's object. replaced: the database's object has taken
 // its place, whatever is on the disk. With done the result is r.
 func (s *Sender) member(path string) (r Result, done, replaced bool) {
-	base, ok := sqlite.Base(path)
+	base, ok := sqlitefile.Base(path)
 	if !ok {
 		return r, false, false
 	}

@@ -9,10 +9,10 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
-	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // version is what is to be stored: a file's, a link's or a directory's present state.
@@ -92,7 +92,7 @@ func (v *version) hasAttr(e journal.Entry) bool {
 func (v *version) metadata(writeID string) map[string]string {
 	m := posixattr.Encode(v.attr, writeID)
 	if v.whole {
-		m[posixattr.WholeKey] = sqlite.Kind
+		m[posixattr.WholeKey] = sqlitefile.Kind
 	}
 	return m
 }

@@ -1,4 +1,4 @@
-package sqlite
+package sqlitefile
 
 import (
 	"bufio"
@@ -15,13 +15,13 @@ const (
 	noCount           = 0xffffffff // the journal was not synced, and its length says how many records it has
 )
 
-// rollback is a journal whose transaction did not end.
-type rollback struct {
+// Rollback is a journal whose transaction did not end.
+type Rollback struct {
 	r    io.ReaderAt
 	size int64
 
 	count    int64 // of the pages of the database before the transaction
-	pageSize int64
+	PageSize int64
 	sector   int64
 }
 
@@ -32,21 +32,21 @@ type segment struct {
 	at      int64 // where the records begin
 }
 
-// openRollback reads the first header. Not ok: SQLite would find nothing to roll back.
-func openRollback(r io.ReaderAt, size int64) (j *rollback, ok bool, err error) {
-	h, err := head(r, journalHeaderSize)
+// OpenRollback reads the first header. Not ok: SQLite would find nothing to roll back.
+func OpenRollback(r io.ReaderAt, size int64) (j *Rollback, ok bool, err error) {
+	h, err := Head(r, journalHeaderSize)
 	if err != nil || len(h) < journalHeaderSize || string(h[:8]) != journalMagic {
 		return nil, false, err
 	}
 	pages, sector, page := be.Uint32(h[16:]), be.Uint32(h[20:]), be.Uint32(h[24:])
-	if !validPageSize(page) || sector < 32 || sector > 65536 || sector&(sector-1) != 0 || int64(sector) > size {
+	if !ValidPageSize(page) || sector < 32 || sector > 65536 || sector&(sector-1) != 0 || int64(sector) > size {
 		return nil, false, nil
 	}
-	return &rollback{r: r, size: size, count: int64(pages), pageSize: int64(page), sector: int64(sector)}, true, nil
+	return &Rollback{r: r, size: size, count: int64(pages), PageSize: int64(page), sector: int64(sector)}, true, nil
 }
 
 // segment reads the header at or behind off, which begins a sector.
-func (j *rollback) segment(off int64) (s segment, ok bool, err error) {
+func (j *Rollback) segment(off int64) (s segment, ok bool, err error) {
 	off = (off + j.sector - 1) / j.sector * j.sector
 	if off+j.sector > j.size {
 		return s, false, nil
@@ -67,22 +67,22 @@ func (j *rollback) segment(off int64) (s segment, ok bool, err error) {
 	return s, true, nil
 }
 
-func (j *rollback) recordSize() int64 { return j.pageSize + 8 }
+func (j *Rollback) recordSize() int64 { return j.PageSize + 8 }
 
-// before is the database's size before the transaction.
-func (j *rollback) before() int64 { return j.count * j.pageSize }
+// Before is the database's size before the transaction.
+func (j *Rollback) Before() int64 { return j.count * j.PageSize }
 
-// apply writes the pages as they were before the transaction into a copy of the database, and
+// Apply writes the pages as they were before the transaction into a copy of the database, and
 // gives the database's size then.
-func (j *rollback) apply(ctx context.Context, to io.WriterAt) (size int64, err error) {
-	return j.before(), j.pages(ctx, func(page uint32, _ int64, data []byte) error {
-		_, err := to.WriteAt(data, int64(page-1)*j.pageSize)
+func (j *Rollback) Apply(ctx context.Context, to io.WriterAt) (size int64, err error) {
+	return j.Before(), j.Pages(ctx, func(page uint32, _ int64, data []byte) error {
+		_, err := to.WriteAt(data, int64(page-1)*j.PageSize)
 		return err
 	})
 }
 
-// pages hands over the pages as they were before the transaction, and where they are in the journal.
-func (j *rollback) pages(ctx context.Context, f func(page uint32, at int64, data []byte) error) error {
+// Pages hands over the pages as they were before the transaction, and where they are in the journal.
+func (j *Rollback) Pages(ctx context.Context, f func(page uint32, at int64, data []byte) error) error {
 	for off := int64(0); ; {
 		s, ok, err := j.segment(off)
 		if err != nil || !ok {
@@ -97,10 +97,10 @@ func (j *rollback) pages(ctx context.Context, f func(page uint32, at int64, data
 }
 
 // records hands over one segment's pages. Not whole: its end is torn, which ends the journal.
-func (j *rollback) records(ctx context.Context, s segment, f func(page uint32, at int64, data []byte) error) (whole bool, err error) {
+func (j *Rollback) records(ctx context.Context, s segment, f func(page uint32, at int64, data []byte) error) (whole bool, err error) {
 	in := bufio.NewReaderSize(io.NewSectionReader(j.r, s.at, j.size-s.at), bufferSize)
 	b := make([]byte, j.recordSize())
-	lockPage := pendingByte/j.pageSize + 1
+	lockPage := PendingByte/j.PageSize + 1
 	for n := range s.records {
 		if n%256 == 0 && ctx.Err() != nil {
 			return false, context.Cause(ctx)
@@ -110,14 +110,14 @@ func (j *rollback) records(ctx context.Context, s segment, f func(page uint32, a
 		} else if err != nil {
 			return false, err
 		}
-		page, data := int64(be.Uint32(b)), b[4:4+j.pageSize]
+		page, data := int64(be.Uint32(b)), b[4:4+j.PageSize]
 		if page == 0 || page == lockPage {
 			return false, nil
 		}
 		if page > j.count {
 			continue // the transaction added it
 		}
-		if j.sum(s.nonce, data) != be.Uint32(b[4+j.pageSize:]) {
+		if j.sum(s.nonce, data) != be.Uint32(b[4+j.PageSize:]) {
 			return false, nil
 		}
 		if err := f(uint32(page), s.at+int64(n)*j.recordSize()+4, data); err != nil {
@@ -127,18 +127,18 @@ func (j *rollback) records(ctx context.Context, s segment, f func(page uint32, a
 	return true, nil
 }
 
-// sum is the checksum of a record: of every 200th byte, counted from the end (pager_cksum).
-func (j *rollback) sum(nonce uint32, data []byte) uint32 {
+// sum is the Checksum of a record: of every 200th byte, counted from the end (pager_cksum).
+func (j *Rollback) sum(nonce uint32, data []byte) uint32 {
 	for i := len(data) - 200; i > 0; i -= 200 {
 		nonce += uint32(data[i])
 	}
 	return nonce
 }
 
-// superName is the name of the super-journal at a journal's end, "" when it has none: the file
+// SuperName is the name of the super-journal at a journal's end, "" when it has none: the file
 // that a transaction over several databases deletes to commit in all of them
 // (https://www.sqlite.org/fileformat2.html#the_rollback_journal, readSuperJournal in pager.c).
-func (j *rollback) superName() (string, error) {
+func (j *Rollback) SuperName() (string, error) {
 	const most, tail = 4096, 16
 	if j.size < tail {
 		return "", nil

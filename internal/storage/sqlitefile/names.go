@@ -1,4 +1,4 @@
-package sqlite
+package sqlitefile
 
 import (
 	"io"
@@ -7,12 +7,14 @@ import (
 
 // Suffixes of the files that belong to a database, in the order in which they are moved: what
 // would be applied to another database of the same name first.
-var Suffixes = []string{walSuffix, journalSuffix, shmSuffix}
+var Suffixes = []string{LogSuffix, JournalSuffix, IndexSuffix}
 
+// The suffixes of a write-ahead log, of a rollback journal, and of the index of a log, which is memory that
+// SQLite's processes share and builds anew.
 const (
-	walSuffix     = "-wal"
-	journalSuffix = "-journal"
-	shmSuffix     = "-shm"
+	LogSuffix     = "-wal"
+	JournalSuffix = "-journal"
+	IndexSuffix   = "-shm"
 )
 
 // Kind names what this package reads, in an object's metadata.
@@ -39,9 +41,9 @@ func IsDatabase(header []byte) bool {
 	return strings.HasPrefix(string(header[:min(len(header), HeaderSize)]), magic)
 }
 
-// isLog tells whether a file begins as a write-ahead log or a rollback journal does. The
+// IsLog tells whether a file begins as a write-ahead log or a rollback journal does. The
 // database of such a file may be encrypted, and show no header of its own, or be empty still.
-func isLog(header []byte) bool {
+func IsLog(header []byte) bool {
 	if len(header) < 8 {
 		return false
 	}
@@ -49,8 +51,8 @@ func isLog(header []byte) bool {
 	return m == walMagic || m == walMagic|1 || string(header[:8]) == journalMagic
 }
 
-// head reads the first bytes of a file, as many as there are.
-func head(r io.ReaderAt, n int) ([]byte, error) {
+// Head reads the first bytes of a file, as many as there are.
+func Head(r io.ReaderAt, n int) ([]byte, error) {
 	b := make([]byte, n)
 	n, err := r.ReadAt(b, 0)
 	if err == io.EOF {
@@ -58,3 +60,7 @@ func head(r io.ReaderAt, n int) ([]byte, error) {
 	}
 	return b[:n], err
 }
+
+// PendingByte is where SQLite's locks of a database begin, an offset in bytes. The page that has it is never used
+// (https://www.sqlite.org/fileformat2.html#the_lock_byte_page).
+const PendingByte = 0x40000000
