@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/wire"
@@ -65,7 +66,7 @@ func (s Storage) Open(ctx context.Context, cfg *config.Config) (*objectstore.Sto
 	if err != nil {
 		return nil, nil, err
 	}
-	_, err = store.Probe(ctx, cfg.MetaPrefix())
+	_, err = store.Probe(ctx, cfg.UserPrefix()+contract.ProbePrefix)
 	return store, log, err
 }
 

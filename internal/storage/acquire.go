@@ -130,12 +130,12 @@ func awaitSeen(ctx context.Context, seen <-chan struct{}) bool {
 func (c *acquirer) probe(ctx context.Context) (objectstore.Conditional, error) {
 	patient, cancel := objectstore.Outlive(ctx, probeGrace)
 	defer cancel()
-	return c.store.Probe(patient, c.cfg.MetaPrefix())
+	return c.store.Probe(patient, c.cfg.UserPrefix()+contract.ProbePrefix)
 }
 
 // sweep removes what a Probe that was killed has left.
 func (c *acquirer) sweep(ctx context.Context) {
-	for e, err := range c.store.List(ctx, objectstore.ListOptions{Prefix: c.cfg.MetaPrefix() + objectstore.ProbePrefix}) {
+	for e, err := range c.store.List(ctx, objectstore.ListOptions{Prefix: c.cfg.UserPrefix() + contract.ProbePrefix}) {
 		if err != nil {
 			return // the next start may have more luck
 		}

@@ -82,7 +82,7 @@ func serve(text string) error {
 		return err
 	}
 	if !c.Unprobed {
-		if _, err := store.Probe(ctx, c.Config.MetaPrefix()); err != nil {
+		if _, err := store.Probe(ctx, c.Config.UserPrefix()+contract.ProbePrefix); err != nil {
 			l.Warn("cannot probe", "error", err)
 		}
 	}

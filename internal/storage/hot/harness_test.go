@@ -85,7 +85,7 @@ func (s *sandbox) make() {
 		s.t.Fatal(err)
 	}
 	if s.probe {
-		if _, err := store.Probe(s.ctx(), s.cfg.MetaPrefix()); err != nil {
+		if _, err := store.Probe(s.ctx(), s.cfg.UserPrefix()+contract.ProbePrefix); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -182,7 +182,7 @@ func TestReleaseWhereDeleteHasNoCondition(t *testing.T) {
 	p := testbed.Proxy(t, srv)
 	p.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE"}, Do: testbed.StripConditions()})
 	store := openStore(t, p.Config(b), b.Credentials())
-	if c, err := store.Probe(t.Context(), "users/u/.sandbox/"); err != nil || c.Delete || !c.Put {
+	if c, err := store.Probe(t.Context(), "users/u/.sandbox/probe-"); err != nil || c.Delete || !c.Put {
 		t.Fatalf("Probe = %+v, %v", c, err)
 	}
 	p.Forget()

@@ -18,7 +18,7 @@ import (
 // the destination of a copy.
 func (b *bench) probe() Conditional {
 	b.Helper()
-	c, err := b.store.Probe(b.Context(), "users/u/.sandbox/")
+	c, err := b.store.Probe(b.Context(), "users/u/.sandbox/probe-")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,7 +5,7 @@
 //
 //	s, err := objectstore.Open(ctx, objectstore.Options{S3: cfg.S3, Credentials: creds, Log: log})
 //	err = s.Check(ctx, cfg.UserPrefix())       // is this bucket there, and may we?
-//	cond, err := s.Probe(ctx, cfg.MetaPrefix()) // which conditions does the store honour?
+//	cond, err := s.Probe(ctx, cfg.UserPrefix()+contract.ProbePrefix) // which conditions does the store honour?
 //	o, err := s.Put(ctx, key, file, size, objectstore.PutOptions{Condition: objectstore.Condition{IfMatch: etag}})
 //
 // Open sends nothing. Keys are whole keys of the bucket. ETags are opaque and bare,

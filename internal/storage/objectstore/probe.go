@@ -12,15 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ProbePrefix is what the keys of Probe's own objects begin with, below the prefix that it is
-// given. One that was killed leaves some.
-const ProbePrefix = "probe-"
-
 // noVersion is an ETag that no object has: not the MD5 of anything, by its length.
 const noVersion = "00000000000000000000000000000000000"
 
 // Probe finds out which conditions the store honours, each verb by itself, with conditions that
-// must fail and such that must not on objects of its own below prefix, and removes those. From then
+// must fail and such that must not on objects of its own, whose keys begin with prefix, and removes those. A
+// probe that was killed leaves some. From then
 // on the Store does not rely on the others: it looks with a HEAD before it acts. It also finds
 // out in which form ETags are compared, and whether checksums are verified. Some seventeen
 // requests, three round trips one after the other. Check has to come first: some stores make the
@@ -28,7 +25,7 @@ const noVersion = "00000000000000000000000000000000000"
 func (s *Store) Probe(ctx context.Context, prefix string) (Conditional, error) {
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true}) // send them all
 	s.dialect.bareETags.Store(false)
-	p := &prober{Store: s, base: prefix + ProbePrefix + rand.Text() + "-", written: map[string]bool{}}
+	p := &prober{Store: s, base: prefix + rand.Text() + "-", written: map[string]bool{}}
 	var c Conditional
 	first := []probe{{"put", p.put, &c.Put}, {"delete", p.delete, &c.Delete}, {"copy", p.copy, &c.Copy}, {"complete", p.complete, &c.Complete}, {"checksum", p.checksum, new(bool)}}
 	err := p.run(ctx, first)

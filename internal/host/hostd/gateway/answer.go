@@ -36,7 +36,7 @@ func (g *Gateway) hideError(res *http.Response, q request) error {
 		return nil
 	}
 	if late {
-		return g.hideLateError(res)
+		return g.hideLateError(res, q)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxError))
 	if err != nil {
@@ -45,7 +45,7 @@ func (g *Gateway) hideError(res *http.Response, q request) error {
 	res.Body.Close()
 	var e storeError
 	_ = xml.Unmarshal(body, &e) // a proxy may answer in another language
-	g.tellError(res, e)
+	g.tellError(res, q, e)
 	for name := range res.Header {
 		if !listed(errorHeaders, name) {
 			res.Header.Del(name)
@@ -65,7 +65,7 @@ func (g *Gateway) hideError(res *http.Response, q request) error {
 }
 
 // hideLateError reads the beginning of an answer, as long as that may be an error.
-func (g *Gateway) hideLateError(res *http.Response) error {
+func (g *Gateway) hideLateError(res *http.Response, q request) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxError))
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (g *Gateway) hideLateError(res *http.Response) error {
 		return nil
 	}
 	res.Body.Close()
-	g.tellError(res, e)
+	g.tellError(res, q, e)
 	answer, err := e.public()
 	if err != nil {
 		return err
@@ -103,9 +103,13 @@ func (e storeError) public() ([]byte, error) {
 }
 
 // tellError logs what the client is not told. That a key is not there, or a condition does
-// not hold, is no error of the host's.
-func (g *Gateway) tellError(res *http.Response, e storeError) {
+// not hold, is no error of the host's, and neither is the refusal that a probe asks for.
+func (g *Gateway) tellError(res *http.Response, q request, e storeError) {
 	if res.StatusCode == http.StatusNotFound && e.Code != "NoSuchBucket" || res.StatusCode == http.StatusPreconditionFailed {
+		return
+	}
+	if g.scope.probes(q.key) && (res.StatusCode == http.StatusBadRequest || res.StatusCode == http.StatusNotImplemented) {
+		g.log.Debug("the store refused a probe", "event", "gateway_probe_refused", "method", res.Request.Method, "status", res.StatusCode, "code", e.Code, "reason", e.Message)
 		return
 	}
 	if n := g.unanswered.Add(1); notable(n) {

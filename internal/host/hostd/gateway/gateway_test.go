@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -332,5 +333,36 @@ func TestErrorsOfTheStoreKeepItsSecrets(t *testing.T) {
 	status, answer = 200, "<CompleteMultipartUploadResult>"+strings.Repeat("x", 2*maxError)+"</CompleteMultipartUploadResult>"
 	if code, body := d.raw(t, "POST", at+"k?uploadId=1", ""); code != 200 || body != answer {
 		t.Errorf("an answer that is no error: %d, %d bytes of %d", code, len(body), len(answer))
+	}
+}
+
+// A probe asks for refusals; the log has them no more than the 404 of a key. What a probe does not ask for, it has.
+func TestRefusedProbeIsNoWarning(t *testing.T) {
+	var status int
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		io.WriteString(w, "<Error><Code>BadDigest</Code></Error>")
+	})
+	for _, tc := range []struct {
+		key    string
+		status int
+		warns  bool
+	}{
+		{contract.ProbePrefix + "X-checksum", 400, false},
+		{contract.ProbePrefix + "X-put", 501, false},
+		{contract.ProbePrefix + "X-put", 403, true},
+		{contract.ProbePrefix + "X-put", 500, true},
+		{"hot/.sandbox/probe-X", 400, true},
+		{"hot/file", 400, true},
+	} {
+		var log bytes.Buffer
+		d := openDoor(t, "prober", Options{Upstream: f.upstream(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		status = tc.status
+		if code, _ := d.raw(t, "PUT", "/"+bucket+"/"+d.prefix+tc.key, "x"); code != tc.status {
+			t.Errorf("%s: %d", tc.key, code)
+		}
+		if warns := strings.Contains(log.String(), "gateway_upstream_refused"); warns != tc.warns {
+			t.Errorf("%d to %s: the log has %q", tc.status, tc.key, log.String())
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/hostd/s3grammar"
 )
 
@@ -73,6 +74,9 @@ func (s Scope) outside(key string) string {
 	}
 	return ""
 }
+
+// probes says whether a key is that of an object with which the sandbox finds out what the store honours.
+func (s Scope) probes(key string) bool { return strings.HasPrefix(key, s.Prefix+contract.ProbePrefix) }
 
 // copySource decodes x-amz-copy-source, /BUCKET/KEY in percent-encoding (S3 API
 // reference, CopyObject). A version or an access point's ARN is refused.
