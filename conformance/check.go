@@ -3,56 +3,74 @@ package conformance
 import (
 	"context"
 	"errors"
-	"fmt"
+
+	"github.com/matrx/sandbox/conformance/check"
+	"github.com/matrx/sandbox/conformance/checks"
 )
 
-// Check judges one requirement. It is declared as a value, one to a file or a close
-// family of them to a file.
-type Check struct {
-	ID string // of the requirement in the contract, or of the importer's own
+// What an importer's own checks are made of, by the names of this package; package check explains each.
+type (
+	// Check judges one requirement.
+	Check = check.Check
+	// Env is what a check has to work with.
+	Env = check.Env
+	// Start is how to start a sandbox.
+	Start = check.Start
+	// Mode says with which rights a sandbox is started.
+	Mode = check.Mode
+	// Sandbox is a sandbox that runs, or has ended.
+	Sandbox = check.Sandbox
+	// SandboxStatus is the output of `sandbox-init status --json`.
+	SandboxStatus = check.SandboxStatus
+	// Self is what the probe says of the process that it is.
+	Self = check.Self
+)
 
-	// Static checks look at the image and start no container.
-	Static bool
-
-	// Run returns nil when the requirement holds, a Fail when it does not, Unsupported when
-	// the image is excused, and any other error when it could not be judged.
-	Run func(ctx context.Context, e *Env) error
-}
-
-// failure is why a requirement does not hold.
-type failure struct{ reason, remedy string }
-
-func (f *failure) Error() string { return f.reason }
+// The modes, and the path of the suite's own static program in every container of Start.
+const (
+	AsRoot  = check.AsRoot
+	AsAgent = check.AsAgent
+	Probe   = check.Probe
+)
 
 // Fail says that a requirement does not hold: reason in one sentence, remedy as what the
 // image's author does about it.
-func Fail(reason, remedy string) error { return &failure{reason, remedy} }
+func Fail(reason, remedy string) error { return check.Fail(reason, remedy) }
 
 // Failf is Fail without a remedy of its own; the requirement's text is remedy enough.
-func Failf(format string, args ...any) error { return &failure{reason: fmt.Sprintf(format, args...)} }
-
-// unsupported is why a requirement does not apply.
-type unsupported struct{ reason string }
-
-func (u *unsupported) Error() string { return u.reason }
+func Failf(format string, args ...any) error { return check.Failf(format, args...) }
 
 // Unsupported says that the requirement is about something that this image or this
 // engine does not have, and is allowed not to have.
-func Unsupported(format string, args ...any) error {
-	return &unsupported{reason: fmt.Sprintf(format, args...)}
+func Unsupported(format string, args ...any) error { return check.Unsupported(format, args...) }
+
+// Eventually asks until ok, and fails with what was missing when ctx ends.
+func Eventually(ctx context.Context, what string, ok func() (bool, error)) error {
+	return check.Eventually(ctx, what, ok)
 }
 
-// judge turns what Run returned into a status.
+// StaticIDs are the requirements that are judged without starting a container.
+func StaticIDs() []string {
+	var out []string
+	for _, c := range checks.All {
+		if c.Static {
+			out = append(out, c.ID)
+		}
+	}
+	return out
+}
+
+// judge turns what a check returned into a status.
 func judge(err error) (status Status, reason, remedy string) {
-	var f *failure
-	var u *unsupported
+	var f *check.Failure
+	var u *check.Excuse
 	switch {
 	case err == nil:
 		return Pass, "", ""
 	case errors.As(err, &f):
-		return Failed, f.reason, f.remedy
+		return Failed, f.Reason, f.Remedy
 	case errors.As(err, &u):
-		return NotSupported, u.reason, ""
+		return NotSupported, u.Reason, ""
 	default:
 		return Error, err.Error(), ""
 	}

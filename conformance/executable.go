@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/service"
 	"github.com/matrx/sandbox/contract/spec"
 )
 
@@ -70,8 +72,8 @@ func servicesOf(file string) ([]string, error) {
 	for sc.Scan() && strings.HasPrefix(sc.Text(), "#") {
 		if name, ok := strings.CutPrefix(sc.Text(), "# service:"); ok {
 			name = strings.TrimSpace(name)
-			if _, known := services[name]; !known {
-				return nil, fmt.Errorf("cannot use the check %s: there is no service %q; there are %q", file, name, serviceNames())
+			if !slices.Contains(service.Names(), name) {
+				return nil, fmt.Errorf("cannot use the check %s: there is no service %q; there are %q", file, name, service.Names())
 			}
 			out = append(out, name)
 		}

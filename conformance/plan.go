@@ -6,15 +6,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/matrx/sandbox/conformance/check"
+	"github.com/matrx/sandbox/conformance/checks"
 	"github.com/matrx/sandbox/contract/spec"
 )
 
 // fromManifest fills in what the caller left to the image. A manifest that cannot be read
 // leaves the defaults: MAN-001 says what is wrong with it.
 func (s *suite) fromManifest(ctx context.Context, o *Options) error {
-	m, err := s.shared.manifest()
+	m, err := s.fixture.Manifest(ctx)
 	if err != nil {
-		m = &manifest{}
+		m = &check.Manifest{}
 	}
 	if err := s.chooseParent(ctx, o, m); err != nil {
 		return err
@@ -28,7 +30,7 @@ func (s *suite) fromManifest(ctx context.Context, o *Options) error {
 	return nil
 }
 
-func (s *suite) chooseParent(ctx context.Context, o *Options, m *manifest) error {
+func (s *suite) chooseParent(ctx context.Context, o *Options, m *check.Manifest) error {
 	if o.NoParent {
 		o.Parent = ""
 		return nil
@@ -39,8 +41,8 @@ func (s *suite) chooseParent(ctx context.Context, o *Options, m *manifest) error
 	if o.Parent == "" {
 		return nil
 	}
-	if _, err := s.shared.engine.ImageID(ctx, o.Parent); err != nil {
-		return fmt.Errorf("the parent cannot be had, and without it nothing can be said of what the image kept: %w; "+
+	if _, err := s.fixture.Engine.ImageID(ctx, o.Parent); err != nil {
+		return fmt.Errorf("the parent is not available, and the checks of what the image kept need it: %w; "+
 			"name it in Options.Parent (--parent), or set NoParent (--no-parent)", err)
 	}
 	return nil
@@ -48,7 +50,7 @@ func (s *suite) chooseParent(ctx context.Context, o *Options, m *manifest) error
 
 // chooseVersion takes the version that the caller asks for, else the one that the image
 // says it keeps: a requirement that is younger is not one that it promised.
-func (s *suite) chooseVersion(o *Options, m *manifest) error {
+func (s *suite) chooseVersion(o *Options, m *check.Manifest) error {
 	newest := spec.Current().Version
 	s.version = newest
 	if o.Contract == "" {
@@ -69,8 +71,8 @@ func (s *suite) chooseVersion(o *Options, m *manifest) error {
 }
 
 // profileOf is the profile that the image names, or its parent's where that promises more:
-// nobody gets rid of an inherited promise by not naming it.
-func (s *suite) profileOf(ctx context.Context, parent string, m *manifest) string {
+// an image cannot drop an inherited promise by not naming it.
+func (s *suite) profileOf(ctx context.Context, parent string, m *check.Manifest) string {
 	own := m.Contract.Profile
 	if own == "" {
 		own = "lifecycle"
@@ -78,7 +80,7 @@ func (s *suite) profileOf(ctx context.Context, parent string, m *manifest) strin
 	if parent == "" {
 		return own
 	}
-	p, err := readManifest(ctx, s.shared.engine, parent)
+	p, err := check.ReadManifest(ctx, s.fixture.Engine, parent)
 	if err == nil && spec.Current().Includes(p.Contract.Profile, own) {
 		return p.Contract.Profile
 	}
@@ -87,14 +89,14 @@ func (s *suite) profileOf(ctx context.Context, parent string, m *manifest) strin
 
 // plan lays out which requirements are judged by which check.
 func (s *suite) plan(contractNow *spec.Spec) error {
-	o := s.shared.options
+	o := s.options
 	requirements, err := contractNow.For(o.Profile, s.version)
 	if err != nil {
 		return err
 	}
 	byID := map[string]*Check{}
-	for i := range checks {
-		byID[checks[i].ID] = &checks[i]
+	for i := range checks.All {
+		byID[checks.All[i].ID] = &checks.All[i]
 	}
 	for i := range o.Extra {
 		requirements = append(requirements, o.Extra[i].Requirement)
@@ -108,11 +110,13 @@ func (s *suite) plan(contractNow *spec.Spec) error {
 		requirements = append(requirements, r)
 		byID[r.ID] = c
 	}
-	s.schedule = &schedule{tasks: map[string]*task{}, timeout: o.Timeout}
-	if s.schedule.timeout == 0 {
-		s.schedule.timeout = 2 * time.Minute
+	limit := o.Timeout
+	if limit == 0 {
+		limit = 2 * time.Minute
 	}
-	s.schedule.newEnv = func(c *Check) *Env { return &Env{shared: s.shared, id: c.ID} }
+	s.schedule = &schedule{tasks: map[string]*task{}, run: func(ctx context.Context, c *Check) ([]string, error) {
+		return s.fixture.Run(ctx, c, limit)
+	}}
 	wanted := closure(requirements, o.Only)
 	for _, r := range requirements {
 		t := &task{requirement: r, check: byID[r.ID]}

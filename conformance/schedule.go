@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,13 +19,12 @@ type task struct {
 	result Result
 }
 
-// schedule runs checks, each once, after those that it needs. Whoever asks first runs it,
-// so that subtests and the program share one order without a queue: a requirement waits
+// schedule runs checks, each once, after those that it needs. The first caller that asks for a result
+// runs the check, so that subtests and the program share one order without a queue: a requirement waits
 // only for one that is being judged, and needs have no circle.
 type schedule struct {
-	tasks   map[string]*task
-	newEnv  func(*Check) *Env
-	timeout time.Duration // of one check
+	tasks map[string]*task
+	run   func(context.Context, *Check) (evidence []string, err error)
 }
 
 // result judges a requirement, its needs first.
@@ -61,25 +59,8 @@ func (s *schedule) judge(ctx context.Context, t *task) Result {
 		return r
 	}
 	begin := time.Now()
-	env := s.newEnv(t.check)
-	err := s.run(ctx, t.check, env)
-	r.Took = time.Since(begin)
+	evidence, err := s.run(ctx, t.check)
+	r.Took, r.Evidence = time.Since(begin), evidence
 	r.Status, r.Reason, r.Remedy = judge(err)
-	r.Evidence = env.evidence
 	return r
-}
-
-// run bounds a check in time, and turns its panic into an error of that check alone.
-func (s *schedule) run(ctx context.Context, c *Check, env *Env) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("the check did not end within %s", s.timeout))
-	defer cancel()
-	defer func() {
-		env.close()
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the check panicked: %v\n%s", p, debug.Stack())
-		} else if err != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}()
-	return c.Run(ctx, env)
 }

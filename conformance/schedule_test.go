@@ -3,20 +3,21 @@ package conformance
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/matrx/sandbox/conformance/check"
 	"github.com/matrx/sandbox/contract/spec"
 )
 
 // family lays out requirements without an engine: ID, what it needs, how its check ends.
 func family(t *testing.T, ends map[string]error, needs map[string][]string) *schedule {
 	t.Helper()
-	s := &schedule{tasks: map[string]*task{}, timeout: time.Minute, newEnv: func(c *Check) *Env { return &Env{id: c.ID} }}
+	var f check.Fixture
+	s := &schedule{tasks: map[string]*task{}, run: func(ctx context.Context, c *Check) ([]string, error) { return f.Run(ctx, c, time.Minute) }}
 	for id, end := range ends {
 		s.tasks[id] = &task{
 			requirement: spec.Requirement{ID: id, Level: spec.Must, Needs: needs[id]},
@@ -46,7 +47,7 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-func TestEachCheckRunsOnceWhoeverAsks(t *testing.T) {
+func TestEachCheckRunsOnce(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]int{}
 	s := family(t, map[string]error{"A-001": nil, "B-001": nil, "B-002": nil}, map[string][]string{"B-001": {"A-001"}, "B-002": {"A-001"}})
@@ -77,7 +78,7 @@ func TestAPanicIsAnErrorOfItsCheckAlone(t *testing.T) {
 	s := family(t, map[string]error{"A-001": nil, "A-002": nil}, nil)
 	ended := false
 	s.tasks["A-001"].check.Run = func(_ context.Context, e *Env) error {
-		e.atEnd(func() { ended = true })
+		e.AtEnd(func() { ended = true })
 		panic("oh no")
 	}
 	r := s.result(t.Context(), "A-001")
@@ -130,28 +131,6 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// Every requirement of the contract has exactly one check, and no check is left over.
-func TestChecksAreTheContracts(t *testing.T) {
-	var ids []string
-	for _, c := range checks {
-		if slices.Contains(ids, c.ID) {
-			t.Errorf("%s has two checks", c.ID)
-		}
-		ids = append(ids, c.ID)
-	}
-	for _, r := range spec.Current().Requirements {
-		i := slices.Index(ids, r.ID)
-		if i < 0 {
-			t.Errorf("%s has no check", r.ID)
-			continue
-		}
-		ids = slices.Delete(ids, i, i+1)
-	}
-	if len(ids) > 0 {
-		t.Errorf("checks without a requirement: %q", ids)
-	}
-}
-
 func TestClosureAddsWhatIsNeeded(t *testing.T) {
 	got := closure(spec.Current().Requirements, []string{"HOT-006"})
 	for _, id := range []string{"HOT-006", "HOT-003", "HOT-001", "LIFE-003", "ENTRY-001"} {
@@ -164,7 +143,7 @@ func TestClosureAddsWhatIsNeeded(t *testing.T) {
 	}
 }
 
-// Whatever the caller got wrong is an error, never a green run.
+// An option that is wrong is an error, never a green run.
 func TestWrongOptionsAreErrors(t *testing.T) {
 	for name, o := range map[string]Options{
 		"no image":           {},

@@ -15,10 +15,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/matrx/sandbox/conformance/check"
 	"github.com/matrx/sandbox/conformance/engine"
-	"github.com/matrx/sandbox/conformance/image"
 	"github.com/matrx/sandbox/conformance/reaper"
 	"github.com/matrx/sandbox/conformance/s3"
+	"github.com/matrx/sandbox/conformance/service"
 	"github.com/matrx/sandbox/contract/spec"
 )
 
@@ -133,7 +134,8 @@ func Execute(ctx context.Context, o Options) (*Report, error) {
 
 // suite is one run.
 type suite struct {
-	shared   *shared
+	options  Options
+	fixture  check.Fixture
 	schedule *schedule
 	order    []string
 	started  time.Time
@@ -152,43 +154,44 @@ func open(ctx context.Context, o Options) (_ *suite, err error) {
 	if o.Parallel < 0 || o.Timeout < 0 {
 		return nil, fmt.Errorf("Options.Parallel (--parallel) is %d and Options.Timeout %s: neither can be negative", o.Parallel, o.Timeout)
 	}
-	sh := &shared{options: o, vocab: spec.CurrentVocabulary()}
-	s.shared = sh
+	s.options = o
+	f := &s.fixture
+	f.Ref = o.Image
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if sh.dir, err = os.MkdirTemp("", "conformance-"); err != nil {
+	if f.Dir, err = os.MkdirTemp("", "conformance-"); err != nil {
 		return nil, err
 	}
 	// Servers that run as other users find their own directories below it.
-	if err = os.Chmod(sh.dir, 0o711); err != nil {
+	if err = os.Chmod(f.Dir, 0o711); err != nil {
 		return nil, err
 	}
-	if sh.engine, err = engine.Connect(ctx, rand.Text()); err != nil {
+	if f.Engine, err = engine.Connect(ctx, rand.Text()); err != nil {
 		return nil, err
 	}
-	if s.digest, err = sh.engine.ImageID(ctx, o.Image); err != nil {
+	if s.digest, err = f.Engine.ImageID(ctx, o.Image); err != nil {
 		return nil, err
 	}
-	if sh.programs, err = programs(ctx, o.Programs, sh.dir); err != nil {
+	own, err := programs(ctx, o.Programs, f.Dir)
+	if err != nil {
 		return nil, err
 	}
-	self := filepath.Join(sh.programs, serverProgram)
-	if s.reaper, err = reaper.Start(self, sh.engine.Run, sh.dir); err != nil {
+	self := filepath.Join(own, serverProgram)
+	f.Probe = filepath.Join(own, probeProgram)
+	f.Services = service.New(service.Host{Program: self, Lock: f.Lock(), Dir: f.Dir})
+	if s.reaper, err = reaper.Start(self, f.Engine.Run, f.Dir); err != nil {
 		return nil, err
 	}
-	if sh.server, err = s3.Start(ctx, self, filepath.Join(sh.dir, "s3"), sh.lock()); err != nil {
+	if f.Server, err = s3.Start(ctx, self, filepath.Join(f.Dir, "s3"), f.Lock()); err != nil {
 		return nil, err
 	}
-	sh.image = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), o.Image) })
-	sh.parent = sync.OnceValues(func() (*image.Image, error) { return sh.engine.Image(context.WithoutCancel(ctx), sh.options.Parent) })
-	sh.manifest = sync.OnceValues(func() (*manifest, error) { return readManifest(context.WithoutCancel(ctx), sh.engine, o.Image) })
-	if err := s.fromManifest(ctx, &sh.options); err != nil {
+	if err := s.fromManifest(ctx, &s.options); err != nil {
 		return nil, err
 	}
-	s.profile = sh.options.Profile
+	f.Parent, s.profile = s.options.Parent, s.options.Profile
 	return s, s.plan(spec.Current())
 }
 
@@ -219,10 +222,10 @@ const notSelected = "go test's -run left it out"
 
 // finish collects the results that there are.
 func (s *suite) finish() *Report {
-	o := s.shared.options
+	o := s.options
 	r := &Report{
 		Image: o.Image, Digest: s.digest, Parent: o.Parent, Contract: s.version.String(), Profile: s.profile,
-		Suite: version(), Engine: s.shared.engine.Is, Started: s.started, Took: time.Since(s.started),
+		Suite: version(), Engine: s.fixture.Engine.Is, Started: s.started, Took: time.Since(s.started),
 	}
 	for _, id := range s.order {
 		t := s.schedule.tasks[id]
@@ -237,15 +240,17 @@ func (s *suite) finish() *Report {
 
 func (s *suite) close() error {
 	var errs []error
-	if s.shared.engine != nil {
-		errs = append(errs, s.shared.engine.Sweep(context.Background()), s.shared.engine.Close())
+	if s.fixture.Engine != nil {
+		errs = append(errs, s.fixture.Engine.Sweep(context.Background()), s.fixture.Engine.Close())
 	}
-	s.shared.stopServices()
-	if s.shared.server != nil {
-		errs = append(errs, s.shared.server.Close())
+	if s.fixture.Services != nil {
+		s.fixture.Services.Stop()
 	}
-	if s.shared.dir != "" {
-		errs = append(errs, os.RemoveAll(s.shared.dir))
+	if s.fixture.Server != nil {
+		errs = append(errs, s.fixture.Server.Close())
+	}
+	if s.fixture.Dir != "" {
+		errs = append(errs, os.RemoveAll(s.fixture.Dir))
 	}
 	// Last: until here it is the one who cleans up after a SIGKILL.
 	if s.reaper != nil {

@@ -15,8 +15,8 @@ func withoutModule(name string) string {
 
 // All are the mutants, one or more for every MUST.
 var All = []Mutant{
-	{Breaks: "PATH-001", Is: "a door was removed", Dockerfile: remove("/opt/sandbox/scripts/hot-sync.sh")},
-	{Breaks: "PATH-001", Is: "a door has logic of its own", Dockerfile: `RUN printf '#!/bin/sh\naws s3 sync /home/agent s3://b\nexec sandbox-init checkpoint\n' > /opt/sandbox/scripts/hot-sync.sh`},
+	{Breaks: "PATH-001", Is: "a wrapper script was removed", Dockerfile: remove("/opt/sandbox/scripts/hot-sync.sh")},
+	{Breaks: "PATH-001", Is: "a wrapper script has logic of its own", Dockerfile: `RUN printf '#!/bin/sh\naws s3 sync /home/agent s3://b\nexec sandbox-init checkpoint\n' > /opt/sandbox/scripts/hot-sync.sh`},
 	{Breaks: "PATH-002", Also: []string{"SEC-003"}, Is: "everybody may write the configuration", Dockerfile: "RUN chmod 666 /opt/sandbox/config/sandbox.conf"},
 	{Breaks: "PATH-003", Is: "files are baked into the home", Dockerfile: "RUN echo 'export A=1' > /home/agent/.bashrc"},
 	{Breaks: "PATH-004", Is: "a directory below the mount", Dockerfile: "RUN mkdir /data/cold/models"},

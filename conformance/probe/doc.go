@@ -20,7 +20,10 @@
 //	newest DIR...               files newer than this container's PID 1
 package probe
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+	"strings"
+)
 
 // mask is an involution that keeps a secret from being found in the arguments of the one
 // who looks for it.
@@ -41,4 +44,16 @@ func unmask(masked string) ([]byte, error) {
 		b[i] ^= mask
 	}
 	return b, err
+}
+
+// Describes says whether each word of want is in the output of describe, in this order.
+func Describes(out, want string) bool {
+	for word := range strings.FieldsSeq(want) {
+		_, rest, ok := strings.Cut(out, word)
+		if !ok {
+			return false
+		}
+		out = rest
+	}
+	return true
 }

@@ -31,7 +31,7 @@ func TestWhatCannotBeJudgedIsAnError(t *testing.T) {
 		{"no image", nil, []string{"matrx-sandbox-none:latest"}, []string{"no image matrx-sandbox-none:latest", "build or pull it"}},
 		{"no argument", nil, nil, []string{"<image>"}},
 		{"an unknown flag", nil, []string{base, "--verbos"}, []string{"unknown flag --verbos"}},
-		{"a parent that cannot be had", nil, []string{base, "--parent=matrx-sandbox-none:latest"}, []string{"the parent cannot be had", "--no-parent"}},
+		{"a parent that is not there", nil, []string{base, "--parent=matrx-sandbox-none:latest"}, []string{"the parent is not available", "--no-parent"}},
 		{"an unknown profile", nil, []string{base, "--profile=cor"}, []string{`no profile "cor"`, `"core"`}},
 		{"an unknown requirement", nil, []string{base, "--only=HOT-999"}, []string{"no requirement HOT-999"}},
 		{"an unknown requirement to skip", nil, []string{base, "--skip=HOT-999"}, []string{"no requirement HOT-999"}},

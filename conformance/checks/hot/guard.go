@@ -1,4 +1,4 @@
-package conformance
+package hot
 
 // What must not happen to a home and to what others have in S3: HOT-005 to HOT-010.
 
@@ -8,10 +8,11 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/check"
 	"github.com/matrx/sandbox/contract"
 )
 
-func noHydrateNoStart(ctx context.Context, e *Env) error {
+func noHydrateNoStart(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -30,7 +31,7 @@ func noHydrateNoStart(ctx context.Context, e *Env) error {
 		if env[contract.EnvHydrateTimeout] != "" {
 			w.Link.Cut()
 		}
-		s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "say", "started"}, Env: env})
+		s, err := e.Start(ctx, check.Start{Workspace: w, Cmd: []string{check.Probe, "say", "started"}, Env: env})
 		if err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func noHydrateNoStart(ctx context.Context, e *Env) error {
 			return err
 		}
 		if strings.Contains(logs, "probe-said started") {
-			return Failf("%s: the command was started", name)
+			return check.Failf("%s: the command was started", name)
 		}
 		w.Link.Mend()
 	}
@@ -51,22 +52,22 @@ func noHydrateNoStart(ctx context.Context, e *Env) error {
 		return err
 	}
 	if !maps.Equal(before, after) {
-		return Failf("starts that failed changed S3: it had %v, and has %v", before, after)
+		return check.Failf("starts that failed changed S3: it had %v, and has %v", before, after)
 	}
 	return nil
 }
 
-func unsavedIsSaid(ctx context.Context, e *Env) error {
+func unsavedIsSaid(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
-	s, err := e.ready(ctx, Start{Workspace: w, Env: map[string]string{contract.EnvShutdownTimeout: "5"}})
+	s, err := e.Ready(ctx, check.Start{Workspace: w, Env: map[string]string{contract.EnvShutdownTimeout: "5"}})
 	if err != nil {
 		return err
 	}
 	w.Link.Cut()
-	if _, err := s.Run(ctx, "write", home("unsaved-work.txt"), "x"); err != nil {
+	if _, err := s.Run(ctx, "write", check.Home("unsaved-work.txt"), "x"); err != nil {
 		return err
 	}
 	if err := s.Signal(ctx, "SIGTERM"); err != nil {
@@ -75,16 +76,16 @@ func unsavedIsSaid(ctx context.Context, e *Env) error {
 	return s.ExpectExit(ctx, contract.ExitUnsaved, "unsaved-work.txt")
 }
 
-func secondIsRefused(ctx context.Context, e *Env) error {
+func secondIsRefused(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
-	first, err := e.ready(ctx, Start{Workspace: w, SandboxID: "the-holder"})
+	first, err := e.Ready(ctx, check.Start{Workspace: w, SandboxID: "the-holder"})
 	if err != nil {
 		return err
 	}
-	second, err := e.Start(ctx, Start{Workspace: w, SandboxID: "the-second", Cmd: []string{Probe, "say", "started"}})
+	second, err := e.Start(ctx, check.Start{Workspace: w, SandboxID: "the-second", Cmd: []string{check.Probe, "say", "started"}})
 	if err != nil {
 		return err
 	}
@@ -96,20 +97,20 @@ func secondIsRefused(ctx context.Context, e *Env) error {
 		return err
 	}
 	if strings.Contains(logs, "probe-said started") {
-		return Failf("the second sandbox's command was started")
+		return check.Failf("the second sandbox's command was started")
 	}
 	// Released, the workspace is free at once.
-	if err := first.saved(ctx); err != nil {
+	if err := first.Saved(ctx); err != nil {
 		return err
 	}
-	third, err := e.ready(ctx, Start{Workspace: w, SandboxID: "the-third"})
+	third, err := e.Ready(ctx, check.Start{Workspace: w, SandboxID: "the-third"})
 	if err != nil {
 		return fmt.Errorf("after a graceful stop the workspace is not free: %w", err)
 	}
-	return third.saved(ctx)
+	return third.Saved(ctx)
 }
 
-func othersAreNotOverwritten(ctx context.Context, e *Env) error {
+func othersAreNotOverwritten(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func othersAreNotOverwritten(ctx context.Context, e *Env) error {
 	if err := w.Put(ctx, "hot/shared", []byte("first"), nil); err != nil {
 		return err
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
@@ -128,11 +129,11 @@ func othersAreNotOverwritten(ctx context.Context, e *Env) error {
 		return err
 	}
 	for _, name := range []string{"shared", "added"} {
-		if _, err := s.Run(ctx, "write", home(name), "ours"); err != nil {
+		if _, err := s.Run(ctx, "write", check.Home(name), "ours"); err != nil {
 			return err
 		}
 	}
-	if err := s.saved(ctx); err != nil {
+	if err := s.Saved(ctx); err != nil {
 		return err
 	}
 	got, err := objectsOf(ctx, w)
@@ -141,20 +142,20 @@ func othersAreNotOverwritten(ctx context.Context, e *Env) error {
 	}
 	for _, name := range []string{"shared", "added"} {
 		if got[name] != "theirs" {
-			return Failf("hot/%s was written by another program and is now %q", name, got[name])
+			return check.Failf("hot/%s was written by another program and is now %q", name, got[name])
 		}
 		kept := false
 		for key, body := range got {
 			kept = kept || strings.HasPrefix(key, name+".conflict-") && body == "ours"
 		}
 		if !kept {
-			return Failf("the local version of %s is not kept under a conflict name; S3 has %v", name, got)
+			return check.Failf("the local version of %s is not kept under a conflict name; S3 has %v", name, got)
 		}
 	}
 	return nil
 }
 
-func nothingLeavesTheHome(ctx context.Context, e *Env) error {
+func nothingLeavesTheHome(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -173,43 +174,43 @@ func nothingLeavesTheHome(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
-	if _, err := s.Run(ctx, "exists", home("fine")); err != nil {
-		return Failf("one hostile key kept the rest from being hydrated: %v", err)
+	if _, err := s.Run(ctx, "exists", check.Home("fine")); err != nil {
+		return check.Failf("one hostile key kept the rest from being hydrated: %v", err)
 	}
 	// The workload makes a link where an object's directory will be, and restarts.
-	if _, err := s.Run(ctx, "mkdir", home("trap")); err != nil {
+	if _, err := s.Run(ctx, "mkdir", check.Home("trap")); err != nil {
 		return err
 	}
-	if _, err := s.Run(ctx, "write", home("trap/file"), "inside"); err != nil {
+	if _, err := s.Run(ctx, "write", check.Home("trap/file"), "inside"); err != nil {
 		return err
 	}
-	if err := s.saved(ctx); err != nil {
+	if err := s.Saved(ctx); err != nil {
 		return err
 	}
 	if err := w.Put(ctx, "hot/trap/file", []byte("newer"), nil); err != nil {
 		return err
 	}
-	trap, err := e.hook("10-trap", "swap", home("trap"), "/tmp")
+	trap, err := e.Hook("10-trap", "swap", check.Home("trap"), "/tmp")
 	if err != nil {
 		return err
 	}
-	next, err := e.ready(ctx, Start{Workspace: w, Binds: []string{trap + ":" + contract.PreStartDir + ":ro"}})
+	next, err := e.Ready(ctx, check.Start{Workspace: w, Binds: []string{trap + ":" + contract.PreStartDir + ":ro"}})
 	if err != nil {
 		return err
 	}
 	if out, err := next.RunAs(ctx, "0", "newest", "/tmp", "/etc", "/usr/local"); err != nil {
 		return err
 	} else if strings.Contains(out, "esc") || strings.Contains(out, "/tmp/file") {
-		return Failf("hydrate wrote outside the home: %s", out)
+		return check.Failf("hydrate wrote outside the home: %s", out)
 	}
 	return nil
 }
 
-func excludedIsLeftAlone(ctx context.Context, e *Env) error {
+func excludedIsLeftAlone(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -219,24 +220,24 @@ func excludedIsLeftAlone(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"scratch/stored", ".cache/stored"} {
-		if _, err := s.Run(ctx, "exists", home(name)); err == nil {
-			return Failf("%s is excluded and was hydrated", name)
+		if _, err := s.Run(ctx, "exists", check.Home(name)); err == nil {
+			return check.Failf("%s is excluded and was hydrated", name)
 		}
 	}
 	for _, dir := range []string{"scratch", ".cache"} {
-		if _, err := s.Run(ctx, "mkdir", home(dir)); err != nil {
+		if _, err := s.Run(ctx, "mkdir", check.Home(dir)); err != nil {
 			return err
 		}
-		if _, err := s.Run(ctx, "write", home(dir+"/local"), "x"); err != nil {
+		if _, err := s.Run(ctx, "write", check.Home(dir+"/local"), "x"); err != nil {
 			return err
 		}
 	}
-	if err := s.saved(ctx); err != nil {
+	if err := s.Saved(ctx); err != nil {
 		return err
 	}
 	got, err := objectsOf(ctx, w)
@@ -245,10 +246,10 @@ func excludedIsLeftAlone(ctx context.Context, e *Env) error {
 	}
 	for _, dir := range []string{"scratch", ".cache"} {
 		if got[dir+"/stored"] != "theirs" {
-			return Failf("hot/%s/stored is excluded and was changed or deleted", dir)
+			return check.Failf("hot/%s/stored is excluded and was changed or deleted", dir)
 		}
 		if _, ok := got[dir+"/local"]; ok {
-			return Failf("%s/local is excluded and was uploaded", dir)
+			return check.Failf("%s/local is excluded and was uploaded", dir)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package conformance
+package service
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 	"github.com/matrx/sandbox/conformance/deathwatch"
 )
 
-func startPostgres(ctx context.Context, h host, dir string) (func(), error) {
+func startPostgres(ctx context.Context, h Host, dir string) (func(), error) {
 	const remedy = "apt-get install postgresql"
 	initdb, err := findServer(remedy, "/usr/lib/postgresql/*/bin/initdb", "initdb")
 	if err != nil {
@@ -40,7 +40,7 @@ func startPostgres(ctx context.Context, h host, dir string) (func(), error) {
 		"-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "unix_socket_permissions=0777")
 }
 
-func startMariaDB(ctx context.Context, h host, dir string) (func(), error) {
+func startMariaDB(ctx context.Context, h Host, dir string) (func(), error) {
 	const remedy = "apt-get install mariadb-server"
 	install, err := findServer(remedy, "mariadb-install-db", "mysql_install_db")
 	if err != nil {
@@ -64,7 +64,7 @@ func startMariaDB(ctx context.Context, h host, dir string) (func(), error) {
 	return h.serve(ctx, socket, nil, daemon, "--no-defaults", user, "--datadir="+data, "--socket="+socket, "--skip-networking", "--pid-file="+filepath.Join(dir, "pid"))
 }
 
-func startRedis(ctx context.Context, h host, dir string) (func(), error) {
+func startRedis(ctx context.Context, h Host, dir string) (func(), error) {
 	program, err := findServer("apt-get install redis-server", "redis-server")
 	if err != nil {
 		return nil, err
@@ -75,8 +75,8 @@ func startRedis(ctx context.Context, h host, dir string) (func(), error) {
 
 // serve starts a server under a deathwatch and waits until its socket answers. A server that ends
 // first is an error with what it printed.
-func (h host) serve(ctx context.Context, socket string, as *syscall.Credential, argv ...string) (func(), error) {
-	cmd := deathwatch.New(deathwatch.Spec{Program: h.program, Lock: h.lock, As: as, Argv: argv})
+func (h Host) serve(ctx context.Context, socket string, as *syscall.Credential, argv ...string) (func(), error) {
+	cmd := deathwatch.New(deathwatch.Spec{Program: h.Program, Lock: h.Lock, As: as, Argv: argv})
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	held, err := cmd.StdinPipe()

@@ -1,4 +1,4 @@
-package conformance
+package check
 
 import (
 	"fmt"
@@ -6,16 +6,12 @@ import (
 	"strings"
 )
 
-// firstOf names some of a list, and how many more there are.
-func firstOf(names []string) string {
+// Sample names some of a list, in order, and how many more there are.
+func Sample(names []string) string {
 	const some = 8
+	names = slices.Sorted(slices.Values(names))
 	if len(names) <= some {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:some], ", "), len(names)-some)
-}
-
-func sorted(names []string) []string {
-	slices.Sort(names)
-	return names
 }

@@ -1,4 +1,4 @@
-package conformance
+package check
 
 import (
 	"context"
@@ -141,4 +141,17 @@ func Eventually(ctx context.Context, what string, ok func() (bool, error)) error
 			return Failf("%s has not happened in time: %v", what, errors.Join(err, context.Cause(ctx)))
 		}
 	}
+}
+
+// Saved stops a sandbox and fails unless everything was saved.
+func (s *Sandbox) Saved(ctx context.Context) error {
+	code, err := s.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		logs, _ := s.Logs(ctx)
+		return Failf("a graceful stop ends with %d, not 0; the sandbox printed:\n%s", code, logs)
+	}
+	return nil
 }

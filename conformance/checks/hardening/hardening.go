@@ -1,4 +1,5 @@
-package conformance
+// Package hardening has the checks of rights, secrets and pending updates: SEC.
+package hardening
 
 import (
 	"archive/tar"
@@ -7,11 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/check"
 	"github.com/matrx/sandbox/conformance/probe"
 	"github.com/matrx/sandbox/contract"
 )
 
-var hardeningChecks = []Check{
+// Checks are the checks of this family, by requirement.
+var Checks = []check.Check{
 	{ID: "SEC-001", Static: true, Run: noSetIDBits},
 	{ID: "SEC-002", Static: true, Run: noSecrets},
 	{ID: "SEC-003", Static: true, Run: nothingIsWritable},
@@ -20,7 +23,7 @@ var hardeningChecks = []Check{
 	{ID: "SEC-006", Run: noPendingUpdates},
 }
 
-func noSetIDBits(_ context.Context, e *Env) error {
+func noSetIDBits(_ context.Context, e *check.Env) error {
 	im, err := e.Image()
 	if err != nil {
 		return err
@@ -32,13 +35,13 @@ func noSetIDBits(_ context.Context, e *Env) error {
 		}
 	}
 	if len(found) > 0 {
-		return Fail("files with SUID or SGID bits or file capabilities: "+firstOf(sorted(found)),
+		return check.Fail("files with SUID or SGID bits or file capabilities: "+check.Sample(found),
 			"run /opt/sandbox/build/seal, or `find / -xdev -perm /6000 -type f -exec chmod a-s {} +`, after the last package was installed")
 	}
 	return nil
 }
 
-func noSecrets(_ context.Context, e *Env) error {
+func noSecrets(_ context.Context, e *check.Env) error {
 	im, err := e.Image()
 	if err != nil {
 		return err
@@ -52,7 +55,7 @@ func noSecrets(_ context.Context, e *Env) error {
 		found = append(found, fmt.Sprintf("%s in %s: %s", l.Kind, where, l.Path))
 	}
 	if len(found) > 0 {
-		return Fail(firstOf(sorted(found)), "remove it where it was added: a later layer only hides it. Give secrets to a build with RUN --mount=type=secret")
+		return check.Fail(check.Sample(found), "remove it where it was added: a later layer only hides it. Give secrets to a build with RUN --mount=type=secret")
 	}
 	return nil
 }
@@ -63,7 +66,7 @@ var writablePlaces = []string{
 	contract.DefaultHotPath, contract.DefaultStateDir, contract.DefaultRunDir, "/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run/lock", "/var/lock",
 }
 
-func nothingIsWritable(_ context.Context, e *Env) error {
+func nothingIsWritable(_ context.Context, e *check.Env) error {
 	im, err := e.Image()
 	if err != nil {
 		return err
@@ -71,7 +74,7 @@ func nothingIsWritable(_ context.Context, e *Env) error {
 	var found []string
 next:
 	for _, f := range im.Files {
-		if f.Type == tar.TypeSymlink || !writable(f) {
+		if f.Type == tar.TypeSymlink || !f.AgentMayWrite() {
 			continue
 		}
 		for _, place := range writablePlaces {
@@ -82,22 +85,22 @@ next:
 		found = append(found, fmt.Sprintf("%s (%04o, %d:%d)", f.Path, f.Mode&0o7777, f.UID, f.GID))
 	}
 	if len(found) > 0 {
-		return Fail("the agent can write to "+firstOf(sorted(found)), "chown it to root and take the write bits of group and others")
+		return check.Fail("the agent can write to "+check.Sample(found), "chown it to root and take the write bits of group and others")
 	}
 	return nil
 }
 
-func commandHasNoRights(ctx context.Context, e *Env) error {
-	self, err := e.selfOf(ctx, Start{})
+func commandHasNoRights(ctx context.Context, e *check.Env) error {
+	self, err := e.Self(ctx, check.Start{})
 	if err != nil {
 		return err
 	}
 	if !self.NoNewPrivs {
-		return Failf("the command does not have no_new_privs set")
+		return check.Failf("the command does not have no_new_privs set")
 	}
 	for set, mask := range self.Caps {
 		if mask != 0 {
-			return Failf("the command has capabilities: %s is %016x", set, mask)
+			return check.Failf("the command has capabilities: %s is %016x", set, mask)
 		}
 	}
 	if len(self.Caps) != 5 {
@@ -106,13 +109,13 @@ func commandHasNoRights(ctx context.Context, e *Env) error {
 	return nil
 }
 
-func credentialsAreOutOfReach(ctx context.Context, e *Env) error {
+func credentialsAreOutOfReach(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
 	// The command searches from its first instant on; a session that is exec'd later too.
-	s, err := e.Start(ctx, Start{Workspace: w, Cmd: []string{Probe, "search", probe.Mask(e.Secret())}})
+	s, err := e.Start(ctx, check.Start{Workspace: w, Cmd: []string{check.Probe, "search", probe.Mask(e.Secret())}})
 	if err != nil {
 		return err
 	}
@@ -125,13 +128,13 @@ func credentialsAreOutOfReach(ctx context.Context, e *Env) error {
 		return err
 	}
 	if code != 0 {
-		return Failf("the command found the storage credentials (exit code %d):\n%s", code, logs)
+		return check.Failf("the command found the storage credentials (exit code %d):\n%s", code, logs)
 	}
-	if s, err = e.ready(ctx, Start{Workspace: w}); err != nil {
+	if s, err = e.Ready(ctx, check.Start{Workspace: w}); err != nil {
 		return err
 	}
 	if out, err := s.Run(ctx, "search", probe.Mask(e.Secret())); err != nil {
-		return Failf("a session of the agent found the storage credentials: %v %s", err, out)
+		return check.Failf("a session of the agent found the storage credentials: %v %s", err, out)
 	}
 	// The same search as root finds them: it can fail.
 	if out, err := s.RunAs(ctx, "0", "search", probe.Mask(e.Secret())); err == nil {
@@ -140,16 +143,16 @@ func credentialsAreOutOfReach(ctx context.Context, e *Env) error {
 	return nil
 }
 
-func noPendingUpdates(ctx context.Context, e *Env) error {
+func noPendingUpdates(ctx context.Context, e *check.Env) error {
 	im, err := e.Image()
 	if err != nil {
 		return err
 	}
 	// Most images carry no package lists, and the suite fetches none: it needs no network.
-	if !slices.ContainsFunc(below(im, "/var/lib/apt/lists"), func(name string) bool { return strings.Contains(name, "_Packages") }) {
-		return Unsupported("the image carries no package lists, so nothing can be said of what was pending when it was built")
+	if !slices.ContainsFunc(im.Below("/var/lib/apt/lists"), func(name string) bool { return strings.Contains(name, "_Packages") }) {
+		return check.Unsupported("the image carries no package lists, so nothing can be said of what was pending when it was built")
 	}
-	s, err := e.bare(ctx)
+	s, err := e.Bare(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,7 +161,7 @@ func noPendingUpdates(ctx context.Context, e *Env) error {
 		return err
 	}
 	if code != 0 {
-		return Unsupported("apt-get cannot say what is pending: %s", firstLine(out))
+		return check.Unsupported("apt-get cannot say what is pending: %s", firstLine(out))
 	}
 	var pending []string
 	for line := range strings.Lines(out) {
@@ -169,7 +172,7 @@ func noPendingUpdates(ctx context.Context, e *Env) error {
 	}
 	e.Saw("as of the package lists in the image")
 	if len(pending) > 0 {
-		return Fail("packages with a pending update: "+firstOf(pending), "build the image again")
+		return check.Fail("packages with a pending update: "+check.Sample(pending), "build the image again")
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-package conformance
+// Package variant has the checks that compare an image with the one that it extends: VAR.
+package variant
 
 import (
 	"context"
@@ -8,12 +9,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/check"
 	"github.com/matrx/sandbox/conformance/image"
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/contract/spec"
 )
 
-var variantChecks = []Check{
+// Checks are the checks of this family, by requirement.
+var Checks = []check.Check{
 	{ID: "VAR-001", Static: true, Run: layersBeginWithParents},
 	{ID: "VAR-002", Run: initIsTheParents},
 	{ID: "VAR-003", Run: nothingIsLost},
@@ -21,9 +24,9 @@ var variantChecks = []Check{
 }
 
 // errRoot excuses an image that extends none.
-var errRoot = Unsupported("the image extends no other")
+var errRoot = check.Unsupported("the image extends no other")
 
-func layersBeginWithParents(ctx context.Context, e *Env) error {
+func layersBeginWithParents(ctx context.Context, e *check.Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
@@ -52,7 +55,7 @@ func layersBeginWithParents(ctx context.Context, e *Env) error {
 		for same < min(len(own), len(parent)) && own[same] == parent[same] {
 			same++
 		}
-		return Fail(fmt.Sprintf("only the first %d of the %d layers of %s are in the image", same, len(parent), e.Parent()),
+		return check.Fail(fmt.Sprintf("only the first %d of the %d layers of %s are in the image", same, len(parent), e.Parent()),
 			"build it FROM that parent, or name in the manifest the parent that it was built from")
 	}
 	return nil
@@ -64,8 +67,8 @@ func begins(layers, others []string) bool {
 }
 
 // lastLayerIsInit says whether the uppermost layer of the parent is sandbox-init and nothing else.
-func lastLayerIsInit(e *Env) (bool, error) {
-	im, err := e.shared.parent()
+func lastLayerIsInit(e *check.Env) (bool, error) {
+	im, err := e.ParentImage()
 	if err != nil {
 		return false, err
 	}
@@ -83,8 +86,8 @@ func lastLayerIsInit(e *Env) (bool, error) {
 }
 
 // initOf is the digest of an image's sandbox-init, "" when it has none.
-func (e *Env) initOf(ctx context.Context, ref string) (string, error) {
-	c, err := e.bareOf(ctx, ref)
+func initOf(ctx context.Context, e *check.Env, ref string) (string, error) {
+	c, err := e.BareOf(ctx, ref)
 	if err != nil {
 		return "", err
 	}
@@ -96,34 +99,34 @@ func (e *Env) initOf(ctx context.Context, ref string) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-func initIsTheParents(ctx context.Context, e *Env) error {
+func initIsTheParents(ctx context.Context, e *check.Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
-	want, err := e.initOf(ctx, e.Parent())
+	want, err := initOf(ctx, e, e.Parent())
 	if err != nil {
 		return err
 	}
-	got, err := e.initOf(ctx, e.Ref())
+	got, err := initOf(ctx, e, e.Ref())
 	if err != nil {
 		return err
 	}
 	switch {
 	case want == "":
-		return Failf("the parent %s has no %s: it is no image of the family", e.Parent(), contract.InitBinary)
+		return check.Failf("the parent %s has no %s: it is no image of the family", e.Parent(), contract.InitBinary)
 	case got != want:
-		return Fail(fmt.Sprintf("%s is %.12s, the parent's is %.12s", contract.InitBinary, got, want), "copy no sandbox-init; inherit it")
+		return check.Fail(fmt.Sprintf("%s is %.12s, the parent's is %.12s", contract.InitBinary, got, want), "copy no sandbox-init; inherit it")
 	}
 	return nil
 }
 
 // nothingIsLost runs what the parent's manifest names in both images, and compares where
 // each is found, how new it is, and whether it does what it did.
-func nothingIsLost(ctx context.Context, e *Env) error {
+func nothingIsLost(ctx context.Context, e *check.Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
-	parentImage, err := e.shared.parent()
+	parentImage, err := e.ParentImage()
 	if err != nil {
 		return err
 	}
@@ -131,15 +134,15 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	m, err := manifestOf(parentImage)
+	m, err := check.ManifestOf(parentImage)
 	if err != nil {
 		return fmt.Errorf("the parent %s has no manifest to compare with: %w", e.Parent(), err)
 	}
-	before, err := e.bareOf(ctx, e.Parent())
+	before, err := e.BareOf(ctx, e.Parent())
 	if err != nil {
 		return err
 	}
-	after, err := e.bareOf(ctx, e.Ref())
+	after, err := e.BareOf(ctx, e.Ref())
 	if err != nil {
 		return err
 	}
@@ -148,7 +151,7 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 		return err
 	}
 	for _, name := range m.Tools {
-		was, is := onPath(parentImage, name), onPath(own, name)
+		was, is := parentImage.OnPath(name), own.OnPath(name)
 		probe, known := e.Vocabulary().Tools[name]
 		switch {
 		case was == "":
@@ -202,15 +205,15 @@ func nothingIsLost(ctx context.Context, e *Env) error {
 	}
 	e.Saw("%d tools and %d capabilities of %s were compared", len(m.Tools), len(m.Capabilities), e.Parent())
 	if len(wrong) > 0 {
-		return Fail(firstOf(wrong), "add, never remove: leave the parent's packages and PATH as they are, and install beside them")
+		return check.Fail(check.Sample(wrong), "add, never remove: leave the parent's packages and PATH as they are, and install beside them")
 	}
 	return nil
 }
 
-// lessPromised says what of the parent's manifest an image's own does not repeat: who
-// chooses an image by its manifest would not find what is there.
-func lessPromised(im *image.Image, parent *manifest) ([]string, error) {
-	own, err := manifestOf(im)
+// lessPromised says what of the parent's manifest an image's own does not repeat: a
+// caller that selects by manifest would not find the tool.
+func lessPromised(im *image.Image, parent *check.Manifest) ([]string, error) {
+	own, err := check.ManifestOf(im)
 	if err != nil {
 		return nil, err
 	}
@@ -231,16 +234,11 @@ func lessPromised(im *image.Image, parent *manifest) ([]string, error) {
 	return wrong, nil
 }
 
-// bareOf is bare for another image.
-func (e *Env) bareOf(ctx context.Context, ref string) (*Sandbox, error) {
-	return e.Start(ctx, Start{image: ref, Mode: AsAgent, Entrypoint: []string{Probe}, Cmd: []string{"idle"}})
-}
-
-func parentsVariablesAreKept(ctx context.Context, e *Env) error {
+func parentsVariablesAreKept(ctx context.Context, e *check.Env) error {
 	if e.Parent() == "" {
 		return errRoot
 	}
-	parent, err := e.shared.parent()
+	parent, err := e.ParentImage()
 	if err != nil {
 		return err
 	}
@@ -271,7 +269,7 @@ func parentsVariablesAreKept(ctx context.Context, e *Env) error {
 		}
 	}
 	if len(wrong) > 0 {
-		return Fail(firstOf(wrong), "set other variables instead; give PATH more directories with ENV PATH=...:$PATH")
+		return check.Fail(check.Sample(wrong), "set other variables instead; give PATH more directories with ENV PATH=...:$PATH")
 	}
 	return nil
 }

@@ -1,15 +1,20 @@
-package conformance
+// Package hot has the checks of the home that is kept in S3. hot.go has those of what is restored and
+// saved; guard.go those of what must never be lost, overwritten or left out of sight.
+package hot
 
 import (
 	"context"
 	"fmt"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/check"
+	"github.com/matrx/sandbox/conformance/probe"
 	"github.com/matrx/sandbox/conformance/s3"
 	"github.com/matrx/sandbox/contract"
 )
 
-var hotChecks = []Check{
+// Checks are the checks of this family, by requirement.
+var Checks = []check.Check{
 	{ID: "HOT-001", Run: homeIsHydrated},
 	{ID: "HOT-002", Run: changesSurviveAKill},
 	{ID: "HOT-003", Run: stopSavesAll},
@@ -21,9 +26,6 @@ var hotChecks = []Check{
 	{ID: "HOT-009", Run: nothingLeavesTheHome},
 	{ID: "HOT-010", Run: excludedIsLeftAlone},
 }
-
-// home is a path below the hot path.
-func home(name string) string { return contract.DefaultHotPath + "/" + name }
 
 // objectsOf are what stands under hot/, with their content.
 func objectsOf(ctx context.Context, w *s3.Workspace) (map[string]string, error) {
@@ -44,29 +46,7 @@ func objectsOf(ctx context.Context, w *s3.Workspace) (map[string]string, error) 
 	return out, nil
 }
 
-// ready starts a sandbox on a workspace and waits until it is ready.
-func (e *Env) ready(ctx context.Context, s Start) (*Sandbox, error) {
-	box, err := e.Start(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	return box, box.WaitReady(ctx)
-}
-
-// saved stops a sandbox and fails unless everything was saved.
-func (s *Sandbox) saved(ctx context.Context) error {
-	code, err := s.Stop(ctx)
-	if err != nil {
-		return err
-	}
-	if code != 0 {
-		logs, _ := s.Logs(ctx)
-		return Failf("a graceful stop ends with %d, not 0; the sandbox printed:\n%s", code, logs)
-	}
-	return nil
-}
-
-func homeIsHydrated(ctx context.Context, e *Env) error {
+func homeIsHydrated(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -85,7 +65,7 @@ func homeIsHydrated(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
@@ -95,30 +75,18 @@ func homeIsHydrated(ctx context.Context, e *Env) error {
 		"link":          "link dir/script.sh",
 		"empty":         "dir 0700 1000:1000 0 entries",
 	} {
-		out, err := s.RunAs(ctx, "0", "describe", home(name))
+		out, err := s.RunAs(ctx, "0", "describe", check.Home(name))
 		if err != nil {
-			return Failf("%s is not as S3 has it: %v", home(name), err)
+			return check.Failf("%s is not as S3 has it: %v", check.Home(name), err)
 		}
-		if !describes(out, want) {
-			return Failf("%s is %q, want %q", home(name), out, want)
+		if !probe.Describes(out, want) {
+			return check.Failf("%s is %q, want %q", check.Home(name), out, want)
 		}
 	}
 	return nil
 }
 
-// describes says whether each word of want is in what the probe said of a file, in this order.
-func describes(out, want string) bool {
-	for word := range strings.FieldsSeq(want) {
-		_, rest, ok := strings.Cut(out, word)
-		if !ok {
-			return false
-		}
-		out = rest
-	}
-	return true
-}
-
-func changesSurviveAKill(ctx context.Context, e *Env) error {
+func changesSurviveAKill(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -129,19 +97,19 @@ func changesSurviveAKill(ctx context.Context, e *Env) error {
 	if err := w.Put(ctx, "hot/to-delete", []byte("x"), nil); err != nil {
 		return err
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
 	for _, args := range [][]string{
-		{"write", home("new"), "made"}, {"rename", home("old-name"), home("new-name")}, {"remove", home("to-delete")},
+		{"write", check.Home("new"), "made"}, {"rename", check.Home("old-name"), check.Home("new-name")}, {"remove", check.Home("to-delete")},
 	} {
 		if _, err := s.Run(ctx, args...); err != nil {
 			return err
 		}
 	}
 	want := map[string]string{"new": "made", "new-name": "moved"}
-	if err := Eventually(ctx, "the arrival of the changes in S3 while the sandbox runs", func() (bool, error) {
+	if err := check.Eventually(ctx, "the arrival of the changes in S3 while the sandbox runs", func() (bool, error) {
 		got, err := objectsOf(ctx, w)
 		return err == nil && fmt.Sprint(got) == fmt.Sprint(want), err
 	}); err != nil {
@@ -153,34 +121,34 @@ func changesSurviveAKill(ctx context.Context, e *Env) error {
 	if err := s.Remove(ctx); err != nil { // its disk is lost
 		return err
 	}
-	next, err := e.ready(ctx, Start{Workspace: w, Env: map[string]string{contract.EnvLeaseWait: "60"}})
+	next, err := e.Ready(ctx, check.Start{Workspace: w, Env: map[string]string{contract.EnvLeaseWait: "60"}})
 	if err != nil {
 		return err
 	}
 	for name, body := range want {
-		if out, err := next.Run(ctx, "read", home(name)); err != nil || out != body {
-			return Failf("after a SIGKILL the next sandbox has %q in %s, want %q (%v)", out, name, body, err)
+		if out, err := next.Run(ctx, "read", check.Home(name)); err != nil || out != body {
+			return check.Failf("after a SIGKILL the next sandbox has %q in %s, want %q (%v)", out, name, body, err)
 		}
 	}
 	return nil
 }
 
-func stopSavesAll(ctx context.Context, e *Env) error {
+func stopSavesAll(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
 	}
-	s, err := e.ready(ctx, Start{Workspace: w, Cmd: []string{Probe, "on-term", home("last-words")}})
+	s, err := e.Ready(ctx, check.Start{Workspace: w, Cmd: []string{check.Probe, "on-term", check.Home("last-words")}})
 	if err != nil {
 		return err
 	}
-	if _, err := s.Run(ctx, "write-many", home("many"), "200"); err != nil {
+	if _, err := s.Run(ctx, "write-many", check.Home("many"), "200"); err != nil {
 		return err
 	}
-	if err := s.WaitFile(ctx, home("last-words.armed")); err != nil {
+	if err := s.WaitFile(ctx, check.Home("last-words.armed")); err != nil {
 		return err
 	}
-	if err := s.saved(ctx); err != nil {
+	if err := s.Saved(ctx); err != nil {
 		return err
 	}
 	got, err := objectsOf(ctx, w)
@@ -190,16 +158,16 @@ func stopSavesAll(ctx context.Context, e *Env) error {
 	for i := range 200 {
 		name := fmt.Sprintf("many/%d", i)
 		if got[name] != fmt.Sprint(i) {
-			return Failf("after a graceful stop S3 has %q in hot/%s, want %q", got[name], name, fmt.Sprint(i))
+			return check.Failf("after a graceful stop S3 has %q in hot/%s, want %q", got[name], name, fmt.Sprint(i))
 		}
 	}
 	if _, ok := got["last-words"]; !ok {
-		return Failf("what the command wrote when it was told to end is not in S3")
+		return check.Failf("what the command wrote when it was told to end is not in S3")
 	}
 	return nil
 }
 
-func deletedStaysDeleted(ctx context.Context, e *Env) error {
+func deletedStaysDeleted(ctx context.Context, e *check.Env) error {
 	w, err := e.Workspace()
 	if err != nil {
 		return err
@@ -209,28 +177,28 @@ func deletedStaysDeleted(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
-	s, err := e.ready(ctx, Start{Workspace: w})
+	s, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{"dir", "gone"} {
-		if _, err := s.Run(ctx, "remove-all", home(name)); err != nil {
+		if _, err := s.Run(ctx, "remove-all", check.Home(name)); err != nil {
 			return err
 		}
 	}
-	if err := s.saved(ctx); err != nil {
+	if err := s.Saved(ctx); err != nil {
 		return err
 	}
-	next, err := e.ready(ctx, Start{Workspace: w})
+	next, err := e.Ready(ctx, check.Start{Workspace: w})
 	if err != nil {
 		return err
 	}
-	if _, err := next.Run(ctx, "exists", home("kept")); err != nil {
-		return Failf("a file that was not deleted is gone: %v", err)
+	if _, err := next.Run(ctx, "exists", check.Home("kept")); err != nil {
+		return check.Failf("a file that was not deleted is gone: %v", err)
 	}
 	for _, name := range []string{"dir", "gone"} {
-		if _, err := next.Run(ctx, "exists", home(name)); err == nil {
-			return Failf("%s was deleted and came back", home(name))
+		if _, err := next.Run(ctx, "exists", check.Home(name)); err == nil {
+			return check.Failf("%s was deleted and came back", check.Home(name))
 		}
 	}
 	return nil
