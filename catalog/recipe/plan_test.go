@@ -42,11 +42,9 @@ limits: {memory_mb: 512, cpu_cores: 1, timeout_seconds: 300, max_processes: 50}
 	return root
 }
 
-func with(root fstest.MapFS, path, text string) fstest.MapFS {
+// with is tree with another text in one file.
+func with(path, text string) fstest.MapFS {
 	out := tree()
-	for p, f := range root {
-		out[p] = f
-	}
 	out[path] = &fstest.MapFile{Data: []byte(text)}
 	return out
 }
@@ -89,14 +87,14 @@ func TestPlanSaysWhy(t *testing.T) {
 		{name: "what the builder does not see", changed: []string{"images/base/files/__pycache__/x.pyc"}},
 		{name: "what it sees", changed: []string{".dockerignore"}, want: everything, cause: Cause{Content, ".dockerignore"}},
 		{name: "Go", program: []string{"cmd/sandbox-init/main.go"}, want: everything, cause: Cause{Program, "cmd/sandbox-init/main.go"}},
-		{name: "a stage of core alone", before: with(nil, "Dockerfile.core", strings.Replace(string(tree()["Dockerfile.core"].Data), "AS core\n", "AS core\nRUN true\n", 1)), want: []string{"0 core", "1 ml", "2 full"}, cause: Cause{File, "Dockerfile.core"}},
+		{name: "a stage of core alone", before: with("Dockerfile.core", strings.Replace(string(tree()["Dockerfile.core"].Data), "AS core\n", "AS core\nRUN true\n", 1)), want: []string{"0 core", "1 ml", "2 full"}, cause: Cause{File, "Dockerfile.core"}},
 		{name: "a new image", before: func() fstest.MapFS {
 			r := tree()
 			delete(r, "images/full/Dockerfile")
 			delete(r, "images/full/image.yaml")
 			return r
 		}(), want: []string{"0 full"}, cause: Cause{New, "images/full/Dockerfile"}},
-		{name: "a Dockerfile that could not be read", before: with(nil, "images/full/Dockerfile", "FRON x"), want: []string{"0 full"}, cause: Cause{File, "images/full/Dockerfile"}},
+		{name: "a Dockerfile that could not be read", before: with("images/full/Dockerfile", "FRON x"), want: []string{"0 full"}, cause: Cause{File, "images/full/Dockerfile"}},
 	} {
 		before := tc.before
 		if before == nil {
@@ -136,14 +134,14 @@ func TestDigestsCarryEveryInput(t *testing.T) {
 	}
 	in := Inputs{Program: "1"}
 	first := digest(tree(), "amd64", in)
-	if digest(tree(), "amd64", in) != first || digest(with(nil, "images/base/files/__pycache__/x", "y"), "amd64", in) != first {
+	if digest(tree(), "amd64", in) != first || digest(with("images/base/files/__pycache__/x", "y"), "amd64", in) != first {
 		t.Error("the same inputs have another digest")
 	}
 	x := tree()
 	x["images/base/files/profile"] = &fstest.MapFile{Data: []byte("x"), Mode: 0o755}
 	for what, other := range map[string]string{
-		"the lock":         digest(with(nil, Lock, "other"), "amd64", in),
-		"a parent's file":  digest(with(nil, "images/base/files/profile", "other"), "amd64", in),
+		"the lock":         digest(with(Lock, "other"), "amd64", in),
+		"a parent's file":  digest(with("images/base/files/profile", "other"), "amd64", in),
 		"a parent's mode":  digest(x, "amd64", in),
 		"sandbox-init":     digest(tree(), "amd64", Inputs{Program: "2"}),
 		"an option":        digest(tree(), "amd64", Inputs{Program: "1", Args: map[string]string{"WITH": "1"}}),
@@ -159,7 +157,7 @@ func TestDigestsCarryEveryInput(t *testing.T) {
 }
 
 func TestACircleIsAMistake(t *testing.T) {
-	root := with(nil, "images/ml/Dockerfile", "ARG BASE_IMAGE=matrx-sandbox:latest\nFROM ${BASE_IMAGE}\nCOPY --from=matrx-sandbox-full:latest /x /x\n")
+	root := with("images/ml/Dockerfile", "ARG BASE_IMAGE=matrx-sandbox:latest\nFROM ${BASE_IMAGE}\nCOPY --from=matrx-sandbox-full:latest /x /x\n")
 	c, err := catalog.Load(root)
 	if err != nil {
 		t.Fatal(err)

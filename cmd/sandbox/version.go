@@ -13,8 +13,8 @@ var version string
 type versionCommand struct{}
 
 func (versionCommand) Run() error {
-	fmt.Printf("sandbox %s %s/%s\n", programVersion(), runtime.GOOS, runtime.GOARCH)
-	return nil
+	_, err := fmt.Printf("sandbox %s %s/%s\n", programVersion(), runtime.GOOS, runtime.GOARCH)
+	return err
 }
 
 // programVersion is the linker's, else the module's, else "devel".

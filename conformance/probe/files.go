@@ -12,7 +12,7 @@ import (
 )
 
 func exists(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -25,7 +25,7 @@ func exists(args []string) (int, error) {
 // describe prints "file 0644 1000:1000 MTIME_NS CONTENT", "dir 0755 1000:1000 N entries",
 // "link TARGET".
 func describe(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -53,7 +53,7 @@ func describe(args []string) (int, error) {
 }
 
 func read(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -97,7 +97,7 @@ func rename(args []string) (int, error) {
 }
 
 func remove(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -105,7 +105,7 @@ func remove(args []string) (int, error) {
 }
 
 func removeAll(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -113,7 +113,7 @@ func removeAll(args []string) (int, error) {
 }
 
 func mkdir(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -121,7 +121,7 @@ func mkdir(args []string) (int, error) {
 }
 
 func touch(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -129,7 +129,7 @@ func touch(args []string) (int, error) {
 }
 
 func owner(args []string) (int, error) {
-	p, err := arg(args, 0, "PATH")
+	p, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}

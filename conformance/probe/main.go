@@ -44,10 +44,10 @@ func init() {
 	}
 }
 
-// arg is the i-th argument, or an error that names what is missing.
-func arg(args []string, i int, what string) (string, error) {
-	if i >= len(args) {
+// first is the first argument, or an error that names what is missing.
+func first(args []string, what string) (string, error) {
+	if len(args) == 0 {
 		return "", fmt.Errorf("%s is missing", what)
 	}
-	return args[i], nil
+	return args[0], nil
 }

@@ -25,7 +25,7 @@ func idle([]string) (int, error) {
 }
 
 func exit(args []string) (int, error) {
-	n, err := arg(args, 0, "N")
+	n, err := first(args, "N")
 	if err != nil {
 		return 2, err
 	}
@@ -33,7 +33,7 @@ func exit(args []string) (int, error) {
 }
 
 func killSelf(args []string) (int, error) {
-	n, err := arg(args, 0, "N")
+	n, err := first(args, "N")
 	if err != nil {
 		return 2, err
 	}
@@ -115,7 +115,7 @@ func self([]string) (int, error) {
 }
 
 func exe(args []string) (int, error) {
-	pid, err := arg(args, 0, "PID")
+	pid, err := first(args, "PID")
 	if err != nil {
 		return 2, err
 	}
@@ -136,7 +136,7 @@ func exe(args []string) (int, error) {
 
 // orphans starts a child that starts N children and ends: they end as orphans.
 func orphans(args []string) (int, error) {
-	n, err := arg(args, 0, "N")
+	n, err := first(args, "N")
 	if err != nil {
 		return 2, err
 	}
@@ -188,7 +188,7 @@ func ignoreTerm(args []string) (int, error) {
 }
 
 func term(args []string, then func() (code int, end bool)) (int, error) {
-	path, err := arg(args, 0, "PATH")
+	path, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -223,7 +223,7 @@ func cleanup(args []string) (int, error) {
 }
 
 func linger(args []string) (int, error) {
-	path, err := arg(args, 0, "PATH")
+	path, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}
@@ -254,7 +254,7 @@ func onStop(args []string) (int, error) {
 }
 
 func signals(args []string) (int, error) {
-	path, err := arg(args, 0, "PATH")
+	path, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}

@@ -18,7 +18,7 @@ const maxSearched = 4 << 20
 // command line of every process, what their descriptors lead to, and every file of
 // moderate size. It ends with 1 and names the place where it is found.
 func search(args []string) (int, error) {
-	masked, err := arg(args, 0, "MASKED")
+	masked, err := first(args, "MASKED")
 	if err != nil {
 		return 2, err
 	}

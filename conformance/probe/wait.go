@@ -12,7 +12,7 @@ import (
 // wait returns when PATH exists. Its directory may not exist yet: then the nearest one
 // that does is watched.
 func wait(args []string) (int, error) {
-	path, err := arg(args, 0, "PATH")
+	path, err := first(args, "PATH")
 	if err != nil {
 		return 2, err
 	}

@@ -34,10 +34,10 @@ type journalOf struct {
 	events []string
 }
 
-func (j *journalOf) add(format string, a ...any) {
+func (j *journalOf) add(event string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.events = append(j.events, fmt.Sprintf(format, a...))
+	j.events = append(j.events, event)
 }
 
 func (j *journalOf) all() string {

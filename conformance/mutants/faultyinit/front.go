@@ -26,7 +26,8 @@ type options struct {
 // passed on, orphans are reaped, the exit code is the child's.
 func inFront(o options) {
 	if o.proxy != nil {
-		set("S3_ENDPOINT", "unix://"+serveProxy(*o.proxy, os.Getenv("S3_ENDPOINT")))
+		serveProxy(*o.proxy, os.Getenv("S3_ENDPOINT"))
+		set("S3_ENDPOINT", "unix://"+proxySocket)
 	}
 	code := child(o)
 	if o.startAnyway && code == 75 {

@@ -57,13 +57,15 @@ func swallowConflicts(r *http.Response) error {
 	return nil
 }
 
+// proxySocket is where a mutant finds the proxy in place of its endpoint.
+const proxySocket = "/run/faultyinit.sock"
+
 // serveProxy listens on a socket of its own and passes on to the endpoint what the rule
 // does not answer.
-func serveProxy(wrong rule, endpoint string) (socket string) {
+func serveProxy(wrong rule, endpoint string) {
 	upstream, ok := unixhttp.Path(endpoint)
-	socket = "/run/standin.sock"
 	if !ok {
-		return socket // a sandbox without storage
+		return // a sandbox without storage
 	}
 	transport := unixhttp.Transport(upstream)
 	transport.MaxIdleConnsPerHost = 64
@@ -72,12 +74,12 @@ func serveProxy(wrong rule, endpoint string) (socket string) {
 		Transport:      transport,
 		ModifyResponse: wrong.modify,
 	}
-	_ = os.Remove(socket)
-	l, err := net.Listen("unix", socket)
+	_ = os.Remove(proxySocket)
+	l, err := net.Listen("unix", proxySocket)
 	if err != nil {
 		fatal(err)
 	}
-	if err := os.Chmod(socket, 0o666); err != nil {
+	if err := os.Chmod(proxySocket, 0o666); err != nil {
 		fatal(err)
 	}
 	go func() {
@@ -87,5 +89,4 @@ func serveProxy(wrong rule, endpoint string) (socket string) {
 			}
 		}))
 	}()
-	return socket
 }

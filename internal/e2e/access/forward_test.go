@@ -26,9 +26,8 @@ import (
 // other side has said all, or, after "talk", echoes line by line.
 const server = `
 import hashlib, socket, sys, threading
-family, port = (socket.AF_INET6, int(sys.argv[2])) if sys.argv[1] == "6" else (socket.AF_INET, int(sys.argv[2]))
-s = socket.socket(family); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("::1" if sys.argv[1] == "6" else "127.0.0.1", port)); s.listen(256)
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1]))); s.listen(256)
 def serve(c):
     f = c.makefile("rb"); first = f.readline()
     if first == b"talk\n":
@@ -66,9 +65,9 @@ func (o *operator) forwarding(id string, ports ...string) (*harness.Process, []s
 }
 
 // serveInside starts the server in a sandbox, as the agent.
-func (o *operator) serveInside(id, family, port string) {
+func (o *operator) serveInside(id, port string) {
 	o.T.Helper()
-	p := o.Start("exec", id, "--", "python3", "-c", server, family, port)
+	p := o.Start("exec", id, "--", "python3", "-c", server, port)
 	p.Out.Await(o.T, "listening")
 }
 
@@ -106,8 +105,8 @@ func TestAccessForward(t *testing.T) {
 		}
 	}
 	forward.Err.Await(t, "nothing listens on port 8080")
-	o.serveInside(id, "4", "8080")
-	o.serveInside(id, "4", "8081")
+	o.serveInside(id, "8080")
+	o.serveInside(id, "8081")
 	if got := strings.Count(forward.Err.String(), "\n"); got != 1 {
 		t.Errorf("it is said %d times: %s", got, forward.Err)
 	}
@@ -190,7 +189,7 @@ func TestAccessForwardInEveryMode(t *testing.T) {
 	for _, mode := range []string{"allow=example.com", "full"} {
 		id := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", mode, "--detach")
 		forward, at := o.forwarding(id, "8080:0")
-		o.serveInside(id, "4", "8080")
+		o.serveInside(id, "8080")
 		if got, err := exchange(at[0], strings.NewReader("x\n")); err != nil || string(got) != fmt.Sprintf("%x", sha256.Sum256([]byte("x\n"))) {
 			t.Errorf("%s: %q, %v", mode, got, err)
 		}
@@ -224,7 +223,7 @@ func TestAccessForwardIsTheHostsAlone(t *testing.T) {
 	if st, err := os.Lstat(socket); err != nil || st.Mode().Type() != os.ModeSocket {
 		t.Fatalf("the socket: %v, %v", st, err)
 	}
-	o.serveInside(id, "4", "8080")
+	o.serveInside(id, "8080")
 	p, at := o.forwarding(id, "8080:0")
 	if got, err := exchange(at[0], strings.NewReader("x\n")); err != nil || len(got) != 64 {
 		t.Errorf("the operator's: %q, %v", got, err)

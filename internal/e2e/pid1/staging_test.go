@@ -174,8 +174,8 @@ func (p *performance) read(out io.Reader) {
 // pid1Patience bounds what would hang a broken test; nothing is measured by it.
 const pid1Patience = 2 * time.Minute
 
-// says waits for a line with this prefix and returns it.
-func (p *performance) says(prefix string) string {
+// says waits for a line with this prefix.
+func (p *performance) says(prefix string) {
 	p.t.Helper()
 	late := time.After(pid1Patience)
 	for from := 0; ; {
@@ -184,7 +184,7 @@ func (p *performance) says(prefix string) string {
 		p.mu.Unlock()
 		for ; from < len(lines); from++ {
 			if strings.HasPrefix(lines[from], prefix) {
-				return lines[from]
+				return
 			}
 		}
 		select {

@@ -225,7 +225,7 @@ func (r *run) ready() bool {
 	return err == nil
 }
 
-// open lets the fake storage process, or whoever reads the FIFO, go on.
+// open lets the process that reads the FIFO go on.
 func (r *run) open(gate string) {
 	r.t.Helper()
 	f, err := os.OpenFile(filepath.Join(r.dir, gate), os.O_WRONLY, 0)
@@ -235,8 +235,8 @@ func (r *run) open(gate string) {
 	f.Close()
 }
 
-// gate makes a FIFO that everybody may use. Who reads from it waits for open.
-func (r *run) gate(name string) string {
+// gate makes a FIFO that every user may open. A read from it waits for open.
+func (r *run) gate(name string) {
 	r.t.Helper()
 	path := filepath.Join(r.dir, name)
 	if err := unix.Mkfifo(path, 0o666); err != nil {
@@ -245,7 +245,6 @@ func (r *run) gate(name string) string {
 	if err := os.Chmod(path, 0o666); err != nil {
 		r.t.Fatal(err)
 	}
-	return path
 }
 
 // sh is a command that runs a script.

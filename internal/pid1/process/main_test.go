@@ -14,16 +14,16 @@ var parts = map[string]func() error{}
 
 func TestMain(m *testing.M) { testpart.Main(m, parts) }
 
-// becomeInit gives a part signals, a reaper and its orphans.
-func becomeInit() (*Signals, *Reaper, error) {
+// becomeInit gives a part a reaper, fed by signals, and its orphans.
+func becomeInit() (*Reaper, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	signals, err := CatchSignals()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return signals, NewReaper(signals.Children), nil
+	return NewReaper(signals.Children), nil
 }
 
 // shell is a Spec that runs a script.

@@ -20,7 +20,7 @@ func init() {
 // statuses starts children that each end with a code of their own, beside orphans that
 // end by the hundred, and checks every status.
 func statuses() error {
-	_, reaper, err := becomeInit()
+	reaper, err := becomeInit()
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func TestNoStatusIsLostOrMistaken(t *testing.T) {
 
 // signalsToTheDead: a child that has been reaped is not signalled by its number.
 func signalsToTheDead() error {
-	_, reaper, err := becomeInit()
+	reaper, err := becomeInit()
 	if err != nil {
 		return err
 	}

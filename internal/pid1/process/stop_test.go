@@ -21,7 +21,7 @@ func init() { parts["stop"] = stopPart }
 // stopPart plays one scenario: it starts a script, waits until the script says that it
 // is set up (a byte in the FIFO), stops everything, and checks that nothing is left.
 func stopPart() error {
-	_, reaper, err := becomeInit()
+	reaper, err := becomeInit()
 	if err != nil {
 		return err
 	}

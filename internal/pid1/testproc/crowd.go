@@ -40,7 +40,7 @@ func fork(gate int, orphan bool) (pid int, errno syscall.Errno) {
 // orphans makes N children that wait, hands them to the init by ending the process in
 // between, lets them all end at once, and says in how many microseconds they are reaped.
 func orphans(args []string) error {
-	n := number(args, 0, 100)
+	n := number(args, 100)
 	var gate [2]int
 	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
 		return err
@@ -101,7 +101,7 @@ func crowd(n int, gate [2]int) ([]int, error) {
 
 // waiters is the process in between: descriptor 3 is the gate.
 func waiters(args []string) error {
-	for range number(args, 0, 0) {
+	for range number(args, 0) {
 		pid, errno := fork(3, false)
 		if errno != 0 {
 			return errno

@@ -15,9 +15,10 @@ import (
 	"github.com/matrx/sandbox/internal/pid1/sigtramp"
 )
 
-func number(args []string, i, otherwise int) int {
-	if i < len(args) {
-		if n, err := strconv.Atoi(args[i]); err == nil {
+// number is the first argument.
+func number(args []string, otherwise int) int {
+	if len(args) > 0 {
+		if n, err := strconv.Atoi(args[0]); err == nil {
 			return n
 		}
 	}
@@ -25,13 +26,13 @@ func number(args []string, i, otherwise int) int {
 }
 
 func exit(args []string) error {
-	os.Exit(number(args, 0, 0))
+	os.Exit(number(args, 0))
 	return nil
 }
 
 // die resets the signal's action, since the runtime has its own for some.
 func die(args []string) error {
-	sig := syscall.Signal(number(args, 0, 9))
+	sig := syscall.Signal(number(args, 9))
 	if sig != unix.SIGKILL && sig != unix.SIGSTOP {
 		if err := sigtramp.SetAction(sig, sigtramp.Default); err != nil {
 			return err
@@ -53,7 +54,7 @@ func pause(args []string) error {
 	for sig := range caught.C {
 		if sig == unix.SIGTERM || sig == unix.SIGINT {
 			fmt.Println(unix.SignalName(sig))
-			os.Exit(number(args, 0, 0))
+			os.Exit(number(args, 0))
 		}
 	}
 	return nil

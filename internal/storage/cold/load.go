@@ -286,7 +286,7 @@ func (l *listing) run() {
 	fs.mu.Unlock()
 	err := errEnough
 	if !begun {
-		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
+		err = l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
 	}
 	if errors.Is(err, errEnough) {
 		if !begun {
@@ -295,7 +295,7 @@ func (l *listing) run() {
 			l.stack = l.stack[:0] // what the page cut through is not complete
 			fs.mu.Unlock()
 		}
-		_, err = l.read(objectstore.ListOptions{Prefix: l.prefix, StartAfter: l.last, Delimiter: "/"}, nil)
+		err = l.read(objectstore.ListOptions{Prefix: l.prefix, StartAfter: l.last, Delimiter: "/"}, nil)
 		if err == nil {
 			err = l.resolveDoubts()
 		}
@@ -323,7 +323,7 @@ func (l *listing) run() {
 func (l *listing) resolveDoubts() error {
 	for _, prefix := range l.doubts {
 		found := l.nested
-		_, err := l.read(objectstore.ListOptions{Prefix: prefix}, func() bool { return l.nested == found })
+		err := l.read(objectstore.ListOptions{Prefix: prefix}, func() bool { return l.nested == found })
 		l.stack = l.stack[:0]
 		if err != nil && !errors.Is(err, errEnough) {
 			return err
@@ -350,7 +350,7 @@ func (fs *FS) listingEnded() {
 var errEnough = errors.New("enough")
 
 // read takes the entries of one LIST. It stops with errEnough when more says so.
-func (l *listing) read(o objectstore.ListOptions, more func() bool) (n int, err error) {
+func (l *listing) read(o objectstore.ListOptions, more func() bool) error {
 	fs := l.fs
 	ctx, cancel := context.WithCancelCause(fs.ctx)
 	defer cancel(nil)
@@ -366,27 +366,26 @@ func (l *listing) read(o objectstore.ListOptions, more func() bool) (n int, err 
 		for i := range entries {
 			l.add(&entries[i])
 		}
-		n += len(entries)
 		entries = entries[:0]
 		return true
 	}
 	for e, err := range fs.store.List(ctx, o) {
 		if err != nil {
-			return n, progressError(ctx, err)
+			return progressError(ctx, err)
 		}
 		watchdog.Reset(fs.patience)
 		if entries = append(entries, e); len(entries) < batch {
 			continue
 		}
 		if !flush() {
-			return n, syscall.ENOENT
+			return syscall.ENOENT
 		}
 		if more != nil && !more() {
-			return n, errEnough
+			return errEnough
 		}
 	}
 	if !flush() {
-		return n, syscall.ENOENT
+		return syscall.ENOENT
 	}
-	return n, nil
+	return nil
 }

@@ -146,7 +146,7 @@ func (fs *FS) startWalk(w *walk) {
 	}
 	fs.listings++
 	fs.background(func() {
-		_, err := l.read(objectstore.ListOptions{Prefix: w.prefix, StartAfter: w.cursor}, func() bool { return w.goOn(l) })
+		err := l.read(objectstore.ListOptions{Prefix: w.prefix, StartAfter: w.cursor}, func() bool { return w.goOn(l) })
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
 		if err == nil {

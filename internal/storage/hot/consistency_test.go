@@ -301,7 +301,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 	var pause sync.RWMutex
-	load := func(step func(), most time.Duration, rng *rand.Rand) {
+	load := func(step func(), most time.Duration) {
 		work.Go(func() {
 			for {
 				select {
@@ -317,8 +317,8 @@ func TestKilledAtAnyInstant(t *testing.T) {
 			}
 		})
 	}
-	load(m.step, 10*time.Millisecond, m.rng)
-	load(r.step, 300*time.Millisecond, r.rng)
+	load(m.step, 10*time.Millisecond)
+	load(r.step, 300*time.Millisecond)
 	defer func() {
 		close(stop)
 		work.Wait()

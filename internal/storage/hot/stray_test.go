@@ -39,9 +39,10 @@ func (s *sandbox) unanswered(fence *gateFence, name, content string) (arrive fun
 	return func() { s.bucket.Put(prefix+name, content, meta) }
 }
 
-func strayed(t *testing.T) (s *sandbox, fence *gateFence, arrive func()) {
+func strayed(t *testing.T) (s *sandbox, arrive func()) {
 	t.Helper()
-	s, fence = newSandbox(t), newGateFence()
+	s = newSandbox(t)
+	fence := newGateFence()
 	s.fence = fence
 	s.start()
 	arrive = s.unanswered(fence, "f", "one")
@@ -50,7 +51,7 @@ func strayed(t *testing.T) (s *sandbox, fence *gateFence, arrive func()) {
 	fence.sure()
 	s.saved()
 	s.wantNone("f")
-	return s, fence, arrive
+	return s, arrive
 }
 
 // A write arrives after its file was deleted, and the file is made anew: it is known as ours.
@@ -61,7 +62,7 @@ func TestLateWriteIsNoConflict(t *testing.T) {
 		"after a rewrite": func(s *sandbox) { s.flushed(); s.start() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, _, arrive := strayed(t)
+			s, arrive := strayed(t)
 			between(s)
 			arrive()
 			s.write("f", "another")
@@ -88,7 +89,7 @@ func TestLateWriteBringsNothingBack(t *testing.T) {
 		"after a restart": func(s *sandbox) { s.kill(); s.start().saved() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, _, arrive := strayed(t)
+			s, arrive := strayed(t)
 			arrive()
 			end(s)
 			s.wantNone("f")
@@ -118,7 +119,7 @@ func TestLateWriteOverALaterOne(t *testing.T) {
 
 // What others put where a write of ours may still arrive is theirs.
 func TestTheirsIsNoStray(t *testing.T) {
-	s, _, _ := strayed(t)
+	s, _ := strayed(t)
 	s.bucket.Put(prefix+"f", "theirs", nil)
 	s.e.strays(s.ctx(), nil)
 	s.want("f", "theirs")

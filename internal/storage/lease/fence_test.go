@@ -173,7 +173,7 @@ func TestLostAnswersLoseNothing(t *testing.T) {
 }
 
 // takeFrom lets another sandbox take the lease of one that is cut off.
-func takeFrom(t *testing.T, s *fakeStore, c *fakeClock) {
+func takeFrom(t *testing.T, s *fakeStore) {
 	t.Helper()
 	time.Sleep(WriteFor)
 	s.overwrite(recordOf("two", "i-two", false))
@@ -191,7 +191,7 @@ func TestALostLeaseStaysLost(t *testing.T) {
 		}
 		l := acquire(t, opts)
 		s.setFault(always(refused))
-		takeFrom(t, s, c)
+		takeFrom(t, s)
 		s.setFault(nil)
 		_, _, err := l.Write(t.Context())
 		var gone *LostError

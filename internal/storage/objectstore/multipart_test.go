@@ -11,9 +11,10 @@ import (
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
-// interrupted begins an upload of body that ends after some parts, and gives its id.
-func (b *bench) interrupted(key string, body []byte, after int) (id string) {
+// interrupted begins an upload of body to k that ends after some parts, and gives its id.
+func (b *bench) interrupted(body []byte, after int) (id string) {
 	b.Helper()
+	const key = "k"
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	g := testbed.Hold()
@@ -47,7 +48,7 @@ func TestUploadIsContinued(t *testing.T) {
 		return b.store.Put(t.Context(), "k", bytes.NewReader(body), int64(len(body)), PutOptions{UploadID: id, Metadata: map[string]string{"sandbox-write": "w"}})
 	}
 	t.Run("same content", func(t *testing.T) {
-		id := b.interrupted("k", body, 3)
+		id := b.interrupted(body, 3)
 		b.proxy.Forget()
 		if _, err := put(body, id); err != nil {
 			t.Fatal(err)
@@ -62,7 +63,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("other content", func(t *testing.T) {
-		id := b.interrupted("k", body, 3)
+		id := b.interrupted(body, 3)
 		other := bytes.Clone(body)
 		other[minPart+7]++ // in the second part
 		b.proxy.Forget()
@@ -76,7 +77,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("shorter content", func(t *testing.T) {
-		id := b.interrupted("k", body, 3)
+		id := b.interrupted(body, 3)
 		if _, err := put(body[:2*minPart+5], id); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("gone", func(t *testing.T) {
-		id := b.interrupted("k", body, 3)
+		id := b.interrupted(body, 3)
 		if err := b.store.Abort(t.Context(), "k", id); err != nil {
 			t.Fatal(err)
 		}

@@ -68,7 +68,7 @@ func TestANewInitReachesAnImage(t *testing.T) {
 	image := Image(t, func(c *v1.ConfigFile) {
 		own(c)
 		c.History = append(c.History, v1.History{CreatedBy: "USER agent", EmptyLayer: true})
-	}, shared, layerOf(t, old, 1), mine)
+	}, shared, secondLayer(t, old), mine)
 	r, err := Rebase(image, old, now)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,8 @@ func TestANewInitReachesAnImage(t *testing.T) {
 	}
 }
 
-func layerOf(t *testing.T, img v1.Image, i int) v1.Layer { return stackOf(t, img)[i] }
+// secondLayer is the one that holds the program in the images of these tests.
+func secondLayer(t *testing.T, img v1.Image) v1.Layer { return stackOf(t, img)[1] }
 
 func stackOf(t *testing.T, img v1.Image) []v1.Layer {
 	t.Helper()
@@ -125,7 +126,7 @@ func TestAnImageWithInitOnTop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, _ := layers.Common(r.Layers, []v1.Layer{shared, tools, layerOf(t, now, 1)}); n != 3 || len(r.Layers) != 3 || r.Own != 1 {
+	if n, _ := layers.Common(r.Layers, []v1.Layer{shared, tools, secondLayer(t, now)}); n != 3 || len(r.Layers) != 3 || r.Own != 1 {
 		t.Errorf("it has %d layers, of which %d are right", len(r.Layers), n)
 	}
 	got, err := r.Image()
@@ -219,7 +220,7 @@ func TestEveryRefusal(t *testing.T) {
 				}
 				now = Image(t, edit, first, initLayer(t, "new!"))
 			}
-			image := Image(t, own, shared, layerOf(t, old, 1), Layer(t, tc.mine...))
+			image := Image(t, own, shared, secondLayer(t, old), Layer(t, tc.mine...))
 			if tc.want != "" {
 				refusedFor(t, image, old, now, tc.want)
 			} else if _, err := Rebase(image, old, now); err != nil {
@@ -239,7 +240,7 @@ func TestFieldsThatAreNotKnownAreKept(t *testing.T) {
 		}
 		return rawImage{img, bytes.Replace(raw, []byte(`"Interval":1000000000`), []byte(`"Interval":1000000000,"StartInterval":`+interval), 1)}
 	}
-	image := newer(Image(t, own, shared, layerOf(t, old, 1), Layer(t, File("opt/x", "1"))), "5")
+	image := newer(Image(t, own, shared, secondLayer(t, old), Layer(t, File("opt/x", "1"))), "5")
 	r, err := Rebase(image, newer(old, "5"), newer(now, "5"))
 	if err != nil {
 		t.Fatal(err)
@@ -282,7 +283,7 @@ func TestLabelsFollowTheParent(t *testing.T) {
 			map[string]string{"dev.matrx.sandbox.name": "core", "dev.matrx.sandbox.contract": "1.1.0", "org.opencontainers.image.title": "core, new", "new": "x"},
 		},
 	} {
-		image := Image(t, func(c *v1.ConfigFile) { own(c); c.Config.Labels = maps.Clone(tc.own) }, shared, layerOf(t, old, 1), Layer(t, File("opt/x", "1")))
+		image := Image(t, func(c *v1.ConfigFile) { own(c); c.Config.Labels = maps.Clone(tc.own) }, shared, secondLayer(t, old), Layer(t, File("opt/x", "1")))
 		r, err := Rebase(image, old, now)
 		if err != nil {
 			t.Fatal(err)

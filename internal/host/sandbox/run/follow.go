@@ -164,7 +164,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 			}
 			if ended == nil {
 				impatient = time.After(readerWithin)
-			} else if stopper.signal(ctx, sig) {
+			} else if stopper.signal(ctx) {
 				return x.left(sig)
 			}
 		case err := <-output:
@@ -172,7 +172,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 			if errors.Is(err, syscall.EPIPE) && stopper.times == 0 {
 				// Nobody reads any more. The workload cannot be told by a closed pipe: the
 				// engine reads on.
-				stopper.signal(ctx, syscall.SIGPIPE)
+				stopper.signal(ctx)
 			}
 			x.cut(err)
 		case <-slow:

@@ -30,7 +30,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 		case sig := <-signals.c:
 			if forwards(sig) {
 				go stopper.send(ctx, signalName(sig))
-			} else if stopper.signal(ctx, sig) {
+			} else if stopper.signal(ctx) {
 				return x.left(sig)
 			}
 		case err := <-stopper.failed:

@@ -84,7 +84,7 @@ type stopper struct {
 // At the third this program leaves, and the daemon brings the sandbox to its end.
 //
 // Nothing here waits, for the engine or for a reader of what is said.
-func (s *stopper) signal(ctx context.Context, sig os.Signal) (leave bool) {
+func (s *stopper) signal(ctx context.Context) (leave bool) {
 	s.times++
 	id := s.x.record.SandboxID
 	switch s.times {

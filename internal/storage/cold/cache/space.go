@@ -20,7 +20,7 @@ type chunk struct {
 // reserve books n bytes, evicting what is clean and least recently used. ErrFull when
 // what is left is dirty or in use.
 func (c *Cache) reserve(n int64) error {
-	return c.makeRoom(n, func() bool { return c.used+n <= c.max }, func() { c.used += n })
+	return c.makeRoom(func() bool { return c.used+n <= c.max }, func() { c.used += n })
 }
 
 // squeeze evicts at least n bytes: the disk is full although the books are not.
@@ -28,10 +28,11 @@ func (c *Cache) squeeze(n int64) error {
 	c.mu.Lock()
 	target := c.used - n
 	c.mu.Unlock()
-	return c.makeRoom(n, func() bool { return c.used <= target }, func() {})
+	return c.makeRoom(func() bool { return c.used <= target }, func() {})
 }
 
-func (c *Cache) makeRoom(n int64, enough func() bool, then func()) error {
+// makeRoom evicts until enough says so, and then calls then under the same lock.
+func (c *Cache) makeRoom(enough func() bool, then func()) error {
 	var busy []*chunk
 	defer func() {
 		c.mu.Lock()

@@ -20,9 +20,9 @@ import (
 )
 
 // put stores a file as the sync would.
-func (h *home) put(path, content string) string {
+func (h *home) put(path, content string) {
 	h.t.Helper()
-	return h.bucket.Put(h.key(path), content, posixattr.Encode(posixattr.Attr{Mode: 0o100644, Mtime: 1_700_000_000_000_000_001}, ""))
+	h.bucket.Put(h.key(path), content, posixattr.Encode(posixattr.Attr{Mode: 0o100644, Mtime: 1_700_000_000_000_000_001}, ""))
 }
 
 func (h *home) key(path string) string {

@@ -21,10 +21,7 @@ func (p *Publisher) draft(ctx context.Context) (*draft, error) {
 		}
 	}
 	slices.Sort(keys)
-	t, err := p.tally(keys)
-	if err != nil {
-		return nil, err
-	}
+	t := p.tally(keys)
 	if limit, pays := t.pays(); pays && p.affordable(ctx, t, limit) {
 		d, err := p.compose(ctx, keys, limit)
 		if err == nil {
@@ -52,7 +49,7 @@ type tally struct {
 // be limited to.
 const contentClasses = 8
 
-func (p *Publisher) tally(keys []string) (t tally, err error) {
+func (p *Publisher) tally(keys []string) (t tally) {
 	was := p.current.From(0)
 	if p.current != nil && p.current.Bundle != nil {
 		t.exists = true
@@ -75,7 +72,7 @@ func (p *Publisher) tally(keys []string) (t tally, err error) {
 		}
 	}
 	t.deadBytes -= t.bundledBytes
-	return t, nil
+	return t
 }
 
 // entry is the journal's entry of a key, if there still is one.

@@ -233,7 +233,7 @@ func (closedFence) Write(context.Context) (context.Context, context.CancelFunc, 
 // The bundle stays within bounds: where all small contents are too much, smaller ones
 // are taken.
 func TestPays(t *testing.T) {
-	full := func(c int, files int, bytes int64) tally {
+	full := func(files int, bytes int64) tally {
 		var t tally
 		for i := range contentClasses {
 			t.files[i], t.bytes[i] = files>>i, bytes>>i
@@ -246,9 +246,9 @@ func TestPays(t *testing.T) {
 		limit int64
 		pays  bool
 	}{
-		{"few files", full(0, bundleMin-1, 1000), 0, false},
-		{"enough", full(0, bundleMin, 1000), contentMax, true},
-		{"too much", full(0, 100_000, 3*bundleMax), contentMax / 4, true},
+		{"few files", full(bundleMin-1, 1000), 0, false},
+		{"enough", full(bundleMin, 1000), contentMax, true},
+		{"too much", full(100_000, 3*bundleMax), contentMax / 4, true},
 		{"all there", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 1000, bundledBytes: 1 << 20}, contentMax, false},
 		{"nearly a tenth missing", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 901, bundledBytes: 1 << 20}, contentMax, false},
 		{"a tenth missing", tally{exists: true, files: [8]int{1000}, bytes: [8]int64{1 << 20}, bundled: 900, bundledBytes: 1 << 20}, contentMax, true},

@@ -41,7 +41,7 @@ func TestDamagedLog(t *testing.T) {
 		if err := os.WriteFile(h.path("x.db-wal"), damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		path, err := h.take("x.db")
+		path, err := h.take()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestExclusiveIsBusy(t *testing.T) {
 	if h.atRest() {
 		t.Error("it is said to rest")
 	}
-	if _, err := h.take("x.db"); !errors.Is(err, ErrBusy) {
+	if _, err := h.take(); !errors.Is(err, ErrBusy) {
 		t.Errorf("the error is %v", err)
 	}
 }

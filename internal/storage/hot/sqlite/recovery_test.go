@@ -36,7 +36,7 @@ func TestRecoveryIsSQLites(t *testing.T) {
 				<-time.After(rand.N(30 * time.Millisecond))
 				w.Kill()
 				raw := read(t, h.path("x.db"))
-				snapshot, err := h.take("x.db")
+				snapshot, err := h.take()
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,7 +101,7 @@ func TestKilledInsideATransaction(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != -1 {
 				t.Fatalf("it was not killed: %v %s", err, out)
 			}
-			snapshot, err := h.take("x.db")
+			snapshot, err := h.take()
 			if err != nil {
 				t.Fatal(err)
 			}

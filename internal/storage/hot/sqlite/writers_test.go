@@ -39,9 +39,10 @@ func newHome(t testing.TB) *home {
 
 func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
 
-// take writes a snapshot of name to a file of its own.
-func (h *home) take(name string) (path string, err error) {
+// take writes a snapshot of x.db to a file of its own.
+func (h *home) take() (path string, err error) {
 	h.t.Helper()
+	const name = "x.db"
 	db, err := h.d.Open(name)
 	if err != nil {
 		h.t.Fatal(err)
@@ -106,7 +107,7 @@ func TestSnapshotBesideThreeWriters(t *testing.T) {
 				for i, w := range writers {
 					before[i] = w.Last()
 				}
-				path, err := h.take("x.db")
+				path, err := h.take()
 				for _, i := range killed {
 					writers[i] = ledger.Start(t, i, mode, h.path("x.db"))
 				}
@@ -146,7 +147,7 @@ func TestOnePlaceAtTheGateIsEnough(t *testing.T) {
 		h := newHome(t)
 		h.gate = threads.NewGate(1)
 		ledger.Crash(t, h.path("x.db"), commands...)
-		path, err := h.take("x.db")
+		path, err := h.take()
 		if err != nil {
 			t.Fatal(err)
 		}
