@@ -150,9 +150,10 @@ test-packages: ## installs the Debian packages that the tests use
 	@scripts/ensure-packages.sh scripts/test.apt
 
 .PHONY: lint
-lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, shellcheck, gofmt
+lint: .cache/bin/golangci-lint-$(GOLANGCI_LINT) ## golangci-lint, functions that nothing reaches, shellcheck, gofmt
 	@. scripts/apt.sh; need shellcheck shellcheck
-	for module in $(MODULES); do (cd $$module && golangci-lint-$(GOLANGCI_LINT) run ./...); done
+	for module in $(MODULES); do (cd $$module && golangci-lint-$(GOLANGCI_LINT) run --build-tags long,variants,stores ./...); done
+	scripts/deadcode.sh
 	shellcheck --external-sources --source-path . $$(git ls-files 'scripts/*.sh' .ci/run 'images/*/build/*' 'images/*/files/*.sh') images/core/files/chromium
 
 .PHONY: tidy

@@ -213,6 +213,32 @@ func TestOfferWithTheUsersImages(t *testing.T) {
 	}
 }
 
+// Select, which importers call, takes the user's catalog from where UserFile says it is.
+func TestSelectTakesTheUsersImages(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	ask := Request{Task: "doodle", Untested: true}
+	if s, err := Select(ask); err == nil {
+		t.Errorf("a task that neither the family nor the user has is answered with %+v", s)
+	}
+	file, err := UserFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := mine()
+	r.Tasks = []string{"doodle"}
+	if err := UpdateUser(file, func(u *User) error {
+		u.Tasks = map[string]Task{"doodle": {Capabilities: []string{"colour"}}}
+		u.Images = append(u.Images, r)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Select(ask); err != nil || s.Image != "mine" || !s.Registered {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestMap(t *testing.T) {
 	o := offer(image("large", 1, "colour ink", "pen", "brush", "python3"))
 	r := mine()

@@ -308,18 +308,6 @@ func (c *Container) exec(ctx context.Context, user string, argv []string, stdout
 	return done.ExitCode, nil
 }
 
-// Health is the engine's verdict by the image's health check: "starting", "healthy", "unhealthy", "none".
-func (c *Container) Health(ctx context.Context) (string, error) {
-	s, err := c.c.State(ctx)
-	if err != nil {
-		return "", fmt.Errorf("cannot inspect the container: %w", err)
-	}
-	if s.Health == nil {
-		return "none", nil
-	}
-	return string(s.Health.Status), nil
-}
-
 // ReadFile reads a file of the container, which need not run; nil when there is none.
 // Symbolic links are followed.
 func (c *Container) ReadFile(ctx context.Context, path string) ([]byte, error) {

@@ -29,9 +29,6 @@ func replace(path string, content []byte) error {
 	return err
 }
 
-// Replace writes a file of the directory whole or not at all, readable by the operator alone.
-func Replace(path string, content []byte) error { return replace(path, content) }
-
 func flock(f *os.File, how int) error {
 	for {
 		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
