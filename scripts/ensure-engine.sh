@@ -80,34 +80,10 @@ ensure_engine() {
   answers || start_engine
 }
 
-# Debian 12 has no buildx. Debian 13's package is one static program that runs
-# there too; apt fetches it from this machine's own mirror, with that suite's signature
-# checked, into lists of its own.
+# Debian 12 has no buildx. Debian 13's package is one static program that runs there too.
 fetch_buildx() {
-  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg tmp plugins mirror
-  if [ ! -r "$keyring" ] || ! command -v apt-get >/dev/null; then
-    die "docker's buildx plugin is missing. Install docker-buildx (or docker-buildx-plugin)"
-  fi
-  # awk reads to the end: apt-get would die of a closed pipe.
-  # shellcheck disable=SC2016
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' | awk '/\/debian\/?$/ && !found { print; found = 1 }')
-  [ -n "$mirror" ] || die "docker's buildx plugin is missing, and apt's sources name no mirror of Debian to fetch it from. Install docker-buildx"
-  plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
-  note "fetching Debian 13's docker-buildx into $plugins"
-  tmp=$(mktemp -d)
-  mkdir -p "$tmp/lists/partial" "$tmp/cache/archives/partial"
-  echo "deb [signed-by=$keyring] $mirror trixie main" >"$tmp/sources.list"
-  local apt=(apt-get -q -o "Dir::Etc::SourceList=$tmp/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$tmp/lists" -o "Dir::Cache=$tmp/cache" -o APT::Sandbox::User=)
-  if ! (cd "$tmp" && "${apt[@]}" update && "${apt[@]}" download docker-buildx) >"$tmp/log" 2>&1; then
-    tail -n 20 "$tmp/log" >&2
-    rm -rf "$tmp"
-    die "cannot fetch docker-buildx from Debian 13, see above"
-  fi
-  dpkg-deb -x "$tmp"/docker-buildx_*.deb "$tmp/root"
-  mkdir -p "$plugins"
-  install -m 755 "$tmp"/root/usr/libexec/docker/cli-plugins/docker-buildx "$plugins/docker-buildx"
-  rm -rf "$tmp"
+  local plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
+  fetch_debian13 docker-buildx usr/libexec/docker/cli-plugins/docker-buildx "$plugins/docker-buildx"
 }
 
 ensure_buildx() {

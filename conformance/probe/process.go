@@ -90,7 +90,10 @@ func self([]string) (int, error) {
 		return 1, err
 	}
 	caps := map[string]uint64{}
-	noNewPrivs := false
+	noNewPrivs, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) // gVisor's status has no such line
+	if err != nil {
+		return 1, err
+	}
 	for line := range strings.Lines(string(status)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		value = strings.TrimSpace(value)
@@ -99,13 +102,14 @@ func self([]string) (int, error) {
 				return 1, err
 			}
 		}
-		if name == "NoNewPrivs" {
-			noNewPrivs = value == "1"
-		}
+	}
+	// A kernel that does not know the ambient set, as gVisor, has none.
+	if _, known := caps["CapAmb"]; !known && errors.Is(unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, 0, 0, 0), unix.EINVAL) {
+		caps["CapAmb"] = 0
 	}
 	out, err := json.Marshal(map[string]any{
 		"UID": os.Getuid(), "EUID": os.Geteuid(), "GID": os.Getgid(), "EGID": os.Getegid(), "Groups": groups, "Umask": umask,
-		"Env": env, "NoNewPrivs": noNewPrivs, "Caps": caps, "PPid": os.Getppid(),
+		"Env": env, "NoNewPrivs": noNewPrivs == 1, "Caps": caps, "PPid": os.Getppid(),
 	})
 	if err != nil {
 		return 1, err

@@ -15,6 +15,7 @@ func TestAccessAsksTheEngineForRuntimesAndDevices(t *testing.T) {
 		want  string
 	}{
 		{[]string{"--oci-runtime", "no-such-runtime"}, "no-such-runtime"},
+		{[]string{"--oci-runtime", "runsc-no-such"}, "gVisor cannot serve the mount"},
 		{[]string{"--gpus", "all"}, "gpu"}, // no machine that runs the tests has one
 		{[]string{"--device", "/dev/no-such-device"}, "/dev/no-such-device"},
 		{[]string{"--device", "vendor.example/class=name"}, `driver "cdi"`}, // this engine has none

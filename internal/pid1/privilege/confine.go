@@ -52,7 +52,8 @@ func limitBounding(keep uint64) error {
 			return fmt.Errorf("cannot drop capability %d from the bounding set: %w", number, err)
 		}
 	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+	// A kernel that does not know the ambient set (gVisor, Linux before 4.3) answers EINVAL, and has none.
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("cannot clear the ambient capabilities: %w", err)
 	}
 	caps, err := getCaps()

@@ -31,28 +31,35 @@ func tryOpen(path string, flags int) error {
 	return err
 }
 
-// asAgent calls f on a thread with the agent's file-system identity and no groups
-// (setfsuid(2)), which takes the capabilities over files away too. The thread ends with the
+// asAgent calls f on a thread with the agent's effective identity and no groups, which takes the
+// effective capabilities away too. setfsuid(2) would change less, but gVisor does not know it. The real
+// and the saved user ID stay root's, so the agent may not send the thread a signal. It ends with the
 // goroutine: nothing else may ever run on it.
 func asAgent(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		if unix.Geteuid() == 0 {
-			// Package unix, not syscall: there these are for all threads.
-			err := unix.Setgroups(nil)
-			if err == nil {
-				_, err = unix.SetfsgidRetGid(contract.AgentGID)
-			}
-			if err == nil {
-				_, err = unix.SetfsuidRetUid(contract.AgentUID)
-			}
-			if err != nil {
-				result <- nil // not known: assume that it can
-				return
-			}
+		if unix.Geteuid() == 0 && becomeAgent() != nil {
+			result <- nil // not known: assume that it can
+			return
 		}
 		result <- f()
 	}()
 	return <-result
+}
+
+// becomeAgent gives the calling thread alone the agent's effective identity: the Go functions of
+// these names change all threads.
+func becomeAgent() error {
+	const same = ^uintptr(0)
+	if err := unix.Setgroups(nil); err != nil {
+		return err
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, same, contract.AgentGID, same); errno != 0 {
+		return errno
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, same, contract.AgentUID, same); errno != 0 {
+		return errno
+	}
+	return nil
 }

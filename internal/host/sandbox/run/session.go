@@ -127,6 +127,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*session, error) {
 	r.Container, r.Ended = "", nil
 	x := &session{Options: o, record: r, out: out, began: time.Now()}
+	x.avoidGVisorFUSE()
 	var err error
 	if x.credentials, err = environmentCredentials(r); err != nil {
 		return nil, err

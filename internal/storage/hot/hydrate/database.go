@@ -7,11 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"os"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
@@ -19,6 +17,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 	"github.com/matrx/sandbox/internal/storage/sqlitefile"
+	"github.com/matrx/sandbox/internal/storage/unnamed"
 )
 
 // A SQLite database is one object, and several files here: it is unchanged when all of them are, its
@@ -57,7 +56,7 @@ func (h *run) hashDatabase(path string) (s sums, err error) {
 		return s, err
 	}
 	defer snap.Close()
-	f, err := os.OpenFile(h.Dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	f, err := unnamed.File(h.Dir)
 	if err != nil {
 		return s, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/unnamed"
 	"github.com/matrx/sandbox/internal/threads"
 )
 
@@ -137,7 +138,7 @@ func (s *Source) readInPlace(ctx context.Context, snap *sqlite.Snapshot) (err er
 // emptyOrClone makes a file without a name: a clone of the database's where that can be had, which
 // takes no time and no room, and an empty one elsewhere.
 func (s *Source) emptyOrClone() (f *os.File, cloned bool, err error) {
-	if f, err := unnamed(s.dir); err == nil {
+	if f, err := cloneTarget(s.dir); err == nil {
 		if unix.IoctlFileClone(int(f.Fd()), int(s.file.Fd())) == nil {
 			return f, true, nil
 		}
@@ -147,15 +148,15 @@ func (s *Source) emptyOrClone() (f *os.File, cloned bool, err error) {
 	if unix.Statfs(s.opts.TempDir, &fs) != nil || int64(fs.Bavail)*fs.Bsize <= 2*s.Info.Size {
 		return nil, false, ErrNotAtRest // a copy must not take the disk from the workload
 	}
-	f, err = os.OpenFile(s.opts.TempDir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	f, err = unnamed.File(s.opts.TempDir)
 	if err != nil {
 		err = s.fail("make a file for a copy of", err)
 	}
 	return f, false, err
 }
 
-// unnamed makes a file in a directory that has no name there and never gets one.
-func unnamed(d *tree.Dir) (*os.File, error) {
+// cloneTarget makes a file in a directory of the home that has no name there and never gets one: what is to be a clone has to be on its device.
+func cloneTarget(d *tree.Dir) (*os.File, error) {
 	fd, err := unix.Openat(d.Fd(), ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err

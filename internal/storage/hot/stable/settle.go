@@ -11,6 +11,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/hot/lmdb"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/unnamed"
 	"github.com/matrx/sandbox/internal/threads"
 )
 
@@ -72,7 +73,7 @@ func (s *Source) clone() error {
 	if err != nil {
 		return err
 	}
-	f, err := unnamed(s.dir)
+	f, err := cloneTarget(s.dir)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (s *Source) copyNow(ctx context.Context, young bool) error {
 	}
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
-	f, err := os.OpenFile(s.opts.TempDir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	f, err := unnamed.File(s.opts.TempDir)
 	if err != nil {
 		return s.fail("make a file for a copy of", err)
 	}
@@ -128,7 +129,7 @@ func (s *Source) isEnvironment() bool {
 // copyWhole copies the file as it is at one instant, or fails with ErrMoved. What a young
 // file's stat says proves nothing: the next write may not move it.
 func (s *Source) copyWhole(ctx context.Context, young bool) error {
-	f, err := os.OpenFile(s.opts.TempDir, unix.O_TMPFILE|os.O_RDWR, 0o600)
+	f, err := unnamed.File(s.opts.TempDir)
 	if err != nil {
 		return s.fail("make a file for a copy of", err)
 	}
