@@ -247,7 +247,7 @@ func (s *suite) close() error {
 		s.fixture.Services.Stop()
 	}
 	if s.fixture.Server != nil {
-		errs = append(errs, s.fixture.Server.Close())
+		s.fixture.Server.Close()
 	}
 	if s.fixture.Dir != "" {
 		errs = append(errs, os.RemoveAll(s.fixture.Dir))

@@ -73,6 +73,7 @@ var rooms = []struct {
 	{"internal/tarstream", "", nil}, // both ends of a copy
 	{"internal/relay", "", nil},     // both ends of a tunnel
 	{"internal/unixhttp", "", nil},  // clients in both wings
+	{"internal/s3process", "", nil}, // tests, benchmarks and the suite
 	{"internal/threads", "container", nil},
 	{"internal/logsink", "container", nil},
 	{"internal/config", "container", []string{"contract"}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -88,7 +89,7 @@ func run(o options) (err error) {
 	if err := l.findPeers(); err != nil {
 		return err
 	}
-	if l.server, err = scaffold.StartServer(sandbox, filepath.Join(base, "s3"), bucket); err != nil {
+	if l.server, err = scaffold.StartServer(context.Background(), sandbox, filepath.Join(base, "s3"), bucket); err != nil {
 		return err
 	}
 	defer l.server.Stop()

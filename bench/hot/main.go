@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -83,7 +84,7 @@ func run(o options) error {
 	if err := l.findPeers(); err != nil {
 		return err
 	}
-	if l.server, err = scaffold.StartServer(o.sandbox, filepath.Join(base, "s3"), bucketNames()...); err != nil {
+	if l.server, err = scaffold.StartServer(context.Background(), o.sandbox, filepath.Join(base, "s3"), bucketNames()...); err != nil {
 		return err
 	}
 	defer l.server.Stop()

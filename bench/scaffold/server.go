@@ -3,64 +3,31 @@
 package scaffold
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"fmt"
+	"context"
 	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/matrx/sandbox/internal/s3process"
 )
 
 // Server is the embedded S3 as a process. Address is HOST:PORT.
 type Server struct {
-	Address, AccessKey, SecretKey, Region string
-
-	cmd *exec.Cmd
+	*s3process.Process
+	Address string
 }
 
 // StartServer starts `sandbox s3` with these buckets and returns when it answers.
-func StartServer(sandbox, data string, buckets ...string) (*Server, error) {
-	args := []string{"s3", "--data", data, "--listen", "127.0.0.1:0", "--json", "--parent-pid", strconv.Itoa(os.Getpid())}
-	for _, b := range buckets {
-		args = append(args, "--bucket", b)
-	}
-	cmd := exec.Command(sandbox, args...)
-	out, err := cmd.StdoutPipe()
+func StartServer(ctx context.Context, sandbox, data string, buckets ...string) (*Server, error) {
+	p, err := s3process.Start(ctx, s3process.Command(s3process.Options{Program: sandbox, Data: data, Listen: []string{"127.0.0.1:0"}, Buckets: buckets}))
 	if err != nil {
 		return nil, err
 	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		var ready struct {
-			Event, Endpoint, Region string
-			AccessKey               string `json:"access_key"`
-			SecretKey               string `json:"secret_key"`
-		}
-		if json.Unmarshal(lines.Bytes(), &ready) != nil || ready.Event != "s3_ready" {
-			continue
-		}
-		go func() {
-			for lines.Scan() {
-			}
-		}()
-		return &Server{strings.TrimPrefix(ready.Endpoint, "http://"), ready.AccessKey, ready.SecretKey, ready.Region, cmd}, nil
-	}
-	_ = cmd.Wait()
-	return nil, fmt.Errorf("the embedded S3 did not start: %s", stderr.String())
+	return &Server{p, strings.TrimPrefix(p.Endpoint, "http://")}, nil
 }
 
 // Stop ends the server.
-func (s *Server) Stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
-}
+func (s *Server) Stop() { s.End(syscall.SIGTERM) }
 
 // Env is the environment in which every peer finds the server's credentials, and no configuration
 // but these.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -45,12 +44,7 @@ func (c *s3Command) Run(ctx context.Context) error {
 
 func (c *s3Command) ready(i s3server.Info) {
 	if c.JSON {
-		line := struct {
-			Event    string `json:"event"`
-			Endpoint string `json:"endpoint"`
-			s3server.Info
-		}{"s3_ready", i.Endpoints[0], i}
-		_ = json.NewEncoder(os.Stdout).Encode(line) // a reader that closed it wants no answer
+		_ = i.WriteReady(os.Stdout) // a reader that closed it wants no answer
 		return
 	}
 	fmt.Printf("S3 is ready on %s\n", strings.Join(i.Endpoints, " and "))

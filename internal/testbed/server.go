@@ -1,22 +1,18 @@
 package testbed
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/matrx/sandbox/internal/s3process"
 	"github.com/matrx/sandbox/internal/wire"
 )
 
@@ -34,10 +30,8 @@ type Server struct {
 	dir     string
 	buckets int
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd
-	exited chan struct{}
-	stderr *tail
+	mu      sync.Mutex
+	process *s3process.Process
 }
 
 // startTime bounds the start of the server: it takes some 70 ms alone, much more on a
@@ -64,72 +58,25 @@ func (s *Server) start() {
 	if s.Endpoint != "" {
 		listen = strings.TrimPrefix(s.Endpoint, "http://")
 	}
-	args := []string{"s3", "--data", s.Data, "--listen", listen, "--listen", s.Socket, "--json", "--parent-pid", strconv.Itoa(os.Getpid())}
-	cmd := exec.Command(s.binary, args...)
-	if s.AccessKey != "" {
-		cmd.Args = append(cmd.Args, "--access-key", s.AccessKey)
-		cmd.Env = append(os.Environ(), "SANDBOX_S3_SECRET_KEY="+s.SecretKey)
-	}
-	out, err := cmd.StdoutPipe()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), startTime, fmt.Errorf("it took more than %v", startTime))
+	defer cancel()
+	p, err := s3process.Start(ctx, s3process.Command(s3process.Options{
+		Program: s.binary, Data: s.Data, Listen: []string{listen, s.Socket}, AccessKey: s.AccessKey, SecretKey: s.SecretKey,
+	}))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	stderr := new(tail)
-	cmd.Stderr = stderr
-	if err := cmd.Start(); err != nil {
-		s.t.Fatalf("cannot start %s: %v", s.binary, err)
-	}
-	exited := make(chan struct{})
-	ready := make(chan string, 1)
-	go func() {
-		defer close(exited)
-		r := bufio.NewReader(out)
-		for {
-			line, err := r.ReadString('\n')
-			if strings.Contains(line, `"s3_ready"`) {
-				ready <- line
-			}
-			if err != nil {
-				break
-			}
-		}
-		_ = cmd.Wait()
-	}()
 	s.mu.Lock()
-	s.cmd, s.exited, s.stderr = cmd, exited, stderr
+	s.process = p
 	s.mu.Unlock()
-
-	timer := time.NewTimer(startTime)
-	defer timer.Stop()
-	select {
-	case line := <-ready:
-		s.read(line)
-	case <-exited:
-		s.t.Fatalf("%s ended before it was ready: %v\n%s", strings.Join(cmd.Args, " "), cmd.ProcessState, stderr)
-	case <-timer.C:
-		_ = cmd.Process.Kill()
-		s.t.Fatalf("%s is not ready after %v\n%s", strings.Join(cmd.Args, " "), startTime, stderr)
-	}
-}
-
-func (s *Server) read(line string) {
-	var info struct {
-		Endpoint  string `json:"endpoint"`
-		AccessKey string `json:"access_key"`
-		SecretKey string `json:"secret_key"`
-		Region    string `json:"region"`
-	}
-	if err := json.Unmarshal([]byte(line), &info); err != nil {
-		s.t.Fatalf("what the server says when it is ready: %v in %q", err, line)
-	}
-	s.Endpoint, s.AccessKey, s.SecretKey, s.Region = info.Endpoint, info.AccessKey, info.SecretKey, info.Region
+	s.Endpoint, s.AccessKey, s.SecretKey, s.Region = p.Endpoint, p.AccessKey, p.SecretKey, p.Region
 }
 
 // PID is the server's process.
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cmd.Process.Pid
+	return s.process.PID()
 }
 
 // Kill ends the server with SIGKILL and returns when it is gone. Its data stays.
@@ -140,13 +87,11 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 
 func (s *Server) end(sig syscall.Signal) {
 	s.mu.Lock()
-	cmd, exited := s.cmd, s.exited
+	p := s.process
 	s.mu.Unlock()
-	if cmd == nil {
-		return
+	if p != nil {
+		p.End(sig)
 	}
-	_ = cmd.Process.Signal(sig) // one that has ended is what we want
-	<-exited
 }
 
 // Restart starts the server again after Kill or Stop, at the same address with the same
@@ -170,7 +115,7 @@ func (s *Server) CredentialsFile() string {
 	return f
 }
 
-// WriteCredentials writes a shared-credentials file, by rename, as whoever rotates credentials should.
+// WriteCredentials writes a shared-credentials file, by rename, as a program that rotates credentials should.
 func WriteCredentials(t testing.TB, path, access, secret, token string) {
 	t.Helper()
 	content := fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", access, secret)
@@ -188,31 +133,7 @@ func WriteCredentials(t testing.TB, path, access, secret, token string) {
 // address is where the server listens, for a dialer.
 func (s *Server) address() string { return strings.TrimPrefix(s.Endpoint, "http://") }
 
-// tail keeps the end of what a process wrote.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-var _ io.Writer = (*tail)(nil)
-
-func (w *tail) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.buf.Write(p)
-	if over := w.buf.Len() - 16<<10; over > 0 {
-		w.buf.Next(over)
-	}
-	return len(p), nil
-}
-
-func (w *tail) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
-}
-
-// FreeAddress is a loopback address on which nobody listens.
+// FreeAddress is a loopback address on which nothing listens.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

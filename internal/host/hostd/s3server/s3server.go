@@ -28,8 +28,10 @@ package s3server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -79,6 +81,15 @@ type Info struct {
 	AccessKey string   `json:"access_key"`
 	SecretKey string   `json:"secret_key"`
 	Region    string   `json:"region"`
+}
+
+// WriteReady prints i as one line of JSON: what a program that starts the server as a process waits for.
+func (i Info) WriteReady(w io.Writer) error {
+	return json.NewEncoder(w).Encode(struct {
+		Event    string `json:"event"`
+		Endpoint string `json:"endpoint"`
+		Info
+	}{"s3_ready", i.Endpoints[0], i})
 }
 
 // Serve serves until ctx is done, then lets the requests under way end (for ten
