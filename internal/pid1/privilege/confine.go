@@ -3,8 +3,11 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/contract"
 )
 
 // ConfineWorkload takes rights from the calling thread's future children for good; the
@@ -32,6 +35,37 @@ func (m Mode) ConfineStorage() error {
 		}
 	}
 	return noNewPrivs()
+}
+
+// ConfineExecd leaves the exec server what BecomeAgent takes, which it does before anything else. It is started as
+// UID 0 so that no process of the agent's can ever trace it or write to its memory: one that the agent's UID executes
+// is dumpable until it says otherwise (PR_SET_DUMPABLE in prctl(2)), one whose UID changes never is.
+func (m Mode) ConfineExecd() error {
+	if err := limitBounding(1<<unix.CAP_SETUID | 1<<unix.CAP_SETPCAP); err != nil {
+		return err
+	}
+	return noNewPrivs()
+}
+
+// ExecdCredential is what the exec server is started as.
+func ExecdCredential() *syscall.Credential {
+	return &syscall.Credential{Uid: 0, Gid: contract.AgentGID, Groups: []uint32{}}
+}
+
+// BecomeAgent makes this process the agent's, with no capability and none to be had, in all of its threads. It is
+// for a process that was started as ExecdCredential below ConfineExecd.
+func BecomeAgent() error {
+	if unix.Geteuid() == 0 {
+		for _, number := range []uintptr{unix.CAP_SETUID, unix.CAP_SETPCAP} {
+			if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, number, 0); errno != 0 {
+				return fmt.Errorf("cannot drop capability %d from the bounding set: %w", number, errno)
+			}
+		}
+		if err := syscall.Setuid(contract.AgentUID); err != nil {
+			return fmt.Errorf("cannot become the agent: %w", err)
+		}
+	}
+	return Undumpable()
 }
 
 // limitBounding drops every capability but those in keep from the bounding set, and

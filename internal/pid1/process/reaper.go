@@ -144,6 +144,9 @@ func (r *Reaper) Kept() []int { return r.those(func(c *Child) bool { return c.ke
 // Spared are the children that a Stop leaves alone without their descendants, likewise.
 func (r *Reaper) Spared() []int { return r.those(func(c *Child) bool { return c.spared }) }
 
+// Started are the children that this process has started and that have not been reaped, likewise.
+func (r *Reaper) Started() []int { return r.those(func(*Child) bool { return true }) }
+
 func (r *Reaper) those(wanted func(*Child) bool) (pids []int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,0 +1,199 @@
+package execd
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// descendants are the processes of one exec, as a Stop finds them. The kernel does not remember of whom a process
+// descends: an orphan becomes this server's child (prctl(2), PR_SET_CHILD_SUBREAPER), whichever exec it is of. A
+// process is an exec's when the first of these that can be said of it, or of the nearest ancestor of which one can,
+// says so:
+//
+//  1. it is the exec's process, or in its session; neither can be changed but by setsid(2);
+//  2. it was seen to be the exec's before;
+//  3. the environment that it was executed with has the exec's mark.
+//
+// A process of which none can be said has left its session and its environment. It may be any exec's that ran when it
+// began, and ends with the first of them that is ended: an exec's timeout holds whatever its processes do.
+type descendants struct {
+	x *execution
+}
+
+var _ process.Set = descendants{}
+
+// Living implements process.Set.
+func (d descendants) Living() ([]process.Proc, bool, error) {
+	scan, err := process.Look()
+	if err != nil {
+		return nil, false, err
+	}
+	owners := d.x.server.owners(scan.All)
+	return scan.Living(func(p process.Proc) bool { return owners.owns(d.x, p) })
+}
+
+// owners finds whose the processes of a scan are.
+type owners struct {
+	self     int
+	all      map[int]process.Proc
+	sessions map[int]*execution // by the number of the exec's process
+	marks    map[string]*execution
+	seen     *sightings
+	found    map[int]*execution // nil: not known whose
+}
+
+func (s *Server) owners(all map[int]process.Proc) *owners {
+	o := &owners{self: os.Getpid(), all: all, sessions: map[int]*execution{}, marks: map[string]*execution{}, seen: s.sightings, found: map[int]*execution{}}
+	for _, x := range s.table.all() { // the oldest first: a number that is used again is the newer one's
+		if x.child != nil {
+			o.sessions[x.child.PID] = x
+			o.marks[x.spec.ID] = x
+		}
+	}
+	// An exec that is being started has no session and no mark yet, and is no other's.
+	for _, pid := range s.Reaper.Started() {
+		if o.sessions[pid] == nil {
+			o.sessions[pid] = &execution{}
+		}
+	}
+	s.sightings.prune(all)
+	return o
+}
+
+// owns says whether a process is to be ended with an exec.
+func (o *owners) owns(x *execution, p process.Proc) bool {
+	ours, owner := o.owner(p)
+	if !ours {
+		return false
+	}
+	return owner == x || owner == nil && x.mayHaveStarted(p)
+}
+
+// mayHaveStarted says whether a process began while the exec ran.
+func (x *execution) mayHaveStarted(p process.Proc) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	last := uint64(math.MaxUint64)
+	if x.status != nil && x.cause == "" { // one that was ended is answerable for all
+		last = x.ended
+	}
+	return x.began <= p.Start && p.Start <= last
+}
+
+// owner finds whose a process is; nil: not known whose. ours is false for what does not descend from this server.
+func (o *owners) owner(p process.Proc) (ours bool, owner *execution) {
+	var way []process.Proc
+	for range len(o.all) { // the reads are not of one instant: a circle is possible
+		if p.PID == o.self {
+			break
+		}
+		if x, ok := o.found[p.PID]; ok {
+			return true, o.learn(way, x)
+		}
+		way = append(way, p)
+		if x := o.known(p); x != nil {
+			return true, o.learn(way, x)
+		}
+		parent, ok := o.all[p.PPID]
+		if !ok {
+			return false, nil // of the next scan
+		}
+		p = parent
+	}
+	if p.PID != o.self || len(way) == 0 {
+		return false, nil
+	}
+	return true, o.learn(way, nil)
+}
+
+func (o *owners) learn(way []process.Proc, x *execution) *execution {
+	for _, p := range way {
+		o.found[p.PID] = x
+		if x != nil {
+			o.seen.remember(p, x)
+		}
+	}
+	return x
+}
+
+// known is what can be said of a process by itself.
+func (o *owners) known(p process.Proc) *execution {
+	if x := o.sessions[p.PID]; x != nil && p.Start >= x.began {
+		return x
+	}
+	if x := o.sessions[p.Session]; x != nil && p.Start >= x.began {
+		return x
+	}
+	if x := o.seen.of(p); x != nil {
+		return x
+	}
+	if !o.descends(p) {
+		return nil
+	}
+	return o.marks[mark(p.PID)]
+}
+
+// descends says whether a process is below this server, so that no environment of others is read.
+func (o *owners) descends(p process.Proc) bool {
+	for range len(o.all) {
+		if p.PPID == o.self {
+			return true
+		}
+		parent, ok := o.all[p.PPID]
+		if !ok {
+			return false
+		}
+		p = parent
+	}
+	return false
+}
+
+// maxEnvironment bounds what is read of one.
+const maxEnvironment = 256 << 10
+
+// mark is the exec that the environment of a process names; empty: none, or it is not told.
+func mark(pid int) string {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	buf := make([]byte, maxEnvironment)
+	n, _ := f.Read(buf)
+	for kv := range bytes.SplitSeq(buf[:n], []byte{0}) {
+		if value, ok := bytes.CutPrefix(kv, []byte(markVariable+"=")); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// endWithin is how long after SIGKILL to give up on processes that it has not ended.
+const endWithin = 10 * time.Second
+
+// mostEnds bounds how many execs are ended at a time: each waits in a thread.
+const mostEnds = 2
+
+// endDescendants ends all processes of an exec, with SIGKILL after the grace.
+func (s *Server) endDescendants(x *execution, grace time.Duration) {
+	s.ends <- struct{}{}
+	defer func() { <-s.ends }()
+	stop, err := process.NewStop()
+	if err != nil {
+		s.Log.Error("an exec cannot be ended", "event", "exec_end_failed", "exec", x.spec.ID, "error", err.Error())
+		return
+	}
+	defer stop.Close()
+	stop.Scope, stop.Log, stop.Now = descendants{x}, s.Log, wire.Boottime
+	stop.KillAt, stop.Patience = wire.Boottime()+int64(grace), int64(endWithin)
+	left, err := stop.Run()
+	if err != nil || len(left) > 0 {
+		s.Log.Error("processes of an exec could not be ended", "event", "exec_left", "exec", x.spec.ID, "processes", process.Names(left), "error", err)
+	}
+}

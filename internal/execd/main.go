@@ -1,0 +1,132 @@
+package execd
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/logsink"
+	"github.com/matrx/sandbox/internal/pid1/privilege"
+	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/threads"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// Threads count against the sandbox's process limit (see threads).
+const (
+	mostProcs  = 2
+	fileCalls  = 4                // calls on files at a time
+	otherCalls = 1 + mostEnds + 1 // the log's writer, what ends execs, the reaper
+)
+
+// memoryGoal is for the collector: what is bounded above, and what the Go runtime itself has.
+const memoryGoal = 64 << 20
+
+// lastStreams is how long the last output may take to be read once all processes have ended.
+const lastStreams = time.Second
+
+// Main is the exec server's process, which PID 1 starts with the descriptors of wire.Execd. args are the home and
+// the least level that is logged.
+func Main(args []string) int {
+	if len(args) != 2 {
+		fmt.Fprintln(os.Stderr, "sandbox-init: execd is for sandbox-init's own use")
+		return 2
+	}
+	for _, fd := range []int{wire.ExecdListener, wire.ExecdRecords, wire.ExecdControl} {
+		unix.CloseOnExec(fd)
+	}
+	runtime.GOMAXPROCS(min(mostProcs, runtime.GOMAXPROCS(0)))
+	time.Local = time.UTC
+	out := logsink.NewWriter(2)
+	defer out.Close(time.Second)
+	log := logsink.New(out, logsink.IsTerminal(2), args[1])
+	if err := run(args[0], log); err != nil {
+		log.Error("the exec server cannot work", "event", "execd_failed", "error", err.Error())
+		return 1
+	}
+	return 0
+}
+
+func run(home string, log *slog.Logger) error {
+	if err := privilege.BecomeAgent(); err != nil {
+		return err
+	}
+	threads.Disk = threads.NewGate(fileCalls)
+	threads.Reserve(fileCalls + otherCalls)
+	debug.SetMemoryLimit(memoryGoal)
+	control := os.NewFile(wire.ExecdControl, "control")
+	if err := unix.SetNonblock(wire.ExecdControl, true); err != nil || control == nil {
+		return fmt.Errorf("it was not started by sandbox-init: %w", err)
+	}
+	file := os.NewFile(wire.ExecdListener, "socket")
+	l, err := net.FileListener(file)
+	if err != nil {
+		return fmt.Errorf("the socket cannot be used: %w", err)
+	}
+	file.Close()
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the name is PID 1's
+	}
+	return serve(l, control, Options{Home: home, Env: os.Environ(), Records: os.NewFile(wire.ExecdRecords, "records"), Log: log})
+}
+
+// serve serves until PID 1 closes its end of control, or is gone.
+func serve(l net.Listener, control *os.File, o Options) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the subreaper: %w", err)
+	}
+	o.Reaper = process.NewReaper(deaths())
+	s, err := New(o)
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir(o.Home); err != nil {
+		o.Log.Warn("relative paths begin at the root", "event", "execd_home", "error", err.Error())
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	var buf [1]byte
+	for {
+		n, err := control.Read(buf[:])
+		if n == 0 || err != nil {
+			break
+		}
+		switch buf[0] {
+		case wire.ExecdReady:
+			s.Ready()
+		case wire.ExecdDrain:
+			s.Drain()
+		}
+	}
+	s.Ready() // what still waits is told that it comes too late
+	s.Close(lastStreams)
+	return <-served
+}
+
+// deaths has a value when a child has ended. The signals that would end this process are taken and dropped: it ends
+// when PID 1 says so. They are handled, not ignored, since a child inherits what is ignored.
+func deaths() <-chan struct{} {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGPIPE)
+	died := make(chan struct{}, 1)
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGCHLD {
+				continue
+			}
+			select {
+			case died <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return died
+}

@@ -1,0 +1,236 @@
+package execd
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/matrx/sandbox/internal/execapi"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// The server reaps every child of its process. The tests therefore start the test binary again as the server, with
+// the descriptors that PID 1 would give it.
+const serverVariable = "EXECD_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVariable) != "" {
+		os.Exit(beServer())
+	}
+	os.Exit(m.Run())
+}
+
+func beServer() int {
+	home := os.Getenv(serverVariable)
+	for fd := wire.ExecdListener; fd <= wire.ExecdControl; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	l, err := net.FileListener(os.NewFile(wire.ExecdListener, "socket"))
+	if err == nil {
+		err = unix.SetNonblock(wire.ExecdControl, true)
+	}
+	if err == nil {
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		err = serve(l, os.NewFile(wire.ExecdControl, "control"), Options{
+			Home: home, Env: []string{"PATH=" + os.Getenv("PATH"), "OWN=sandbox", "BOTH=sandbox"},
+			Records: os.NewFile(wire.ExecdRecords, "records"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// sandbox is what PID 1 has of exec servers.
+type sandbox struct {
+	t        *testing.T
+	home     string
+	path     string
+	listener *os.File
+	records  *os.File
+	server   *exec.Cmd
+	control  *os.File
+	log      *bytes.Buffer
+	*execapi.Client
+}
+
+func newSandbox(t *testing.T) *sandbox {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "execd") // a socket's path is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := l.(*net.UnixListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := unix.MemfdCreate("records", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sandbox{t: t, home: filepath.Join(dir, "home"), path: filepath.Join(dir, "s"), listener: file, records: os.NewFile(uintptr(records), "records")}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	if err := os.Mkdir(s.home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Client = execapi.New(func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", s.path) })
+	s.start()
+	t.Cleanup(s.end)
+	return s
+}
+
+// start starts a server, ready at once.
+func (s *sandbox) start() {
+	s.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Close()
+	s.control, s.log = w, new(bytes.Buffer)
+	s.server = exec.Command("/proc/self/exe")
+	s.server.Env = append(os.Environ(), serverVariable+"="+s.home)
+	s.server.ExtraFiles = []*os.File{s.listener, s.records, r}
+	s.server.Stderr = s.log
+	if err := s.server.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.tell(wire.ExecdReady)
+}
+
+func (s *sandbox) tell(b byte) {
+	s.t.Helper()
+	if _, err := s.control.Write([]byte{b}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// end ends the server as PID 1 does, and fails the test when it has not ended well.
+func (s *sandbox) end() {
+	s.control.Close()
+	if err := s.server.Wait(); err != nil && s.server.ProcessState.Sys() != nil && !s.t.Failed() {
+		s.t.Errorf("the server: %v\n%s", err, s.log)
+	}
+	s.listener.Close()
+	s.records.Close()
+}
+
+// kill kills the server, and starts the next one.
+func (s *sandbox) kill() {
+	s.t.Helper()
+	if err := s.server.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = s.server.Wait()
+	s.control.Close()
+	s.start()
+}
+
+// outcome is all that a stream brought.
+type outcome struct {
+	out, err string
+	gaps     []execapi.Gap
+	final    execapi.Final
+}
+
+// collect reads a stream to its end.
+func collect(st *execapi.Stream) (o outcome, err error) {
+	defer st.Close()
+	var out, errs bytes.Buffer
+	for {
+		e, err := st.Next()
+		if err != nil {
+			o.out, o.err = out.String(), errs.String()
+			return o, err
+		}
+		switch e.Type {
+		case execapi.FrameStdout:
+			out.Write(e.Data)
+		case execapi.FrameStderr:
+			errs.Write(e.Data)
+		case execapi.FrameGap:
+			o.gaps = append(o.gaps, e.Gap)
+		case execapi.FrameFinal:
+			o.out, o.err, o.final = out.String(), errs.String(), *e.Final
+			return o, nil
+		}
+	}
+}
+
+// run runs a command to its end.
+func (s *sandbox) run(spec execapi.Spec) outcome {
+	s.t.Helper()
+	st, err := s.StartAttached(s.t.Context(), spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	o, err := collect(st)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return o
+}
+
+func sh(script string, args ...string) execapi.Spec {
+	return execapi.Spec{Args: append([]string{"sh", "-c", script, "sh"}, args...)}
+}
+
+// await reads a stream until its output has a text, and returns the output so far.
+func await(t *testing.T, st *execapi.Stream, text string) string {
+	t.Helper()
+	var seen strings.Builder
+	for !strings.Contains(seen.String(), text) {
+		e, err := st.Next()
+		if err != nil || e.Final != nil {
+			t.Fatalf("after %q there is no %q: %v, %+v", &seen, text, err, e.Final)
+		}
+		seen.Write(e.Data)
+	}
+	return seen.String()
+}
+
+// patience bounds what would otherwise hang a broken test. Nothing is measured by it.
+const patience = time.Minute
+
+// ends waits until a process has ended, which is not this one's child.
+func ends(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(poll, int(patience/time.Millisecond))
+		if err == unix.EINTR {
+			continue
+		}
+		if n != 1 {
+			t.Errorf("the process %d lives: %v", pid, err)
+		}
+		return
+	}
+}
+

@@ -1,0 +1,290 @@
+package execd
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/matrx/sandbox/internal/execapi"
+)
+
+// Output is kept in blocks. A block that is full is never written again, so that a reader may use its bytes
+// without a lock, also after the block was dropped.
+const (
+	firstBlock = 4 << 10 // most execs say little
+	nextBlock  = 32 << 10
+)
+
+// heap is the memory for the output of all execs. It has one lock for all of them: what is done under it is
+// short, and the rule on what to drop concerns all.
+//
+// The rule: an exec keeps KeptOutput, all of them KeptAltogether. Where there is no room the oldest block goes of
+// an exec that has ended, else of the one that has most. What an attached reader has not had is not dropped; so
+// that readers which do not read cannot use up the memory, a process waits when its slowest reader is more than
+// unread() behind. The sum of that over all execs is below half of the memory, and there is always something to drop.
+type heap struct {
+	mu      sync.Mutex
+	used    int // bytes of blocks
+	outputs []*output
+	running int
+}
+
+type block struct {
+	at        int64 // offset of its first byte
+	data      []byte
+	stretches []stretch
+}
+
+// stretch is bytes of one stream, up to an offset in the block.
+type stretch struct {
+	stream execapi.FrameType
+	end    int
+}
+
+// output is what one exec has written.
+type output struct {
+	heap    *heap
+	blocks  []*block
+	size    int   // bytes of the blocks
+	end     int64 // offset of the next byte
+	readers []*reader
+	over    bool           // nothing follows but final
+	final   *execapi.Final // the last
+	changed sync.Cond      // of heap.mu: more output, more room, the end
+
+	// write is held by the pump that writes.
+	write sync.Mutex
+}
+
+func (h *heap) add() *output {
+	o := &output{heap: h}
+	o.changed.L = &h.mu
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.outputs = append(h.outputs, o)
+	h.running++
+	return o
+}
+
+// unread is how far behind the slowest attached reader may be, in bytes, before the process waits.
+func (h *heap) unread() int64 {
+	return max(nextBlock, int64(execapi.KeptAltogether/4/max(16, h.running)))
+}
+
+// remove forgets an exec's output.
+func (o *output) remove() {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	if !o.over {
+		o.over = true
+		o.heap.running--
+	}
+	o.drop(len(o.blocks))
+	o.heap.outputs = slices.DeleteFunc(o.heap.outputs, func(other *output) bool { return other == o })
+}
+
+// startLocked is the offset of the first byte that is kept.
+func (o *output) startLocked() int64 {
+	if len(o.blocks) == 0 {
+		return o.end
+	}
+	return o.blocks[0].at
+}
+
+// needed is the first byte that an attached reader has not had.
+func (o *output) needed() int64 {
+	first := o.end
+	for _, r := range o.readers {
+		first = min(first, r.at)
+	}
+	return first
+}
+
+// droppable says whether the oldest block may go.
+func (o *output) droppable() bool {
+	return len(o.blocks) > 0 && o.blocks[0].at+int64(len(o.blocks[0].data)) <= o.needed()
+}
+
+func (o *output) drop(n int) {
+	for _, b := range o.blocks[:n] {
+		o.size -= cap(b.data)
+		o.heap.used -= cap(b.data)
+	}
+	o.blocks = slices.Delete(o.blocks, 0, n)
+}
+
+// room waits until there is some for the next bytes, and gives it; nil once the exec is removed. The caller holds
+// o.write. What it has written there commit adds.
+func (o *output) room() []byte {
+	h := o.heap
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for o.end-o.needed() >= h.unread() && !o.over {
+		o.changed.Wait()
+	}
+	if o.over {
+		return nil
+	}
+	if n := len(o.blocks); n > 0 {
+		if b := o.blocks[n-1]; len(b.data) < cap(b.data) {
+			return b.data[len(b.data):cap(b.data)]
+		}
+	}
+	size := nextBlock
+	if o.end == 0 {
+		size = firstBlock
+	}
+	for o.size+size > execapi.KeptOutput && o.droppable() {
+		o.drop(1)
+	}
+	for h.used+size > execapi.KeptAltogether && h.dropOne() {
+	}
+	b := &block{at: o.end, data: make([]byte, 0, size)}
+	o.blocks = append(o.blocks, b)
+	o.size += size
+	h.used += size
+	return b.data[:size]
+}
+
+// dropOne drops the oldest block of the exec that has ended first, else of the one that has most.
+func (h *heap) dropOne() bool {
+	var from *output
+	for _, o := range h.outputs { // the oldest first
+		if !o.droppable() {
+			continue
+		}
+		if o.over {
+			from = o
+			break
+		}
+		if from == nil || o.size > from.size {
+			from = o
+		}
+	}
+	if from == nil {
+		return false
+	}
+	from.drop(1)
+	return true
+}
+
+// commit adds n bytes that were written to room.
+func (o *output) commit(stream execapi.FrameType, n int) {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	b := o.blocks[len(o.blocks)-1]
+	b.data = b.data[:len(b.data)+n]
+	if last := len(b.stretches) - 1; last >= 0 && b.stretches[last].stream == stream {
+		b.stretches[last].end = len(b.data)
+	} else {
+		b.stretches = append(b.stretches, stretch{stream, len(b.data)})
+	}
+	o.end += int64(n)
+	o.changed.Broadcast()
+}
+
+// finish adds the end. A pump that waits for room gives up.
+func (o *output) finish(f execapi.Final) {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	f.Output = o.end
+	o.over, o.final = true, &f
+	o.heap.running--
+	o.changed.Broadcast()
+	for _, other := range o.heap.outputs { // the share of each has grown
+		other.changed.Broadcast()
+	}
+}
+
+// kept says what is kept, from and up to which offset, and how many read.
+func (o *output) kept() (from, to int64, readers int) {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	return o.startLocked(), o.end, len(o.readers)
+}
+
+// reader is one that is attached. While it is, nothing that it has not had is dropped.
+type reader struct {
+	o      *output
+	at     int64
+	closed bool
+}
+
+// read attaches at an offset; one behind the end is the end.
+func (o *output) read(offset int64) *reader {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	r := &reader{o: o, at: min(max(0, offset), o.end)}
+	o.readers = append(o.readers, r)
+	return r
+}
+
+// piece is what a reader gets next: one of a gap, bytes and the end; none of them when the reader was closed.
+type piece struct {
+	gap    execapi.Gap
+	stream execapi.FrameType
+	data   []byte
+	final  *execapi.Final
+}
+
+// next waits for the next piece. The bytes stay as they are.
+func (r *reader) next() piece {
+	o := r.o
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	for {
+		switch start := o.startLocked(); {
+		case r.closed:
+			return piece{}
+		case r.at < start:
+			gap := execapi.Gap{From: r.at, To: start}
+			r.at = start
+			return piece{gap: gap}
+		case r.at < o.end:
+			return r.takeLocked()
+		case o.over:
+			return piece{final: o.final}
+		}
+		o.changed.Wait()
+	}
+}
+
+// takeLocked takes the rest of a stretch. It counts as had only when the next piece is asked for: had says so.
+func (r *reader) takeLocked() piece {
+	i, found := slices.BinarySearchFunc(r.o.blocks, r.at, func(b *block, at int64) int { return int(b.at - at) })
+	if !found {
+		i--
+	}
+	b := r.o.blocks[i]
+	from := int(r.at - b.at)
+	for _, s := range b.stretches {
+		if s.end > from {
+			return piece{stream: s.stream, data: b.data[from:s.end:s.end]}
+		}
+	}
+	return piece{}
+}
+
+// had says that n bytes have been sent.
+func (r *reader) had(n int) {
+	r.o.heap.mu.Lock()
+	defer r.o.heap.mu.Unlock()
+	r.at += int64(n)
+	r.o.changed.Broadcast()
+}
+
+// close detaches; it wakes next.
+func (r *reader) close() {
+	r.o.heap.mu.Lock()
+	defer r.o.heap.mu.Unlock()
+	r.closed = true
+	r.o.readers = slices.DeleteFunc(r.o.readers, func(other *reader) bool { return other == r })
+	r.o.changed.Broadcast()
+}
+
+// lost makes it the output of an exec whose server was killed: a gap up to what is known to have been there.
+func (o *output) lost(f execapi.Final) {
+	o.heap.mu.Lock()
+	o.end = f.Output
+	o.heap.mu.Unlock()
+	o.finish(f)
+}
