@@ -42,6 +42,9 @@ const (
 	// loopback; see ForwardHost.
 	EnvForwardSocket = "FORWARD_SOCKET"
 
+	// EnvExecSocket is where the host starts processes, and reaches files and ports; see HostExecSocketName.
+	EnvExecSocket = "EXEC_SOCKET"
+
 	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
 	EnvColdCachePath     = "COLD_CACHE_PATH"
 	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"

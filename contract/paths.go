@@ -35,6 +35,7 @@ const (
 
 	HostStorageSocketName = "storage.sock" // in the host's directory of sockets
 	HostProxySocketName   = "proxy.sock"   // there, too
+	HostExecSocketName    = "exec.sock"    // likewise: the exec server's, see internal/execapi
 )
 
 // The agent: the user as whom every workload runs.

@@ -51,6 +51,10 @@ type State struct {
 	StoragePID      int `json:"storage_pid,omitempty"`
 	StorageRestarts int `json:"storage_restarts,omitempty"`
 
+	// ExecPID is the exec server, 0 while there is none; ExecRestarts counts how often it had to be started again.
+	ExecPID      int `json:"exec_pid,omitempty"`
+	ExecRestarts int `json:"exec_restarts,omitempty"`
+
 	// WorkloadPID is the command, 0 when there is none (an idle sandbox).
 	WorkloadPID int `json:"workload_pid,omitempty"`
 

@@ -79,17 +79,20 @@ var rooms = []struct {
 	{"internal/config", "container", []string{"contract"}},
 	{"internal/wire", "container", []string{"contract", "internal/config"}},
 	{"internal/pid1", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}},
+	{"internal/execapi", "", nil}, // a server and its clients
+	// What it starts, reaps and stops is of PID 1's kind, by the same rules.
+	{"internal/execd", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/execapi", "internal/tarstream", "internal/relay", "internal/pid1/process", "internal/pid1/privilege"}},
 	{"internal/storage", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/relay", "internal/unixhttp"}},
-	{"cmd/sandbox-init", "container", []string{"contract", "internal/pid1", "internal/storage", "internal/tarstream"}},
-	{"internal/host", "host", []string{"contract", "catalog", "internal/tarstream", "internal/relay", "internal/unixhttp"}},
+	{"cmd/sandbox-init", "container", []string{"contract", "internal/execd", "internal/pid1", "internal/storage", "internal/tarstream"}},
+	{"internal/host", "host", []string{"contract", "catalog", "internal/execapi", "internal/tarstream", "internal/relay", "internal/unixhttp"}},
 	{"cmd/sandbox", "host", []string{"contract", "catalog", "internal/host"}},
 }
 
 // container is everything of the one binary of a sandbox that nothing on the host has as well; both
 // are what both have.
-var container = []string{"cmd/sandbox-init", "internal/pid1", "internal/storage", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}
+var container = []string{"cmd/sandbox-init", "internal/pid1", "internal/execd", "internal/storage", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}
 
-var both = []string{"internal/tarstream", "internal/relay", "internal/unixhttp"}
+var both = []string{"internal/execapi", "internal/tarstream", "internal/relay", "internal/unixhttp"}
 
 // host is everything that runs beside the engine.
 var host = []string{"cmd/sandbox", "internal/host"}
@@ -155,7 +158,7 @@ func TestTheWingsAreApart(t *testing.T) {
 		case within(p.room(), host...):
 			others = container
 		case p.room() == "internal/testbed":
-			others = append([]string{"internal/pid1", "internal/storage", "cmd/sandbox-init"}, host...)
+			others = append([]string{"internal/pid1", "internal/execd", "internal/storage", "cmd/sandbox-init"}, host...)
 		default:
 			continue
 		}
@@ -224,7 +227,7 @@ func TestWhatTheBinaryOfASandboxMayNotLink(t *testing.T) {
 		switch {
 		case within(p.room(), "internal/pid1", "internal/wire", "internal/config", "internal/threads", "internal/logsink"):
 			forbidden = []string{"net/http", "crypto/tls", "github.com/aws", module + "internal/storage"}
-		case within(p.room(), "cmd/sandbox-init", "internal/storage"):
+		case within(p.room(), "cmd/sandbox-init", "internal/storage", "internal/execd"):
 			forbidden = []string{
 				"github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/service", // sso and the rest of AWS
 				"github.com/alecthomas/kong", "net/http/pprof", "expvar", "html/template", "text/template",

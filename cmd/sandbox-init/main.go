@@ -1,4 +1,4 @@
-// Command sandbox-init is PID 1 of a sandbox, and the storage process beside it.
+// Command sandbox-init is PID 1 of a sandbox, and the storage process and the exec server beside it.
 //
 //	sandbox-init [--] [COMMAND ARG...]   supervise COMMAND; without one, an idle sandbox
 //	sandbox-init status|healthcheck|checkpoint|cold|stop|version
@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/execd"
 	"github.com/matrx/sandbox/internal/pid1/lifecycle"
 	"github.com/matrx/sandbox/internal/pid1/process"
 	"github.com/matrx/sandbox/internal/pid1/session"
@@ -58,6 +59,8 @@ func run(args []string) int {
 		return control.StopCommand(args[1:])
 	case "storage":
 		return storage.Main(args[1:])
+	case "execd":
+		return execd.Main(args[1:])
 	case contract.SessionRole:
 		return session.Main(args[1:])
 	case process.ForegroundRole:

@@ -102,6 +102,15 @@ func Variables() []Variable {
 				return err
 			}},
 
+		{Name: contract.EnvExecSocket, Range: "an absolute path", emptyOK: true,
+			Meaning: "a unix socket to make, on which the host starts processes and reaches files and ports as the agent; its directory must be root's alone, and so must the start be; empty: no exec server",
+			set: func(c *Config, v string) (err error) {
+				if v != "" {
+					c.ExecSocket, err = absolute(v)
+				}
+				return err
+			}},
+
 		secondsVariable(contract.EnvColdMetadataTTL, "60", 0, 86400, "how long listings and attributes of the cold path are trusted", func(c *Config) *time.Duration { return &c.Cold.MetadataTTL }),
 		{Name: contract.EnvColdCachePath, Default: "cold-cache below SANDBOX_STATE_DIR", Range: "an absolute path",
 			Meaning: "the cold path's disk cache",

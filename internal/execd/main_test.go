@@ -233,4 +233,3 @@ func ends(t *testing.T, pid int) {
 		return
 	}
 }
-

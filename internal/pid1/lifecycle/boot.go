@@ -20,6 +20,9 @@ func (s *sandbox) boot() int {
 	if err == nil {
 		err = s.checkExposure()
 	}
+	if err == nil && s.Config.ExecSocket != "" {
+		s.execd, err = newExecd(s)
+	}
 	if err != nil {
 		s.log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())
 		return contract.ExitConfig
@@ -40,6 +43,7 @@ func (s *sandbox) boot() int {
 		s.log.Info("variables are kept from the workload", "event", "environment_withheld", "variables", strings.Join(withheld, " "))
 	}
 	<-s.reserved // before anything else runs in this container that could use up its limit
+	s.execd.start()
 	return 0
 }
 

@@ -19,6 +19,7 @@ func (s *sandbox) drain(code int) int {
 		s.log.Error("the sandbox still looks ready", "event", "ready_failed", "error", err.Error())
 	}
 	s.storage.drain(wire.Deadline{Boottime: s.budget.flush})
+	s.execd.tell(wire.ExecdDrain)
 	// Published before any process is told to end: one that then asks must not hear "ready".
 	s.state.publish(func(st *contract.State) { st.Phase, st.Ready = contract.PhaseDrain, false })
 	if !s.urgent() {

@@ -16,6 +16,7 @@ const (
 	evHook           // the hook has ended; s.hookDone is how
 	evDrained        // the drain is over; s.left is what remains
 	evStorage        // the storage process's state has changed
+	evExecd          // the exec server has ended
 )
 
 // next waits for something that the present state may have to act on, until a
@@ -27,7 +28,7 @@ func (s *sandbox) next(deadline int64) event {
 		if now() >= deadline {
 			return evDeadline
 		}
-		s.alarm.set(min(deadline, s.storage.due()))
+		s.alarm.set(min(deadline, s.storage.due(), s.execd.due()))
 		select {
 		case sig := <-s.signals.C:
 			if s.signal(sig) {
@@ -49,8 +50,12 @@ func (s *sandbox) next(deadline int64) event {
 			if s.storage.gone(status) {
 				return evStorage
 			}
+		case status := <-s.execd.exited():
+			s.execd.gone(status)
+			return evExecd
 		case <-s.alarm.C:
 			s.alarm.at = never // it has fired: arm it anew
+			s.execd.restart()
 			if s.storage.restart() {
 				return evStorage
 			}

@@ -40,6 +40,7 @@ func Main(command []string, version string) int {
 		Version:     version,
 		HooksDir:    contract.HooksDir,
 		StorageArgv: []string{"sandbox-init", "storage"},
+		ExecdArgv:   []string{"sandbox-init", "execd"},
 	}, signals)
 }
 

@@ -25,6 +25,7 @@ const (
 	privateVariable = "LIFECYCLE_TEST_PRIVATE" // 1: the mount namespace is private already
 
 	fakeStorageRole = "fake-storage"
+	fakeExecdRole   = "fake-execd"
 )
 
 func TestMain(m *testing.M) {
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(process.ExecInForeground(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == fakeStorageRole:
 		os.Exit(playStorage(os.Args[2], os.Args[3]))
+	case len(os.Args) > 1 && os.Args[1] == fakeExecdRole:
+		os.Exit(playExecd(os.Args[2]))
 	case os.Getenv(initVariable) != "":
 		os.Exit(beInit())
 	}
@@ -69,6 +72,7 @@ func beInit() int {
 		Environ:     environ,
 		Version:     "test",
 		HooksDir:    os.Getenv(hooksVariable),
+		ExecdArgv:   []string{"sandbox-init", fakeExecdRole, os.Getenv(dirVariable)},
 		StorageArgv: []string{"sandbox-init", fakeStorageRole, os.Getenv(dirVariable), os.Getenv(planVariable)},
 	}, signals)
 }

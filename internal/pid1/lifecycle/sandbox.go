@@ -25,6 +25,9 @@ type Options struct {
 
 	// StorageArgv is the argument vector that makes this program the storage process.
 	StorageArgv []string
+
+	// ExecdArgv is that which makes it the exec server.
+	ExecdArgv []string
 }
 
 // sandbox is the one that this process supervises. Its fields belong to the goroutine
@@ -57,6 +60,7 @@ type sandbox struct {
 	budget     budget         // valid once stops > 0 or ended
 
 	storage *storage // nil: nothing is kept
+	execd   *execd   // nil: not asked for
 	cold    coldState
 	null    *os.File // /dev/null, the stdin of all but the command
 }
@@ -82,6 +86,7 @@ func (s *sandbox) run() int {
 	}
 	code := s.work()
 	code = s.drain(code)
+	s.execd.end() // before the flush's last look
 	if s.storage != nil {
 		code = s.flush(code)
 	}
@@ -90,6 +95,7 @@ func (s *sandbox) run() int {
 
 // exit is the last state.
 func (s *sandbox) exit(code int) int {
+	s.execd.end()
 	s.storage.end()
 	s.state.publish(func(st *contract.State) {
 		st.Phase, st.Ready, st.WorkloadPID, st.ExitCode = contract.PhaseExit, false, 0, &code

@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/wire"
 )
 
 // work is the state run: pre-start hooks, ready, the command, until it ends or the
@@ -23,6 +24,7 @@ func (s *sandbox) work() int {
 		return s.notRun()
 	}
 	s.becomeReady()
+	s.execd.tell(wire.ExecdReady)
 	if len(s.Command) > 0 {
 		if code := s.start(); code != 0 {
 			return code
