@@ -16,7 +16,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("S3_ENDPOINT=unix:///x\x00S3_PREFIX=\xff/\x00HOT_SYNC_EXCLUDE=,a,", "\"")
 	f.Add("WORKLOAD_STOP_SIGNAL=SIGRTMIN+1\x00COLD_CACHE_MAX_BYTES=9", "")
 	f.Fuzz(func(t *testing.T, environ, conf string) {
-		c, err := Parse(Source{Environ: strings.Split(environ, "\x00"), Conf: strings.NewReader(conf), Hostname: "h", Root: true})
+		c, err := parse(Source{Environ: strings.Split(environ, "\x00"), Conf: strings.NewReader(conf), Hostname: "h", Root: true})
 		if err != nil {
 			if e := (*Error)(nil); !errors.As(err, &e) || len(e.Mistakes) == 0 {
 				t.Fatalf("not a list of mistakes: %v", err)

@@ -34,13 +34,13 @@ func Load(environ []string, confPath string) (*Config, error) {
 	case !errors.Is(err, os.ErrNotExist):
 		return nil, &Error{Mistakes: []Mistake{{Variable: confPath, Problem: "cannot be read: " + err.Error() + "; make it readable or remove it"}}}
 	}
-	return Parse(src)
+	return parse(src)
 }
 
-// Parse is Load without the process around it. The environment wins over the file.
-func Parse(src Source) (*Config, error) {
+// parse is Load without the process around it. The environment wins over the file.
+func parse(src Source) (*Config, error) {
 	c := defaults()
-	variables := Variables()
+	variables := variables()
 	known := func(name string) bool {
 		for i := range variables {
 			if variables[i].Name == name {

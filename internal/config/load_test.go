@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// parse is Parse on a host named "host", as the agent.
-func parse(conf string, environ ...string) (*Config, error) {
-	return Parse(Source{Environ: environ, Conf: strings.NewReader(conf), Hostname: "host"})
+// parsed is parse on a host named "host", as the agent.
+func parsed(conf string, environ ...string) (*Config, error) {
+	return parse(Source{Environ: environ, Conf: strings.NewReader(conf), Hostname: "host"})
 }
 
 func TestDefaults(t *testing.T) {
-	got, err := parse("")
+	got, err := parsed("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestValues(t *testing.T) {
 		{"a name of 128", "", []string{"SANDBOX_ID=" + strings.Repeat("x", 128)}, func(c *Config) any { return len(c.SandboxID) }, 128},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c, err := parse(tc.conf, tc.environ...)
+			c, err := parsed(tc.conf, tc.environ...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,7 +129,7 @@ func TestMistakes(t *testing.T) {
 		{"exclude that cannot travel", "", []string{"HOT_SYNC_EXCLUDE=" + strings.Repeat("x", maxExclude+1)}, []string{"HOT_SYNC_EXCLUDE at most"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := parse(tc.conf, tc.environ...)
+			_, err := parsed(tc.conf, tc.environ...)
 			if len(tc.want) == 0 {
 				if err != nil {
 					t.Fatal(err)
@@ -171,7 +171,7 @@ func TestExposedCredentials(t *testing.T) {
 		{"as the agent", false, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Parse(Source{Environ: append(append([]string(nil), environ...), tc.more...), Hostname: "h", Root: tc.root})
+			_, err := parse(Source{Environ: append(append([]string(nil), environ...), tc.more...), Hostname: "h", Root: tc.root})
 			var got []string
 			if e := (*Error)(nil); errors.As(err, &e) {
 				for _, m := range e.Mistakes {
@@ -222,11 +222,11 @@ func TestLoad(t *testing.T) {
 // TestTable: the table that the README shows and the loader are one.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}
-	base, err := parse("")
+	base, err := parsed("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range Variables() {
+	for _, v := range variables() {
 		if seen[v.Name] || v.Name == "" || v.Range == "" || v.Meaning == "" {
 			t.Errorf("row %q is not complete or there twice", v.Name)
 		}
@@ -234,7 +234,7 @@ func TestTable(t *testing.T) {
 		if v.Default == "" || strings.Contains(v.Default, " ") {
 			continue // none, or told in words
 		}
-		c, err := parse("", v.Name+"="+v.Default)
+		c, err := parsed("", v.Name+"="+v.Default)
 		if err != nil {
 			t.Errorf("%s: its own default is refused: %v", v.Name, err)
 			continue
@@ -256,7 +256,7 @@ func TestTable(t *testing.T) {
 
 // TestTravels: a configuration reaches the storage process as it is.
 func TestTravels(t *testing.T) {
-	c, err := parse("", "S3_BUCKET=abc", "USER_ID=u", "S3_ENDPOINT=unix:///s", "WORKLOAD_STOP_SIGNAL=RTMIN+1", "COLD_REQUIRED=1")
+	c, err := parsed("", "S3_BUCKET=abc", "USER_ID=u", "S3_ENDPOINT=unix:///s", "WORKLOAD_STOP_SIGNAL=RTMIN+1", "COLD_REQUIRED=1")
 	if err != nil {
 		t.Fatal(err)
 	}

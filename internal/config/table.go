@@ -7,11 +7,11 @@ import (
 
 //go:generate go run ./gen ../../README.md
 
-// Table is Variables as a Markdown table, for the README.
-func Table() string {
+// table is Variables as a Markdown table, for the README.
+func table() string {
 	var b strings.Builder
 	b.WriteString("| variable | default | allowed | meaning |\n|---|---|---|---|\n")
-	for _, v := range Variables() {
+	for _, v := range variables() {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", v.Name, cell(v.Default), cell(v.Range), v.Meaning)
 	}
 	return b.String()
@@ -37,5 +37,5 @@ func WithTable(text string) (string, error) {
 	if !ok || !ok2 {
 		return "", fmt.Errorf("the text has no %q followed by %q", strings.TrimSpace(tableBegin), strings.TrimSpace(tableEnd))
 	}
-	return before + tableBegin + Table() + tableEnd + after, nil
+	return before + tableBegin + table() + tableEnd + after, nil
 }

@@ -18,9 +18,9 @@ type Variable struct {
 	emptyOK bool // an empty value means empty; elsewhere it means the default
 }
 
-// Variables is every variable that sandbox-init reads, in the order in which they
+// variables is every variable that sandbox-init reads, in the order in which they
 // are explained. Load is driven by it, so that the table and the loader agree.
-func Variables() []Variable {
+func variables() []Variable {
 	return []Variable{
 		{Name: contract.EnvSandboxID, Default: "the host name", Range: identifierForm,
 			Meaning: "names this sandbox in logs, status, conflict copies and the lease",

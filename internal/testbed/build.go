@@ -16,9 +16,9 @@ import (
 
 var builds sync.Map // package path: func() (string, error)
 
-// BinaryDir names, when it is set, a directory of commands that are built already: "sandbox"
+// binaryDir names, when it is set, a directory of commands that are built already: "sandbox"
 // there is used in place of building cmd/sandbox.
-const BinaryDir = "TESTBED_BIN"
+const binaryDir = "TESTBED_BIN"
 
 // Binary builds a command of this module, "cmd/sandbox", and gives its path. The go tool
 // decides whether there is anything to do; test processes that run at a time take turns.
@@ -39,7 +39,7 @@ func Root() string {
 }
 
 func build(command string) (string, error) {
-	if dir := os.Getenv(BinaryDir); dir != "" {
+	if dir := os.Getenv(binaryDir); dir != "" {
 		path := filepath.Join(dir, filepath.Base(command))
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
@@ -65,7 +65,7 @@ func build(command string) (string, error) {
 	cmd.Dir = Root()
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build %s: %w\n%s(%s=DIR names a directory in which it is built already)", command, err, out, BinaryDir)
+		return "", fmt.Errorf("cannot build %s: %w\n%s(%s=DIR names a directory in which it is built already)", command, err, out, binaryDir)
 	}
 	// The go tool writes into the file that is there, which fails while it runs. So what
 	// runs is a copy, named for the version.

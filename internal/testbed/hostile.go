@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HostileNames are names that break what was not made for them. All are at most 255 bytes.
-func HostileNames() []string {
+// hostileNames are names that break what was not made for them. All are at most 255 bytes.
+func hostileNames() []string {
 	return []string{
 		"plain", " blank", "blank ", "  ", "a b  c", "new\nline", "cr\r", "tab\tname", "\x01control\x1f", "del\x7f", "bell\a", "esc\x1b[31mred",
 		"%", "%%", "100%", "%41", "%0A", "%0a", "%250A", "%25", "%2525", "%E9", "%C3%A9", "a%20b", "a%2Fb", "%2e%2e", "+", "a+b", "a&b=c", "q?x#y",
@@ -42,7 +42,7 @@ type Hostile struct {
 func HostileTree(t testing.TB, root string, o Hostile) Tree {
 	t.Helper()
 	b := &builder{t: t, root: root}
-	names := HostileNames()
+	names := hostileNames()
 	if o.LongEscapes {
 		names = append(names, LongEscapes()...)
 	}

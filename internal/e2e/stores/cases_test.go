@@ -42,7 +42,7 @@ func emptyBucket(w *world, t *testing.T) Result {
 		s.mustStart(w.init)
 		s.stop()
 	}
-	return Works
+	return works
 }
 
 // again starts another sandbox of the same user and gives what it finds.
@@ -70,7 +70,7 @@ func hostileTree(w *world, t *testing.T) Result {
 	t.Logf("conditions are honoured for %v; requests for %d files, %d bytes: %v", st.Store.Conditional, st.Hot.Uploaded, st.Hot.UploadBytes, st.Requests)
 	s.stop()
 	testbed.WantTree(t, want, w.again(t, "hostile"), testbed.Ignore{DirMtime: true, DirMode: true})
-	return Works
+	return works
 }
 
 // readable gives the agent the right to read all that it owns: without root there is no other way to save it.
@@ -112,7 +112,7 @@ func largeFiles(w *world, t *testing.T) Result {
 	s.checkpoint()
 	s.stop()
 	testbed.WantTree(t, want, w.again(t, "large"), testbed.Ignore{})
-	return Works
+	return works
 }
 
 func changes(w *world, t *testing.T) Result {
@@ -134,7 +134,7 @@ func changes(w *world, t *testing.T) Result {
 	s.checkpoint()
 	s.stop()
 	testbed.WantTree(t, want, w.again(t, "changes"), testbed.Ignore{DirMtime: true})
-	return Works
+	return works
 }
 
 func twoSandboxes(w *world, t *testing.T) Result {
@@ -142,7 +142,7 @@ func twoSandboxes(w *world, t *testing.T) Result {
 	one.mustStart(w.init)
 	defer one.stop()
 	if st := one.status().Lease; st.State == "none" {
-		return NoLease
+		return noLease
 	}
 	if two.start(w.init) {
 		t.Fatal("a second sandbox starts beside the first")
@@ -150,7 +150,7 @@ func twoSandboxes(w *world, t *testing.T) Result {
 	if code := two.code(); code != 75 || !strings.Contains(two.log.String(), "holds it") {
 		t.Fatalf("the second ended with %d:\n%s", code, two.log)
 	}
-	return Works
+	return works
 }
 
 func killAndTakeover(w *world, t *testing.T) Result {
@@ -163,9 +163,9 @@ func killAndTakeover(w *world, t *testing.T) Result {
 	want := testbed.Scan(t, one.home)
 	one.kill()
 	env := "LEASE_TAKEOVER=" + holder.Instance
-	result := Works
+	result := works
 	if holder.State == "none" {
-		env, result = "LEASE_TAKEOVER=", NoLease
+		env, result = "LEASE_TAKEOVER=", noLease
 	}
 	two := w.sandbox(t, "killed", "two", env)
 	two.mustStart(w.init)
@@ -195,9 +195,9 @@ func foreignWriter(w *world, t *testing.T) Result {
 		t.Fatalf("f is %q, and there are the copies %q", got["f"].Content, copies)
 	}
 	if !strings.Contains(conditional, "PUT") {
-		return HeadFirst
+		return headFirst
 	}
-	return Works
+	return works
 }
 
 func coldThousand(w *world, t *testing.T) Result {
@@ -220,12 +220,12 @@ func coldThousand(w *world, t *testing.T) Result {
 	must(t, err)
 	testbed.WantTree(t, testbed.Scan(t, from), testbed.Scan(t, filepath.Join(s.home, "back")), testbed.Ignore{DirMtime: true})
 	s.stop()
-	return Works
+	return works
 }
 
 func wrongCredentials(w *world, t *testing.T) Result {
 	if w.store.Name == "gofakes3" {
-		return Unchecked
+		return unchecked
 	}
 	s := w.sandbox(t, "wrong", "one")
 	for i, kv := range s.env {
@@ -241,7 +241,7 @@ func wrongCredentials(w *world, t *testing.T) Result {
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %s to say so", took)
 	}
-	return Works
+	return works
 }
 
 func mistypedBucket(w *world, t *testing.T) Result {
@@ -254,7 +254,7 @@ func mistypedBucket(w *world, t *testing.T) Result {
 		}
 		refused(t, s, w.init, "bucket", "S3_BUCKET")
 	}
-	return Works
+	return works
 }
 
 // refused starts a sandbox that must end with 75 and say why.

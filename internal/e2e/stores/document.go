@@ -8,8 +8,8 @@ import (
 
 //go:generate sh -c "go run ./write >../../../docs/stores.md"
 
-// Cases are the names of the suite's cases, in its order.
-func Cases() []string {
+// caseNames are the names of the suite's cases, in its order.
+func caseNames() []string {
 	return []string{
 		"an empty bucket", "a hostile tree", "17 MiB and 200 MiB", "renames, modes, deletions", "two sandboxes",
 		"a killed sandbox is followed", "a foreign writer", "cold put, ls and get of 1,000", "wrong credentials", "a mistyped bucket",
@@ -29,14 +29,14 @@ func Document() string {
 func matrix() string {
 	var b strings.Builder
 	b.WriteString("| |")
-	known := Servers()
+	known := allServers()
 	for _, s := range known {
 		if s.Name != "other" {
 			fmt.Fprintf(&b, " %s |", s.Name)
 		}
 	}
 	b.WriteString("\n|" + strings.Repeat("---|", len(known)) + "\n")
-	for _, c := range Cases() {
+	for _, c := range caseNames() {
 		fmt.Fprintf(&b, "| %s |", c)
 		for _, s := range known {
 			if s.Name != "other" {
@@ -50,7 +50,7 @@ func matrix() string {
 
 func servers() string {
 	var b strings.Builder
-	for _, s := range Servers() {
+	for _, s := range allServers() {
 		if s.Name != "other" {
 			fmt.Fprintf(&b, "- %s: %s. %s\n", s.Name, s.Version, s.Notes)
 		}
@@ -62,5 +62,5 @@ func (s Server) expected(name string) Result {
 	if r, ok := s.Degraded[name]; ok {
 		return r
 	}
-	return Works
+	return works
 }

@@ -14,10 +14,10 @@ func TestDocumentIsCurrent(t *testing.T) {
 
 func TestExpectationsNameCases(t *testing.T) {
 	known := map[string]bool{}
-	for _, c := range Cases() {
+	for _, c := range caseNames() {
 		known[c] = true
 	}
-	for _, s := range Servers() {
+	for _, s := range allServers() {
 		for c := range s.Degraded {
 			if !known[c] {
 				t.Errorf("%s: there is no case %q", s.Name, c)

@@ -4,13 +4,13 @@ package stores
 type Result string
 
 const (
-	Works Result = "works"
-	// NoLease: the store cannot keep a second sandbox of the same user out.
-	NoLease Result = "no lease"
-	// HeadFirst: another's write between a look and ours would be overwritten.
-	HeadFirst Result = "looks first"
+	works Result = "works"
+	// noLease: the store cannot keep a second sandbox of the same user out.
+	noLease Result = "no lease"
+	// headFirst: another's write between a look and ours would be overwritten.
+	headFirst Result = "looks first"
 	// Unchecked: the server looks at no credentials.
-	Unchecked Result = "not checked"
+	unchecked Result = "not checked"
 )
 
 // Server is a server of the matrix and what is expected of it.
@@ -22,10 +22,10 @@ type Server struct {
 	Notes    string // for the document: what to set, what to know
 }
 
-// Servers are those that make stores can start by itself, and "other", which is given.
-func Servers() []Server {
+// allServers are those that make stores can start by itself, and "other", which is given.
+func allServers() []Server {
 	return []Server{
-		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": Unchecked},
+		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": unchecked},
 			Notes: "For tests only. Honours conditions on PUT alone. Verifies no x-amz-checksum and keeps that of an earlier version; answers a COMPLETE with another ETag than the object's."},
 		{Name: "ceph", Version: "Ceph radosgw 16.2 of Debian 12", Degraded: map[string]Result{},
 			Notes: "Honours conditions on PUT alone, and compares If-Match without the quotes, which the probe finds out."},

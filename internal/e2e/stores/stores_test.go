@@ -18,7 +18,7 @@ func TestStores(t *testing.T) {
 	if len(names) == 0 {
 		t.Fatal("STORES names no server: gofakes3, ceph, other")
 	}
-	for _, s := range Servers() {
+	for _, s := range allServers() {
 		if !slices.Contains(names, s.Name) {
 			continue
 		}

@@ -13,10 +13,10 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Capabilities are what sandbox-init needs as root and the workload never has: to
+// capabilities are what sandbox-init needs as root and the workload never has: to
 // become the agent (SETUID, SETGID), to empty the bounding set (SETPCAP), to signal the
 // agent's processes (KILL), and to write the agent's files (CHOWN, FOWNER, DAC_OVERRIDE).
-var Capabilities = []string{"SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE"}
+var capabilities = []string{"SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE"}
 
 // fuseDevice and fuseCapability are what the mount of the cold path needs besides.
 const (
@@ -111,7 +111,7 @@ func (s Spec) config() *container.Config {
 func (s Spec) host(apparmor bool) *container.HostConfig {
 	h := &container.HostConfig{
 		CapDrop:     []string{"ALL"},
-		CapAdd:      append([]string(nil), Capabilities...),
+		CapAdd:      append([]string(nil), capabilities...),
 		SecurityOpt: []string{"no-new-privileges:true"},
 		NetworkMode: container.NetworkMode(s.Network),
 		// Shared memory of System V goes with the last process that has it, and does not stay to

@@ -21,7 +21,7 @@ func TestTheContainerHasTheLeastRights(t *testing.T) {
 	if c.User != "0" || *c.StopTimeout != 35 || c.Tty || c.OpenStdin {
 		t.Errorf("config %+v", c)
 	}
-	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.CapAdd, Capabilities) || !slices.Equal(h.SecurityOpt, []string{"no-new-privileges:true"}) {
+	if !slices.Equal(h.CapDrop, []string{"ALL"}) || !slices.Equal(h.CapAdd, capabilities) || !slices.Equal(h.SecurityOpt, []string{"no-new-privileges:true"}) {
 		t.Errorf("drops %v, adds %v, %v", h.CapDrop, h.CapAdd, h.SecurityOpt)
 	}
 	if h.Privileged || h.AutoRemove || len(h.Devices) != 0 || h.NetworkMode != "" || h.PidMode != "" || h.IpcMode != "" || h.UsernsMode != "" || h.MaskedPaths != nil {
@@ -49,14 +49,14 @@ func TestFUSE(t *testing.T) {
 	}
 	for _, apparmor := range []bool{false, true} {
 		h := Spec{FUSE: true}.host(apparmor)
-		if !slices.Equal(h.CapAdd, append(slices.Clone(Capabilities), "SYS_ADMIN")) || len(h.Devices) != 1 {
+		if !slices.Equal(h.CapAdd, append(slices.Clone(capabilities), "SYS_ADMIN")) || len(h.Devices) != 1 {
 			t.Errorf("adds %v, %v", h.CapAdd, h.Devices)
 		}
 		if slices.Contains(h.SecurityOpt, "apparmor=unconfined") != apparmor {
 			t.Errorf("with AppArmor %t: %v", apparmor, h.SecurityOpt)
 		}
 	}
-	if slices.Contains(Capabilities, "SYS_ADMIN") {
+	if slices.Contains(capabilities, "SYS_ADMIN") {
 		t.Error("the list that everybody gets has changed")
 	}
 }

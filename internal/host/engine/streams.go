@@ -112,8 +112,8 @@ func (x *Exec) Resize(ctx context.Context, width, height int) error {
 	return wrap(err, nil, "cannot set the terminal's size")
 }
 
-// ErrStillRuns says that a command was left while it runs.
-var ErrStillRuns = errors.New("the command has closed its output and still runs")
+// errStillRuns says that a command was left while it runs.
+var errStillRuns = errors.New("the command has closed its output and still runs")
 
 // statusWithin is how long after the end of its output a command may take to end.
 const statusWithin = 5 * time.Second
@@ -136,7 +136,7 @@ func (x *Exec) ExitCode(ctx context.Context) (int, error) {
 		select {
 		case <-died.Messages:
 		case <-ctx.Done():
-			return 0, ErrStillRuns
+			return 0, errStillRuns
 		}
 	}
 }

@@ -60,7 +60,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		return st, err
 	case st.Protocol < oldestProtocol:
 		return st, fmt.Errorf("%w: process %d", errOlder, st.PID)
-	case st.Oldest > Protocol:
+	case st.Oldest > protocol:
 		return st, fmt.Errorf("%w (process %d): use that version, or stop its sandboxes with it", errNewer, st.PID)
 	}
 	return st, nil

@@ -23,7 +23,7 @@ import (
 //	PUT  /v1/sandboxes/{id}/credentials   Credentials to sign with for the sandbox
 //	POST /v1/handover         leave the sandboxes to another daemon, and end; answers their Credentials
 const (
-	Protocol       = 3
+	protocol       = 3
 	oldestProtocol = 3 // that this version still speaks, as a daemon and as a client
 )
 
@@ -87,7 +87,7 @@ func (c *control) close(ctx context.Context) {
 }
 
 func (d *Daemon) answerStatus(w http.ResponseWriter, _ *http.Request) {
-	st := Status{Protocol: Protocol, Oldest: oldestProtocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
+	st := Status{Protocol: protocol, Oldest: oldestProtocol, PID: os.Getpid(), Sandboxes: []SandboxStatus{}}
 	d.mu.Lock()
 	for id, s := range d.served {
 		served, refused := s.gateway.Counts()

@@ -17,9 +17,9 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
-// Linger is how long a daemon that nobody needs stays, so that runs that follow each
+// linger is how long a daemon that nobody needs stays, so that runs that follow each
 // other closely share one.
-const Linger = 5 * time.Second
+const linger = 5 * time.Second
 
 // Names in the daemon's directory.
 const (
@@ -101,10 +101,10 @@ type Daemon struct {
 // errIdle is the good end.
 var errIdle = errors.New("no sandbox and no program needs the daemon")
 
-// Run keeps the data directory until ctx is done or nobody needs it. It returns nil then.
-func Run(ctx context.Context, o Options) error {
+// run keeps the data directory until ctx is done or nobody needs it. It returns nil then.
+func run(ctx context.Context, o Options) error {
 	if o.Linger == 0 {
-		o.Linger = Linger
+		o.Linger = linger
 	}
 	within := predecessorWithin
 	if o.Stay {

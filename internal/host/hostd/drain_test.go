@@ -18,7 +18,7 @@ func TestDaemonStopsItsSandboxesBeforeItEnds(t *testing.T) {
 	}
 	drain, ready, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- Run(t.Context(), Options{Dir: d, Log: quiet(), Drain: drain, Ready: func() { close(ready) },
+		done <- run(t.Context(), Options{Dir: d, Log: quiet(), Drain: drain, Ready: func() { close(ready) },
 			OpenEngine: func(context.Context, string) (Engine, error) { return e, nil }})
 	}()
 	<-ready

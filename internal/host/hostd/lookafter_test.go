@@ -57,7 +57,7 @@ func keep(t *testing.T, d datadir.Dir, open func(context.Context, string) (Engin
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- Run(ctx, Options{Dir: d, Log: quiet(), Linger: time.Hour, OpenEngine: open, Ready: func() { close(ready) }})
+		done <- run(ctx, Options{Dir: d, Log: quiet(), Linger: time.Hour, OpenEngine: open, Ready: func() { close(ready) }})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -48,7 +48,7 @@ func Main(ctx context.Context, o Options, p Program) error {
 			close(gone)
 		}()
 	}
-	if err := Run(ctx, o); err != nil {
+	if err := run(ctx, o); err != nil {
 		o.Log.Error("the daemon has failed", "event", "daemon_failed", "error", err.Error())
 		tell(readiness{Error: err.Error()})
 		return err

@@ -48,9 +48,9 @@ func TestDaemonOfAnotherVersion(t *testing.T) {
 		problem  string
 		replaced bool
 	}{
-		"the same":         {st: Status{Protocol: Protocol, Oldest: oldestProtocol}, asked: []string{"hold"}},
-		"newer, and talks": {st: Status{Protocol: Protocol + 1, Oldest: Protocol}, asked: []string{"hold"}},
-		"newer":            {st: Status{Protocol: Protocol + 2, Oldest: Protocol + 1}, problem: "newer version"},
+		"the same":         {st: Status{Protocol: protocol, Oldest: oldestProtocol}, asked: []string{"hold"}},
+		"newer, and talks": {st: Status{Protocol: protocol + 1, Oldest: protocol}, asked: []string{"hold"}},
+		"newer":            {st: Status{Protocol: protocol + 2, Oldest: protocol + 1}, problem: "newer version"},
 		"older":            {st: Status{Protocol: oldestProtocol - 1}, asked: []string{"handover"}, replaced: true},
 	} {
 		t.Run(name, func(t *testing.T) {

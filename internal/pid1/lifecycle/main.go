@@ -32,7 +32,7 @@ func Main(command []string, version string) int {
 		out.Close(lastWords)
 		return contract.ExitConfig
 	}
-	return Run(Options{
+	return mainWith(Options{
 		Command:     command,
 		Config:      cfg,
 		Mode:        mode,
@@ -58,9 +58,9 @@ func join(errs ...error) (all error) {
 	return all
 }
 
-// Run is Main with everything given. It may be called once in a process: it takes
+// mainWith is Main with everything given. It may be called once in a process: it takes
 // over SIGCHLD, the umask and the process's attributes. signals is process.CatchSignals().
-func Run(opts Options, signals *process.Signals) int {
+func mainWith(opts Options, signals *process.Signals) int {
 	syscall.Umask(0o022)
 	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 

@@ -65,7 +65,7 @@ func beInit() int {
 			environ = append(environ, kv)
 		}
 	}
-	return Run(Options{
+	return mainWith(Options{
 		Command:     os.Args[1:],
 		Config:      cfg,
 		Mode:        mode,

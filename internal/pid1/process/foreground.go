@@ -37,7 +37,7 @@ func ExecInForeground(args []string) int {
 	}
 	tty, err := strconv.Atoi(args[0])
 	if err == nil {
-		err = TakeForeground(tty, syscall.Getpgrp())
+		err = takeForeground(tty, syscall.Getpgrp())
 	}
 	if err != nil {
 		// The command still runs, in the background, as it would without a terminal.
@@ -71,9 +71,9 @@ func Exec(argv, env []string) *StartError {
 	return &StartError{argv[0], syscall.ENOENT}
 }
 
-// TakeForeground makes a process group of this session the terminal's foreground,
+// takeForeground makes a process group of this session the terminal's foreground,
 // whether or not the caller is in it.
-func TakeForeground(tty, pgrp int) error {
+func takeForeground(tty, pgrp int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// The mask is this thread's alone: the runtime gives those that it makes the mask
@@ -105,6 +105,6 @@ func ReclaimForeground(fd int) bool {
 		return false
 	}
 	// It fails when the terminal has hung up: then there is no foreground to have.
-	_ = TakeForeground(fd, syscall.Getpgrp())
+	_ = takeForeground(fd, syscall.Getpgrp())
 	return true
 }

@@ -19,8 +19,8 @@ import (
 // ID names a node while its front has a reference to it.
 type ID = uint64
 
-// RootID is the ID of the root, to which no reference is needed.
-const RootID ID = 1
+// rootID is the ID of the root, to which no reference is needed.
+const rootID ID = 1
 
 // Attr is what stat(2) tells of a node. The owner is always the agent.
 type Attr struct {

@@ -15,8 +15,8 @@ import (
 	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
-// ErrNotServed is wrapped when nobody serves the control socket.
-var ErrNotServed = errors.New("the storage process does not answer")
+// errNotServed is wrapped when nobody serves the control socket.
+var errNotServed = errors.New("the storage process does not answer")
 
 // maxAnswer bounds an answer in bytes; a status with all its lists full has some 100 KiB.
 const maxAnswer = 16 << 20
@@ -83,11 +83,11 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: no process serves %s; a storage process that was killed is restarted, else see the log", ErrNotServed, c.path)
+		return fmt.Errorf("%w: no process serves %s; a storage process that was killed is restarted, else see the log", errNotServed, c.path)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w in time on %s", ErrNotServed, c.path)
+		return fmt.Errorf("%w in time on %s", errNotServed, c.path)
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	}
-	return fmt.Errorf("%w on %s: %w", ErrNotServed, c.path, err)
+	return fmt.Errorf("%w on %s: %w", errNotServed, c.path, err)
 }

@@ -85,7 +85,7 @@ func (c call) checkpoint(args []string) int {
 	if code, stop := parse(flags, args); stop {
 		return code
 	}
-	state, err := ReadState(c.runDir)
+	state, err := readState(c.runDir)
 	if err != nil {
 		return c.fail(err)
 	}

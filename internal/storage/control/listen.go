@@ -14,8 +14,8 @@ import (
 // maxSocketPath is what sun_path holds beside its NUL (unix(7)).
 const maxSocketPath = 107
 
-// ErrInUse is wrapped when another process answers on the socket.
-var ErrInUse = errors.New("another sandbox is serving there")
+// errInUse is wrapped when another process answers on the socket.
+var errInUse = errors.New("another sandbox is serving there")
 
 // listen makes the socket in runDir. One that a killed process left is replaced, by rename:
 // a client that connects meanwhile finds the old one or the new one, with the right mode.
@@ -23,7 +23,7 @@ func listen(runDir string) (net.Listener, error) {
 	path := filepath.Join(runDir, contract.ControlSocketName)
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot serve the control socket %s: %w; give each sandbox a SANDBOX_RUN_DIR of its own", path, ErrInUse)
+		return nil, fmt.Errorf("cannot serve the control socket %s: %w; give each sandbox a SANDBOX_RUN_DIR of its own", path, errInUse)
 	}
 	temp := path + ".new"
 	if len(temp) > maxSocketPath {

@@ -22,15 +22,15 @@ type Report struct {
 	StorageError string                  `json:"storage_error,omitempty"`
 }
 
-// ErrNoSandbox is wrapped when no sandbox runs with this run directory.
-var ErrNoSandbox = errors.New("no sandbox is running here")
+// errNoSandbox is wrapped when no sandbox runs with this run directory.
+var errNoSandbox = errors.New("no sandbox is running here")
 
-// ReadState reads PID 1's state.json.
-func ReadState(runDir string) (contract.State, error) {
+// readState reads PID 1's state.json.
+func readState(runDir string) (contract.State, error) {
 	path := filepath.Join(runDir, contract.StateFileName)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return contract.State{}, fmt.Errorf("%w: %s does not exist; is sandbox-init PID 1 of this container, and SANDBOX_RUN_DIR its own?", ErrNoSandbox, path)
+		return contract.State{}, fmt.Errorf("%w: %s does not exist; is sandbox-init PID 1 of this container, and SANDBOX_RUN_DIR its own?", errNoSandbox, path)
 	}
 	if err != nil {
 		return contract.State{}, fmt.Errorf("cannot read the state of the sandbox: %w", err)
@@ -44,7 +44,7 @@ func ReadState(runDir string) (contract.State, error) {
 
 // report asks both PID 1's file and the storage process.
 func report(ctx context.Context, runDir string) (Report, error) {
-	state, err := ReadState(runDir)
+	state, err := readState(runDir)
 	if err != nil {
 		return Report{}, err
 	}
@@ -72,7 +72,7 @@ func alive(s contract.State) bool {
 func unhealthy(r Report) error {
 	switch s := r.State; {
 	case !alive(s):
-		return fmt.Errorf("%w: process %d, which wrote the state, has ended", ErrNoSandbox, s.PID)
+		return fmt.Errorf("%w: process %d, which wrote the state, has ended", errNoSandbox, s.PID)
 	case !s.Ready:
 		return fmt.Errorf("the sandbox is not ready: it is in %q%s", s.Phase, because(s.Problem))
 	case s.Storage == contract.StorageNone:

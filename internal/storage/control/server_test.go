@@ -172,7 +172,7 @@ func TestASocketLeftByAKilledProcessIsReplaced(t *testing.T) {
 	if _, err := NewClient(dir).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := Serve(dir, &backend{}, nil, discard); !errors.Is(err, ErrInUse) {
+	if _, err := Serve(dir, &backend{}, nil, discard); !errors.Is(err, errInUse) {
 		t.Errorf("a second server: %v, want ErrInUse", err)
 	}
 	if _, err := NewClient(dir).Status(t.Context()); err != nil {
@@ -182,7 +182,7 @@ func TestASocketLeftByAKilledProcessIsReplaced(t *testing.T) {
 
 func TestNobodyServes(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := NewClient(dir).Status(t.Context()); !errors.Is(err, ErrNotServed) {
+	if _, err := NewClient(dir).Status(t.Context()); !errors.Is(err, errNotServed) {
 		t.Errorf("without a socket: %v", err)
 	}
 	if _, err := listen(filepath.Join(dir, strings.Repeat("x", 100))); err == nil || !strings.Contains(err.Error(), "shorter SANDBOX_RUN_DIR") {
@@ -196,7 +196,7 @@ func TestNobodyServes(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := NewClient(dir).Status(ctx); !errors.Is(err, ErrNotServed) || !strings.Contains(err.Error(), "in time") {
+	if _, err := NewClient(dir).Status(ctx); !errors.Is(err, errNotServed) || !strings.Contains(err.Error(), "in time") {
 		t.Errorf("a server that hangs: %v", err)
 	}
 }

@@ -16,7 +16,7 @@ func (c call) stop(args []string, kill func(pid int, sig syscall.Signal) error) 
 	if code, stop := parse(flags, args); stop {
 		return code
 	}
-	state, err := ReadState(c.runDir)
+	state, err := readState(c.runDir)
 	if err != nil {
 		return c.fail(err)
 	}

@@ -19,7 +19,7 @@ type Clock interface {
 }
 
 // bootClock waits by timerfd, since the runtime's timers stand still while the machine is
-// suspended: on waking, the fence must close first and not up to WriteFor later.
+// suspended: on waking, the fence must close first and not up to writeFor later.
 type bootClock struct{}
 
 func (bootClock) Now() time.Duration { return time.Duration(wire.Boottime()) }

@@ -1,26 +1,26 @@
 // Package lease decides who may write to a workspace: one sandbox at a time.
 //
 // The lease is one object, written with conditions. Acquire takes it with
-// If-None-Match, a goroutine renews it with If-Match every RenewEvery, Release gives
+// If-None-Match, a goroutine renews it with If-Match every renewEvery, Release gives
 // it back. Every record carries a nonce, so that each renewal has an ETag of its
 // own and If-Match means "no other process has written since".
 //
 // # Two clocks, and neither is the wall clock
 //
 // Whether a lease has expired is judged by the server's clock alone: it has when the
-// Date of a response is more than ExpireAfter later than the object's Last-Modified.
+// Date of a response is more than expireAfter later than the object's Last-Modified.
 // The clocks of two sandboxes are never compared.
 //
 // How long the holder may write is judged by its own CLOCK_BOOTTIME, which neither
-// jumps nor stands still while the machine is suspended: WriteFor after it sent (not:
+// jumps nor stands still while the machine is suspended: writeFor after it sent (not:
 // received the answer of) its last successful renewal. Sending comes before the server's
-// Last-Modified, and WriteFor is shorter than ExpireAfter, so a holder has stopped before
+// Last-Modified, and writeFor is shorter than expireAfter, so a holder has stopped before
 // anybody else may begin, however long it or its network was paused.
 //
 // # The fence
 //
 // Every write to S3 goes through Fence.Write. While the lease is in doubt (no renewal
-// within WriteFor) it waits and what was under way is cancelled; a renewal that succeeds
+// within writeFor) it waits and what was under way is cancelled; a renewal that succeeds
 // with the ETag known proves that nobody took the lease, and writing goes on. Once another
 // sandbox has it, every Write is refused with ErrLost, for good.
 //
@@ -45,15 +45,15 @@ import "time"
 
 // The lease's times. Server time stands in for the first, boot time for the others.
 const (
-	// ExpireAfter is 30 s and 2 s for the whole seconds of HTTP dates: a lease is
+	// expireAfter is 30 s and 2 s for the whole seconds of HTTP dates: a lease is
 	// expired when Date is more than this after Last-Modified.
-	ExpireAfter = 32 * time.Second
+	expireAfter = 32 * time.Second
 
-	// WriteFor is how long after sending a renewal the holder may write.
-	WriteFor = 20 * time.Second
+	// writeFor is how long after sending a renewal the holder may write.
+	writeFor = 20 * time.Second
 
-	// RenewEvery is the time between renewals that succeed.
-	RenewEvery = 10 * time.Second
+	// renewEvery is the time between renewals that succeed.
+	renewEvery = 10 * time.Second
 
 	// retryEvery is the pause between renewals that fail, and attemptFor the
 	// longest that one may take: a connection that hangs is given up and another made.

@@ -13,7 +13,7 @@ var ErrLost = errors.New("the lease was lost")
 var ErrReleased = errors.New("the lease was released")
 
 // ErrInDoubt is the cause (context.Cause) with which a write under way is cancelled when
-// no renewal has succeeded for WriteFor. The write may be tried again through Fence.Write.
+// no renewal has succeeded for writeFor. The write may be tried again through Fence.Write.
 var ErrInDoubt = errors.New("the lease could not be renewed in time")
 
 // HeldError says that another sandbox holds the lease.
@@ -29,7 +29,7 @@ func (e *HeldError) Error() string {
 	if e.Instance == "" {
 		return fmt.Sprintf("cannot take the workspace %s: its lease cannot be read, so its holder is unknown; "+
 			"set LEASE_WAIT_SECONDS=%d to wait until it expires, or delete the object when no sandbox of this user runs",
-			e.Prefix, int(ExpireAfter/time.Second)+int(pollEvery/time.Second))
+			e.Prefix, int(expireAfter/time.Second)+int(pollEvery/time.Second))
 	}
 	waited := ""
 	if e.Waited > 0 {

@@ -84,7 +84,7 @@ func (s *fakeStore) Read(ctx context.Context, _ string) (stored, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.body == nil {
-		return stored{}, ErrNoLease
+		return stored{}, errNoLease
 	}
 	r, _ := decode(s.body)
 	return stored{record: r, etag: s.etag(), modified: s.modified, date: s.now()}, ctx.Err()
@@ -94,7 +94,7 @@ func (s *fakeStore) apply(body []byte, etag string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if (etag == "") != (s.body == nil) || etag != "" && etag != s.etag() {
-		return "", ErrChanged
+		return "", errChanged
 	}
 	s.body, s.modified = bytes.Clone(body), s.now()
 	s.version++
@@ -123,7 +123,7 @@ func (s *fakeStore) Remove(ctx context.Context, _ string, etag string, _ []byte)
 		return nil
 	}
 	if etag != s.etag() {
-		return ErrChanged
+		return errChanged
 	}
 	s.body = nil
 	return nil

@@ -84,7 +84,7 @@ func (l *Lease) closeFence() {
 func (l *Lease) closeFenceLocked() {
 	if l.phase == held && l.clock.Now() >= l.deadline {
 		l.log.Warn("S3 is not written to until the lease is renewed", "event", "lease_in_doubt",
-			"since_renewal_s", (l.clock.Now() - l.deadline + WriteFor).Seconds())
+			"since_renewal_s", (l.clock.Now() - l.deadline + writeFor).Seconds())
 		l.becomeLocked(doubt, ErrInDoubt)
 	}
 }

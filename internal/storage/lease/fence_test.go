@@ -88,7 +88,7 @@ func TestAWriteInDoubtObeysItsContext(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
 		s.setFault(always(refused))
-		time.Sleep(WriteFor)
+		time.Sleep(writeFor)
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 		defer cancel()
 		if _, _, err := l.Write(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -104,7 +104,7 @@ func TestAPauseIsSeenBeforeAnyTimerFires(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
 		asked, silent := mustWrite(t, l), mustWrite(t, l)
-		c.jump(WriteFor - time.Nanosecond)
+		c.jump(writeFor - time.Nanosecond)
 		if asked.Err() != nil {
 			t.Fatal("cancelled one nanosecond early")
 		}
@@ -125,7 +125,7 @@ func TestAChildMadeAfterThePauseIsDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		w := mustWrite(t, acquire(t, options(s, c, "one")))
-		c.jump(WriteFor)
+		c.jump(writeFor)
 		type key struct{}
 		child, cancel := context.WithTimeout(context.WithValue(w, key{}, 1), time.Hour)
 		defer cancel()
@@ -135,13 +135,13 @@ func TestAChildMadeAfterThePauseIsDead(t *testing.T) {
 	})
 }
 
-// An answer that takes longer than WriteFor proves nothing about now.
+// An answer that takes longer than writeFor proves nothing about now.
 func TestASlowAnswerDoesNotOpenTheFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		s.fault = func(n int) fault {
 			if n == 1 {
-				c.jump(WriteFor + time.Second)
+				c.jump(writeFor + time.Second)
 			}
 			return answered
 		}
@@ -175,7 +175,7 @@ func TestLostAnswersLoseNothing(t *testing.T) {
 // takeFrom lets another sandbox take the lease of one that is cut off.
 func takeFrom(t *testing.T, s *fakeStore) {
 	t.Helper()
-	time.Sleep(WriteFor)
+	time.Sleep(writeFor)
 	s.overwrite(recordOf("two", "i-two", false))
 }
 
@@ -236,10 +236,10 @@ func TestLeaseIsLostToACopyOfTheSameInstance(t *testing.T) {
 					s, c := &fakeStore{}, newClock()
 					l := acquire(t, options(s, c, "one"))
 					w := mustWrite(t, l)
-					time.Sleep(time.Duration(renewed)*RenewEvery + time.Second)
+					time.Sleep(time.Duration(renewed)*renewEvery + time.Second)
 					synctest.Wait()
 					copied(t, s, c, l)
-					time.Sleep(RenewEvery)
+					time.Sleep(renewEvery)
 					synctest.Wait()
 					var gone *LostError
 					if _, _, err := l.Write(t.Context()); !errors.As(err, &gone) || !gone.Copy {
@@ -269,7 +269,7 @@ func TestReleaseLeavesACopyAlone(t *testing.T) {
 	})
 }
 
-// The store was away for longer than WriteFor, and the first renewal of that time had arrived.
+// The store was away for longer than writeFor, and the first renewal of that time had arrived.
 func TestLateAnswerIsNoCopy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
@@ -280,7 +280,7 @@ func TestLateAnswerIsNoCopy(t *testing.T) {
 			}
 			return refused
 		})
-		time.Sleep(RenewEvery + 3*WriteFor)
+		time.Sleep(renewEvery + 3*writeFor)
 		s.setFault(nil)
 		_, cancel, err := l.Write(t.Context())
 		if err != nil {
@@ -297,7 +297,7 @@ func TestADeletedLease(t *testing.T) {
 		lost  bool
 	}{
 		{"is written anew while nobody may have had it", 0, false},
-		{"is lost when somebody may", WriteFor, true},
+		{"is lost when somebody may", writeFor, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestADeletedLease(t *testing.T) {
 				s.body = nil
 				s.mu.Unlock()
 				c.jump(test.after)
-				time.Sleep(RenewEvery + time.Second)
+				time.Sleep(renewEvery + time.Second)
 				_, cancel, err := l.Write(t.Context())
 				if test.lost != errors.Is(err, ErrLost) {
 					t.Errorf("Write = %v", err)
@@ -327,7 +327,7 @@ func TestReleaseEndsEverything(t *testing.T) {
 		w := mustWrite(t, l)
 		// A renewal whose answer is lost is under way when it ends: the ETag is not the known one.
 		s.setFault(always(lostAnswer))
-		time.Sleep(RenewEvery + time.Millisecond)
+		time.Sleep(renewEvery + time.Millisecond)
 		s.setFault(nil)
 		if err := l.Release(t.Context()); err != nil {
 			t.Fatal(err)

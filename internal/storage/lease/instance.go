@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InstanceFile is the name, in the state directory, of the file that holds INSTANCE.
-const InstanceFile = "instance"
+// instanceFile is the name, in the state directory, of the file that holds INSTANCE.
+const instanceFile = "instance"
 
-// ErrInUse is what OpenInstance wraps when another process has the state directory.
-var ErrInUse = errors.New("another sandbox is using the state directory")
+// errInUse is what OpenInstance wraps when another process has the state directory.
+var errInUse = errors.New("another sandbox is using the state directory")
 
 // Instance is the random name of one state directory. Whoever has the same one also has the
 // same journal, so it may take its own lease back at once: a restarted container, a
@@ -35,7 +35,7 @@ type Instance struct {
 // sandbox, a volume copied by hand) is another file and gets another INSTANCE: two
 // sandboxes that began as one would otherwise take the lease from each other in turn.
 func OpenInstance(dir string) (*Instance, error) {
-	name := filepath.Join(dir, InstanceFile)
+	name := filepath.Join(dir, instanceFile)
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the name of this instance: %w; check SANDBOX_STATE_DIR", err)
@@ -43,7 +43,7 @@ func OpenInstance(dir string) (*Instance, error) {
 	if err := flock(file); err != nil {
 		file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot lock %s: %w; give each sandbox a state directory of its own", name, ErrInUse)
+			return nil, fmt.Errorf("cannot lock %s: %w; give each sandbox a state directory of its own", name, errInUse)
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w", name, err)
 	}

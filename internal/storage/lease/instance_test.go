@@ -22,7 +22,7 @@ func TestInstance(t *testing.T) {
 	if len(first.ID) != 32 {
 		t.Fatalf("INSTANCE is %q", first.ID)
 	}
-	if _, err := OpenInstance(dir); !errors.Is(err, ErrInUse) {
+	if _, err := OpenInstance(dir); !errors.Is(err, errInUse) {
 		t.Errorf("a second process: %v, want ErrInUse", err)
 	}
 	first.Close()
@@ -32,13 +32,13 @@ func TestInstance(t *testing.T) {
 	}
 	again.Close()
 
-	name := filepath.Join(dir, InstanceFile)
+	name := filepath.Join(dir, instanceFile)
 	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	copied := t.TempDir()
-	if err := os.WriteFile(filepath.Join(copied, InstanceFile), content, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(copied, instanceFile), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	other := open(t, copied)
@@ -62,7 +62,7 @@ func TestInstance(t *testing.T) {
 func TestInstanceIsNotASymlink(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(t.TempDir(), "elsewhere")
-	if err := os.Symlink(target, filepath.Join(dir, InstanceFile)); err != nil {
+	if err := os.Symlink(target, filepath.Join(dir, instanceFile)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenInstance(dir); err == nil {

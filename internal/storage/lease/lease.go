@@ -97,7 +97,7 @@ func (l *Lease) take(ctx context.Context) error {
 	began := l.clock.Now()
 	for {
 		s, err := l.opts.Store.Read(ctx, l.opts.Key)
-		free := errors.Is(err, ErrNoLease)
+		free := errors.Is(err, errNoLease)
 		if err != nil && !free {
 			return fmt.Errorf("cannot read the lease of %s: %w", l.opts.Prefix, err)
 		}
@@ -131,7 +131,7 @@ func (l *Lease) take(ctx context.Context) error {
 			l.log.Info("the workspace is ours", "event", "lease_acquired", "instance", l.opts.Instance,
 				"was", reason, "holder", s.SandboxID, "holder_instance", s.Instance)
 			return nil
-		case errors.Is(err, ErrChanged):
+		case errors.Is(err, errChanged):
 			// Another one was faster, or our own write arrived and its answer did not: look again.
 		default:
 			return fmt.Errorf("cannot write the lease of %s: %w", l.opts.Prefix, err)
@@ -186,8 +186,8 @@ func (l *Lease) confirm(etag string, sent time.Duration) {
 		return
 	}
 	now := l.clock.Now()
-	l.sent, l.renewed, l.deadline = sent, time.Now().Add(sent-now), sent+WriteFor
-	// An answer can take longer than WriteFor: then the next renewal must open the fence.
+	l.sent, l.renewed, l.deadline = sent, time.Now().Add(sent-now), sent+writeFor
+	// An answer can take longer than writeFor: then the next renewal must open the fence.
 	if l.phase == doubt && now < l.deadline {
 		l.log.Info("S3 is written to again", "event", "lease_renewed", "instance", l.opts.Instance)
 		l.becomeLocked(held, nil)
@@ -283,15 +283,15 @@ func (l *Lease) Release(ctx context.Context) error {
 			l.log.Info("the workspace was given back", "event", "lease_released", "instance", l.opts.Instance)
 			return nil
 		}
-		if !errors.Is(err, ErrChanged) {
-			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, ExpireAfter, err)
+		if !errors.Is(err, errChanged) {
+			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, expireAfter, err)
 		}
 		s, err := l.opts.Store.Read(ctx, l.opts.Key)
 		switch {
-		case errors.Is(err, ErrNoLease):
+		case errors.Is(err, errNoLease):
 			return nil
 		case err != nil:
-			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, ExpireAfter, err)
+			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, expireAfter, err)
 		case !l.wrote(s):
 			return nil // another's, or released by an attempt before
 		}

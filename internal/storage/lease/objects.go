@@ -21,7 +21,7 @@ var _ Store = Objects{}
 func (o Objects) Read(ctx context.Context, key string) (stored, error) {
 	r, err := o.Store.Get(ctx, key, objectstore.GetOptions{Unchecked: true}) // JSON of ours, or not
 	if errors.Is(err, objectstore.ErrNotFound) {
-		return stored{}, fmt.Errorf("%w: %w", ErrNoLease, err)
+		return stored{}, fmt.Errorf("%w: %w", errNoLease, err)
 	}
 	if err != nil {
 		return stored{}, err
@@ -58,11 +58,11 @@ func (o Objects) Remove(ctx context.Context, key, etag string, released []byte) 
 	return changed(o.Store.Delete(ctx, key, objectstore.Condition{IfMatch: etag, Atomic: true}))
 }
 
-// changed makes an ErrChanged of a condition that did not hold. For If-Match on an object
+// changed makes an errChanged of a condition that did not hold. For If-Match on an object
 // that is not there S3 answers 404 ("Conditional writes").
 func changed(err error) error {
 	if errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrNotFound) {
-		return fmt.Errorf("%w: %w", ErrChanged, err)
+		return fmt.Errorf("%w: %w", errChanged, err)
 	}
 	return err
 }

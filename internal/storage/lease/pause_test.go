@@ -139,7 +139,7 @@ func TestAPausedHolderWritesNothingAfterItsDeadline(t *testing.T) {
 	gate.Open() // what was in flight arrives now
 
 	// The pause is the subject here: the deadline counts in real time.
-	if err := (bootClock{}).Until(t.Context(), stopped+WriteFor+time.Second); err != nil {
+	if err := (bootClock{}).Until(t.Context(), stopped+writeFor+time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {

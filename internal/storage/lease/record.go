@@ -54,4 +54,4 @@ func (s stored) age() time.Duration {
 	return max(s.date.Sub(s.modified), 0)
 }
 
-func (s stored) expired() bool { return s.age() > ExpireAfter }
+func (s stored) expired() bool { return s.age() > expireAfter }

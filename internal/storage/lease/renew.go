@@ -8,7 +8,7 @@ import (
 // renewals renews the lease until it is lost or ctx ends.
 func (l *Lease) renewals(ctx context.Context) {
 	l.mu.Lock()
-	next := l.sent + RenewEvery
+	next := l.sent + renewEvery
 	l.mu.Unlock()
 	for {
 		if l.clock.Until(ctx, next) != nil {
@@ -21,7 +21,7 @@ func (l *Lease) renewals(ctx context.Context) {
 		switch {
 		case err == nil:
 			l.mu.Lock()
-			next = l.sent + RenewEvery
+			next = l.sent + renewEvery
 			if l.phase == doubt {
 				next = l.clock.Now() // the answer came too late to open the fence
 			}
@@ -48,12 +48,12 @@ func (l *Lease) renewals(ctx context.Context) {
 func (l *Lease) renew(ctx context.Context) error {
 	for {
 		err := l.write(ctx, l.etag)
-		if !errors.Is(err, ErrChanged) {
+		if !errors.Is(err, errChanged) {
 			return err
 		}
 		s, err := l.opts.Store.Read(ctx, l.opts.Key)
 		switch {
-		case errors.Is(err, ErrNoLease):
+		case errors.Is(err, errNoLease):
 			// Deleted. Before our deadline nobody can have taken it as expired: whoever tidied up
 			// deleted it. After it somebody may have taken, used and released it.
 			if !l.mayWrite() {

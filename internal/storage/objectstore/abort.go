@@ -26,7 +26,7 @@ func (u *upload) abandon(ctx context.Context) {
 		if err == nil {
 			err = u.recall(ctx)
 			if err != nil && !errors.Is(err, ErrUnavailable) {
-				return // ErrNoUpload; or we may not ask
+				return // errNoUpload; or we may not ask
 			}
 		}
 		if final || !pause.wait(ctx, false, 0) {
@@ -40,7 +40,7 @@ func (u *upload) abandon(ctx context.Context) {
 // Abort gives up a multipart upload that will not be continued. One that is gone is given up.
 func (s *Store) Abort(ctx context.Context, key, uploadID string) error {
 	_, err := s.do(ctx, &request{verb: verbAbort, method: http.MethodDelete, key: key, query: "uploadId=" + protocol.EscapeQuery(uploadID)})
-	if errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, errNoUpload) || errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err

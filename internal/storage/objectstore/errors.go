@@ -19,7 +19,7 @@ var (
 	ErrClockSkew          = errors.New("the clock is wrong")
 	ErrChecksum           = errors.New("the content does not match its checksum")
 	ErrEndpoint           = errors.New("the endpoint is no S3 server that can be trusted")
-	ErrNoUpload           = errors.New("the multipart upload does not exist any more")
+	errNoUpload           = errors.New("the multipart upload does not exist any more")
 	ErrTooLarge           = errors.New("larger than S3 allows")
 	ErrUnavailable        = errors.New("the store does not answer properly") // passing
 	ErrUnsupported        = errors.New("the store does not support this")

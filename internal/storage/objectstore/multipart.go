@@ -59,7 +59,7 @@ func (s *Store) putParts(ctx context.Context, key string, body io.ReaderAt, size
 		obj, err := u.run(ctx, size, o)
 		// One that was broken off may have been given up, and a store that answers 409 to its
 		// completion forgets it ("CompleteMultipartUpload", ConditionalRequestConflict).
-		for n := 0; n < fewAttempts && errors.Is(err, ErrNoUpload); n++ {
+		for n := 0; n < fewAttempts && errors.Is(err, errNoUpload); n++ {
 			s.log.Info("a multipart upload is gone; beginning anew", "event", "s3_upload_gone", "key", key)
 			o.UploadID = ""
 			u = begin("", md5)

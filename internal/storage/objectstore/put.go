@@ -163,7 +163,7 @@ func (s *Store) look(ctx context.Context, r *request, key string, c Condition) e
 // arrived, its answer was lost, and the condition failed for what we wrote ourselves.
 func (s *Store) own(ctx context.Context, r *request, meta map[string]string, err error) (Object, error) {
 	id := meta[posixattr.WriteIDKey]
-	if !r.ambiguous || id == "" || !errors.Is(err, ErrPrecondition) && !errors.Is(err, ErrNoUpload) {
+	if !r.ambiguous || id == "" || !errors.Is(err, ErrPrecondition) && !errors.Is(err, errNoUpload) {
 		return Object{}, err
 	}
 	o, herr := s.Head(ctx, r.key)

@@ -74,7 +74,7 @@ func classify(status int, code string) (outcome, error) {
 	case "NoSuchBucket":
 		return final, ErrNoBucket
 	case "NoSuchUpload", "InvalidPart", "InvalidPartOrder":
-		return final, ErrNoUpload
+		return final, errNoUpload
 	case "PreconditionFailed":
 		return final, ErrPrecondition
 	case "ConditionalRequestConflict", "OperationAborted":

@@ -18,7 +18,7 @@ import (
 
 // kinds are all Err values, to see that an error is one of them and no other.
 var kinds = []error{ErrNotFound, ErrPrecondition, ErrAccessDenied, ErrNoBucket, ErrWrongRegion, ErrExpiredCredentials, ErrBadCredentials,
-	ErrClockSkew, ErrChecksum, ErrEndpoint, ErrNoUpload, ErrTooLarge, ErrUnavailable, ErrUnsupported, ErrInvalid}
+	ErrClockSkew, ErrChecksum, ErrEndpoint, errNoUpload, ErrTooLarge, ErrUnavailable, ErrUnsupported, ErrInvalid}
 
 func wantKind(t *testing.T, err error, kind error, says ...string) {
 	t.Helper()

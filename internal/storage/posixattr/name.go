@@ -13,15 +13,15 @@ const MaxKey = 1024
 // Errors of Key, KeyWithPrefix and Path.
 var (
 	ErrKeyTooLong = errors.New("the key would be longer than the 1,024 bytes that S3 allows")
-	ErrNotAPath   = errors.New("not a path below a directory")
+	errNotAPath   = errors.New("not a path below a directory")
 )
 
 // Key is the key, below the prefix, of a path below the root. The path has no leading
 // or trailing slash; a directory's marker is its key with "/" appended.
-// ErrNotAPath: empty, absolute, with an empty, "." or ".." component, or with a NUL.
+// errNotAPath: empty, absolute, with an empty, "." or ".." component, or with a NUL.
 func Key(path string) (string, error) {
 	if why := badPath(path); why != "" {
-		return "", fmt.Errorf("%w: %q %s", ErrNotAPath, path, why)
+		return "", fmt.Errorf("%w: %q %s", errNotAPath, path, why)
 	}
 	return escape(path), nil
 }
@@ -44,12 +44,12 @@ func KeyWithPrefix(prefix, path string, isDir bool) (string, error) {
 }
 
 // Path is the reverse of Key: what a key below the prefix names. A trailing slash says
-// that it is a directory's marker. ErrNotAPath for what cannot be a path here; such a
+// that it is a directory's marker. errNotAPath for what cannot be a path here; such a
 // key is kept in S3 and reported, never rewritten.
 func Path(key string) (path string, isDir bool, err error) {
 	name, isDir := strings.CutSuffix(key, "/")
 	if why := badPath(name); why != "" {
-		return "", false, fmt.Errorf("%w: key %q %s", ErrNotAPath, key, why)
+		return "", false, fmt.Errorf("%w: key %q %s", errNotAPath, key, why)
 	}
 	return unescape(name), isDir, nil
 }

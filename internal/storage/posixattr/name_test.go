@@ -51,14 +51,14 @@ func TestNames(t *testing.T) {
 
 func TestNotAPath(t *testing.T) {
 	for _, k := range []string{"", "/", "//", ".", "..", "../", "./", "/a", "//a", "a//b", "a//", "a/../b", "a/.", "a/..", "../a", "a\x00b"} {
-		if p, d, err := Path(k); !errors.Is(err, ErrNotAPath) {
+		if p, d, err := Path(k); !errors.Is(err, errNotAPath) {
 			t.Errorf("Path(%q) = %q, %v, %v; want ErrNotAPath", k, p, d, err)
 		}
-		if key, err := Key(k); !errors.Is(err, ErrNotAPath) {
+		if key, err := Key(k); !errors.Is(err, errNotAPath) {
 			t.Errorf("Key(%q) = %q, %v; want ErrNotAPath", k, key, err)
 		}
 	}
-	if _, err := Key("a/"); !errors.Is(err, ErrNotAPath) {
+	if _, err := Key("a/"); !errors.Is(err, errNotAPath) {
 		t.Errorf("Key of a trailing slash: %v", err)
 	}
 }

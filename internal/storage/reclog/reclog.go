@@ -44,8 +44,8 @@ type Format struct {
 // ErrForeign is the error of a file that has another first line. Nothing of it was changed.
 var ErrForeign = errors.New("the file has another format or version")
 
-// ErrTooLong is the error of a record over Format.MaxRecord.
-var ErrTooLong = errors.New("the record is too long")
+// errTooLong is the error of a record over Format.MaxRecord.
+var errTooLong = errors.New("the record is too long")
 
 const (
 	frameSize = 8
@@ -159,7 +159,7 @@ func (l *Log) Append(payload []byte) error {
 		return l.broken
 	}
 	if len(payload) == 0 || len(payload) > l.format.MaxRecord {
-		return fmt.Errorf("%w: %d bytes, 1 to %d are allowed", ErrTooLong, len(payload), l.format.MaxRecord)
+		return fmt.Errorf("%w: %d bytes, 1 to %d are allowed", errTooLong, len(payload), l.format.MaxRecord)
 	}
 	l.frame = appendFrame(l.frame[:0], payload)
 	defer func() {
@@ -253,7 +253,7 @@ func (l *Log) fill(fill func(put func(payload []byte) error) error) error {
 	l.size = int64(len(l.format.Magic))
 	err := fill(func(payload []byte) error {
 		if len(payload) == 0 || len(payload) > l.format.MaxRecord {
-			return fmt.Errorf("%w: %d bytes, 1 to %d are allowed", ErrTooLong, len(payload), l.format.MaxRecord)
+			return fmt.Errorf("%w: %d bytes, 1 to %d are allowed", errTooLong, len(payload), l.format.MaxRecord)
 		}
 		var frame [frameSize]byte
 		binary.LittleEndian.PutUint32(frame[:], uint32(len(payload)))

@@ -172,10 +172,10 @@ func TestReplaceKeepsTheOldLogUntilTheNewOneIsWhole(t *testing.T) {
 func TestRecordOfImpossibleLengthIsRefused(t *testing.T) {
 	l, _ := open(t, filepath.Join(t.TempDir(), "log"))
 	for _, n := range []int{0, format.MaxRecord + 1} {
-		if err := l.Append(make([]byte, n)); !errors.Is(err, ErrTooLong) {
+		if err := l.Append(make([]byte, n)); !errors.Is(err, errTooLong) {
 			t.Errorf("Append of %d bytes: %v", n, err)
 		}
-		if err := l.Replace(func(put func([]byte) error) error { return put(make([]byte, n)) }); !errors.Is(err, ErrTooLong) {
+		if err := l.Replace(func(put func([]byte) error) error { return put(make([]byte, n)) }); !errors.Is(err, errTooLong) {
 			t.Errorf("Replace with %d bytes: %v", n, err)
 		}
 	}

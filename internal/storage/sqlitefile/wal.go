@@ -22,8 +22,8 @@ const (
 
 var be = binary.BigEndian
 
-// ErrLog says that a log has not as many whole frames as was said of it.
-var ErrLog = errors.New("the write-ahead log does not agree with its index")
+// errLog says that a log has not as many whole frames as was said of it.
+var errLog = errors.New("the write-ahead log does not agree with its index")
 
 // Log is the header of a write-ahead log.
 type Log struct {
@@ -134,7 +134,7 @@ func (w *Log) Pages(ctx context.Context, r io.ReaderAt, last uint32, f func(page
 		return f(fr.page, LogHeaderSize+int64(fr.number-1)*int64(walFrameHeader+w.PageSize)+walFrameHeader, fr.data)
 	})
 	if err == nil && (seen != last || size == 0) {
-		err = fmt.Errorf("%w: %d of %d frames are whole", ErrLog, seen, last)
+		err = fmt.Errorf("%w: %d of %d frames are whole", errLog, seen, last)
 	}
 	return size, err
 }

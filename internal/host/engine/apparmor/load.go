@@ -26,19 +26,19 @@ const loadedList = "/sys/kernel/security/apparmor/profiles"
 // may load it.
 var ErrNotRoot = errors.New("only root may load an AppArmor profile")
 
-// Name is the profile's, with the digest of its text.
-func Name() string {
+// name is the profile's, with the digest of its text.
+func name() string {
 	sum := sha256.Sum256([]byte(text))
 	return baseName + "-" + hex.EncodeToString(sum[:6])
 }
 
 // profile is the text under that name.
-func profile() string { return strings.ReplaceAll(text, baseName, Name()) }
+func profile() string { return strings.ReplaceAll(text, baseName, name()) }
 
 // Load makes sure that the kernel has the profile, and gives its name. ErrNotRoot.
 func Load(ctx context.Context) (string, error) {
-	if list, err := os.ReadFile(loadedList); err == nil && listed(list, Name()) {
-		return Name(), nil
+	if list, err := os.ReadFile(loadedList); err == nil && listed(list, name()) {
+		return name(), nil
 	}
 	if os.Geteuid() != 0 {
 		return "", ErrNotRoot
@@ -46,7 +46,7 @@ func Load(ctx context.Context) (string, error) {
 	if err := parse(ctx, profile(), "--replace", "--skip-cache"); err != nil {
 		return "", fmt.Errorf("cannot load the AppArmor profile of sandboxes: %w", err)
 	}
-	return Name(), nil
+	return name(), nil
 }
 
 // listed says whether the kernel's list has the name, enforced.

@@ -37,13 +37,13 @@ func TestTheProfileCompiles(t *testing.T) {
 
 // A name stands for one text.
 func TestTheNameStandsForTheText(t *testing.T) {
-	before, saved := Name(), text
+	before, saved := name(), text
 	defer func() { text = saved }()
 	if !strings.Contains(profile(), "profile "+before+" flags") || strings.Count(profile(), "peer="+before+",") != 2 {
 		t.Errorf("under the name %s there is\n%s", before, profile())
 	}
 	text += "\n"
-	if Name() == before {
+	if name() == before {
 		t.Error("another text has the same name")
 	}
 }

@@ -17,8 +17,8 @@ import (
 // emptySHA256 is the SHA-256 of nothing, the payload hash of a request without body.
 const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// NewCredentials gives a random access key (20 characters) and secret key (40).
-func NewCredentials() (access, secret string) {
+// newCredentials gives a random access key (20 characters) and secret key (40).
+func newCredentials() (access, secret string) {
 	// rand.Text has 26 characters of base32: 130 bits each.
 	return "SBX" + rand.Text()[:17], (rand.Text() + rand.Text())[:40]
 }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrInUse says that another server serves the data directory.
-var ErrInUse = errors.New("another server serves it")
+// errInUse says that another server serves the data directory.
+var errInUse = errors.New("another server serves it")
 
 // lockData takes the data directory for this process. The lock is on the open
 // directory itself, so it leaves no file among the buckets and goes with the
-// process, however that ends. lockData does not wait: a held lock is ErrInUse.
+// process, however that ends. lockData does not wait: a held lock is errInUse.
 func lockData(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -22,7 +22,7 @@ func lockData(dir string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("%w; stop it, or choose another directory", ErrInUse)
+			err = fmt.Errorf("%w; stop it, or choose another directory", errInUse)
 		}
 		return nil, fmt.Errorf("cannot serve the data directory %q: %w", dir, err)
 	}

@@ -43,8 +43,8 @@ import (
 	"github.com/versity/versitygw/s3api"
 )
 
-// DefaultRegion is the region that the server says it is in.
-const DefaultRegion = "us-east-1"
+// defaultRegion is the region that the server says it is in.
+const defaultRegion = "us-east-1"
 
 // maxRequests bounds concurrent connections and requests. A sandbox opens at most
 // a few hundred; the bound keeps a runaway client from exhausting descriptors.
@@ -65,7 +65,7 @@ type Options struct {
 	// AccessKey and SecretKey are the only account. Both empty: random ones.
 	AccessKey, SecretKey string
 
-	// Region is DefaultRegion when empty.
+	// Region is defaultRegion when empty.
 	Region string
 
 	// Buckets are made when they do not exist.
@@ -184,10 +184,10 @@ func (o Options) complete() (Options, error) {
 		return o, errors.New("cannot serve S3: an access key and a secret key come together; give both or neither")
 	}
 	if o.AccessKey == "" {
-		o.AccessKey, o.SecretKey = NewCredentials()
+		o.AccessKey, o.SecretKey = newCredentials()
 	}
 	if o.Region == "" {
-		o.Region = DefaultRegion
+		o.Region = defaultRegion
 	}
 	if o.Data == "" {
 		return o, errors.New("cannot serve S3: no data directory")

@@ -170,7 +170,7 @@ func TestRefusesWhatItCannotServe(t *testing.T) {
 		"no data":          {Options{Listen: any}, "no data directory"},
 		"half an account":  {Options{Data: dir, Listen: any, AccessKey: "k"}, "come together"},
 		"data is a file":   {Options{Data: file, Listen: any}, "not a directory"},
-		"data in use":      {Options{Data: held, Listen: any}, ErrInUse.Error()},
+		"data in use":      {Options{Data: held, Listen: any}, errInUse.Error()},
 		"port in use":      {Options{Data: filepath.Join(dir, "a"), Listen: []string{busy.Addr().String()}}, "address already in use"},
 		"no port":          {Options{Data: filepath.Join(dir, "b"), Listen: []string{"127.0.0.1"}}, "HOST:PORT"},
 		"long socket path": {Options{Data: filepath.Join(dir, "c"), Listen: []string{"unix:///tmp/" + strings.Repeat("x", 110)}}, "at most 107 bytes"},
@@ -186,7 +186,7 @@ func TestRefusesWhatItCannotServe(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("Serve gives %v, want an error with %q", err, tc.want)
 			}
-			if name == "data in use" && !errors.Is(err, ErrInUse) {
+			if name == "data in use" && !errors.Is(err, errInUse) {
 				t.Errorf("%v is not ErrInUse", err)
 			}
 		})
@@ -196,7 +196,7 @@ func TestRefusesWhatItCannotServe(t *testing.T) {
 func TestCredentialsAreRandom(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
-		a, s := NewCredentials()
+		a, s := newCredentials()
 		if len(a) != 20 || len(s) != 40 || seen[a] || seen[s] {
 			t.Fatalf("credentials %q %q", a, s)
 		}

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotSocket says that the name belongs to something else, a symbolic link included.
-var ErrNotSocket = errors.New("not a socket")
+// errNotSocket says that the name belongs to something else, a symbolic link included.
+var errNotSocket = errors.New("not a socket")
 
 // Dir is an open directory of sockets.
 type Dir struct {
@@ -95,7 +95,7 @@ func (d *Dir) Dial(ctx context.Context, name string) (net.Conn, error) {
 		return nil, &fs.PathError{Op: "stat", Path: d.f.Name() + "/" + name, Err: err}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, &fs.PathError{Op: "connect", Path: d.f.Name() + "/" + name, Err: ErrNotSocket}
+		return nil, &fs.PathError{Op: "connect", Path: d.f.Name() + "/" + name, Err: errNotSocket}
 	}
 	return new(net.Dialer).DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(fd))
 }

@@ -111,7 +111,7 @@ func TestDialFollowsNoLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"s.sock", "file"} {
-		if _, err := d.Dial(t.Context(), name); !errors.Is(err, ErrNotSocket) {
+		if _, err := d.Dial(t.Context(), name); !errors.Is(err, errNotSocket) {
 			t.Errorf("Dial(%q) gives %v, want ErrNotSocket", name, err)
 		}
 	}

@@ -56,8 +56,8 @@ func is(dir string) bool {
 // FS reads the work tree.
 func (c Checkout) FS() fs.FS { return os.DirFS(c.Dir) }
 
-// ErrNoRevision is a revision that git does not know here.
-var ErrNoRevision = errors.New("there is no such revision")
+// errNoRevision is a revision that git does not know here.
+var errNoRevision = errors.New("there is no such revision")
 
 var errNoRepository = errors.New("this is no repository of git's")
 
@@ -65,7 +65,7 @@ var errNoRepository = errors.New("this is no repository of git's")
 // changed since could only be guessed.
 func (c Checkout) Resolve(ctx context.Context, rev string) (string, error) {
 	if rev == "" || strings.HasPrefix(rev, "-") {
-		return "", fmt.Errorf("%w: %q", ErrNoRevision, rev)
+		return "", fmt.Errorf("%w: %q", errNoRevision, rev)
 	}
 	out, err := c.git(ctx, "rev-parse", "--verify", "--quiet", rev+"^{commit}")
 	if err != nil {
@@ -74,7 +74,7 @@ func (c Checkout) Resolve(ctx context.Context, rev string) (string, error) {
 			if _, err := c.git(ctx, "rev-parse", "--git-dir"); err != nil {
 				return "", fmt.Errorf("cannot compare with %s: %w: %w", rev, errNoRepository, err)
 			}
-			return "", fmt.Errorf("%w: git knows no commit %q here; name another, or get it (git fetch --unshallow, or fetch-depth: 0 in a workflow)", ErrNoRevision, rev)
+			return "", fmt.Errorf("%w: git knows no commit %q here; name another, or get it (git fetch --unshallow, or fetch-depth: 0 in a workflow)", errNoRevision, rev)
 		}
 		return "", err
 	}
@@ -107,7 +107,7 @@ func lines(out []byte) []string {
 // something is not committed. It is "" where there is no commit.
 func (c Checkout) Revision(ctx context.Context) (string, error) {
 	commit, err := c.Resolve(ctx, "HEAD")
-	if errors.Is(err, ErrNoRevision) || errors.Is(err, errNoRepository) {
+	if errors.Is(err, errNoRevision) || errors.Is(err, errNoRepository) {
 		return "", nil
 	}
 	if err != nil {

@@ -90,7 +90,7 @@ func TestFind(t *testing.T) {
 func TestARevisionThatIsMissingIsAnError(t *testing.T) {
 	c := repository(t)
 	for _, rev := range []string{"nowhere", "", "-h", "HEAD~7", "HEAD:go.mod", strings.Repeat("0", 40)} {
-		if commit, err := c.Resolve(t.Context(), rev); !errors.Is(err, ErrNoRevision) {
+		if commit, err := c.Resolve(t.Context(), rev); !errors.Is(err, errNoRevision) {
 			t.Errorf("%q is %q, %v", rev, commit, err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestARevisionThatIsMissingIsAnError(t *testing.T) {
 		t.Errorf("HEAD is %q, %v", commit, err)
 	}
 	none := Checkout{t.TempDir()}
-	if _, err := none.Resolve(t.Context(), "HEAD"); err == nil || errors.Is(err, ErrNoRevision) {
+	if _, err := none.Resolve(t.Context(), "HEAD"); err == nil || errors.Is(err, errNoRevision) {
 		t.Errorf("without a repository: %v", err)
 	}
 }

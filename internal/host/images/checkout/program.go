@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// ProgramPackage is what sandbox-init is compiled from.
-const ProgramPackage = "./cmd/sandbox-init"
+// programPackage is what sandbox-init is compiled from.
+const programPackage = "./cmd/sandbox-init"
 
 // compiled is what `go list` says of a package.
 type compiled struct {
@@ -120,7 +120,7 @@ func (c Checkout) wasCompiled(p string, folders map[string]bool) bool {
 func (c Checkout) packages(ctx context.Context, arch string) ([]compiled, error) {
 	env := []string{"GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch}
 	out, err := c.run(ctx, nil, env, "go", "list", "-deps",
-		"-json=Dir,Standard,Module,GoFiles,CgoFiles,SFiles,HFiles,CFiles,SysoFiles,EmbedFiles,IgnoredGoFiles", ProgramPackage)
+		"-json=Dir,Standard,Module,GoFiles,CgoFiles,SFiles,HFiles,CFiles,SysoFiles,EmbedFiles,IgnoredGoFiles", programPackage)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what sandbox-init is compiled from: %w", err)
 	}

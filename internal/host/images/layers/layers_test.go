@@ -128,7 +128,7 @@ func TestContents(t *testing.T) {
 		t.Errorf("%d bytes in %d files", c.Unpacked, c.Files)
 	}
 	var b bytes.Buffer
-	if err := Pack(&b, l); err != nil || int64(b.Len()) != c.Packed {
+	if err := pack(&b, l); err != nil || int64(b.Len()) != c.Packed {
 		t.Errorf("packed it has %d bytes, %v; measured were %d", b.Len(), err, c.Packed)
 	}
 }

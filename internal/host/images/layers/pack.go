@@ -13,8 +13,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Pack compresses a layer as a registry gets it. The same layer gives the same bytes.
-func Pack(w io.Writer, layer v1.Layer) error {
+// pack compresses a layer as a registry gets it. The same layer gives the same bytes.
+func pack(w io.Writer, layer v1.Layer) error {
 	r, err := layer.Uncompressed()
 	if err != nil {
 		return fmt.Errorf("cannot read a layer: %w", err)
@@ -54,7 +54,7 @@ func PackFile(dir string, layer v1.Layer) (v1.Layer, error) {
 	defer f.Close()
 	sum := sha256.New()
 	count := &counter{}
-	if err := Pack(io.MultiWriter(f, sum, count), layer); err != nil {
+	if err := pack(io.MultiWriter(f, sum, count), layer); err != nil {
 		return nil, err
 	}
 	if err := f.Close(); err != nil {

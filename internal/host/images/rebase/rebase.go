@@ -14,8 +14,8 @@ import (
 	"github.com/matrx/sandbox/internal/host/images/layers"
 )
 
-// InitBinary is where sandbox-init lies in an image, below the root.
-const InitBinary = "usr/local/bin/sandbox-init"
+// initBinary is where sandbox-init lies in an image, below the root.
+const initBinary = "usr/local/bin/sandbox-init"
 
 // Refusal is why an image cannot be put onto another parent: all reasons that were found.
 type Refusal struct{ Reasons []string }
@@ -214,8 +214,8 @@ func holdsInitAlone(l v1.Layer) (bool, error) {
 		case e.Gone || e.Opaque:
 			others = true
 		case e.Typeflag == tar.TypeDir:
-			others = others || e.Path != "." && !strings.HasPrefix(InitBinary, e.Path+"/")
-		case e.Path == InitBinary:
+			others = others || e.Path != "." && !strings.HasPrefix(initBinary, e.Path+"/")
+		case e.Path == initBinary:
 			found = true
 		default:
 			others = true

@@ -23,7 +23,7 @@ import (
 func initLayer(t *testing.T, content string) v1.Layer {
 	dir := Folder("usr/local/bin")
 	dir.ModTime = Epoch.Add(time.Duration(len(content)) * time.Hour) // a build's own time
-	return Layer(t, Folder("usr"), Folder("usr/local"), dir, File(InitBinary, content))
+	return Layer(t, Folder("usr"), Folder("usr/local"), dir, File(initBinary, content))
 }
 
 func configured(c *v1.ConfigFile) {
@@ -77,7 +77,7 @@ func TestANewInitReachesAnImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"etc/a": "1", "etc/mine": "1", "var/lib/dpkg/status": "2", "usr/local/bin/tool": "1", InitBinary: "new!"}
+	want := map[string]string{"etc/a": "1", "etc/mine": "1", "var/lib/dpkg/status": "2", "usr/local/bin/tool": "1", initBinary: "new!"}
 	if diff := cmp.Diff(want, contents(t, got)); diff != "" {
 		t.Errorf("it shows (-want +got):\n%s", diff)
 	}
@@ -133,15 +133,15 @@ func TestAnImageWithInitOnTop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files := contents(t, got); files[InitBinary] != "new!" || files["opt/tools"] != "1" {
+	if files := contents(t, got); files[initBinary] != "new!" || files["opt/tools"] != "1" {
 		t.Errorf("it shows %v", files)
 	}
 
 	// When it copies more than that on top, it is no such image.
-	other := Image(t, own, shared, tools, Layer(t, File(InitBinary, "x"), File("etc/x", "1")))
+	other := Image(t, own, shared, tools, Layer(t, File(initBinary, "x"), File("etc/x", "1")))
 	refusedFor(t, other, old, now, "it was not built from that parent: only the first 1 of the parent's 2 layers")
 	// Nor is the new parent a base when its last layer holds more.
-	fat := Image(t, configured, shared, Layer(t, File(InitBinary, "x"), File("etc/x", "1")))
+	fat := Image(t, configured, shared, Layer(t, File(initBinary, "x"), File("etc/x", "1")))
 	refusedFor(t, image, old, fat, "not sandbox-init alone")
 }
 
@@ -182,7 +182,7 @@ func TestEveryRefusal(t *testing.T) {
 		{name: "a folder of another mode", mine: []tar.Header{Folder("etc"), File("etc/x", "1")}, parent: append([]tar.Header{private}, []tar.Header{File("etc/a", "1")}...), want: "/etc differs between the parents, and the image has it"},
 		{name: "a hard link to it", mine: []tar.Header{link}, parent: a2, want: "the image links /opt/link to it"},
 		{name: "dpkg's database", mine: []tar.Header{File("var/lib/dpkg/status", "mine")}, parent: []tar.Header{Folder("etc"), File("etc/a", "1"), File("var/lib/dpkg/status", "moved")}, want: "/var/lib/dpkg/status differs"},
-		{name: "sandbox-init", mine: []tar.Header{File(InitBinary, "mine")}, want: "/" + InitBinary + " differs"},
+		{name: "sandbox-init", mine: []tar.Header{File(initBinary, "mine")}, want: "/" + initBinary + " differs"},
 		{name: "a file that is new in the parent", mine: []tar.Header{File("etc/b", "1")}, parent: append(slices.Clone(a2), File("etc/b", "2")), want: "/etc/b differs"},
 		{name: "a file that the parent lost", mine: []tar.Header{File("etc/a", "1")}, parent: []tar.Header{Folder("etc")}, want: "/etc/a differs"},
 		{name: "ENV", edit: with(func(c *v1.Config) { c.Env = append(c.Env, "X=1") }), want: "ENV of the parent was"},

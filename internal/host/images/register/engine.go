@@ -8,7 +8,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/images/store"
 )
 
-// FromEngine reads an image that the engine has: store.ErrNoImage, ErrNoManifest.
+// FromEngine reads an image that the engine has: store.ErrNoImage, errNoManifest.
 func FromEngine(ctx context.Context, images *store.Store, ref string) (*Image, error) {
 	im, err := images.Inspect(ctx, ref)
 	if err != nil {
@@ -17,7 +17,7 @@ func FromEngine(ctx context.Context, images *store.Store, ref string) (*Image, e
 	// By its ID: the name may be given to another image meanwhile.
 	manifest, err := images.ReadFile(ctx, im.ID, contract.Capabilities, mostManifest)
 	if errors.Is(err, store.ErrNoFile) {
-		return nil, ErrNoManifest
+		return nil, errNoManifest
 	}
 	if err != nil {
 		return nil, err

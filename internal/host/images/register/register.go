@@ -15,8 +15,8 @@ import (
 // mostManifest is how many bytes a manifest may have. Ours have 2,000.
 const mostManifest = 1 << 20
 
-// ErrNoManifest is an image that says nothing of itself.
-var ErrNoManifest = errors.New("it has no " + contract.Capabilities + ": COPY a manifest there")
+// errNoManifest is an image that says nothing of itself.
+var errNoManifest = errors.New("it has no " + contract.Capabilities + ": COPY a manifest there")
 
 // Image is what was read of an image.
 type Image struct {

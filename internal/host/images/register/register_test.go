@@ -130,9 +130,9 @@ func TestLayersAreReadFromAbove(t *testing.T) {
 	}{
 		{"nothing above", layer(t, "opt/x", "y"), "old"},
 		{"another above", layer(t, "./"+at, "new"), "new"},
-		{"it was removed", layer(t, "etc/sandbox/.wh.capabilities.json", ""), ErrNoManifest.Error()},
-		{"its directory was removed", layer(t, "etc/.wh.sandbox", ""), ErrNoManifest.Error()},
-		{"its directory is another", layer(t, "etc/sandbox/.wh..wh..opq", ""), ErrNoManifest.Error()},
+		{"it was removed", layer(t, "etc/sandbox/.wh.capabilities.json", ""), errNoManifest.Error()},
+		{"its directory was removed", layer(t, "etc/.wh.sandbox", ""), errNoManifest.Error()},
+		{"its directory is another", layer(t, "etc/sandbox/.wh..wh..opq", ""), errNoManifest.Error()},
 		{"its directory is another, and has one", layer(t, "etc/sandbox/.wh..wh..opq", "", at, "new"), "new"},
 		{"another file was removed", layer(t, "etc/sandbox/.wh.capabilities", ""), "old"},
 		{"it is a link", layer(t, at, "-> /opt/x"), "register it from the engine"},
@@ -212,7 +212,7 @@ func TestCheck(t *testing.T) {
 func TestAnImageWithoutAManifest(t *testing.T) {
 	host := serve(t, registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	ref, _ := push(t, host, nil, layer(t, "etc/passwd", "x"))
-	if _, err := FromRegistry(t.Context(), ref); !errors.Is(err, ErrNoManifest) {
+	if _, err := FromRegistry(t.Context(), ref); !errors.Is(err, errNoManifest) {
 		t.Errorf("it is read with %v", err)
 	}
 }

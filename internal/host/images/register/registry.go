@@ -66,10 +66,10 @@ func fileOf(layers []v1.Layer, file string) ([]byte, error) {
 		case state == here:
 			return content, nil
 		case state == removed:
-			return nil, ErrNoManifest
+			return nil, errNoManifest
 		}
 	}
-	return nil, ErrNoManifest
+	return nil, errNoManifest
 }
 
 type state int

@@ -30,8 +30,8 @@ type Package struct {
 	Digest  string // of a Go module, as go.sum has it
 }
 
-// Find reads an image. The packages are sorted, each once.
-func Find(img v1.Image) ([]Package, error) {
+// find reads an image. The packages are sorted, each once.
+func find(img v1.Image) ([]Package, error) {
 	var all []Package
 	err := layers.Visible(img, func(e layers.Entry, _ int, r io.Reader) error {
 		if e.Typeflag != tar.TypeReg {

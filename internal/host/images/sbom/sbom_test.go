@@ -84,7 +84,7 @@ func sample(t *testing.T) v1.Image {
 }
 
 func TestFind(t *testing.T) {
-	found, err := Find(sample(t))
+	found, err := find(sample(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestDocument(t *testing.T) {
 
 func TestADatabaseThatCannotBeReadIsAnError(t *testing.T) {
 	img := layerstest.Image(t, nil, layerstest.Layer(t, layerstest.File("var/lib/dpkg/status", "Package: git\nStatus: install ok installed\n\n")))
-	if _, err := Find(img); err == nil || !strings.Contains(err.Error(), "var/lib/dpkg/status") {
+	if _, err := find(img); err == nil || !strings.Contains(err.Error(), "var/lib/dpkg/status") {
 		t.Errorf("a package without a version: %v", err)
 	}
 }

@@ -74,7 +74,7 @@ const none = "NOASSERTION"
 // the digest of its configuration, which is the same in an engine and in a registry, name
 // the document.
 func Document(img v1.Image, name, version string) ([]byte, error) {
-	packages, err := Find(img)
+	packages, err := find(img)
 	if err != nil {
 		return nil, err
 	}

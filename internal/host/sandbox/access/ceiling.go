@@ -26,8 +26,8 @@ type Ceiling struct {
 	Store     int64 // of a user in the embedded S3
 }
 
-// CeilingName is the file of the ceiling, as people are told of it.
-const CeilingName = "~/.config/matrx-sandbox/limits.yaml"
+// ceilingName is the file of the ceiling, as people are told of it.
+const ceilingName = "~/.config/matrx-sandbox/limits.yaml"
 
 // ReadCeiling reads $XDG_CONFIG_HOME/matrx-sandbox/limits.yaml. The file need not be
 // there, nor a field of it: then the machine itself is the ceiling, as far as it has one.

@@ -113,7 +113,7 @@ func choose[T int64 | float64](flag, asked string, parse func(string) (T, error)
 	case v < least:
 		return value[T]{err: fmt.Errorf("%s is %s; it must be at least %s", flag, asked, show(least))}
 	case ceiling != 0 && v > ceiling:
-		return value[T]{err: fmt.Errorf("%s is %s; this machine's ceiling is %s: ask for less, or raise what %s says", flag, asked, show(ceiling), CeilingName)}
+		return value[T]{err: fmt.Errorf("%s is %s; this machine's ceiling is %s: ask for less, or raise what %s says", flag, asked, show(ceiling), ceilingName)}
 	}
 	return value[T]{v: v}
 }
@@ -142,7 +142,7 @@ func orNone[T int64 | float64](flag, asked string, ceiling T, show func(T) strin
 	case asked != "none":
 		return v
 	case ceiling != 0:
-		return value[T]{err: fmt.Errorf("%s is none; this machine's ceiling is %s: ask for less, or raise what %s says", flag, show(ceiling), CeilingName)}
+		return value[T]{err: fmt.Errorf("%s is none; this machine's ceiling is %s: ask for less, or raise what %s says", flag, show(ceiling), ceilingName)}
 	}
 	return value[T]{}
 }

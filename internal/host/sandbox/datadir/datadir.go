@@ -39,9 +39,9 @@ type Dir struct {
 	path string
 }
 
-// Default is $XDG_DATA_HOME/matrx-sandbox, by the XDG base directory specification
+// defaultDir is $XDG_DATA_HOME/matrx-sandbox, by the XDG base directory specification
 // ~/.local/share/matrx-sandbox.
-func Default() (string, error) {
+func defaultDir() (string, error) {
 	base := os.Getenv("XDG_DATA_HOME")
 	if !filepath.IsAbs(base) { // the specification: a relative one is to be ignored
 		home, err := os.UserHomeDir()
@@ -58,7 +58,7 @@ func Default() (string, error) {
 func Open(path string) (Dir, error) {
 	if path == "" {
 		var err error
-		if path, err = Default(); err != nil {
+		if path, err = defaultDir(); err != nil {
 			return Dir{}, err
 		}
 	}

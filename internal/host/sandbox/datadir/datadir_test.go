@@ -187,7 +187,7 @@ func TestDefaultFollowsTheSpecification(t *testing.T) {
 		"/data":    "/data/matrx-sandbox",
 	} {
 		t.Setenv("XDG_DATA_HOME", env)
-		if got, err := Default(); err != nil || got != want {
+		if got, err := defaultDir(); err != nil || got != want {
 			t.Errorf("with %q: %q, %v", env, got, err)
 		}
 	}

@@ -36,8 +36,8 @@ type Entry struct {
 	Record     datadir.Record  `json:"-"` // zero when there is a container without one
 }
 
-// ErrUnknown says that nobody knows a sandbox of that ID.
-var ErrUnknown = errors.New("there is no such sandbox")
+// errUnknown says that nobody knows a sandbox of that ID.
+var errUnknown = errors.New("there is no such sandbox")
 
 // Over says that it has ended and that nothing is left to do about its end.
 func (e Entry) Over() bool {
@@ -129,7 +129,7 @@ func Find(ctx context.Context, e Engine, d datadir.Dir, id string) (Entry, error
 	case elsewhere != nil:
 		return *elsewhere, nil
 	}
-	return Entry{}, fmt.Errorf("%w: %s; `sandbox ps --all` lists them", ErrUnknown, id)
+	return Entry{}, fmt.Errorf("%w: %s; `sandbox ps --all` lists them", errUnknown, id)
 }
 
 // ofContainer gives the sandbox whose container it is; none of a container that only has a sandbox's

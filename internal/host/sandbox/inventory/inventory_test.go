@@ -68,7 +68,7 @@ func TestContainerCountsByItsRecordedID(t *testing.T) {
 	if err := sandboxDir.Remove(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Find(t.Context(), containers{copied}, d, "s"); !errors.Is(err, ErrUnknown) {
+	if _, err := Find(t.Context(), containers{copied}, d, "s"); !errors.Is(err, errUnknown) {
 		t.Errorf("the copy of one that was forgotten is found: %v", err)
 	}
 	if e, err := Find(t.Context(), containers{copied, own}, d, "s"); err != nil || e.Container != "own" {

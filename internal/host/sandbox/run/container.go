@@ -23,13 +23,13 @@ const (
 	proxySocket   = socketsDir + "/" + contract.HostProxySocketName
 )
 
-// ContainerName is the name of a sandbox's container.
-func ContainerName(sandboxID string) string { return "sandbox-" + sandboxID }
+// containerName is the name of a sandbox's container.
+func containerName(sandboxID string) string { return "sandbox-" + sandboxID }
 
 // volumeNames are a sandbox's own. They are two because engines before 26 cannot mount a part
 // of one, and a pair is always made, kept and removed together.
 func volumeNames(sandboxID string) []string {
-	return []string{ContainerName(sandboxID) + "-home", ContainerName(sandboxID) + "-state"}
+	return []string{containerName(sandboxID) + "-home", containerName(sandboxID) + "-state"}
 }
 
 // volumes are the home's and the state's, with a limit on the disk on the sandbox's own.
@@ -58,7 +58,7 @@ func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Recor
 		devices, _ = engine.ParseDevices(r.GPUs, r.Devices) // checked when the record was made
 	}
 	return engine.Spec{
-		Name:        ContainerName(r.SandboxID),
+		Name:        containerName(r.SandboxID),
 		Image:       r.RunsImage(),
 		Command:     o.Command,
 		Env:         o.environment(r, shutdown, takeover),

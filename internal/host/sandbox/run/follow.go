@@ -196,7 +196,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 		case exit = <-ended:
 			ended = nil
 			if errors.Is(exit.Err, engine.ErrNoContainer) {
-				exit = engine.Exit{Code: ExitFailure} // another client of the engine removed it
+				exit = engine.Exit{Code: exitFailure} // another client of the engine removed it
 			}
 			if exit.Err != nil {
 				ended = x.again(ctx, exit.Err)

@@ -18,8 +18,8 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// ErrStore says that the store is not to be had, so that nothing was started.
-var ErrStore = errors.New("the store is not to be had")
+// errStore says that the store is not to be had, so that nothing was started.
+var errStore = errors.New("the store is not to be had")
 
 // storeWithin bounds the first question to the store.
 const storeWithin = 30 * time.Second
@@ -28,7 +28,7 @@ const storeWithin = 30 * time.Second
 // with the bucket or the credentials shows here, before there is a container.
 func readLease(ctx context.Context, sandboxDir datadir.Sandbox, r datadir.Record) (h contract.LeaseHolder, err error) {
 	fail := func(format string, args ...any) (contract.LeaseHolder, error) {
-		return h, fmt.Errorf("cannot reach the workspace s3://%s/%s: %w: %s", r.Store.Bucket, r.UserPrefix(), ErrStore, fmt.Sprintf(format, args...))
+		return h, fmt.Errorf("cannot reach the workspace s3://%s/%s: %w: %s", r.Store.Bucket, r.UserPrefix(), errStore, fmt.Sprintf(format, args...))
 	}
 	ctx, stop := context.WithTimeout(ctx, storeWithin)
 	defer stop()

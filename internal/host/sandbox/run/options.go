@@ -19,14 +19,14 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// EmbeddedBucket is the bucket of the embedded S3 in which all workspaces are.
-const EmbeddedBucket = "workspaces"
+// embeddedBucket is the bucket of the embedded S3 in which all workspaces are.
+const embeddedBucket = "workspaces"
 
 // DefaultPrefix is what S3_PREFIX is unless it is set.
 const DefaultPrefix = "users/"
 
-// DefaultShutdown is what SHUTDOWN_TIMEOUT_SECONDS is unless it or the image says otherwise.
-const DefaultShutdown = 30 * time.Second
+// defaultShutdown is what SHUTDOWN_TIMEOUT_SECONDS is unless it or the image says otherwise.
+const defaultShutdown = 30 * time.Second
 
 // graceOverShutdown is how much later than SHUTDOWN_TIMEOUT_SECONDS the engine kills: a
 // sandbox that uses its whole budget ends by itself.
@@ -46,7 +46,7 @@ type Options struct {
 	TTY         bool
 	Detach      bool // leave it when it is ready
 
-	Shutdown time.Duration // SHUTDOWN_TIMEOUT_SECONDS; 0: the image's, else DefaultShutdown
+	Shutdown time.Duration // SHUTDOWN_TIMEOUT_SECONDS; 0: the image's, else defaultShutdown
 	LogLevel string        // SANDBOX_LOG_LEVEL
 	Network  string        // empty: the engine's default
 	NoFUSE   bool          // no mount of the cold path, and none of the rights that it takes
@@ -130,7 +130,7 @@ func (s Store) record() (datadir.Store, error) {
 		if s.Endpoint != "" || s.Region != "" || s.PathStyle {
 			return datadir.Store{}, errors.New("--s3-endpoint, --s3-region and --s3-force-path-style need --s3-bucket; without it the embedded S3 is used")
 		}
-		return datadir.Store{Embedded: true, Bucket: EmbeddedBucket, Prefix: prefix, Region: "us-east-1"}, nil
+		return datadir.Store{Embedded: true, Bucket: embeddedBucket, Prefix: prefix, Region: "us-east-1"}, nil
 	}
 	if s.Endpoint != "" && !strings.HasPrefix(s.Endpoint, "http://") && !strings.HasPrefix(s.Endpoint, "https://") {
 		return datadir.Store{}, fmt.Errorf("--s3-endpoint is %q; it must begin with http:// or https://", s.Endpoint)
@@ -233,7 +233,7 @@ func (o Options) shutdown(i engine.Image) time.Duration {
 			}
 		}
 	}
-	return DefaultShutdown
+	return defaultShutdown
 }
 
 // operator is the name of who runs this program, as far as it can be a USER_ID.

@@ -36,7 +36,7 @@ type Event struct {
 }
 
 func event(name string, r datadir.Record) Event {
-	return Event{Event: name, SandboxID: r.SandboxID, UserID: r.UserID, Image: r.Image, Container: ContainerName(r.SandboxID)}
+	return Event{Event: name, SandboxID: r.SandboxID, UserID: r.UserID, Image: r.Image, Container: containerName(r.SandboxID)}
 }
 
 func (o Output) line(w io.Writer, e Event) {

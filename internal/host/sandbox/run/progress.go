@@ -61,7 +61,7 @@ func stage(ctx context.Context, sandboxDir datadir.Sandbox) string {
 		return ""
 	}
 	var left string
-	if s, err := StorageStatus(ctx, sandboxDir); err == nil && s.Hot.DirtyFiles+s.Hot.InFlight > 0 {
+	if s, err := storageStatus(ctx, sandboxDir); err == nil && s.Hot.DirtyFiles+s.Hot.InFlight > 0 {
 		left = count(max(s.Hot.DirtyFiles, s.Hot.InFlight), "file") + " (" + size(s.Hot.DirtyBytes) + ") to save"
 	}
 	switch st.Phase {
@@ -84,9 +84,9 @@ func joined(a, b string) string {
 	return a + ": " + b
 }
 
-// StorageStatus asks the storage process of a running sandbox, through the control
+// storageStatus asks the storage process of a running sandbox, through the control
 // socket in the mounted directory.
-func StorageStatus(ctx context.Context, sandboxDir datadir.Sandbox) (contract.StorageStatus, error) {
+func storageStatus(ctx context.Context, sandboxDir datadir.Sandbox) (contract.StorageStatus, error) {
 	var st contract.StorageStatus
 	dir, err := sockdir.Open(sandboxDir.RunDir())
 	if err != nil {

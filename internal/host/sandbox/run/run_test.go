@@ -86,8 +86,8 @@ func TestShutdownIsTheOptionsThenTheImages(t *testing.T) {
 	}{
 		{Options{Shutdown: time.Minute}, image, time.Minute},
 		{Options{}, image, 77 * time.Second},
-		{Options{}, engine.Image{}, DefaultShutdown},
-		{Options{}, engine.Image{Env: []string{"SHUTDOWN_TIMEOUT_SECONDS=soon"}}, DefaultShutdown},
+		{Options{}, engine.Image{}, defaultShutdown},
+		{Options{}, engine.Image{Env: []string{"SHUTDOWN_TIMEOUT_SECONDS=soon"}}, defaultShutdown},
 	} {
 		if got := tc.o.shutdown(tc.i); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc, got, tc.want)
@@ -134,11 +134,11 @@ func TestCommandThatIsNoTextIsRefused(t *testing.T) {
 // The image that was inspected is the one that runs, whatever has its name by then.
 func TestContainerIsMadeFromTheCheckedImage(t *testing.T) {
 	r := datadir.Record{SandboxID: "s", Image: "name", ImageID: "sha256:1", Volumes: []string{"home", "state"}}
-	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, DefaultShutdown, ""); s.Image != "sha256:1" {
+	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, defaultShutdown, ""); s.Image != "sha256:1" {
 		t.Errorf("it is made from %q", s.Image)
 	}
 	r.ImageID = "" // of a record of before there were IDs
-	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, DefaultShutdown, ""); s.Image != "name" {
+	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, defaultShutdown, ""); s.Image != "name" {
 		t.Errorf("it is made from %q", s.Image)
 	}
 }

@@ -68,7 +68,7 @@ func leftCode(sig os.Signal) int {
 	if n, ok := sig.(syscall.Signal); ok {
 		return contract.ExitSignalBase + int(n)
 	}
-	return ExitFailure
+	return exitFailure
 }
 
 // stopper ends a sandbox as its operator asks for it.

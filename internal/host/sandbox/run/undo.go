@@ -83,13 +83,13 @@ const undoWithin = 30 * time.Second
 // exitCode is that of a sandbox that could not be had: as if its container had said it.
 func exitCode(err error) int {
 	switch {
-	case errors.Is(err, ErrStore):
+	case errors.Is(err, errStore):
 		return contract.ExitHydrate
 	case errors.Is(err, errStopped):
 		return contract.ExitSignalBase + int(syscall.SIGTERM)
 	}
-	return ExitFailure
+	return exitFailure
 }
 
-// ExitFailure is the exit code of a failure of this program, as docker(1) has it.
-const ExitFailure = 125
+// exitFailure is the exit code of a failure of this program, as docker(1) has it.
+const exitFailure = 125

@@ -33,8 +33,8 @@ const maxFiles = 100_000
 var (
 	ErrFull     = errors.New("the cold path's cache is full of data that is not yet in S3")
 	ErrMissing  = errors.New("a block has to be fetched first")
-	ErrInUse    = errors.New("another process uses this cache")
-	ErrDamaged  = errors.New("the file in the cold path's cache is damaged")
+	errInUse    = errors.New("another process uses this cache")
+	errDamaged  = errors.New("the file in the cold path's cache is damaged")
 	ErrSnapshot = errors.New("the snapshot was given up: its file was truncated, or there was no room")
 )
 
@@ -81,7 +81,7 @@ type Cache struct {
 	changed chan struct{}    // closed and replaced whenever bytes became free or evictable
 }
 
-// Open takes hold of a cache directory. ErrInUse when another process has it.
+// Open takes hold of a cache directory. errInUse when another process has it.
 func Open(o Options) (*Cache, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -117,7 +117,7 @@ func (c *Cache) takeLock() error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if err == unix.EWOULDBLOCK {
-			return fmt.Errorf("cannot use %s: %w", c.dir, ErrInUse)
+			return fmt.Errorf("cannot use %s: %w", c.dir, errInUse)
 		}
 		return fmt.Errorf("cannot lock the cold path's cache %s: %w", c.dir, err)
 	}

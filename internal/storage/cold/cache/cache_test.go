@@ -309,7 +309,7 @@ func TestRestart(t *testing.T) {
 	fill(t, f, b, 0, int64(len(b)))
 	d, _ := c.Create("keep")
 	d.WriteAt([]byte("not in S3"), 0)
-	if _, err := Open(Options{Dir: dir, BootID: "boot 1"}); !errors.Is(err, ErrInUse) {
+	if _, err := Open(Options{Dir: dir, BootID: "boot 1"}); !errors.Is(err, errInUse) {
 		t.Fatalf("a second process opens the same cache: %v", err)
 	}
 	c.Close()

@@ -146,14 +146,14 @@ func (f *File) readMap() error {
 	b, err := io.ReadAll(fd)
 	if err != nil || len(b) < mapHeader || !bytes.HasPrefix(b, []byte(mapMagic)) {
 		fd.Close()
-		return fmt.Errorf("cannot take up cached content: %s: %w", fd.Name(), errors.Join(ErrDamaged, err))
+		return fmt.Errorf("cannot take up cached content: %s: %w", fd.Name(), errors.Join(errDamaged, err))
 	}
 	limit := int64(binary.BigEndian.Uint64(b[8:]))
 	f.limit = min(limit, f.size.Load()) // a kill in Truncate
 	size := int64(binary.BigEndian.Uint64(b[16:]))
 	if words := (blocks(size) + 63) / 64; size < 0 || f.limit < 0 || f.limit > size || int64(len(b)-mapHeader)/8 < words {
 		fd.Close()
-		return fmt.Errorf("cannot take up cached content: %s is cut off: %w", fd.Name(), ErrDamaged)
+		return fmt.Errorf("cannot take up cached content: %s is cut off: %w", fd.Name(), errDamaged)
 	}
 	f.have = newBitmap(blocks(size))
 	for i := range f.have {

@@ -26,8 +26,8 @@ type Client struct {
 	http   *http.Client
 }
 
-// New is for the sandbox whose run directory is runDir.
-func New(runDir string) *Client {
+// newClient is for the sandbox whose run directory is runDir.
+func newClient(runDir string) *Client {
 	socket := filepath.Join(runDir, contract.ControlSocketName)
 	t := unixhttp.OneShot(socket)
 	// A body goes only once it is asked for: a refusal that comes in the midst of it would

@@ -59,7 +59,7 @@ func Command(args []string) int {
 	}
 	info, err := os.Stderr.Stat()
 	c := command{
-		client: New(config.RunDir(os.Environ(), contract.ConfigFile)), coldPath: coldPath,
+		client: newClient(config.RunDir(os.Environ(), contract.ConfigFile)), coldPath: coldPath,
 		stdout: os.Stdout, stderr: os.Stderr, terminal: err == nil && info.Mode()&fs.ModeCharDevice != 0,
 	}
 	return c.run(ctx, args)

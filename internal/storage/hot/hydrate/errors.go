@@ -8,8 +8,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
-// ErrDiskFull is the error, for errors.Is, of a home that does not fit on its disk.
-var ErrDiskFull = errors.New("the disk is full")
+// errDiskFull is the error, for errors.Is, of a home that does not fit on its disk.
+var errDiskFull = errors.New("the disk is full")
 
 var errMismatch = errors.New("a content is not the one that the manifest holds a hash of")
 
@@ -32,8 +32,8 @@ func (e *DiskFullError) Error() string {
 		megabytes(e.NeedBytes), megabytes(e.HaveBytes), megabytes(e.NeedBytes-e.HaveBytes))
 }
 
-// Is makes it ErrDiskFull.
-func (e *DiskFullError) Is(target error) bool { return target == ErrDiskFull }
+// Is makes it errDiskFull.
+func (e *DiskFullError) Is(target error) bool { return target == errDiskFull }
 
 // Unwrap gives the file system's error.
 func (e *DiskFullError) Unwrap() error { return e.Err }
@@ -58,7 +58,7 @@ func (e *TimeoutError) Error() string {
 
 // onDisk makes an error of the file system one that says what mends it.
 func (h *run) onDisk(err error) error {
-	if err != nil && tree.IsDiskFull(err) && !errors.Is(err, ErrDiskFull) {
+	if err != nil && tree.IsDiskFull(err) && !errors.Is(err, errDiskFull) {
 		return &DiskFullError{Home: h.Root.Name(), Err: err}
 	}
 	return err

@@ -51,14 +51,14 @@ func TestErrors(t *testing.T) {
 			do: func(h *home, p *testbed.FaultProxy) {
 				p.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Regexp: "/hot/dir/"}, After: 3, Do: testbed.Refuse(400, "ExpiredToken")})
 			}},
-		{name: "a home that is too large", is: ErrDiskFull, words: []string{"too small", "MB more"},
+		{name: "a home that is too large", is: errDiskFull, words: []string{"too small", "MB more"},
 			do: func(h *home, p *testbed.FaultProxy) {
 				h.tmpfs("size=1m")
 				h.put("large", strings.Repeat("x", 3<<20))
 			}},
-		{name: "too many files", is: ErrDiskFull, words: []string{"too small", "inodes"},
+		{name: "too many files", is: errDiskFull, words: []string{"too small", "inodes"},
 			do: func(h *home, p *testbed.FaultProxy) { h.tmpfs("nr_inodes=8") }},
-		{name: "a disk that fills up meanwhile", is: ErrDiskFull, words: []string{"is full", "no space left on device"},
+		{name: "a disk that fills up meanwhile", is: errDiskFull, words: []string{"is full", "no space left on device"},
 			do: func(h *home, p *testbed.FaultProxy) {
 				h.tmpfs("size=1m")
 				h.put("a", strings.Repeat("x", 600<<10))

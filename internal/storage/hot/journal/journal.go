@@ -110,8 +110,8 @@ func (o Origin) String() string {
 	return "fresh"
 }
 
-// ErrLocked says that another process has the journal open.
-var ErrLocked = errors.New("another process has the journal open")
+// errLocked says that another process has the journal open.
+var errLocked = errors.New("another process has the journal open")
 
 // fileName of the log in the journal's directory.
 const fileName = "journal"

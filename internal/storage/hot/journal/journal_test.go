@@ -250,7 +250,7 @@ func TestRebootedUntilHydrated(t *testing.T) {
 func TestSecondOpenIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	j := mustOpen(t, dir, home)
-	if _, err := Open(dir, home); !errors.Is(err, ErrLocked) {
+	if _, err := Open(dir, home); !errors.Is(err, errLocked) {
 		t.Fatalf("a second open says %v", err)
 	}
 	j.Close()

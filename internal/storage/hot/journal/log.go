@@ -37,7 +37,7 @@ func openLog(path string) (*log, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot open the journal %s: %w", path, ErrLocked)
+			return nil, fmt.Errorf("cannot open the journal %s: %w", path, errLocked)
 		}
 		return nil, fmt.Errorf("cannot lock the journal %s: %w", path, err)
 	}

@@ -32,5 +32,5 @@
 //
 // Everything read here comes from outside: it is checked as it is decoded, the memory
 // that it takes follows from the block, never from a number in the file, and a manifest
-// that is in any way wrong is no manifest (ErrMalformed).
+// that is in any way wrong is no manifest (errMalformed).
 package manifest

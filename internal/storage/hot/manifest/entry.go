@@ -22,16 +22,16 @@ type Entry struct {
 	Offset  int64 // there
 }
 
-// ErrMalformed is the error of a manifest that this code did not write, or that was
+// errMalformed is the error of a manifest that this code did not write, or that was
 // changed since.
-var ErrMalformed = errors.New("malformed manifest")
+var errMalformed = errors.New("malformed manifest")
 
 // malformed wraps what a reader of fields says; nil stays nil.
 func malformed(r *binenc.Reader) error {
 	if r.Err() == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrMalformed, r.Err())
+	return fmt.Errorf("%w: %w", errMalformed, r.Err())
 }
 
 // Limits of what is believed. S3's own are 1,024 bytes for a key and 5 TiB (since 2025:

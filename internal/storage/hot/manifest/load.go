@@ -46,7 +46,7 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 	}
 	defer body.Close()
 	if body.Size > maxManifest {
-		return unusable(fmt.Errorf("%w: it has %d bytes", ErrMalformed, body.Size))
+		return unusable(fmt.Errorf("%w: it has %d bytes", errMalformed, body.Size))
 	}
 	f, err := unnamed(dir, "manifest")
 	if err != nil {
@@ -65,7 +65,7 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 		err = m.check()
 	}
 	if err == nil && m.Prefix != place.HotPrefix {
-		err = fmt.Errorf("%w: it is that of %q", ErrMalformed, m.Prefix)
+		err = fmt.Errorf("%w: it is that of %q", errMalformed, m.Prefix)
 	}
 	if err != nil {
 		f.Close()

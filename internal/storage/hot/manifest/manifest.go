@@ -37,33 +37,33 @@ const (
 // Decode opens a manifest of size bytes, all of which it reads once to check the hash.
 func Decode(r io.ReaderAt, size int64) (*Manifest, error) {
 	if size < int64(len(magic)+tailSize) || size > maxManifest {
-		return nil, fmt.Errorf("%w: it has %d bytes", ErrMalformed, size)
+		return nil, fmt.Errorf("%w: it has %d bytes", errMalformed, size)
 	}
 	head := make([]byte, len(magic))
 	if _, err := r.ReadAt(head, 0); err != nil {
 		return nil, err
 	}
 	if string(head) != magic {
-		return nil, fmt.Errorf("%w: it begins with %q", ErrMalformed, head)
+		return nil, fmt.Errorf("%w: it begins with %q", errMalformed, head)
 	}
 	tail := make([]byte, tailSize)
 	if n, err := r.ReadAt(tail, size-int64(tailSize)); n < tailSize {
 		return nil, err
 	}
 	if string(tail[8+sha256.Size:]) != end {
-		return nil, fmt.Errorf("%w: it ends early", ErrMalformed)
+		return nil, fmt.Errorf("%w: it ends early", errMalformed)
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(r, 0, size-sha256.Size-int64(len(end)))); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(h.Sum(nil), tail[8:8+sha256.Size]) {
-		return nil, fmt.Errorf("%w: its SHA-256 is not the one that it says", ErrMalformed)
+		return nil, fmt.Errorf("%w: its SHA-256 is not the one that it says", errMalformed)
 	}
 	at := int64(min(binary.LittleEndian.Uint64(tail), maxManifest))
 	length := size - int64(tailSize) - at
 	if at < int64(len(magic)) || length < 0 || length > maxFooter {
-		return nil, fmt.Errorf("%w: no footer at %d", ErrMalformed, at)
+		return nil, fmt.Errorf("%w: no footer at %d", errMalformed, at)
 	}
 	footer := make([]byte, length)
 	if n, err := r.ReadAt(footer, at); n < len(footer) {
@@ -148,7 +148,7 @@ func (m *Manifest) Block(i int) ([]Entry, error) {
 		entries = append(entries, e)
 	}
 	if entries[0].Key != b.first || d.Len() > 0 || i+1 < len(m.blocks) && c.key >= m.blocks[i+1].first {
-		return nil, fmt.Errorf("%w: the block of %q is not what the footer says", ErrMalformed, b.first)
+		return nil, fmt.Errorf("%w: the block of %q is not what the footer says", errMalformed, b.first)
 	}
 	return entries, nil
 }

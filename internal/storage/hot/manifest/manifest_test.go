@@ -134,14 +134,14 @@ func TestDamage(t *testing.T) {
 	for i := 0; i < len(good); i += 1 + len(good)/2000 {
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x41
-		if _, err := decode(bad); !errors.Is(err, ErrMalformed) {
+		if _, err := decode(bad); !errors.Is(err, errMalformed) {
 			t.Fatalf("byte %d changed: %v", i, err)
 		}
-		if _, err := decode(good[:i]); !errors.Is(err, ErrMalformed) {
+		if _, err := decode(good[:i]); !errors.Is(err, errMalformed) {
 			t.Fatalf("cut to %d bytes: %v", i, err)
 		}
 	}
-	if _, err := decode(append(bytes.Clone(good), 0)); !errors.Is(err, ErrMalformed) {
+	if _, err := decode(append(bytes.Clone(good), 0)); !errors.Is(err, errMalformed) {
 		t.Errorf("a byte more: %v", err)
 	}
 }
@@ -171,7 +171,7 @@ func FuzzManifest(f *testing.F) {
 		b := seal(append(bytes.Clone(content), footer...), len(content))
 		m, err := decode(b)
 		if err != nil {
-			if !errors.Is(err, ErrMalformed) {
+			if !errors.Is(err, errMalformed) {
 				t.Fatalf("an error of another kind: %v", err)
 			}
 			return
@@ -180,7 +180,7 @@ func FuzzManifest(f *testing.F) {
 		for i := range m.Blocks() {
 			es, err := m.Block(i)
 			if err != nil {
-				if !errors.Is(err, ErrMalformed) {
+				if !errors.Is(err, errMalformed) {
 					t.Fatalf("an error of another kind: %v", err)
 				}
 				return

@@ -287,7 +287,7 @@ func TestWalkAndItems(t *testing.T) {
 		}
 	}
 	for _, n := range []int{-1, 2500} {
-		if _, err := m.Items().Get(n); !errors.Is(err, ErrMalformed) {
+		if _, err := m.Items().Get(n); !errors.Is(err, errMalformed) {
 			t.Errorf("item %d: %v", n, err)
 		}
 	}

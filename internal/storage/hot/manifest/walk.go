@@ -74,7 +74,7 @@ func (i *Item) Get(n int) (*Entry, error) {
 			i.block++
 		}
 		if n < 0 || i.block == len(i.m.blocks) {
-			return nil, fmt.Errorf("%w: it has no entry %d", ErrMalformed, n)
+			return nil, fmt.Errorf("%w: it has no entry %d", errMalformed, n)
 		}
 		entries, err := i.m.Block(i.block)
 		if err != nil {

@@ -30,7 +30,7 @@
 // lock for a live connection's, and trust an index that may be older than the log.
 //
 // Locks are held for [Patience] at most in the journal modes, which is shorter than the busy
-// timeout that writers usually have, and for [LogPatience] with a log, where no writer waits.
+// timeout that writers usually have, and for [logPatience] with a log, where no writer waits.
 // A copy that takes longer goes on without locks, and counts only when the files have not changed
 // when it is done.
 package sqlite

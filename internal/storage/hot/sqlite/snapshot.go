@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// Patience is how long a writer with a rollback journal may be kept waiting. What uses SQLite
+	// patience is how long a writer with a rollback journal may be kept waiting. What uses SQLite
 	// usually waits for five seconds before it gives up.
-	Patience = 2 * time.Second
+	patience = 2 * time.Second
 
-	// LogPatience is how long checkpoints may be kept from a log, which grows meanwhile.
-	LogPatience = 30 * time.Second
+	// logPatience is how long checkpoints may be kept from a log, which grows meanwhile.
+	logPatience = 30 * time.Second
 
 	// busyWait is how long a transaction that is being written is waited for.
 	busyWait = 2 * time.Second
@@ -86,7 +86,7 @@ func (s *Snapshot) lockAll() error {
 	if err := s.lock(lockShared(s.db)); err != nil {
 		return err
 	}
-	s.until = time.Now().Add(Patience)
+	s.until = time.Now().Add(patience)
 	if err := s.openJournal(); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *Snapshot) openLog() (err error) {
 		if err := errors.Join(lock(s.shm, span{checkpointByte, 1}), lockReadMark(s.shm)); err != nil {
 			return err
 		}
-		s.until = time.Now().Add(LogPatience)
+		s.until = time.Now().Add(logPatience)
 	}
 	// Before it is read: what is written meanwhile makes it look older than what was read of it.
 	i, err := tree.Fstat(s.wal.Fd())

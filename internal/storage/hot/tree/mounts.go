@@ -32,7 +32,7 @@ func mountsBelow(home, info string) (paths []string) {
 		if len(fields) < 5 {
 			continue
 		}
-		if path, ok := strings.CutPrefix(unescapeOctal(fields[4]), prefix); ok && Check(path) == nil {
+		if path, ok := strings.CutPrefix(unescapeOctal(fields[4]), prefix); ok && check(path) == nil {
 			paths = append(paths, path)
 		}
 	}

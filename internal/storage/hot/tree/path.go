@@ -7,22 +7,22 @@ import (
 	"syscall"
 )
 
-// ErrPath is the error of a path that cannot name anything below a root.
-var ErrPath = errors.New("not a path below the home")
+// errPath is the error of a path that cannot name anything below a root.
+var errPath = errors.New("not a path below the home")
 
 // NameMax is the longest name of one entry that Linux's file systems take, in bytes (NAME_MAX, limits.h).
 const NameMax = 255
 
-// Check refuses what is not a path below a root: an empty component, ".", "..", a
+// check refuses what is not a path below a root: an empty component, ".", "..", a
 // NUL, a leading or trailing slash. A name that is too long is the file system's to
 // refuse: some allow less than NameMax.
-func Check(path string) error {
+func check(path string) error {
 	rest := path
 	for more := true; more; {
 		var name string
 		name, rest, more = strings.Cut(rest, "/")
 		if name == "" || name == "." || name == ".." || strings.IndexByte(name, 0) >= 0 {
-			return &fs.PathError{Op: "resolve", Path: path, Err: ErrPath}
+			return &fs.PathError{Op: "resolve", Path: path, Err: errPath}
 		}
 	}
 	return nil
@@ -48,7 +48,7 @@ func Join(dir, name string) string {
 // checkName refuses what is not exactly one component.
 func checkName(op, dir, name string) error {
 	if name == "" || name == "." || name == ".." || strings.IndexByte(name, '/') >= 0 || strings.IndexByte(name, 0) >= 0 {
-		return &fs.PathError{Op: op, Path: Join(dir, name), Err: ErrPath}
+		return &fs.PathError{Op: op, Path: Join(dir, name), Err: errPath}
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func IsDiskFull(err error) bool {
 // IsRefused says that the file system will never take an entry of this name or size,
 // so that trying again or trying the others is no use and no harm.
 func IsRefused(err error) bool {
-	return errors.Is(err, ErrPath) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EILSEQ) ||
+	return errors.Is(err, errPath) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EILSEQ) ||
 		errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EOPNOTSUPP) ||
 		IsNotDir(err) || errors.Is(err, syscall.EISDIR)
 }

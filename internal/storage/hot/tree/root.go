@@ -143,7 +143,7 @@ func (r *Root) OpenDir(path string) (*Dir, error) {
 		}
 		return &Dir{root: r, fd: fd}, nil
 	}
-	if err := Check(path); err != nil {
+	if err := check(path); err != nil {
 		return nil, err
 	}
 	fd := r.dir.fd

@@ -62,12 +62,12 @@ func names(t testing.TB, dir string) []string {
 
 func TestCheck(t *testing.T) {
 	for _, p := range []string{"a", "a/b", "...", "a..b", " ", "\xff\n", strings.Repeat("x", 300), ".a/..b"} {
-		if err := Check(p); err != nil {
+		if err := check(p); err != nil {
 			t.Errorf("Check(%q): %v", p, err)
 		}
 	}
 	for _, p := range []string{"", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", "a\x00b"} {
-		if err := Check(p); !errors.Is(err, ErrPath) {
+		if err := check(p); !errors.Is(err, errPath) {
 			t.Errorf("Check(%q): %v, want ErrPath", p, err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestNothingLeavesTheHome(t *testing.T) {
 			},
 		} {
 			err := try(dir + "/secret")
-			if !IsNotDir(err) && !errors.Is(err, ErrPath) {
+			if !IsNotDir(err) && !errors.Is(err, errPath) {
 				t.Errorf("%s(%q): %v", what, dir+"/secret", err)
 			}
 		}
@@ -164,7 +164,7 @@ func TestOpenDoesNotHang(t *testing.T) {
 	if _, err := r.Open("fifo"); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("Open(fifo): %v", err)
 	}
-	if _, err := r.Open("."); !errors.Is(err, ErrPath) {
+	if _, err := r.Open("."); !errors.Is(err, errPath) {
 		t.Errorf("Open(.): %v", err)
 	}
 	must(t, os.Mkdir(r.at("dir"), 0o755))

@@ -18,8 +18,8 @@ import (
 	"github.com/matrx/sandbox/internal/threads"
 )
 
-// ErrRoot says that the home is not the directory that was hydrated.
-var ErrRoot = errors.New("the home is not the directory that was hydrated")
+// errRoot says that the home is not the directory that was hydrated.
+var errRoot = errors.New("the home is not the directory that was hydrated")
 
 // remove deletes the object of a name that is not on the disk any more.
 func (s *Sender) remove(ctx context.Context, name string) Result {
@@ -96,7 +96,7 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	if replaced, err := s.Root.Replaced(); replaced || err != nil {
-		return Result{Outcome: queue.Retry, HeldBack: true, Err: errors.Join(ErrRoot, err)}, false
+		return Result{Outcome: queue.Retry, HeldBack: true, Err: errors.Join(errRoot, err)}, false
 	}
 	for {
 		parent, name := tree.Split(path)
