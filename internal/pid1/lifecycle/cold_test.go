@@ -28,10 +28,7 @@ look; echo up; read x < "$DIR/again"; look; touch "$COLD_PATH/x" 2>/dev/null || 
 
 func TestColdMount(t *testing.T) {
 	needFuse(t)
-	r := start(t, scenario{command: sh(coldCommand), plan: "hello start hydrated serve coldready gate:g die|hello start hydrated serve coldready gate:h drain flush flushed rest"})
-	r.gate("g")
-	r.gate("h")
-	r.gate("again")
+	r := start(t, scenario{gates: []string{"g", "h", "again"}, command: sh(coldCommand), plan: "hello start hydrated serve coldready gate:g die|hello start hydrated serve coldready gate:h drain flush flushed rest"})
 	r.says("up")
 	if st := r.state(); st.Cold != contract.ColdMounted || st.ColdReason != "" {
 		t.Errorf("state %+v", st)

@@ -27,6 +27,7 @@ type scenario struct {
 	stderr  *os.File          // in place of the log that run reads
 	under   string            // a script that becomes "$0" "$@"
 	before  func(dir string)  // what is there at the start
+	gates   []string          // FIFOs below the directory: a read from one waits for run.open
 }
 
 // run is a sandbox that runs.
@@ -70,6 +71,7 @@ func start(t *testing.T, sc scenario) *run {
 			t.Fatal(err)
 		}
 	}
+	makeGates(t, dir, sc.gates)
 	if sc.before != nil {
 		sc.before(dir)
 	}
@@ -235,15 +237,17 @@ func (r *run) open(gate string) {
 	f.Close()
 }
 
-// gate makes a FIFO that every user may open. A read from it waits for open.
-func (r *run) gate(name string) {
-	r.t.Helper()
-	path := filepath.Join(r.dir, name)
-	if err := unix.Mkfifo(path, 0o666); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		r.t.Fatal(err)
+// makeGates makes the gates before the sandbox starts, since nothing says when it comes to them.
+func makeGates(t *testing.T, dir string, names []string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := unix.Mkfifo(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o666); err != nil { // for every user, with any umask
+			t.Fatal(err)
+		}
 	}
 }
 

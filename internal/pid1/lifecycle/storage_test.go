@@ -161,8 +161,7 @@ func TestSIGTERMInHydrate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := start(t, scenario{command: sh("echo started"), plan: tc.plan, env: []string{"SHUTDOWN_TIMEOUT_SECONDS=2"}})
-			r.gate("g")
+			r := start(t, scenario{gates: []string{"g"}, command: sh("echo started"), plan: tc.plan, env: []string{"SHUTDOWN_TIMEOUT_SECONDS=2"}})
 			r.await(tc.step, 1)
 			r.signal(unix.SIGTERM)
 			r.await("stop_requested", 1)
@@ -191,8 +190,7 @@ func TestIdleSandboxStoppedInHydrate(t *testing.T) {
 // TestStorageDies: the next one resumes, the command and readiness do not notice, and the
 // flush goes to the one that lives.
 func TestStorageDies(t *testing.T) {
-	r := start(t, scenario{command: sh(stays), plan: "hello start hydrated cold coldfailed gate:g die|hello start hydrated cold coldfailed problem:later drain flush flushed rest"})
-	r.gate("g")
+	r := start(t, scenario{gates: []string{"g"}, command: sh(stays), plan: "hello start hydrated cold coldfailed gate:g die|hello start hydrated cold coldfailed problem:later drain flush flushed rest"})
 	r.says("up")
 	r.open("g")
 	r.await("storage:problem", 1)
@@ -238,10 +236,8 @@ func TestStorageDiesInFlush(t *testing.T) {
 
 // TestStorageDiesInDrain: while a process takes its time to end.
 func TestStorageDiesInDrain(t *testing.T) {
-	r := start(t, scenario{command: sh(`trap 'read x < "$DIR/end"; exit 5' TERM; echo up; while :; do sleep 0.01; done`),
+	r := start(t, scenario{gates: []string{"g", "end"}, command: sh(`trap 'read x < "$DIR/end"; exit 5' TERM; echo up; while :; do sleep 0.01; done`),
 		plan: "hello start hydrated cold coldfailed drain die|hello start hydrated cold coldfailed drain gate:g flush flushed rest"})
-	r.gate("g")
-	r.gate("end")
 	r.says("up")
 	r.signal(unix.SIGTERM)
 	r.await("storage:gate", 1) // the second one drains, and was not killed with the rest
@@ -273,8 +269,7 @@ func TestUnsaved(t *testing.T) {
 
 // TestSIGTERMInFlush: it never skips the flush.
 func TestSIGTERMInFlush(t *testing.T) {
-	r := start(t, scenario{command: sh(stays), plan: "hello start hydrated cold coldfailed drain flush gate:g flushed rest"})
-	r.gate("g")
+	r := start(t, scenario{gates: []string{"g"}, command: sh(stays), plan: "hello start hydrated cold coldfailed drain flush gate:g flushed rest"})
 	r.says("up")
 	r.signal(unix.SIGTERM)
 	r.await("storage:gate", 1)
@@ -292,10 +287,9 @@ func TestSIGTERMInFlush(t *testing.T) {
 // TestStarvedStorage: a storage process that cannot even begin, twice, has no room for
 // its threads. The workload, which ignores everything, is killed and the flush completes.
 func TestStarvedStorage(t *testing.T) {
-	r := start(t, scenario{command: sh(`trap '' TERM; echo up; while :; do sleep 0.01; done`),
+	r := start(t, scenario{gates: []string{"g"}, command: sh(`trap '' TERM; echo up; while :; do sleep 0.01; done`),
 		plan: "hello start hydrated cold coldfailed gate:g die|exit|exit|hello start hydrated drainatlast flush flushed rest",
 		env:  []string{"SHUTDOWN_TIMEOUT_SECONDS=7200"}})
-	r.gate("g")
 	r.says("up")
 	r.open("g")
 	r.ends(137)
