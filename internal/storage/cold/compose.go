@@ -1,9 +1,11 @@
 package cold
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
@@ -47,6 +49,8 @@ func (fs *FS) plan(n *node, size int64, changed []cache.Range) (objectstore.Plan
 func (fs *FS) planUpload(j *job, size int64, changed []cache.Range, known bool) []cache.Range {
 	j.plan = nil
 	if known {
+		changed = append(slices.Clone(changed), j.node.patched...) // the object has that from other files
+		slices.SortFunc(changed, func(a, b cache.Range) int { return cmp.Compare(a.Off, b.Off) })
 		if p, ok := fs.plan(j.node, size, changed); ok {
 			j.plan = &p
 			var needed []cache.Range

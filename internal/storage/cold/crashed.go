@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 	"github.com/matrx/sandbox/internal/storage/hot/conflict"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
 // crashed says which files may be torn because the machine went down, and under which names they are
@@ -36,7 +37,7 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 		if e.Kind != pending.File || e.Data == "" {
 			continue
 		}
-		stem, _ := databaseOf(e.Path)
+		stem := stemOf(e.Path)
 		groups[stem] = append(groups[stem], e)
 	}
 	for stem, members := range groups {
@@ -50,8 +51,7 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 			if database && usable || !database && e.Synced {
 				continue
 			}
-			_, suffix := databaseOf(e.Path)
-			c.names[e.Path] = fs.keptAs(path.Base(stem), now) + suffix
+			c.names[e.Path] = fs.keptAs(path.Base(stem), now) + strings.TrimPrefix(e.Path, stem)
 		}
 	}
 	return c
@@ -59,30 +59,17 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 
 // keptAs is the conflict name of a file's stem, which leaves room for the longest ending.
 func (fs *FS) keptAs(stem string, at time.Time) string {
-	room := MaxName - len(longestSuffix) - len(conflict.Name("", fs.cfg.SandboxID, at))
+	room := MaxName - len(sqlitefile.JournalSuffix) - len(conflict.Name("", fs.cfg.SandboxID, at))
 	return conflict.Name(stem[:min(len(stem), max(room, 0))], fs.cfg.SandboxID, at)
 }
 
-// sidecars are the endings of the files that SQLite keeps beside a database ("Temporary Files Used By
-// SQLite", sections 2.1 to 2.3). It builds a -shm anew when nothing else has the database open.
-var sidecars = []string{"-wal", "-shm", longestSuffix}
-
-const longestSuffix = "-journal"
-
-// databaseOf is the path of the database to which a file belongs, and the file's ending; of any other
-// file the path itself.
-func databaseOf(path string) (stem, suffix string) {
-	for _, suffix := range sidecars {
-		if stem, ok := strings.CutSuffix(path, suffix); ok && stem != "" && !strings.HasSuffix(stem, "/") {
-			return stem, suffix
-		}
+// stemOf is the path of the database to which a file would belong; of any other file the path itself.
+func stemOf(path string) string {
+	if stem, ok := sqlitefile.Base(path); ok && !strings.HasSuffix(stem, "/") {
+		return stem
 	}
-	return path, ""
+	return path
 }
-
-// magics begin SQLite's files: a database, a -wal of either byte order, a -journal ("Database File
-// Format", sections 1.3.1, 4.1 and 3).
-var magics = []string{"SQLite format 3\x00", "\x37\x7f\x06\x82", "\x37\x7f\x06\x83", "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"}
 
 // inspect looks at an entry's content: whether it is a file of SQLite's, and whether it can be
 // recovered.
@@ -92,10 +79,6 @@ func (fs *FS) inspect(e *pending.Entry) (database, usable bool) {
 		return false, false
 	}
 	defer f.Return()
-	head := make([]byte, 16)
-	n, _ := f.ReadAt(head, 0) // too short, or not here: no magic
-	for _, m := range magics {
-		database = database || strings.HasPrefix(string(head[:n]), m)
-	}
-	return database, f.Whole() || e.Synced
+	head, _ := sqlitefile.Head(f, sqlitefile.HeaderSize) // too short, or not here: no header
+	return sqlitefile.IsDatabase(head) || sqlitefile.IsLog(head), f.Whole() || e.Synced
 }

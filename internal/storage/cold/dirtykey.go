@@ -36,6 +36,7 @@ type dirtyKey struct {
 
 	inReady, inUploads, inDeletes int // places in the heaps
 	blocked                       bool
+	covered                       bool // S3 has it in a database's object; see database.go
 	awaitsDeletion                bool // blocked by one: its name is in use in S3
 }
 
@@ -58,7 +59,7 @@ const holdMost = 10 * time.Minute
 // replaces nothing but that version. Nothing holds deletions for ever.
 func (s *dirtyKey) holdsDeletions(now time.Time) bool {
 	switch {
-	case s.deletion() || s.final:
+	case s.deletion() || s.final || s.covered:
 		return false
 	case s.failing.IsZero():
 		return true
@@ -227,6 +228,9 @@ func (t *tx) settle(path string, was before) {
 	fs.deletes.remove(s)
 	if s.deletion() {
 		fs.countDeletion(path, 1)
+	}
+	if s.covered = false; s.node != nil {
+		s.node.covered = false
 	}
 	if !s.running {
 		s.due, s.blocked, s.awaitsDeletion = fs.dueAt(s, t.now), false, false

@@ -146,6 +146,9 @@ func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 		fs.unblock(s)
 		return
 	}
+	if fs.coverMember(s) {
+		return
+	}
 	s.running = true
 	if s.node != nil {
 		s.node.jobs++
@@ -204,7 +207,7 @@ func (fs *FS) blocked(s *dirtyKey) bool {
 		return fs.awaitsEntries(s) // also where a directory is an object
 	}
 	// One job at a time, when it was renamed while it went up.
-	return s.node.jobs > 0 || fs.nameInUse(s.path)
+	return s.node.jobs > 0 || fs.nameInUse(s.path) || fs.awaitsDatabase(s)
 }
 
 // nameInUse says that something has to be deleted in S3 before a path can be there: a store whose keys are

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
-	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 )
 
 // A node is displaced when another client replaced or deleted its object and a listing told so. The
@@ -60,7 +59,7 @@ func (fs *FS) readmitted(n *node, path string) {
 func (fs *FS) conflictName(parent *node, name string) string {
 	at := time.Now()
 	for {
-		ours := conflict.Name(name, fs.cfg.SandboxID, at)
+		ours := fs.keptAs(name, at)
 		if parent.dir.child(ours) == nil && fs.dirtyKeys[join(parent.path(), ours)] == nil {
 			return ours
 		}

@@ -10,6 +10,7 @@
 //	          ahead of a reader: of one file readahead.go, of a directory's neighbours.go
 //	dirtyKey  a key whose object is not yet what the tree says (dirtykey.go), and what brings
 //	          it there (dispatch.go, job.go, compose.go, finish.go, moved.go)
+//	database  SQLite's files, which are one object (database.go)
 //	recover   what an earlier process left (recover.go), and an earlier boot (crashed.go)
 //	place     what is stored by path, for the control socket (paths.go, place.go)
 //

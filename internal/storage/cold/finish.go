@@ -19,6 +19,8 @@ func (fs *FS) finish(j *job, o outcome) { // with mu
 	fs.ops++
 	var err error
 	switch {
+	case j.member && o.err == nil:
+		err = fs.memberRemoved(j)
 	case o.conflict:
 		err = fs.yield(j, o.object)
 	case o.vanished:
@@ -56,18 +58,20 @@ func (fs *FS) stored(j *job, v version) error {
 	if s.node != n || s.gen != j.keyGen {
 		return fs.storedElsewhere(t, j, v)
 	}
+	if j.database != nil {
+		return fs.storedDatabase(t, j, v)
+	}
 	// A write that is under way has marked neither yet; see FS.write.
 	sameData := n.dataGen == j.dataGen && n.writing == 0
 	same := n.gen == j.gen && sameData
-	data, live, remote, origin := n.data, n.live, n.remote, n.origin
-	t.undo(func() { n.data, n.live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
+	data, live, remote, origin, patched := n.data, n.live, n.remote, n.origin, n.patched
+	t.undo(func() { n.data, n.live, n.remote, n.patched = data, live, remote, patched; fs.setOrigin(n, origin) })
 	if sameData {
 		n.data, n.live = "", false
 	}
 	// What is missing of it, or was not changed since, is in the new version as well.
-	n.remote = v
+	n.remote, n.patched = v, nil
 	fs.setOrigin(n, "")
-	n.remote.Modified = v.Modified
 	n.checked = time.Now()
 	if same {
 		fs.index.put(n) // before the journal forgets the attributes
@@ -196,6 +200,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	parent, name := n.parent, n.name
 	dirPath := strings.TrimSuffix(j.path, name)
 	ours := fs.conflictName(parent, name)
+	members := fs.countingMembers(n)
 	if !n.dirty() && n.origin == "" {
 		// Only its attributes were changed, and theirs has its own.
 		t.forget(j.path)
@@ -207,6 +212,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		fs.attach(parent, ours, n)
 		t.want(dirPath+ours, n, version{}).inherit(s.first)
 		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
+		fs.membersFollow(t, n, members, name)
 		fs.log.Warn("another client changed the object of a file that was changed here; the file of this sandbox is kept under another name",
 			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)
 	}
@@ -217,6 +223,10 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	fs.expire(parent)
 	fs.notifyEntry(parent, name)
 	fs.notifyEntry(parent, ours)
+	for _, m := range members {
+		fs.notifyEntry(parent, name+strings.TrimPrefix(m.name, ours))
+		fs.notifyEntry(parent, m.name)
+	}
 	return nil
 }
 

@@ -201,6 +201,9 @@ func (fs *FS) endWrite(n *node, c *content, changed bool) {
 		n.mtime, n.mtimeKnown = now.UnixNano(), true
 		n.changed(now)
 	}
+	if n.covered {
+		fs.uncover(n)
+	}
 	c.release()
 }
 

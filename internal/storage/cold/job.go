@@ -44,6 +44,9 @@ type job struct {
 
 	cancel context.CancelFunc
 
+	database *database // nil: it is none, or its file is all of it
+	member   bool      // of a database, whose object has its content: its own object goes
+
 	plan *objectstore.Plan // nil: all of the body goes up
 	lack cache.Range       // what take lacked of what is to be sent
 }
@@ -72,6 +75,13 @@ func (fs *FS) process(s *dirtyKey, n *node) {
 		o.err = errChanged
 	} else if j.node != nil && j.node.kind == pending.File {
 		c, o.err = fs.acquire(j.node)
+		b := fs.databaseOf(j.node)
+		if j.member = b != nil; j.member && !fs.covers(b, j.node) {
+			o.err = errChanged
+		}
+		if members := fs.countingMembers(j.node); !j.member && len(members) > 0 {
+			j.database = &database{members: members}
+		}
 	}
 	fs.mu.Unlock()
 	if o.err == nil {
@@ -81,6 +91,8 @@ func (fs *FS) process(s *dirtyKey, n *node) {
 		j.key = fs.prefix + j.key
 		if j.node == nil {
 			o = fs.delete(ctx, j)
+		} else if j.member {
+			o = fs.removeMember(ctx, j)
 		} else if o.err = fs.prepare(ctx, j); o.err == nil {
 			o = fs.write(ctx, j)
 		}
@@ -91,6 +103,9 @@ func (fs *FS) process(s *dirtyKey, n *node) {
 	fs.mu.Unlock()
 	if j.snapshot != nil {
 		j.snapshot.Close()
+	}
+	if j.database != nil {
+		j.database.close(fs)
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -107,6 +122,9 @@ var errChanged = errors.New("it changed meanwhile")
 func (fs *FS) prepare(ctx context.Context, j *job) error {
 	if err := fs.fetchAttrs(ctx, j.node); err != nil {
 		return err
+	}
+	if j.database != nil {
+		return fs.prepareDatabase(ctx, j)
 	}
 	n := j.node
 	if n.kind == pending.File {
@@ -168,7 +186,14 @@ func (fs *FS) take(j *job) (bool, error) {
 			return false, err
 		}
 	}
-	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 && j.plan == nil && !composed(s.uploadID) {
+	return true, fs.beginWriteID(j)
+}
+
+// beginWriteID notes in the journal that a write with a new id is about to begin, or the one that goes on. With
+// mu.
+func (fs *FS) beginWriteID(j *job) error {
+	s, n := j.dirty, j.node
+	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 && j.plan == nil && j.database == nil && !composed(s.uploadID) {
 		j.uploadID, j.id = s.uploadID, s.writes[len(s.writes)-1]
 	} else {
 		var b [16]byte
@@ -185,7 +210,7 @@ func (fs *FS) take(j *job) (bool, error) {
 			j.meta[k] = v
 		}
 	}
-	return true, fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.dirtyKeys))
+	return fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.dirtyKeys))
 }
 
 // maxWrites is how many ids of attempts are remembered: the newest.

@@ -8,7 +8,7 @@ import "github.com/matrx/sandbox/internal/storage/cold/pending"
 // storedElsewhere takes in that S3 has what an attempt sent at a path that the node has left. With mu.
 func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
 	n := j.node
-	if n.kind != pending.File || n.origin != "" && n.origin != j.path {
+	if n.kind != pending.File || j.database != nil || n.origin != "" && n.origin != j.path {
 		return t.commit()
 	}
 	sameData := n.dataGen == j.dataGen && n.writing == 0

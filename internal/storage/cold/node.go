@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
@@ -43,6 +44,10 @@ type node struct {
 
 	sent   int64 // bytes, by the last upload of it
 	sentAt time.Time
+
+	covered  bool             // its dirty key is; see database.go
+	coverage map[*node]uint64 // of a database: what its object has of its members
+	patched  []cache.Range    // of that object, and not of the database's file
 
 	gen     uint64 // of content and attributes
 	dataGen uint64 // of content

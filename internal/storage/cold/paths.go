@@ -190,7 +190,7 @@ func (fs *FS) SyncBelow(ctx context.Context, path string) []contract.Unsaved {
 		fs.mu.Unlock()
 	}()
 	return fs.await(ctx, func(s *dirtyKey) bool {
-		return s.first <= until && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
+		return s.first <= until && !s.covered && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
 	})
 }
 

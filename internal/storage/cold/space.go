@@ -60,7 +60,7 @@ func noSpace(err error) bool {
 // mayMakeRoom says that something other than n is on its way to S3.
 func (fs *FS) mayMakeRoom(n *node) bool {
 	for _, s := range fs.dirtyKeys {
-		if s.node != nil && s.node != n && s.node.dirty() && s.err == nil {
+		if s.node != nil && s.node != n && s.node.dirty() && s.err == nil && !s.covered {
 			return true
 		}
 	}

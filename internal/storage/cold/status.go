@@ -22,10 +22,14 @@ const failuresShown = 3
 func (fs *FS) Status() *contract.ColdStatus {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	st := &contract.ColdStatus{PendingFiles: int64(len(fs.dirtyKeys))}
+	st := &contract.ColdStatus{}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
 	for _, s := range fs.dirtyKeys {
+		if s.covered {
+			continue
+		}
+		st.PendingFiles++
 		if n := s.node; n != nil && n.kind == pending.File && n.dirty() {
 			st.PendingBytes += n.size
 		}
@@ -69,7 +73,7 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 		fs.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	left := fs.await(ctx, func(s *dirtyKey) bool { return s.first <= until })
+	left := fs.await(ctx, func(s *dirtyKey) bool { return s.first <= until && !s.covered })
 	if len(left) == 0 {
 		fs.index.publish(ctx)
 	}

@@ -28,6 +28,7 @@ func (fs *FS) detach(n *node) {
 	if n.parent == nil {
 		return
 	}
+	fs.leavesDatabase(n)
 	delete(n.parent.dir.children, n.name)
 	n.parent = nil
 	fs.moves++

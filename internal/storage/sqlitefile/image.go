@@ -117,3 +117,21 @@ func (i *Image) readPage(b []byte, off, within int64) error {
 	}
 	return err
 }
+
+// Patched hands over the ranges of the image that are not read from the database's file, in their order.
+func (i *Image) Patched(yield func(off, end int64)) {
+	off, end := int64(0), int64(0)
+	for _, p := range i.patches {
+		at := int64(p.page-1) * i.pageSize
+		if at != end && end > off {
+			yield(off, end)
+		}
+		if at != end {
+			off = at
+		}
+		end = at + i.pageSize
+	}
+	if end > off {
+		yield(off, end)
+	}
+}
