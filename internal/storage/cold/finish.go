@@ -173,7 +173,7 @@ func lasting(err error) bool {
 	for _, e := range []error{
 		objectstore.ErrAccessDenied, objectstore.ErrNoBucket, objectstore.ErrWrongRegion, objectstore.ErrBadCredentials,
 		objectstore.ErrExpiredCredentials, objectstore.ErrTooLarge, objectstore.ErrInvalid, objectstore.ErrUnsupported,
-		objectstore.ErrEndpoint, lease.ErrLost, errTorn,
+		objectstore.ErrEndpoint, lease.ErrLost, errTorn, errHoles,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -181,12 +181,29 @@ func (fs *FS) take(j *job) (bool, error) {
 			return false, err
 		}
 		j.snapshot, j.body, j.size = snap, snap, snap.Size()
+		if err := j.checkHoles(); err != nil {
+			return false, err
+		}
 	default:
 		if err := fs.planCopy(j); err != nil {
 			return false, err
 		}
 	}
 	return true, fs.beginWriteID(j)
+}
+
+// holesMost is how much of holes a file may have that goes up, in bytes: S3 has no holes, and they are sent and
+// kept as zeros.
+const holesMost = 1 << 30
+
+// errHoles is a file that is much longer than what was written to it.
+var errHoles = errors.New("S3 has no holes, and would have to be sent them as zeros; make the file shorter (truncate -s), or keep it outside the cold path")
+
+func (j *job) checkHoles() error {
+	if holes := j.sent() - j.snapshot.Occupied(); holes > holesMost {
+		return fmt.Errorf("%d of its %d bytes are holes: %w", holes, j.size, errHoles)
+	}
+	return nil
 }
 
 // beginWriteID notes in the journal that a write with a new id is about to begin, or the one that goes on. With

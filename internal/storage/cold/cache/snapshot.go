@@ -64,6 +64,13 @@ func (s *Snapshot) Stored() {
 	}
 }
 
+// Occupied is how much of the file the disk has, in bytes: of a sparse file that is less than Size.
+func (s *Snapshot) Occupied() int64 {
+	s.f.c.mu.Lock()
+	defer s.f.c.mu.Unlock()
+	return s.f.bytes
+}
+
 // Size is how long the content is.
 func (s *Snapshot) Size() int64 { return s.size }
 
