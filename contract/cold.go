@@ -18,7 +18,8 @@ import "time"
 //
 // A listing or a content that ends without its last line or byte was broken off. A PUT with wait=0
 // is answered once it is kept here. The status 502 says that what was asked for is kept
-// and pending, and not in S3 yet.
+// and pending, and not in S3 yet; 503 that a list cannot be made now, since others are under way or the
+// sandbox is stopping.
 const (
 	ControlColdPrefix   = "/v1/cold/"
 	ControlColdListPath = ControlColdPrefix + "list"

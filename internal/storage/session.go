@@ -253,6 +253,7 @@ func (s *session) work(ctx context.Context) int {
 				s.serveCold(ctx, p.fds)
 				continue
 			case p.Drain != nil:
+				s.server.GiveWayToDrain()
 				s.hot.Drain(time.Now().Add(p.Drain.Left()))
 			case p.Flush != nil:
 				return s.flush(*p.Flush, watching)
@@ -298,6 +299,7 @@ func (w *watching) stop() {
 // flush saves what is left of both paths, gives the lease back and reports.
 func (s *session) flush(by wire.Deadline, w *watching) int {
 	s.open.Store(false)
+	s.server.GiveWayToFlush()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), by.Left())
 	defer cancel()

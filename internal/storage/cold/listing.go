@@ -1,6 +1,7 @@
 package cold
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -31,7 +32,11 @@ type listing struct {
 
 	deep bool // all of the tree is wanted
 	done chan struct{}
-	err  error
+
+	ctx     context.Context
+	cancel  context.CancelCauseFunc // nil: it has no waiters
+	waiters int
+	err     error
 }
 
 // frame is a directory whose keys are coming.

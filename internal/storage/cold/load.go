@@ -197,17 +197,35 @@ func (fs *FS) load(ctx context.Context, n *node, since time.Time) error {
 				return err
 			}
 		}
+		l.waiters++
 		fs.mu.Unlock()
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := l.wait(ctx); err != nil {
+			return err
 		}
-		if !l.began.Before(since) {
+		if !l.began.Before(since) && !errors.Is(l.err, errAbandoned) {
 			return l.err
 		}
 	}
 }
+
+// wait returns when the listing has ended, of which the caller is one of the waiters. When the last of them
+// goes, nothing needs it any more, and it ends.
+func (l *listing) wait(ctx context.Context) error {
+	select {
+	case <-l.done:
+		return nil
+	case <-ctx.Done():
+	}
+	l.fs.mu.Lock()
+	defer l.fs.mu.Unlock()
+	if l.waiters--; l.waiters == 0 {
+		l.cancel(errAbandoned)
+	}
+	return context.Cause(ctx)
+}
+
+// errAbandoned ends a listing that has no waiter. One that comes while it ends has it made anew.
+var errAbandoned = errors.New("nothing waits for the listing any more")
 
 // loadTree lists a directory and all that is below it.
 func (fs *FS) loadTree(ctx context.Context, n *node, since time.Time) error {
@@ -225,13 +243,12 @@ func (fs *FS) loadTree(ctx context.Context, n *node, since time.Time) error {
 				return err
 			}
 		}
+		l.waiters++
 		fs.mu.Unlock()
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := l.wait(ctx); err != nil {
+			return err
 		}
-		if l.deep && !l.began.Before(since) {
+		if l.deep && !l.began.Before(since) && !errors.Is(l.err, errAbandoned) {
 			return l.err
 		}
 	}
@@ -263,11 +280,13 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 		fs: fs, top: n, prefix: fs.prefix + key, pass: fs.pass, ops: fs.ops,
 		began: time.Now(), moves: fs.moves, deep: deep, done: make(chan struct{}),
 	}
+	l.ctx, l.cancel = context.WithCancelCause(fs.ctx)
 	n.dir.listing = l
 	fs.listings++
 	if !fs.background(l.run) {
 		fs.listings--
 		n.dir.listing = nil
+		l.cancel(nil)
 		return nil, fs.ctx.Err()
 	}
 	return l, nil
@@ -277,9 +296,10 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 // one page brings a small tree as a whole, and turns to the directory alone when there is more.
 func (l *listing) run() {
 	fs := l.fs
+	defer l.cancel(nil)
 	select {
 	case <-fs.index.loaded: // else a listing would show links as files
-	case <-fs.ctx.Done():
+	case <-l.ctx.Done():
 	}
 	fs.mu.Lock()
 	w, begun := fs.begunBy(l)
@@ -352,7 +372,7 @@ var errEnough = errors.New("enough")
 // read takes the entries of one LIST. It stops with errEnough when more says so.
 func (l *listing) read(o objectstore.ListOptions, more func() bool) error {
 	fs := l.fs
-	ctx, cancel := context.WithCancelCause(fs.ctx)
+	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(fs.patience, func() { cancel(errNoProgress) })
 	defer watchdog.Stop()

@@ -353,14 +353,11 @@ func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) boo
 			}
 			continue
 		}
-		n, name := d.entries[i-2], d.names[i-2]
-		if n.parent != d.node || n.name != name {
-			n = d.node.dir.child(name) // replaced, or gone
-		}
+		n := d.currentLocked(int(i - 2))
 		if n == nil {
 			continue
 		}
-		if !emit(i, DirEntry{name, fs.attrOf(n)}) {
+		if !emit(i, DirEntry{d.names[i-2], fs.attrOf(n)}) {
 			return
 		}
 		if refer {
@@ -378,6 +375,15 @@ func (d *Dir) dot(i uint64) DirEntry {
 		}
 	}
 	return DirEntry{name, Attr{ID: n.id, Mode: syscall.S_IFDIR}}
+}
+
+// currentLocked is the node that has the name of the ith entry now; nil when none has. With FS.mu.
+func (d *Dir) currentLocked(i int) *node {
+	n, name := d.entries[i], d.names[i]
+	if n.parent != d.node || n.name != name {
+		return d.node.dir.child(name) // replaced, or gone
+	}
+	return n
 }
 
 // readLocked takes the entries as they are. With FS.mu.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -43,12 +42,13 @@ func (fs *FS) find(ctx context.Context, path string) (*node, error) {
 
 // describe is an entry as the control socket shows it. With mu.
 func (fs *FS) describe(n *node) contract.ColdEntry {
+	path := n.path()
 	e := contract.ColdEntry{
-		Path: shown(n.path()), Kind: "file", Size: n.size,
+		Path: shown(path), Kind: "file", Size: n.size,
 		Mode: fmt.Sprintf("%04o", n.mode), Mtime: time.Unix(0, n.mtime).UTC(),
-		Target: n.target, Pending: fs.dirtyKeys[n.objectPathOrEmpty()] != nil,
+		Target: n.target, Pending: len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.objectPathOrEmpty()] != nil,
 	}
-	if path := n.path(); !utf8.ValidString(path) {
+	if !utf8.ValidString(path) {
 		e.RawPath = []byte(path)
 	}
 	if !utf8.ValidString(n.target) {
@@ -71,82 +71,6 @@ func shown(path string) string {
 		}
 	}
 	return path
-}
-
-// List describes a file, or what is in a directory: all that is below it where recursive says so. dirAttrs
-// asks S3 for the modes of directories that are not known.
-func (fs *FS) List(ctx context.Context, path string, recursive, dirAttrs bool) ([]contract.ColdEntry, error) {
-	n, err := fs.find(ctx, path)
-	if err == nil && n.isDir() {
-		if recursive {
-			err = fs.loadTree(ctx, n, fs.since())
-		} else {
-			err = fs.load(ctx, n, fs.since())
-		}
-	}
-	if err == nil && dirAttrs {
-		err = fs.fetchDirAttrs(ctx, n)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return fs.entries(n, recursive), nil
-}
-
-// fetchDirAttrs asks for the modes of the directories below a directory, as far as they have objects and
-// nobody has told them yet. A file's come with its content.
-func (fs *FS) fetchDirAttrs(ctx context.Context, top *node) error {
-	var dirs []*node
-	var collect func(n *node)
-	collect = func(n *node) {
-		if !n.isDir() {
-			return
-		}
-		if n.remote.ETag != "" && !n.modeKnown {
-			dirs = append(dirs, n)
-		}
-		for _, c := range n.dir.children {
-			collect(c)
-		}
-	}
-	fs.mu.Lock()
-	collect(top)
-	fs.mu.Unlock()
-	errs := make([]error, len(dirs))
-	var wg sync.WaitGroup
-	places := make(chan struct{}, jobs)
-	for i, n := range dirs {
-		places <- struct{}{}
-		wg.Go(func() {
-			errs[i] = fs.fetchAttrs(ctx, n)
-			<-places
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// entries describes a file, or what is in a directory.
-func (fs *FS) entries(n *node, recursive bool) []contract.ColdEntry {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if !n.isDir() {
-		return []contract.ColdEntry{fs.describe(n)}
-	}
-	var all []contract.ColdEntry
-	var read func(d *node)
-	read = func(d *node) {
-		f := Dir{node: d}
-		f.readLocked()
-		for _, c := range f.entries {
-			all = append(all, fs.describe(c))
-			if recursive && c.isDir() {
-				read(c)
-			}
-		}
-	}
-	read(n)
-	return all
 }
 
 // Keys lists the keys below the prefix, and says which of them cannot be files.
@@ -220,6 +144,9 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 			return syscall.ENOTEMPTY
 		}
 		for _, c := range f.entries {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			if err := fs.removeTree(ctx, c, true); err != nil {
 				return err
 			}

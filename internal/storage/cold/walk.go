@@ -142,7 +142,7 @@ func (fs *FS) startWalk(w *walk) {
 	w.passes[1] = fs.pass
 	l := &listing{
 		fs: fs, top: w.top, prefix: w.prefix, pass: fs.pass, ops: fs.ops,
-		began: time.Now(), moves: fs.moves, last: w.cursor,
+		began: time.Now(), moves: fs.moves, last: w.cursor, ctx: fs.ctx,
 	}
 	fs.listings++
 	fs.background(func() {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
@@ -35,6 +36,7 @@ type fairListener struct {
 
 // class is the connections of root, or those of all others.
 type class struct {
+	lists   *turns
 	served  int
 	waiting []*waiter
 }
@@ -46,7 +48,8 @@ type waiter struct {
 }
 
 func newFairListener(u *net.UnixListener) *fairListener {
-	l := &fairListener{UnixListener: u, accepted: make(chan net.Conn, 2*maxConns), ended: make(chan struct{})}
+	l := &fairListener{UnixListener: u, accepted: make(chan net.Conn, 2*maxConns), ended: make(chan struct{}),
+		root: class{lists: newTurns()}, other: class{lists: newTurns()}}
 	go l.run()
 	return l
 }
@@ -87,7 +90,7 @@ func (l *fairListener) run() {
 
 func (l *fairListener) serveLocked(c *class, conn *net.UnixConn) {
 	c.served++
-	l.accepted <- &servedConn{UnixConn: conn, leave: sync.OnceFunc(func() { l.left(c) })}
+	l.accepted <- &servedConn{UnixConn: conn, lists: c.lists, leave: sync.OnceFunc(func() { l.left(c) })}
 }
 
 func (l *fairListener) waitLocked(c *class, conn *net.UnixConn) {
@@ -147,8 +150,18 @@ func (l *fairListener) classOf(conn *net.UnixConn) *class {
 // servedConn is a connection that has a share.
 type servedConn struct {
 	*net.UnixConn
+	lists *turns // of its class
 	leave func()
 }
+
+type turnsKey struct{}
+
+// withTurns gives the requests of a connection the turns of its class.
+func withTurns(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, turnsKey{}, c.(*servedConn).lists)
+}
+
+func turnsOf(ctx context.Context) *turns { return ctx.Value(turnsKey{}).(*turns) }
 
 func (c *servedConn) Close() error {
 	c.leave() // first: a client that sees the end may dial anew at once

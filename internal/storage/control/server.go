@@ -30,9 +30,10 @@ const answerFor = 10 * time.Second
 
 // Server is a control socket that is served.
 type Server struct {
-	http *http.Server
-	path string
-	done chan struct{}
+	http  *http.Server
+	lists *lists
+	path  string
+	done  chan struct{}
 }
 
 // Serve makes the socket in runDir and serves it until Close. cold answers what is below
@@ -42,9 +43,12 @@ func Serve(runDir string, backend Backend, cold http.Handler, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
+	bounded := newLists(cold)
 	s := &Server{
+		lists: bounded,
 		http: &http.Server{
-			Handler: handler(backend, cold),
+			Handler:     withoutBody(handler(backend, cold, bounded)),
+			ConnContext: withTurns,
 			// No ReadTimeout: it would end the context of a checkpoint that takes longer.
 			ReadHeaderTimeout: 5 * time.Second,
 			IdleTimeout:       5 * time.Second,
@@ -77,21 +81,37 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-func handler(b Backend, cold http.Handler) http.Handler {
+// GiveWayToDrain ends the lists that are under way: the processes that asked for them are told to end. What a
+// process lists from then on, a pre-stop hook for one, goes on.
+func (s *Server) GiveWayToDrain() { s.lists.giveWay(false) }
+
+// GiveWayToFlush ends the lists that are under way, and refuses those that follow.
+func (s *Server) GiveWayToFlush() { s.lists.giveWay(true) }
+
+// withoutBody refuses a body where none belongs: until it has come, the server does not see that its
+// client has gone.
+func withoutBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPut && r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			answer(w, http.StatusBadRequest, contract.ControlError{Error: r.Method + " " + r.URL.Path + " takes no body"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func handler(b Backend, cold http.Handler, bounded *lists) http.Handler {
 	mux := http.NewServeMux()
 	if cold != nil {
 		mux.Handle(contract.ControlColdPrefix, cold)
+		mux.Handle("GET "+contract.ControlColdListPath, bounded)
+		mux.Handle("GET "+contract.ControlColdKeysPath, bounded)
 	}
 	mux.HandleFunc("GET "+contract.ControlStatusPath, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, b.Status())
 	})
 	mux.HandleFunc("POST "+contract.ControlCheckpointPath, func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			// A body that never comes would also hide that the client has gone.
-			w.Header().Set("Connection", "close")
-			answer(w, http.StatusBadRequest, contract.ControlError{Error: "a checkpoint takes no body"})
-			return
-		}
 		done, err := b.Checkpoint(r.Context())
 		switch {
 		case err == nil:

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -15,9 +17,14 @@ import (
 func (h handler) put(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	path := strings.Trim(q.Get("path"), "/")
-	placed, err := h.place(r, path)
+	if kind := q.Get("kind"); r.ContentLength != 0 && (kind == "dir" || kind == "symlink") {
+		w.Header().Set("Connection", "close") // while a body does not come, a client that has gone is not noticed
+		refuse(w, r, "store", path, fmt.Errorf("a %s has no content: %w", kind, syscall.EINVAL))
+		return
+	}
+	placed, err := h.place(r, clientBody{r.Body, http.NewResponseController(w)}, path)
 	if err != nil {
-		refuse(w, "store", path, err)
+		refuse(w, r, "store", path, err)
 		return
 	}
 	var unsaved []contract.Unsaved
@@ -32,10 +39,10 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) {
 			unsaved = h.tree.SyncBelow(r.Context(), now)
 		}
 	}
-	answerStored(w, path, unsaved, func() any { return placed.Describe() })
+	answerStored(w, r, path, unsaved, func() any { return placed.Describe() })
 }
 
-func (h handler) place(r *http.Request, path string) (cold.Placed, error) {
+func (h handler) place(r *http.Request, body io.Reader, path string) (cold.Placed, error) {
 	q := r.URL.Query()
 	mode, err := number(q.Get("mode"), 8, -1)
 	if err != nil {
@@ -45,7 +52,22 @@ func (h handler) place(r *http.Request, path string) (cold.Placed, error) {
 	if err != nil {
 		return cold.Placed{}, syscall.EINVAL
 	}
-	return h.tree.Put(r.Context(), cold.PutRequest{Path: path, Kind: q.Get("kind"), Mode: mode, Mtime: mtime, Target: q.Get("target"), Body: r.Body})
+	return h.tree.Put(r.Context(), cold.PutRequest{Path: path, Kind: q.Get("kind"), Mode: mode, Mtime: mtime, Target: q.Get("target"), Body: body})
+}
+
+// clientBody is the body of a request, each piece of which comes within stallFor.
+type clientBody struct {
+	io.Reader
+	control *http.ResponseController
+}
+
+func (b clientBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(stallFor))
+	n, err := b.Reader.Read(p)
+	if err != nil {
+		_ = b.control.SetReadDeadline(time.Time{}) // the server reads on, to see that the client goes
+	}
+	return n, err
 }
 
 func (h handler) remove(w http.ResponseWriter, r *http.Request) {
@@ -53,16 +75,16 @@ func (h handler) remove(w http.ResponseWriter, r *http.Request) {
 	done := func() any { return contract.ColdProgress{Done: true} }
 	if key := q.Get("key"); key != "" {
 		if err := h.tree.RemoveKey(r.Context(), key); err != nil {
-			refuse(w, "remove the key", key, err)
+			refuse(w, r, "remove the key", key, err)
 			return
 		}
-		answerStored(w, key, nil, done)
+		answerStored(w, r, key, nil, done)
 		return
 	}
 	path := strings.Trim(q.Get("path"), "/")
 	if err := h.tree.Remove(r.Context(), path, q.Get("recursive") != ""); err != nil {
-		refuse(w, "remove", path, err)
+		refuse(w, r, "remove", path, err)
 		return
 	}
-	answerStored(w, path, h.tree.SyncBelow(r.Context(), path), done)
+	answerStored(w, r, path, h.tree.SyncBelow(r.Context(), path), done)
 }

@@ -20,12 +20,12 @@ func (h handler) get(w http.ResponseWriter, r *http.Request) {
 	path := q.Get("path")
 	f, err := h.tree.OpenPath(r.Context(), path)
 	if err != nil {
-		refuse(w, "read", path, err)
+		refuse(w, r, "read", path, err)
 		return
 	}
 	defer f.Close()
 	if err := sendFile(w, r, f); err != nil {
-		refuse(w, "read", path, err)
+		refuse(w, r, "read", path, err)
 	}
 }
 
@@ -69,7 +69,7 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *cold.Handle) error {
 func (h handler) getKey(w http.ResponseWriter, r *http.Request, key string) {
 	rd, err := h.tree.OpenKey(r.Context(), key)
 	if err != nil {
-		refuse(w, "read the key", key, err)
+		refuse(w, r, "read the key", key, err)
 		return
 	}
 	defer rd.Close()

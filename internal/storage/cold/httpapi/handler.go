@@ -33,7 +33,7 @@ func Handler(tree *cold.FS) http.Handler {
 	return mux
 }
 
-// stallFor is how long a client may take no bytes before it is given up.
+// stallFor is how long a client may take no bytes, or send none, before it is given up.
 const stallFor = 30 * time.Second
 
 func keepAlive(w http.ResponseWriter) {
@@ -41,7 +41,7 @@ func keepAlive(w http.ResponseWriter) {
 }
 
 // refuse answers with an error in words, and with the status that says whose it is.
-func refuse(w http.ResponseWriter, what, path string, err error) {
+func refuse(w http.ResponseWriter, r *http.Request, what, path string, err error) {
 	status := http.StatusInternalServerError
 	switch cold.Errno(err) {
 	case syscall.ENOENT:
@@ -51,6 +51,9 @@ func refuse(w http.ResponseWriter, what, path string, err error) {
 	}
 	if errors.Is(err, objectstore.ErrNotFound) {
 		status = http.StatusNotFound
+	}
+	if r.Context().Err() != nil {
+		status = http.StatusServiceUnavailable // the request was ended, and not by what it asks for
 	}
 	if errors.Is(err, errKept) {
 		status = http.StatusBadGateway
@@ -65,9 +68,9 @@ func refuse(w http.ResponseWriter, what, path string, err error) {
 var errKept = errors.New("it stays pending, and is tried again")
 
 // answerStored answers when what was done is in S3, and with an error when it is not.
-func answerStored(w http.ResponseWriter, path string, unsaved []contract.Unsaved, body func() any) {
+func answerStored(w http.ResponseWriter, r *http.Request, path string, unsaved []contract.Unsaved, body func() any) {
 	if len(unsaved) > 0 {
-		refuse(w, "bring to S3", path, fmt.Errorf("%s; %w", unsaved[0].Reason, errKept))
+		refuse(w, r, "bring to S3", path, fmt.Errorf("%s; %w", unsaved[0].Reason, errKept))
 		return
 	}
 	keepAlive(w)

@@ -12,15 +12,15 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) {
 	path := q.Get("path")
 	entries, err := h.tree.List(r.Context(), path, q.Get("recursive") != "", q.Get("attributes") == "dirs")
 	if err != nil {
-		refuse(w, "list", path, err)
+		refuse(w, r, "list", path, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(w)
-	for _, e := range entries {
+	for e, err := range entries {
 		keepAlive(w)
-		if enc.Encode(e) != nil {
-			return
+		if err != nil || enc.Encode(e) != nil {
+			return // an answer without its end
 		}
 	}
 	_ = enc.Encode(contract.ColdEntry{End: true})
@@ -34,7 +34,7 @@ func (h handler) keys(w http.ResponseWriter, r *http.Request) {
 	for k, err := range h.tree.Keys(r.Context(), prefix) {
 		if err != nil {
 			if !begun {
-				refuse(w, "list the keys below", prefix, err)
+				refuse(w, r, "list the keys below", prefix, err)
 			}
 			return // an answer without its end
 		}
