@@ -34,10 +34,10 @@ func listHere(t *testing.T, dir string) string {
 	return out
 }
 
-// TestAccessCopy: what is copied into a sandbox is there as it was here, belongs to the agent, and
+// TestCopyIsWholeAndTheAgents: what is copied into a sandbox is there as it was here, belongs to the agent, and
 // is in S3 when the sandbox has ended; what is copied out is here as it was there. Mounts in
 // memory count as any directory does, and the agent's rights are the copy's.
-func TestAccessCopy(t *testing.T) {
+func TestCopyIsWholeAndTheAgents(t *testing.T) {
 	o := newOperator(t)
 	box := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--detach")
 	here := t.TempDir()
@@ -153,9 +153,9 @@ func filesOf(list string) string {
 	return out.String()
 }
 
-// TestAccessCopyOfAHostileTree: what an agent has made of names and links is here as it made it,
+// TestCopyOfAHostileTreeStaysInItsDestination: what an agent has made of names and links is here as it made it,
 // and nothing but it.
-func TestAccessCopyOfAHostileTree(t *testing.T) {
+func TestCopyOfAHostileTreeStaysInItsDestination(t *testing.T) {
 	o := newOperator(t)
 	box := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--detach")
 	o.OK("exec", box, "--", "bash", "-c", `mkdir -p evil/d && cd evil && ln -s /etc/passwd passwd && ln -s ../../.. up && ln -s / d/root && mkfifo fifo &&
@@ -187,9 +187,9 @@ func (o *operator) gone(box, role string) {
 	o.OK("exec", box, "--", "bash", "-c", `until ! grep -lzx -- "$1" /proc/[0-9]*/cmdline 2>/dev/null | grep -v "^/proc/$$/" | xargs -r grep -lz sandbox-init 2>/dev/null | grep .; do sleep 0.1; done`, "gone", role)
 }
 
-// TestAccessCopyIsInterrupted: a copy that is called off ends at both ends, and leaves nothing that
+// TestInterruptedCopyLeavesNoPart: a copy that is called off ends at both ends, and leaves nothing that
 // is not whole.
-func TestAccessCopyIsInterrupted(t *testing.T) {
+func TestInterruptedCopyLeavesNoPart(t *testing.T) {
 	o := newOperator(t)
 	box := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--detach")
 	interrupt := func(name string, stdin io.Reader, started func(out io.Reader), args ...string) {

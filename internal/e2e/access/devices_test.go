@@ -8,7 +8,7 @@ import (
 )
 
 // Runtimes, GPUs and devices are asked of the engine, whose answer is passed on.
-func TestAccessAsksTheEngineForRuntimesAndDevices(t *testing.T) {
+func TestRuntimesAndDevicesAreAskedOfTheEngine(t *testing.T) {
 	o := harness.NewOperator(t)
 	for _, tc := range []struct {
 		flags []string

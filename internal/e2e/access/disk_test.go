@@ -53,9 +53,9 @@ func (o *operator) noDisk(id string) {
 	}
 }
 
-// TestAccessDiskIsFilled: who writes all that there is comes to the limit, and what was whole
+// TestHomeOnAFullDiskIsSaved: who writes all that there is comes to the limit, and what was whole
 // before, and what was written last, is in the next sandbox of that user.
-func TestAccessDiskIsFilled(t *testing.T) {
+func TestHomeOnAFullDiskIsSaved(t *testing.T) {
 	for _, tc := range []struct{ name, size, script, prints, next, finds string }{
 		{"bytes", "64m", `head -c 1G /dev/zero >~/fill; stat -c %s ~/fill >&2; exit 7`, "No space left on device",
 			`[ $(stat -c %s ~/fill) -gt 40000000 ] && echo filled`, "filled\n"},
@@ -100,7 +100,7 @@ func (o *operator) inspectDisk(id string) inspectedDisk {
 
 // A disk is there for as long as its sandbox, which sees an empty home on it, and neither
 // the host's paths nor a way to devices; inspect tells how full it is.
-func TestAccessDiskLife(t *testing.T) {
+func TestDiskGoesWithItsSandbox(t *testing.T) {
 	o := newOperator(t)
 	const id = "disk-life"
 	base := []string{"run", "--image", "matrx-sandbox-base:latest", "--user-id", "u"}
@@ -152,7 +152,7 @@ head -c 10M /dev/zero >~/some; sync -f ~`)
 
 // What a killed sandbox had not saved, on a disk with no room left, is saved from it, by name,
 // and not as a conflict: although it is mounted from another device then.
-func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
+func TestFullDiskIsSavedAfterAKill(t *testing.T) {
 	o := newOperator(t)
 	const id = "disk-kill"
 	o.OK("run", "--image", "matrx-sandbox-base:latest", "--user-id", "u", "--detach", "--sandbox-id", id, "--disk", "32m",
@@ -202,7 +202,7 @@ func TestAccessDiskIsSavedAfterAKill(t *testing.T) {
 }
 
 // A program that is killed leaves its sandbox, and then nothing.
-func TestAccessDiskOfAKilledProgram(t *testing.T) {
+func TestDiskOfAKilledProgramGoes(t *testing.T) {
 	o := newOperator(t)
 	const id = "disk-orphan"
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", id, "--disk", "32m", "--", "idle")
@@ -221,7 +221,7 @@ func TestAccessDiskOfAKilledProgram(t *testing.T) {
 
 // Who asks for a limit that cannot be had is told why; an image's wish gives way, which
 // inspect tells; the operator's ceiling does not.
-func TestAccessDiskThatCannotBeHad(t *testing.T) {
+func TestDiskThatCannotBeMadeIsAnError(t *testing.T) {
 	const ref = "matrx-sandbox-fakeinit:disk"
 	newOperator(t) // makes the image of fakeinit
 	derived(t, ref, "FROM "+harness.FakeinitImage+"\nCOPY capabilities.json /etc/sandbox/\n", map[string]string{"capabilities.json": `{"schema_version": 1, "name": "d", "version": "1",

@@ -12,7 +12,7 @@ import (
 )
 
 // Each test that docs/security.md names as a proof is there.
-func TestAccessDocumentedProofsExist(t *testing.T) {
+func TestDocumentedProofsExist(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(harness.Repository, "docs", "security.md"))
 	if err != nil {
 		t.Fatal(err)

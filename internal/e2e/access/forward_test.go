@@ -89,10 +89,10 @@ func exchange(address string, send io.Reader) ([]byte, error) {
 	return got, errors.Join(sent, err)
 }
 
-// TestAccessForward: a server inside a sandbox without a network is reached from this machine
+// TestForwardReachesServersInside: a server inside a sandbox without a network is reached from this machine
 // by many connections at a time, with all of 100 MB, by long conversations and half-closed
 // connections; and again when the storage process was killed.
-func TestAccessForward(t *testing.T) {
+func TestForwardReachesServersInside(t *testing.T) {
 	o := newOperator(t)
 	// The servers inside have a thread for each connection, more than the image's processes.
 	id := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--processes", "500", "--detach")
@@ -183,8 +183,8 @@ func TestAccessForward(t *testing.T) {
 	}
 }
 
-// TestAccessForwardInEveryMode: it needs no network, and does not mind one.
-func TestAccessForwardInEveryMode(t *testing.T) {
+// TestForwardWorksInEveryMode: it needs no network, and does not mind one.
+func TestForwardWorksInEveryMode(t *testing.T) {
 	o := newOperator(t)
 	for _, mode := range []string{"allow=example.com", "full"} {
 		id := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", mode, "--detach")
@@ -201,10 +201,10 @@ func TestAccessForwardInEveryMode(t *testing.T) {
 	}
 }
 
-// TestAccessForwardIsTheHostsAlone: the workload cannot reach the socket or put anything in its
+// TestForwardIsTheHostsAlone: the workload cannot reach the socket or put anything in its
 // place, although the operator's UID is the agent's; and what lies there instead of a
 // socket is not followed.
-func TestAccessForwardIsTheHostsAlone(t *testing.T) {
+func TestForwardIsTheHostsAlone(t *testing.T) {
 	o := newOperator(t)
 	o.As(contract.AgentUID)
 	id := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--detach")

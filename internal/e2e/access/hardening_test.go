@@ -60,7 +60,7 @@ echo cold >/data/cold/file && cat /data/cold/file
 
 // A restricted sandbox has a read-only root, for root as well, and its agent can do all that
 // it could.
-func TestAccessReadOnlyRoot(t *testing.T) {
+func TestReadOnlyRootRunsWhatCorePromises(t *testing.T) {
 	o := newOperator(t)
 	b := o.ColdBox("hard", "--access", "restricted", "--memory", "768m")
 	const write = `for d in / /etc /usr/bin /opt /root /var /var/lib /run /home /data; do touch $d/x 2>&1; done`
@@ -123,7 +123,7 @@ func keepsItsPromises(b *harness.ColdBox, image string) {
 
 // Where the root is not read-only by default, and how to say so. Volumes of the image's own
 // are written to in either case.
-func TestAccessWritableRoot(t *testing.T) {
+func TestRootIsWritableWhereAskedFor(t *testing.T) {
 	o := newOperator(t)
 	const ref = "matrx-sandbox-base:writes"
 	derived(t, ref, "FROM "+catalog.Reference("", "base", "")+`
@@ -156,7 +156,7 @@ USER agent
 
 // What the kernel is not asked for. Fakeinit is root and has SYS_ADMIN, so that what is
 // denied, a profile denies: the engine's own allows more to a container with SYS_ADMIN.
-func TestAccessSeccomp(t *testing.T) {
+func TestSeccompDeniesCallsOfRoot(t *testing.T) {
 	o := newOperator(t)
 	const ref = "matrx-sandbox-fakeinit:browser"
 	derived(t, ref, "FROM "+harness.FakeinitImage+"\nCOPY capabilities.json /etc/sandbox/\n", map[string]string{"capabilities.json": `{"schema_version": 1, "name": "b", "version": "1", "capabilities": ["browser"],
@@ -217,7 +217,7 @@ subprocess.run(["chromium", "--headless", "--dump-dom", "--virtual-time-budget=1
 
 // Chromium confines its own renderers: user, PID and network namespaces, an empty root, and
 // filters of its own besides the container's.
-func TestAccessBrowserConfinesItself(t *testing.T) {
+func TestBrowserConfinesItself(t *testing.T) {
 	o := newOperator(t)
 	const want = "renderer: namespaces {'user': True, 'pid': True, 'net': True}, root True, filters True, --no-sandbox False\n"
 	for _, flags := range [][]string{nil, {"--no-fuse"}, {"--access", "full"}} {
@@ -237,7 +237,7 @@ func TestAccessBrowserConfinesItself(t *testing.T) {
 
 // Files in memory take up all that there is, and stay when the processes have been ended:
 // the home is saved all the same.
-func TestAccessFullMemoryFilesystems(t *testing.T) {
+func TestHomeIsSavedWhenMemoryFilesystemsAreFull(t *testing.T) {
 	o := newOperator(t)
 	// More than the limit, in each of them.
 	r := o.InBase("u", "--sandbox-id", "full", "--access", "restricted", "--log-level", "info", "--memory", "256m", "--shm-size", "256m", "--tmp-size", "256m", "--", "bash", "-c",

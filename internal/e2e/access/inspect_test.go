@@ -8,7 +8,7 @@ import (
 
 // Each way to end is told by its name, with the flush's result: on the exit line and, to
 // whoever asks later, by inspect.
-func TestAccessInspectTellsHowItEnded(t *testing.T) {
+func TestInspectTellsHowASandboxEnded(t *testing.T) {
 	o := newOperator(t)
 	for _, tc := range []struct {
 		name    string

@@ -9,9 +9,9 @@ import (
 	"github.com/matrx/sandbox/internal/e2e/harness"
 )
 
-// TestAccessLimitsAreHit: what takes all that it can get comes to its limit, and what was in
+// TestLimitsStopABombAndTheHomeIsSaved: what takes all that it can get comes to its limit, and what was in
 // the home is in the next sandbox of that user.
-func TestAccessLimitsAreHit(t *testing.T) {
+func TestLimitsStopABombAndTheHomeIsSaved(t *testing.T) {
 	const keep = `echo kept >~/file; `
 	for _, tc := range []struct {
 		name, script string
@@ -57,7 +57,7 @@ func TestAccessLimitsAreHit(t *testing.T) {
 func tail(s string) string { return s[max(0, len(s)-2000):] }
 
 // What the workload finds is what was asked for, or what the image says.
-func TestAccessLimitsInside(t *testing.T) {
+func TestLimitsInsideAreThoseAskedFor(t *testing.T) {
 	o := newOperator(t)
 	const look = `cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null
 cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null
@@ -81,7 +81,7 @@ ulimit -n; ulimit -Hn; df -B1 --output=size /tmp /dev/shm | tail -n 2 | tr -d ' 
 }
 
 // A detached sandbox is held to its time by the daemon, which nobody waits for.
-func TestAccessTimeoutOfADetachedSandbox(t *testing.T) {
+func TestDetachedSandboxIsHeldToItsTimeout(t *testing.T) {
 	o := newOperator(t)
 	o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "left", "--detach", "--timeout", "3s")
 	if e := o.AwaitEnded("left"); e.Outcome != "timeout" || e.Kept || !strings.Contains(e.Reason, "3s") {
@@ -91,7 +91,7 @@ func TestAccessTimeoutOfADetachedSandbox(t *testing.T) {
 }
 
 // The operator's ceiling holds for what is asked for, and for what an image asks by default.
-func TestAccessCeiling(t *testing.T) {
+func TestNothingExceedsTheCeiling(t *testing.T) {
 	o := newOperator(t)
 	config := t.TempDir()
 	if err := os.Mkdir(filepath.Join(config, "matrx-sandbox"), 0o755); err != nil {

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestAccessMemoryIsDivided: sessions fill every file system in memory, take all that processes can
+// TestMemoryIsDividedBetweenStorageAndWorkload: sessions fill every file system in memory, take all that processes can
 // and fork, with the lowest score that they can have; PID 1 and storage live, and the home is saved.
-func TestAccessMemoryIsDivided(t *testing.T) {
+func TestMemoryIsDividedBetweenStorageAndWorkload(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		flags []string

@@ -61,9 +61,9 @@ func hostAddress(t *testing.T) string {
 	return ""
 }
 
-// TestAccessNoNetwork: neither restricted, which core has by default, nor allow has a network;
+// TestNoNetworkHasNoWayOut: neither restricted, which core has by default, nor allow has a network;
 // storage works all the same.
-func TestAccessNoNetwork(t *testing.T) {
+func TestNoNetworkHasNoWayOut(t *testing.T) {
 	o := newOperator(t)
 	// Another container, on the engine's bridge.
 	other := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "other", "--access", "full", "--detach")
@@ -94,9 +94,9 @@ func TestAccessNoNetwork(t *testing.T) {
 	o.OK("stop", other)
 }
 
-// TestAccessAllow: the hosts that are named can be reached by programs that know nothing but
+// TestAllowListPassesWhatItNames: the hosts that are named can be reached by programs that know nothing but
 // the usual variables, in the command and in sessions; no others can.
-func TestAccessAllow(t *testing.T) {
+func TestAllowListPassesWhatItNames(t *testing.T) {
 	o := newOperator(t)
 	ip := hostAddress(t)
 	listen := func() (net.Listener, string) {

@@ -2,9 +2,9 @@ package access
 
 import "testing"
 
-// TestAccessSessionHasRightsOfCommand: an exec'd session is to the kernel what the sandbox's own
+// TestSessionHasRightsOfCommand: an exec'd session is to the kernel what the sandbox's own
 // command is.
-func TestAccessSessionHasRightsOfCommand(t *testing.T) {
+func TestSessionHasRightsOfCommand(t *testing.T) {
 	const rights = `grep -E "^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:|SigIgn|SigBlk)" /proc/self/status; cat /proc/self/oom_score_adj; ulimit -a`
 	for _, flags := range [][]string{nil, {"--no-fuse"}} {
 		o := newOperator(t)

@@ -14,9 +14,9 @@ import (
 	"github.com/matrx/sandbox/internal/e2e/harness"
 )
 
-// TestAccessRunChoosesTheImage: what is asked for is had, and said; what contradicts itself, or no
+// TestRunChoosesTheImageOfItsTask: what is asked for is had, and said; what contradicts itself, or no
 // image has, is not run.
-func TestAccessRunChoosesTheImage(t *testing.T) {
+func TestRunChoosesTheImageOfItsTask(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	o := harness.NewOperator(t)
 	for _, tc := range []struct {
@@ -136,9 +136,9 @@ func chain(t *testing.T, ref string, judge func(o *harness.Operator, digest stri
 	}
 }
 
-// TestAccessRunOfARegisteredImage has the verdict from a record; with the suite itself it is
+// TestRunOfARegisteredImageChecksItsID has the verdict from a record; with the suite itself it is
 // TestSelectChainWithTheSuite (make long).
-func TestAccessRunOfARegisteredImage(t *testing.T) {
+func TestRunOfARegisteredImageChecksItsID(t *testing.T) {
 	const ref = "matrx-sandbox-e2e-greeter:latest"
 	chain(t, ref, func(o *harness.Operator, digest string) {
 		dir, err := verdict.Dir()

@@ -135,7 +135,7 @@ func TestImageAgentInstallsPackages(t *testing.T) {
 }
 
 // The doors, for orchestrators that call these names, do what the binary does.
-func TestImageDoors(t *testing.T) {
+func TestImageWrapperScripts(t *testing.T) {
 	eachImage(t, func(t *testing.T, _, ref string) {
 		door := func(name string) string { return contract.ScriptsDir + "/" + name }
 		r := harness.Engine(t, nil, "run", "--rm", "--entrypoint", door("entrypoint.sh"), ref, "bash", "-c", "cat /proc/1/comm; exit 41")

@@ -97,9 +97,9 @@ func TestForkStorm(t *testing.T) {
 	}
 }
 
-// TestNobodyIsLeft: what would outlive tini as a subreaper, in sessions of its own and with
+// TestNoProcessIsLeft: what would outlive tini as a subreaper, in sessions of its own and with
 // the output in its hands, has ended before sandbox-init does.
-func TestNobodyIsLeft(t *testing.T) {
+func TestNoProcessIsLeft(t *testing.T) {
 	a := theActor(t)
 	for name, script := range map[string]string{
 		"a grandchild that holds the pipes": `A pause & exit 6`,
@@ -168,8 +168,8 @@ func TestStartedAsTheAgent(t *testing.T) {
 	}
 }
 
-// TestStartedAsSomebodyElse: nothing is started.
-func TestStartedAsSomebodyElse(t *testing.T) {
+// TestStartedAsAnotherUser: nothing is started.
+func TestStartedAsAnotherUser(t *testing.T) {
 	p := staging{init: ours(t), alone: true, under: `exec setpriv --reuid 1234 --regid 1234 --clear-groups "$@"`, workload: []string{"echo", "started"}}.begin(t)
 	if code, lines := p.all(); code != 78 || len(lines) > 0 {
 		t.Errorf("exit code %d, output %q", code, lines)

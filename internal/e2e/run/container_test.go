@@ -37,7 +37,7 @@ func capabilities(t *testing.T, names ...string) string {
 }
 
 // The container has the rights that sandbox-init needs, and no others.
-func TestRunRights(t *testing.T) {
+func TestContainerHasTheLeastRights(t *testing.T) {
 	o := harness.NewOperator(t)
 	least := []string{"SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "FOWNER", "DAC_OVERRIDE"}
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -65,7 +65,7 @@ func TestRunRights(t *testing.T) {
 
 // The socket is open to everybody by its mode, and lies where only root may enter, whoever
 // the operator is: UID 1000 on the host is the agent inside.
-func TestRunSocketIsRootsAlone(t *testing.T) {
+func TestHostSocketIsRootsAlone(t *testing.T) {
 	for name, uid := range map[string]int{"root": 0, "the agent's UID": contract.AgentUID} {
 		t.Run(name, func(t *testing.T) {
 			o := harness.NewOperator(t)
@@ -90,7 +90,7 @@ func TestRunSocketIsRootsAlone(t *testing.T) {
 }
 
 // What is mounted and set, as the engine tells it.
-func TestRunContainer(t *testing.T) {
+func TestContainerIsStartedAsDocumented(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach", "--stop-timeout", "45", "-e", "FOO=bar baz", "-e", "FROM_HERE", "-e", "NOT_HERE")
 	var c struct {
@@ -140,7 +140,7 @@ func TestRunContainer(t *testing.T) {
 }
 
 // The time of a stop is the image's own when it says so and nobody else does.
-func TestRunStopTimeoutOfTheImage(t *testing.T) {
+func TestStopTimeoutIsTheImages(t *testing.T) {
 	o := harness.NewOperator(t)
 	const ref = "matrx-sandbox-fakeinit:patient"
 	dir := t.TempDir()

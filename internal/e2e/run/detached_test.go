@@ -14,7 +14,7 @@ import (
 
 // A detached sandbox outlives its program, is found by its label, entered as the agent, and
 // stopped; its output stays.
-func TestRunDetached(t *testing.T) {
+func TestDetachedSandboxOutlivesItsClient(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")
 	if l := o.List()[id]; l.State != "ready" || l.UserID != "u" || !l.Running {
@@ -60,7 +60,7 @@ func TestRunDetached(t *testing.T) {
 }
 
 // One that ends by itself is cleaned up without anybody's asking.
-func TestRunDetachedEndsByItself(t *testing.T) {
+func TestDetachedSandboxEndsByItself(t *testing.T) {
 	o := harness.NewOperator(t)
 	r := o.Run(strings.NewReader(""), "u", "--detach", "--sandbox-id", "short", "--", "write", "x")
 	if r.Code != 0 {
@@ -76,7 +76,7 @@ func TestRunDetachedEndsByItself(t *testing.T) {
 }
 
 // One that never gets ready is no success.
-func TestRunDetachedWithoutAWorkspace(t *testing.T) {
+func TestDetachedSandboxIsRefusedAHeldWorkspace(t *testing.T) {
 	o := harness.NewOperator(t)
 	first := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")
 	r := o.Run(nil, "u", "--detach", "--sandbox-id", "second")
@@ -87,7 +87,7 @@ func TestRunDetachedWithoutAWorkspace(t *testing.T) {
 
 // The embedded S3 is killed under a running sandbox: what it held is there, the sandbox
 // saves, and nobody had to do anything.
-func TestRunKilledDaemon(t *testing.T) {
+func TestKilledDaemonIsReplaced(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "u", "--", "write", "before"); r.Code != 0 {
 		t.Fatal(r)
@@ -113,7 +113,7 @@ func TestRunKilledDaemon(t *testing.T) {
 }
 
 // With everything killed that keeps it, the sandbox is found again by the next command.
-func TestRunKilledDaemonAndGuard(t *testing.T) {
+func TestKilledDaemonAndGuardAreReplaced(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach", "--", "idle")
 	pid := o.DaemonPID()
@@ -152,7 +152,7 @@ func childrenOf(t *testing.T, pid int) []int {
 
 // A sandbox whose data directory somebody has removed can still be got rid of, and looking
 // for it does not make the directory again.
-func TestRunOrphan(t *testing.T) {
+func TestSandboxWithoutItsDataDirectoryIsRemoved(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")
 	pid := o.DaemonPID()

@@ -66,7 +66,7 @@ func (r *relay) breakAll() {
 
 // A connection to the engine that breaks says nothing about the sandbox: its exit code is its own, and its end
 // is judged as ever.
-func TestRunExitCodeWhenTheConnectionToTheEngineBreaks(t *testing.T) {
+func TestExitCodeIsKeptWhenTheEngineConnectionBreaks(t *testing.T) {
 	r := newRelay(t) // which the operator's cleanup needs
 	o := harness.NewOperator(t)
 	o.Env = append(o.Env, "DOCKER_HOST=unix://"+r.Addr().String())

@@ -8,7 +8,7 @@ import (
 )
 
 // Errors say what to do, and leave nothing behind.
-func TestRunErrors(t *testing.T) {
+func TestErrorsNameTheRemedy(t *testing.T) {
 	o := harness.NewOperator(t)
 	for name, tc := range map[string]struct {
 		env  []string

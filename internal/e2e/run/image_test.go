@@ -17,7 +17,7 @@ import (
 
 // An operator who is not root leaves nothing behind either, although the container's root
 // has written in a directory of theirs.
-func TestRunByAnOperatorWhoIsNotRoot(t *testing.T) {
+func TestOperatorNeedNotBeRoot(t *testing.T) {
 	o := harness.NewOperator(t)
 	o.As(contract.AgentUID)
 	if r := o.InBase("u", "--sandbox-id", "one", "--", "sh", "-c", "echo kept >~/file"); r.Code != 0 {
@@ -37,7 +37,7 @@ func TestRunByAnOperatorWhoIsNotRoot(t *testing.T) {
 
 // The embedded S3 is killed again and again under a sandbox that writes all the time. What it
 // has written is there in the next one.
-func TestRunImageOutlivesItsStore(t *testing.T) {
+func TestImageOutlivesItsStore(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", catalog.Reference("", "base", ""), "--user-id", "u", "--sandbox-id", "busy", "--", "bash", "-c",
 		`trap 'echo $n >~/count; exit 0' TERM; n=0; while :; do n=$((n+1)); head -c $((n * 97 % 20000)) /dev/urandom >~/file$n; [ $n = 5 ] && echo five; sleep 0.02; done`)
@@ -62,7 +62,7 @@ func TestRunImageOutlivesItsStore(t *testing.T) {
 }
 
 // The store is away when the sandbox ends: it says so, keeps what it has, and saves it later.
-func TestRunImageKeepsWhatItCouldNotSave(t *testing.T) {
+func TestImageKeepsWhatItCouldNotSave(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", catalog.Reference("", "base", ""), "--user-id", "u", "--sandbox-id", "late", "--stop-timeout", "3", "--", "bash", "-c",
 		`trap 'echo of the last moment >~/late; exit 0' TERM; echo going; while :; do sleep 0.1; done`)
@@ -95,7 +95,7 @@ func TestRunImageKeepsWhatItCouldNotSave(t *testing.T) {
 }
 
 // A sandbox that was killed has its lease taken over: its user does not wait for it to expire.
-func TestRunImageTakesTheLeaseOver(t *testing.T) {
+func TestImageTakesTheLeaseOver(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", catalog.Reference("", "base", ""), "--user-id", "u", "--sandbox-id", "victim", "--", "sh", "-c", "echo here; sleep 1000")
 	p.Out.Await(t, "here")
@@ -110,7 +110,7 @@ func TestRunImageTakesTheLeaseOver(t *testing.T) {
 }
 
 // The cold path is mounted with the rights that a run gives, and kept like the home.
-func TestRunImageColdPath(t *testing.T) {
+func TestImageMountsItsColdPath(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.InBase("u", "-q", "--", "sh", "-c", "echo cold >/data/cold/file"); r.Code != 0 {
 		t.Fatal(r)
@@ -125,7 +125,7 @@ func TestRunImageColdPath(t *testing.T) {
 
 // A sandbox runs, and is saved by, the image that was checked when it was made: its name may
 // go, or be given to another image.
-func TestRunKeepsToTheImageThatWasChecked(t *testing.T) {
+func TestCheckedImageIsTheOneThatRuns(t *testing.T) {
 	o := harness.NewOperator(t)
 	const ref = "matrx-sandbox-standin:checked"
 	dir := t.TempDir()

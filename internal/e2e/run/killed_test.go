@@ -30,7 +30,7 @@ func madeBy(t *testing.T, o *harness.Operator) []string {
 
 // Killed at any instant while it prepares and starts, the program leaves nothing: what it made the daemon
 // finds and ends, or removes.
-func TestRunKilledAtAnyInstantLeavesNothing(t *testing.T) {
+func TestClientKilledAtAnyInstantLeavesNothing(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

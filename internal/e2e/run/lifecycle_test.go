@@ -10,7 +10,7 @@ import (
 	"github.com/matrx/sandbox/internal/e2e/harness"
 )
 
-func TestRunExitCodeIsTheContainers(t *testing.T) {
+func TestExitCodeIsTheContainers(t *testing.T) {
 	o := harness.NewOperator(t)
 	for _, code := range []int{0, 1, 3, 74, 75, 137, 255} {
 		id := fmt.Sprintf("code-%d", code)
@@ -25,7 +25,7 @@ func TestRunExitCodeIsTheContainers(t *testing.T) {
 	}
 }
 
-func TestRunStreams(t *testing.T) {
+func TestStreamsAreThoseOfTheCommand(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "u", "-q", "--", "echo", "to", "stdout"); r.Code != 0 || r.Stdout != "to stdout\n" || r.Stderr != "" {
 		t.Errorf("stdout: %v", r)
@@ -43,7 +43,7 @@ func TestRunStreams(t *testing.T) {
 }
 
 // The files of one run are there in the next, of the same user and of nobody else.
-func TestRunKeepsTheWorkspace(t *testing.T) {
+func TestWorkspaceIsKeptBetweenRuns(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "alice", "--sandbox-id", "a1", "--", "write", "alice's"); r.Code != 0 || !strings.Contains(r.Stderr, "a1 completed, exit code 0; saved 1 file (7 B)") {
 		t.Fatalf("write: %v", r)
@@ -64,7 +64,7 @@ func TestRunKeepsTheWorkspace(t *testing.T) {
 
 // A sandbox that was killed keeps its volumes; the next of its user takes its lease over at
 // once, and what it has kept can be saved.
-func TestRunAfterAKill(t *testing.T) {
+func TestWorkspaceIsKeptAfterAKill(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "u", "--", "write", "first"); r.Code != 0 {
 		t.Fatal(r)
@@ -104,7 +104,7 @@ func TestRunAfterAKill(t *testing.T) {
 }
 
 // The holder of the lease lives: nobody takes it over.
-func TestRunBesideALivingHolder(t *testing.T) {
+func TestSecondSandboxOfAUserIsRefused(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")
 	r := o.Run(nil, "u", "--sandbox-id", "second", "--", "true")
@@ -118,7 +118,7 @@ func TestRunBesideALivingHolder(t *testing.T) {
 	}
 }
 
-func TestRunUnsavedIsKeptAndSaid(t *testing.T) {
+func TestUnsavedHomeIsKeptAndNamed(t *testing.T) {
 	o := harness.NewOperator(t)
 	r := o.Run(nil, "u", "--sandbox-id", "s", "--", "unsaved")
 	if r.Code != 74 || !strings.Contains(r.Stderr, "s unsaved, exit code 74: asked not to; NOT saved: 2 files") || !strings.Contains(r.Stderr, "sandbox save s") {
@@ -135,7 +135,7 @@ func TestRunUnsavedIsKeptAndSaid(t *testing.T) {
 	}
 }
 
-func TestRunJSON(t *testing.T) {
+func TestJSONEventsAreOneALine(t *testing.T) {
 	o := harness.NewOperator(t)
 	r := o.Run(nil, "u", "--sandbox-id", "s", "--json", "--", "write", "x")
 	var events []map[string]any
@@ -155,7 +155,7 @@ func TestRunJSON(t *testing.T) {
 }
 
 // Runs that begin at once share one embedded S3, and each keeps its own.
-func TestRunsAtOnce(t *testing.T) {
+func TestManySandboxesRunSideBySide(t *testing.T) {
 	o := harness.NewOperator(t)
 	const users = 5
 	var all sync.WaitGroup

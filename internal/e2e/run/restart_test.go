@@ -12,7 +12,7 @@ import (
 // A client of the engine stops a sandbox and starts it again at once, and what its second life writes
 // dies with that life unsaved. It is kept if there was a second life at all: the engine does not
 // start a container whose end is being carried out.
-func TestRunRestartedAtOnceKeepsTheSecondLife(t *testing.T) {
+func TestRestartedAtOnceKeepsTheSecondLife(t *testing.T) {
 	for n, again := range []string{"start", "start", "restart", "restart", "restart", "restart"} {
 		t.Run(again+" "+itoa(n), func(t *testing.T) {
 			o := harness.NewOperator(t)

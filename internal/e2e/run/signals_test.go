@@ -13,7 +13,7 @@ import (
 )
 
 // Ctrl-C, a SIGTERM and a terminal that goes away stop it, and all is saved.
-func TestRunStopsGracefully(t *testing.T) {
+func TestSandboxStopsGracefully(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			o := harness.NewOperator(t)
@@ -29,7 +29,7 @@ func TestRunStopsGracefully(t *testing.T) {
 }
 
 // The second Ctrl-C reaches the sandbox as a second SIGTERM, and is no kill.
-func TestRunSecondCtrlC(t *testing.T) {
+func TestSecondInterruptEndsTheDrain(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "deaf", "--", "deaf")
 	p.Out.Await(t, "deaf")
@@ -44,7 +44,7 @@ func TestRunSecondCtrlC(t *testing.T) {
 }
 
 // Nobody reads its output any more: it is stopped, not left behind.
-func TestRunClosedOutput(t *testing.T) {
+func TestClosedOutputStopsTheSandbox(t *testing.T) {
 	o := harness.NewOperator(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -68,7 +68,7 @@ func TestRunClosedOutput(t *testing.T) {
 }
 
 // The program that runs it is killed: the sandbox goes on, and can be stopped and saved.
-func TestRunKilledProgram(t *testing.T) {
+func TestKilledClientLeavesItsSandboxToTheDaemon(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "orphan", "--", "idle")
 	p.Out.Await(t, "idle")
@@ -84,7 +84,7 @@ func TestRunKilledProgram(t *testing.T) {
 }
 
 // A terminal: its size and each new one, keys as they are typed, and given back as it was.
-func TestRunTerminal(t *testing.T) {
+func TestTerminalIsPassedThrough(t *testing.T) {
 	o := harness.NewOperator(t)
 	ptmx, tty, err := pty.Open()
 	if err != nil {
@@ -126,7 +126,7 @@ func TestRunTerminal(t *testing.T) {
 	}
 }
 
-func TestRunTerminalNeedsOne(t *testing.T) {
+func TestTerminalIsRefusedWithoutOne(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(strings.NewReader(""), "u", "-it", "--", "tty"); r.Code != 125 || !strings.Contains(r.Stderr, "leave out -t") {
 		t.Errorf("it says %v", r)

@@ -43,7 +43,7 @@ func TestStopWhileASandboxStartsIsNotLost(t *testing.T) {
 }
 
 // Its reader does not read: neither the stop nor the end of the sandbox waits for that.
-func TestRunWithAReaderThatDoesNotReadIsStopped(t *testing.T) {
+func TestSandboxWithAStalledReaderIsStopped(t *testing.T) {
 	for name, both := range map[string]bool{"output": false, "output and errors": true} {
 		t.Run(name, func(t *testing.T) {
 			o := harness.NewOperator(t)
@@ -117,7 +117,7 @@ func awaitOr(t *testing.T, done <-chan struct{}, late <-chan time.Time, otherwis
 }
 
 // The third signal leaves a sandbox that does not end; the daemon brings it to its end.
-func TestRunLeavesAtTheThirdSignal(t *testing.T) {
+func TestClientLeavesAtTheThirdSignal(t *testing.T) {
 	o := harness.NewOperator(t)
 	p := o.Start("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "stubborn", "--stop-timeout", "5", "--", "stubborn")
 	p.Out.Await(t, "stubborn")

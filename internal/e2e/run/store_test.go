@@ -55,7 +55,7 @@ func (e *elsewhere) flags(more ...string) []string {
 
 // The host signs for a bucket of the operator's own: credentials never enter the sandbox, and
 // remain with the operator no longer than they are needed.
-func TestRunSignsForABucketElsewhere(t *testing.T) {
+func TestHostSignsForABucketElsewhere(t *testing.T) {
 	o := harness.NewOperator(t)
 	e := startElsewhere(t, o)
 	o.Env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + e.SecretKey, "AWS_SESSION_TOKEN="}
@@ -97,7 +97,7 @@ func (e *elsewhere) expectNoSecret(o *harness.Operator, when string) {
 
 // Credentials of the environment are on no disk, during a run and after a kill: they are asked
 // for again.
-func TestRunKeepsNoSecretOnDisk(t *testing.T) {
+func TestNoSecretIsKeptOnDisk(t *testing.T) {
 	o := harness.NewOperator(t)
 	e := startElsewhere(t, o)
 	o.Env = []string{"AWS_ACCESS_KEY_ID=" + e.Access, "AWS_SECRET_ACCESS_KEY=" + e.SecretKey, "AWS_SESSION_TOKEN="}
@@ -120,7 +120,7 @@ func TestRunKeepsNoSecretOnDisk(t *testing.T) {
 }
 
 // A profile is found again by a daemon that follows a killed one.
-func TestRunSignsWithAProfile(t *testing.T) {
+func TestHostSignsWithAProfile(t *testing.T) {
 	o := harness.NewOperator(t)
 	e := startElsewhere(t, o)
 	file := filepath.Join(t.TempDir(), "credentials")
@@ -140,7 +140,7 @@ func TestRunSignsWithAProfile(t *testing.T) {
 }
 
 // What is wrong with the store is said before there is a container.
-func TestRunStoreErrors(t *testing.T) {
+func TestErrorsOfTheStoreAreNamed(t *testing.T) {
 	o := harness.NewOperator(t)
 	e := startElsewhere(t, o)
 	for name, tc := range map[string]struct {
