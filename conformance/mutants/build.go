@@ -23,9 +23,9 @@ type Built struct {
 // ownParent is the name of a parent that was made for this mutant alone.
 func (b Built) ownParent() string { return b.Image + "-parent" }
 
-// Build makes a mutant's image, and its parent's where that is its own. standin is the
-// stand-in's program. The images are tagged by name; Remove removes them.
-func (m Mutant) Build(ctx context.Context, name, standin string) (Built, error) {
+// Build makes a mutant's image, and its parent's where that is its own. faultyinit is the
+// path of that program. The images are tagged by name; Remove removes them.
+func (m Mutant) Build(ctx context.Context, name, faultyinit string) (Built, error) {
 	from := m.From
 	if from == "" {
 		from = "base"
@@ -42,18 +42,18 @@ func (m Mutant) Build(ctx context.Context, name, standin string) (Built, error) 
 		b.Parent = Images[m.Parent]
 	}
 	text := "FROM " + Images[from] + "\nUSER root\n"
-	if m.Standin != "" {
-		text += "RUN mkdir /opt/standin && mv /usr/local/bin/sandbox-init /opt/standin/sandbox-init && echo " + m.Standin + " > /opt/standin/fault\n" +
-			"COPY standin /usr/local/bin/sandbox-init\n"
+	if m.Fault != "" {
+		text += "RUN mkdir /opt/faultyinit && mv /usr/local/bin/sandbox-init /opt/faultyinit/sandbox-init && echo " + m.Fault + " > /opt/faultyinit/fault\n" +
+			"COPY faultyinit /usr/local/bin/sandbox-init\n"
 	}
 	text += m.Dockerfile + "\n"
 	if !strings.Contains(m.Dockerfile, "USER ") {
 		text += "USER agent\n"
 	}
-	return b, build(ctx, b.Image, text, standin)
+	return b, build(ctx, b.Image, text, faultyinit)
 }
 
-func build(ctx context.Context, tag, dockerfile, standin string) error {
+func build(ctx context.Context, tag, dockerfile, faultyinit string) error {
 	dir, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
 		return err
@@ -62,12 +62,12 @@ func build(ctx context.Context, tag, dockerfile, standin string) error {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		return err
 	}
-	if standin != "" {
-		program, err := os.ReadFile(standin)
+	if faultyinit != "" {
+		program, err := os.ReadFile(faultyinit)
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "standin"), program, 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "faultyinit"), program, 0o755); err != nil {
 			return err
 		}
 	}
@@ -93,17 +93,17 @@ func (b Built) Remove(ctx context.Context) error {
 	return nil
 }
 
-// Standin builds the stand-in's program once.
-var Standin = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "standin-")
+// Faultyinit builds that program once.
+var Faultyinit = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "faultyinit-")
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "standin")
+	program := filepath.Join(dir, "faultyinit")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "github.com/matrx/sandbox/conformance/mutants/faultyinit")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("cannot build the stand-in: %w\n%s", err, out)
+		return "", fmt.Errorf("cannot build faultyinit: %w\n%s", err, out)
 	}
 	return program, nil
 })

@@ -2,7 +2,7 @@
 // breaks it, and the suite must find just that.
 //
 // A mutant is a few lines of Dockerfile on top of an image that conforms. Where a
-// lifecycle must misbehave, the program standin takes sandbox-init's place in the image,
+// lifecycle must misbehave, the program faultyinit takes sandbox-init's place in the image,
 // runs the real one behind it and gets one thing wrong. No fault is built into the
 // product.
 //
@@ -14,12 +14,12 @@ package mutants
 // Mutant is an image that breaks one requirement.
 type Mutant struct {
 	Breaks string
-	Also   []string // what fails together with it, and why is said in Is
-	Is     string   // what somebody did
+	Also   []string // requirements that fail together with it; Is says why
+	Is     string   // the change to the image
 
 	From       string // "base" or "core"; "" is base
 	Dockerfile string // the lines after FROM, as root; ends as the agent unless it says USER
-	Standin    string // the fault of the stand-in; "" keeps sandbox-init
+	Fault      string // of faultyinit; "" keeps sandbox-init
 
 	// Parent is what the image claims to extend: "" nothing, "base" or "core", or, when
 	// ParentDockerfile is set, an image made of those lines on From.

@@ -34,9 +34,9 @@ func TestMutants(t *testing.T) {
 		t.Cleanup(func() { _ = exec.Command("docker", "rmi", own).Run() })
 		mutants.Images[name] = own
 	}
-	standin, err := mutants.Standin()
+	faultyinit, err := mutants.Faultyinit()
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(standin)) })
+	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(faultyinit)) })
 	programs := t.TempDir()
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", programs, "github.com/matrx/sandbox/conformance/cmd/...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -48,14 +48,14 @@ func TestMutants(t *testing.T) {
 			name := fmt.Sprintf("%02d-%s", i, strings.ToLower(m.Breaks))
 			t.Run(name+" "+m.Is, func(t *testing.T) {
 				t.Parallel()
-				judge(t, m, name, standin, programs)
+				judge(t, m, name, faultyinit, programs)
 			})
 		}
 	})
 }
 
-func judge(t *testing.T, m mutants.Mutant, name, standin, programs string) {
-	built, err := m.Build(t.Context(), name, standin)
+func judge(t *testing.T, m mutants.Mutant, name, faultyinit, programs string) {
+	built, err := m.Build(t.Context(), name, faultyinit)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if err := built.Remove(context.WithoutCancel(t.Context())); err != nil {

@@ -94,8 +94,8 @@ func wait(o options, pid int) int {
 	}
 }
 
-// keeperVariable tells the stand-in that it is the one who keeps the ready file.
-const keeperVariable = "STANDIN_KEEPS_READY"
+// keeperVariable marks the process that keeps the ready file.
+const keeperVariable = "FAULTYINIT_KEEPS_READY"
 
 // readyEarly leaves a child that keeps the ready file, and becomes the real one.
 func readyEarly() {

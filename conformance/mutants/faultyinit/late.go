@@ -14,7 +14,7 @@ import (
 )
 
 // lateVariable makes this program the child that signals what starts during a stop.
-const lateVariable = "STANDIN_SIGNALS_LATE"
+const lateVariable = "FAULTYINIT_SIGNALS_LATE"
 
 // termLate leaves a child that signals every process which starts after the first SIGTERM, and
 // becomes the real one.

@@ -15,8 +15,8 @@ import (
 
 // Where the mutant's Dockerfile puts them.
 const (
-	faultFile = "/opt/standin/fault"
-	realInit  = "/opt/standin/sandbox-init"
+	faultFile = "/opt/faultyinit/fault"
+	realInit  = "/opt/faultyinit/sandbox-init"
 )
 
 func main() {
@@ -114,6 +114,6 @@ func write(path, text string) {
 }
 
 func fatal(err error) {
-	fmt.Fprintln(os.Stderr, "standin:", err)
+	fmt.Fprintln(os.Stderr, "faultyinit:", err)
 	os.Exit(125)
 }
