@@ -10,7 +10,7 @@ SHELL := /bin/bash
 VERSION ?= 0.1.0
 ARCH := $(shell go env GOARCH)
 
-# The same source gives the same bytes, on whatever machine and in whatever folder:
+# The same source gives the same bytes, on any machine and in any folder:
 # no C compiler, no paths, no state of the checkout, no flags of the user's own, and
 # this module's requirements alone, not those of the modules that are worked on beside it.
 GO_BUILD := GOFLAGS= GOWORK=off CGO_ENABLED=0 GOOS=linux GOAMD64=v1 GOARM64=v8.0 \
@@ -142,7 +142,7 @@ mutants: programs core ## breaks every requirement once, and proves that the sui
 	go test -count=1 -parallel 3 -timeout 30m ./conformance/mutation
 
 .PHONY: outsider
-outsider: programs core ## builds and judges examples/variant-repo as somebody else's repository would
+outsider: programs core ## builds and judges examples/variant-repo as another repository would
 	go test -count=1 -timeout 30m ./conformance/outsider
 
 .PHONY: test-packages

@@ -80,7 +80,7 @@ type Option struct {
 	Tools        []string `yaml:"tools" json:"tools,omitempty"`
 }
 
-// Made when first needed: whoever selects reads no image.yaml, and would pay for them at
+// Made when first needed: a selection reads no image.yaml, and would pay for them at
 // each start.
 var (
 	nameForm    = form(`^[a-z0-9][a-z0-9-]{0,62}$`)

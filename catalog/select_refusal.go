@@ -50,7 +50,7 @@ func unknown(kind Asked, name string, there []string) *Refusal {
 const mostNear = 3
 
 // nearest are the names with the smallest edit distance, the nearest first. One that holds
-// all of the name, or is held by it, is near whatever its length.
+// all of the name, or is held by it, is near at any length.
 func nearest(name string, there []string) []string {
 	type near struct {
 		name     string

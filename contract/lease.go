@@ -9,5 +9,5 @@ const LeaseName = ".sandbox/lease"
 type LeaseHolder struct {
 	SandboxID string `json:"sandbox_id"`
 	Instance  string `json:"instance"`
-	Released  bool   `json:"released,omitempty"` // given back: anybody may take it at once
+	Released  bool   `json:"released,omitempty"` // given back: any sandbox may take it at once
 }

@@ -233,7 +233,7 @@ func TestWhatTheBinaryOfASandboxMayNotLink(t *testing.T) {
 				"github.com/alecthomas/kong", "net/http/pprof", "expvar", "html/template", "text/template",
 			}
 			// go-fuse links os/exec, for a fusermount that is never run here. Our own processes
-			// are forked by pid1/process alone: whatever else waited would race with it.
+			// are forked by pid1/process alone: another wait(2) would race with it.
 			if slices.Contains(p.Imports, "os/exec") {
 				t.Errorf("%s imports os/exec", p.room())
 			}
@@ -248,7 +248,7 @@ func TestWhatTheBinaryOfASandboxMayNotLink(t *testing.T) {
 	}
 }
 
-// Package-level work runs at each start of PID 1 too, for whatever is linked.
+// Package-level work of every linked package runs at each start of PID 1.
 func TestNoWorkAtPackageLevelInTheContainer(t *testing.T) {
 	costly := []string{"regexp.MustCompile", "regexp.MustCompilePOSIX", "template.Must", "big.NewInt", "rand.New", "json.Marshal", "os.Getenv", "os.ReadFile"}
 	for _, p := range packages(t) {

@@ -24,7 +24,7 @@ suffix=$$
 readonly FIRST=demo-first-$suffix SECOND=demo-second-$suffix
 
 # Nothing of it stays, however it ends. The daemon of the data directory ends by itself
-# when nobody needs it.
+# after its last sandbox.
 clean_up() {
   local code=$?
   set +e

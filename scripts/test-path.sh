@@ -45,7 +45,7 @@ make_links() {
     path=$(command -v "$name") || die "there is no $name on the PATH: README.md says what a machine needs"
     ln -sf "$path" "$1/$name"
   done
-  # scripts/ensure-engine.sh takes any engine that answers, of whatever package; unit tests need none.
+  # scripts/ensure-engine.sh takes any engine that answers, from any package; unit tests need none.
   if path=$(command -v docker); then ln -sf "$path" "$1/docker"; fi
 }
 

@@ -134,7 +134,7 @@ func choose(only string) ([]workload, error) {
 	return chosen, nil
 }
 
-// at runs f with a latency between everybody and the server.
+// at runs f with a latency between all clients and the server.
 func (l *runner) at(delay time.Duration, f func() error) error {
 	line, err := delayline.New(l.server.Address, delay)
 	if err != nil {

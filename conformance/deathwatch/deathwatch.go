@@ -1,10 +1,10 @@
-// Package deathwatch runs a program that ends when the one who started it has ended, however
-// that was: the suite's servers must not outlive a suite that was killed.
+// Package deathwatch runs a program that ends when the process that started it has ended, in
+// any way: the suite's servers must not outlive a suite that was killed.
 //
 // The suite starts its own program once more as the deathwatch, and the deathwatch starts the
 // server. The deathwatch ends the server when its standard input ends, which the kernel sees
 // to when the suite dies; and the server dies with the deathwatch by PR_SET_PDEATHSIG
-// (prctl(2)). A deathwatch holds a shared lock on a file as long as it lives, so that whoever
+// (prctl(2)). A deathwatch holds a shared lock on a file as long as it lives, so that the process that
 // removes the server's files can wait for its end.
 package deathwatch
 
@@ -65,7 +65,7 @@ func Main(args []string) int {
 	}
 	// Pdeathsig is sent when the thread that forked has ended, not the process.
 	runtime.LockOSThread()
-	// Its end is the end of its input, not somebody's signal to a group.
+	// It ends at the end of its input, not by a signal to a group.
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
 	cmd := exec.Command(fs.Arg(0), fs.Args()[1:]...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = os.Stdout, os.Stderr, "/"

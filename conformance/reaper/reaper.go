@@ -44,7 +44,7 @@ func Start(program, run, dir string) (*Reaper, error) {
 	r := &Reaper{cmd: exec.Command(program, Command, run, dir)}
 	// Away from the terminal's group: Ctrl-C ends the suite, and not who cleans up after it.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	r.cmd.Dir, r.cmd.Stderr = "/", os.Stderr // it may outlive whoever could have read its output
+	r.cmd.Dir, r.cmd.Stderr = "/", os.Stderr // it may outlive the reader of its output
 	var err error
 	if r.stdin, err = r.cmd.StdinPipe(); err == nil {
 		err = r.cmd.Start()

@@ -121,7 +121,7 @@ func (l *Link) pass(client net.Conn) {
 	defer l.forget(server)
 	l.done.Go(func() {
 		defer client.Close()
-		_, _ = io.Copy(client, server) // its end is the connection's end, whatever the reason
+		_, _ = io.Copy(client, server) // its end, for any reason, is the connection's end
 	})
 	_, _ = io.Copy(server, client)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
-// Workspace is one user's part of the bucket, as anybody with an S3 tool sees it.
+// Workspace is one user's part of the bucket, as an S3 tool sees it.
 type Workspace struct {
 	UserID string
 	Link   *Link

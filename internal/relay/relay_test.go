@@ -53,7 +53,7 @@ func TestHalfClose(t *testing.T) {
 	<-done
 }
 
-// Where one side fails, nobody is left waiting.
+// Where one side fails, the other does not wait.
 func TestErrorEndsBoth(t *testing.T) {
 	client, near := pair(t)
 	server, far := pair(t)

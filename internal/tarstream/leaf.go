@@ -15,7 +15,7 @@ import (
 )
 
 // temps gives temporary names. They have the form that the hot path leaves out of S3 and
-// removes when a sandbox starts, so that what was cut off is never anybody's file.
+// removes when a sandbox starts, so that a part of a file never gets a name.
 type temps struct{ token, count uint32 }
 
 func (t *temps) next() string {

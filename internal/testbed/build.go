@@ -81,7 +81,7 @@ func build(command string) (string, error) {
 	return copied, copyFile(target, copied)
 }
 
-// forget removes the copies of earlier versions that nobody is about to start any more.
+// forget removes the copies of earlier versions that no test is about to start any more.
 func forget(pattern string, age time.Duration) {
 	old, _ := filepath.Glob(pattern)
 	for _, f := range old {

@@ -1,5 +1,5 @@
 // Package testbed is what the tests of all rooms stand on: an S3 server, a proxy that
-// injects faults between it and whoever is tested, and trees of files that are hard to
+// injects faults between it and the code that is tested, and trees of files that are hard to
 // keep. It is imported by tests alone.
 //
 //	srv := testbed.S3(t)            // `sandbox s3` as a child process

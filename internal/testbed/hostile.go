@@ -182,7 +182,7 @@ func (b *builder) file(p, content string, perm uint32) {
 	b.chmod(p, perm)
 }
 
-// chmod sets all twelve bits, whatever the umask.
+// chmod sets all twelve bits, with any umask.
 func (b *builder) chmod(p string, perm uint32) {
 	b.t.Helper()
 	if err := unix.Chmod(b.path(p), perm); err != nil {

@@ -15,7 +15,7 @@ const Scheme = "unix://"
 // Path gives the path of a socket that an endpoint names as unix://PATH. ok is false for other endpoints.
 func Path(endpoint string) (path string, ok bool) { return strings.CutPrefix(endpoint, Scheme) }
 
-// Dial dials the socket at path, whatever address is asked for: it is an http.Transport's DialContext.
+// Dial dials the socket at path in place of any address: it is an http.Transport's DialContext.
 func Dial(path string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)

@@ -12,7 +12,7 @@ import (
 	"github.com/matrx/sandbox/conformance"
 )
 
-// Whatever keeps the suite from judging is 3 with a remedy, never a verdict.
+// A reason that keeps the suite from judging is exit code 3 with a remedy, never a verdict.
 func TestWhatCannotBeJudgedIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {

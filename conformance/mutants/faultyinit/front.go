@@ -17,7 +17,7 @@ type options struct {
 	swallowTerm bool  // SIGTERM is not passed on
 	noReap      bool  // only the child is waited for
 	termOnly    bool  // other signals are not passed on
-	killOnTerm  bool  // SIGTERM becomes SIGKILL for everybody
+	killOnTerm  bool  // SIGTERM becomes SIGKILL for every process
 	startAnyway bool  // what could not be hydrated is started without storage
 	proxy       *rule // between the real one and S3
 }
@@ -108,7 +108,7 @@ func readyEarly() {
 }
 
 // keepReady makes the ready file whenever it is missing. It polls: what it fakes is wrong
-// from the first instant on, and nobody waits for it.
+// from the first instant on, and is not waited for.
 func keepReady() {
 	for range time.Tick(5 * time.Millisecond) {
 		if f, err := os.OpenFile("/tmp/.sandbox_ready", os.O_CREATE|os.O_EXCL, 0o644); err == nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Each way to end is told by its name, with the flush's result: on the exit line and, to
-// whoever asks later, by inspect.
+// Each way to end is told by its name, with the flush's result: on the exit line and,
+// later, by inspect.
 func TestInspectTellsHowASandboxEnded(t *testing.T) {
 	o := newOperator(t)
 	for _, tc := range []struct {

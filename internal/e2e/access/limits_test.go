@@ -74,13 +74,13 @@ ulimit -n; ulimit -Hn; df -B1 --output=size /tmp /dev/shm | tail -n 2 | tr -d ' 
 	if r := o.InBase("u", "--open-files", "1048576", "--", "sh", "-c", "ulimit -n"); r.Stdout != "1048576\n" && !strings.Contains(r.Stderr, "ask for fewer with --open-files") {
 		t.Errorf("more open files than the engine has: %v", r)
 	}
-	// A file system that is full is the writer's error and nobody else's.
+	// A file system that is full is an error of the writer alone.
 	if r := o.InBase("u", "-q", "--tmp-size", "1m", "--", "bash", "-c", `head -c 4M /dev/zero >/tmp/x || echo full`); r.Code != 0 || r.Stdout != "full\n" {
 		t.Errorf("/tmp: %v", r)
 	}
 }
 
-// A detached sandbox is held to its time by the daemon, which nobody waits for.
+// A detached sandbox is held to its time by the daemon, without a client that waits.
 func TestDetachedSandboxIsHeldToItsTimeout(t *testing.T) {
 	o := newOperator(t)
 	o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--sandbox-id", "left", "--detach", "--timeout", "3s")

@@ -154,8 +154,8 @@ func put(key, body string) error {
 	return err
 }
 
-// ask sends a request to the storage socket, as often as it takes: whoever serves it may
-// be starting again. A key that begins with "/" is a whole path.
+// ask sends a request to the storage socket, as often as it takes: the daemon that serves
+// it may be starting again. A key that begins with "/" is a whole path.
 func ask(method, key, body string) (int, string, error) {
 	socket := strings.TrimPrefix(os.Getenv(contract.EnvS3Endpoint), unixhttp.Scheme)
 	c := http.Client{Transport: unixhttp.OneShot(socket)}

@@ -67,7 +67,7 @@ func (b *ColdBox) Device() string {
 	return b.Agent(`awk '$5 == "/data/cold" {print $3}' /proc/self/mountinfo`)
 }
 
-// PauseStore stops the embedded S3 without anybody starting another one: requests hang.
+// PauseStore stops the embedded S3, so that no other one is started and requests hang.
 func (b *ColdBox) PauseStore() (resume func()) {
 	b.T.Helper()
 	pid := b.DaemonPID()

@@ -11,5 +11,5 @@
 // it starts in milliseconds and does what a test tells it to. The tests wait for events (a line of
 // output, a change of a file, the end of a process), and each wait has a bound.
 //
-// Whatever a test makes is gone when it ends: sandboxes, volumes, daemons, images.
+// All that a test makes is gone when it ends: sandboxes, volumes, daemons, images.
 package harness

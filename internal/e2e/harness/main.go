@@ -10,7 +10,7 @@ import (
 )
 
 // Main runs the tests of a package. It begins with no signal ignored for those that are started
-// here, whatever the starter of the tests has ignored: nohup SIGHUP, a shell without job control the SIGINT
+// here, also when the process that started the tests ignores some: nohup SIGHUP, a shell without job control the SIGINT
 // of what it starts in the background. (A signal that a Go program handles is at its default in a
 // child.) In the end it removes the image that the tests have made for themselves.
 func Main(m *testing.M) {

@@ -60,8 +60,8 @@ func newFamily(t *testing.T) *family {
 	f.write("program", "first")
 	f.write("Makefile", ".PHONY: bin/linux-amd64 bin/linux-arm64\nbin/linux-amd64 bin/linux-arm64:\n\t@mkdir -p $@ && cp program $@/sandbox-init\n")
 	f.write("scripts/ensure-engine.sh", "#!/bin/sh\nexec docker version >/dev/null\n")
-	// It runs between the reading of the inputs and the build: with a file meddle it is
-	// somebody who edits meanwhile.
+	// It runs between the reading of the inputs and the build: with a file meddle it
+	// edits as a user might meanwhile.
 	f.write("scripts/ensure-base.sh", "#!/bin/sh\nif [ -e meddle ]; then echo x >>\"$(cat meddle)\"; fi\necho "+harness.FakeinitImage+"\n")
 	for _, script := range []string{"ensure-engine.sh", "ensure-base.sh"} {
 		if err := os.Chmod(filepath.Join(f.dir, "scripts", script), 0o755); err != nil {

@@ -22,7 +22,7 @@ COPY capabilities.json /etc/sandbox/capabilities.json
 USER ${AGENT}
 `
 
-// What root installs is there for everybody, the image says of itself what was copied
+// What root installs is there for every user, the image says of itself what was copied
 // over, nothing gets into the home, and it is a sandbox still: sandbox-init is PID 1, the
 // command runs as the agent, and the agent can install more of its own.
 func TestImageCanBeExtended(t *testing.T) {
@@ -65,7 +65,7 @@ func TestImageCanBeExtended(t *testing.T) {
 				t.Errorf("after root's npm the agent's fails: %v", r)
 			}
 
-			// As an operator starts it: root drops to the agent, whatever the image ends with.
+			// As an operator starts it: root drops to the agent, with any USER at the end of the image.
 			want := harness.Result{Code: 41, Stdout: "sandbox-init\n1000 agent\n"}
 			got := harness.Engine(t, nil, "run", "--rm", "--user", "0", ref, "bash", "-c", `cat /proc/1/comm; echo "$(id -u) $(id -un)"; exit 41`)
 			if got.Stderr = ""; got != want {

@@ -111,7 +111,7 @@ func TestSelectRegisteredImage(t *testing.T) {
 	selected("mine", "--task", "scripting")
 	selected("mine", "--task", "compute")
 
-	// The suite itself finds that it is none, and says so to whoever selects.
+	// The suite itself finds that it is none, and a selection says so.
 	suite, err := filepath.Abs(filepath.Join(harness.Repository, "bin", "sandbox-conformance"))
 	if err != nil {
 		t.Fatal(err)

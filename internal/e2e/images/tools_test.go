@@ -62,7 +62,7 @@ func TestImageLoginShellKeepsThePath(t *testing.T) {
 	})
 }
 
-// Dockerfiles of others end in USER sandbox; whoever asks for UID 1000 is told agent.
+// Dockerfiles of others end in USER sandbox; a lookup of UID 1000 gives agent.
 func TestImageNamesOfTheAgent(t *testing.T) {
 	eachImage(t, func(t *testing.T, _, ref string) {
 		r := harness.InImage(t, ref, []string{"--user", "sandbox"}, "bash", "-c", "id -u; id -un; id -G; echo $HOME")

@@ -40,12 +40,12 @@ func tini(t *testing.T) anInit {
 // theActor is the program that plays workloads.
 func theActor(t *testing.T) string { return forTheAgent(t, "internal/pid1/testproc") }
 
-// forTheAgent builds a command that everybody may execute, as an image has it.
+// forTheAgent builds a command that every user may execute, as an image has it.
 func forTheAgent(t *testing.T, command string) string {
 	t.Helper()
 	path := filepath.Join(agentsDir(t), filepath.Base(command))
 	// Not written by this process: a child that is forked meanwhile would hold it open
-	// for writing, and nobody can execute such a file (ETXTBSY).
+	// for writing, and such a file cannot be executed (ETXTBSY).
 	if out, err := exec.Command("install", "-m", "755", testbed.Binary(t, command), path).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -71,7 +71,7 @@ type staging struct {
 	init     anInit
 	workload []string
 	env      []string // beside those that every init gets
-	alone    bool     // not as PID 1 but as somebody's child
+	alone    bool     // not as PID 1 but as a child of the test
 	under    string   // a shell script that ends by becoming "$@"
 	logs     string   // SANDBOX_LOG_LEVEL on a terminal
 	stdin    io.Reader
@@ -225,7 +225,7 @@ func (p *performance) ends() int {
 	return p.ProcessState.ExitCode()
 }
 
-// all is ends, and what was said until everybody who could say something has ended.
+// all is ends, and the output until every process that could write it has ended.
 func (p *performance) all() (int, []string) {
 	p.t.Helper()
 	code := p.ends()

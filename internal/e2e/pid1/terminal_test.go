@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sitting is somebody at a terminal in front of an init.
+// sitting is a user at a terminal in front of an init.
 type sitting struct {
 	*performance
 	keyboard *os.File
@@ -48,7 +48,7 @@ func (s staging) sit(t *testing.T) *sitting {
 		for {
 			n, err := keyboard.Read(buf)
 			_, _ = at.screen.Write(buf[:n])
-			if err != nil { // EIO: nobody has the terminal open any more
+			if err != nil { // EIO: no process has the terminal open any more
 				return
 			}
 		}
@@ -229,7 +229,7 @@ func (at *sitting) awaitForeground(comm string) {
 }
 
 // TestForegroundIsGivenBack: a script that starts sandbox-init on its terminal has the
-// terminal again afterwards. (tini leaves it to nobody.)
+// terminal again afterwards. (tini leaves the terminal without a foreground group.)
 func TestForegroundIsGivenBack(t *testing.T) {
 	s := staging{init: ours(t), alone: true, workload: []string{"true"}, under: `"$@"; [ "$(ps -o tpgid= -p $$)" -eq "$(ps -o pgid= -p $$)" ] && exit 14`}
 	if got := s.sit(t).ends(); got != 14 {
@@ -237,7 +237,7 @@ func TestForegroundIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestBackgroundStaysThere: started in the background of somebody's terminal, it does not
+// TestBackgroundStaysThere: started in the background of a user's terminal, it does not
 // take the foreground.
 func TestBackgroundStaysThere(t *testing.T) {
 	s := staging{init: ours(t), alone: true, workload: []string{"sh", "-c", `[ "$(ps -o tpgid= -p $$)" -ne $$ ] && exit 15`}, under: `set -m; "$@" & wait $!`}
@@ -246,7 +246,7 @@ func TestBackgroundStaysThere(t *testing.T) {
 	}
 }
 
-// TestLogOnAStoppedTerminal: with TOSTOP set, whoever writes from the background is stopped
+// TestLogOnAStoppedTerminal: with TOSTOP set, a process that writes from the background is stopped
 // by the terminal. sandbox-init, which is in the background of its command, is not.
 func TestLogOnAStoppedTerminal(t *testing.T) {
 	s := staging{init: ours(t), workload: []string{"sh", "-c", `stty tostop; trap 'exit 16' TERM; echo goes on; while :; do sleep 0.01; done`}, logs: "debug"}

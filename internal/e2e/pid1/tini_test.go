@@ -31,7 +31,7 @@ type scenario struct {
 	namespaced bool
 }
 
-// workload is a scenario in which nobody does anything from outside.
+// workload is a scenario without any action from outside.
 func workload(argv ...string) func(*testing.T, staging) outcome {
 	return func(t *testing.T, s staging) outcome {
 		s.workload = argv

@@ -63,8 +63,8 @@ func TestContainerHasTheLeastRights(t *testing.T) {
 	}
 }
 
-// The socket is open to everybody by its mode, and lies where only root may enter, whoever
-// the operator is: UID 1000 on the host is the agent inside.
+// The socket is open to every user by its mode, and lies where only root may enter, also when
+// the operator is UID 1000 on the host, which is the agent inside.
 func TestHostSocketIsRootsAlone(t *testing.T) {
 	for name, uid := range map[string]int{"root": 0, "the agent's UID": contract.AgentUID} {
 		t.Run(name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestContainerIsStartedAsDocumented(t *testing.T) {
 	o.OK("stop", id)
 }
 
-// The time of a stop is the image's own when it says so and nobody else does.
+// The time of a stop is the image's own when the image alone gives one.
 func TestStopTimeoutIsTheImages(t *testing.T) {
 	o := harness.NewOperator(t)
 	const ref = "matrx-sandbox-fakeinit:patient"

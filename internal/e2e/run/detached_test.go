@@ -59,7 +59,7 @@ func TestDetachedSandboxOutlivesItsClient(t *testing.T) {
 	}
 }
 
-// One that ends by itself is cleaned up without anybody's asking.
+// One that ends by itself is cleaned up without a command.
 func TestDetachedSandboxEndsByItself(t *testing.T) {
 	o := harness.NewOperator(t)
 	r := o.Run(strings.NewReader(""), "u", "--detach", "--sandbox-id", "short", "--", "write", "x")
@@ -86,7 +86,7 @@ func TestDetachedSandboxIsRefusedAHeldWorkspace(t *testing.T) {
 }
 
 // The embedded S3 is killed under a running sandbox: what it held is there, the sandbox
-// saves, and nobody had to do anything.
+// saves, without a command of the operator.
 func TestKilledDaemonIsReplaced(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "u", "--", "write", "before"); r.Code != 0 {
@@ -130,7 +130,7 @@ func TestKilledDaemonAndGuardAreReplaced(t *testing.T) {
 	harness.NothingLeft(t, id)
 }
 
-// childrenOf are a process's, of whatever thread.
+// childrenOf are the children of all threads of a process.
 func childrenOf(t *testing.T, pid int) []int {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("/proc", itoa(pid), "task", "*", "children"))
@@ -150,7 +150,7 @@ func childrenOf(t *testing.T, pid int) []int {
 	return out
 }
 
-// A sandbox whose data directory somebody has removed can still be got rid of, and looking
+// A sandbox whose data directory was removed can still be removed, and looking
 // for it does not make the directory again.
 func TestSandboxWithoutItsDataDirectoryIsRemoved(t *testing.T) {
 	o := harness.NewOperator(t)
@@ -171,5 +171,5 @@ func TestSandboxWithoutItsDataDirectoryIsRemoved(t *testing.T) {
 	}
 	other.OK("rm", "--force", id)
 	harness.NothingLeft(t, id)
-	harness.AwaitDeath(t, pid) // nobody needs it any more
+	harness.AwaitDeath(t, pid) // its last sandbox has ended
 }

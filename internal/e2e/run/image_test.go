@@ -48,7 +48,7 @@ func TestImageOutlivesItsStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		harness.AwaitDeath(t, pid)
-		o.List() // whoever notices first starts the next one: here perhaps this
+		o.List() // the first process that notices starts the next one: here perhaps this
 	}
 	sums := harness.EngineOK(t, "exec", "--user", "1000", "sandbox-busy", "bash", "-c", "cd ~; n=$(ls | wc -l); sha256sum file1 file2 file$((n-2))")
 	p.Signal(syscall.SIGINT)
@@ -67,7 +67,7 @@ func TestImageKeepsWhatItCouldNotSave(t *testing.T) {
 	p := o.Start("run", "--image", catalog.Reference("", "base", ""), "--user-id", "u", "--sandbox-id", "late", "--stop-timeout", "3", "--", "bash", "-c",
 		`trap 'echo of the last moment >~/late; exit 0' TERM; echo going; while :; do sleep 0.1; done`)
 	p.Out.Await(t, "going")
-	// Stopped, not killed: nobody starts another one, and requests hang.
+	// Stopped, not killed: no other one is started, and requests hang.
 	daemon := o.DaemonPID()
 	if err := syscall.Kill(daemon, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func TestStreamsAreThoseOfTheCommand(t *testing.T) {
 	}
 }
 
-// The files of one run are there in the next, of the same user and of nobody else.
+// The files of one run are there in the next, of the same user alone.
 func TestWorkspaceIsKeptBetweenRuns(t *testing.T) {
 	o := harness.NewOperator(t)
 	if r := o.Run(nil, "alice", "--sandbox-id", "a1", "--", "write", "alice's"); r.Code != 0 || !strings.Contains(r.Stderr, "a1 completed, exit code 0; saved 1 file (7 B)") {
@@ -103,7 +103,7 @@ func TestWorkspaceIsKeptAfterAKill(t *testing.T) {
 	}
 }
 
-// The holder of the lease lives: nobody takes it over.
+// The holder of the lease lives: the lease is not taken over.
 func TestSecondSandboxOfAUserIsRefused(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")

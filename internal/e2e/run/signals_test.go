@@ -43,7 +43,7 @@ func TestSecondInterruptEndsTheDrain(t *testing.T) {
 	harness.NothingLeft(t, "deaf")
 }
 
-// Nobody reads its output any more: it is stopped, not left behind.
+// When the output has no reader any more, the sandbox is stopped, not left behind.
 func TestClosedOutputStopsTheSandbox(t *testing.T) {
 	o := harness.NewOperator(t)
 	r, w, err := os.Pipe()

@@ -17,8 +17,8 @@ const busy = `cd; i=0; while :; do i=$((i+1));
 		echo $i >r/n; git -C r add n; git -C r commit -qm $i; [ $((i%7)) = 0 ] && git -C r gc -q;
 	done`
 
-// prepare makes the repository. A half of one is no repository, and whether all of it is in S3
-// yet when its sandbox is killed nobody promises.
+// prepare makes the repository. A half of one is no repository, and it need not all be in S3
+// yet when its sandbox is killed.
 const prepare = `cd; git init -q r; cd r; git config user.email a@b; git config user.name n; git commit -q --allow-empty -m 0`
 
 // whole prints what is not whole.

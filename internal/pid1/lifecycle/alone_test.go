@@ -14,7 +14,7 @@ import (
 // TestSecondSupervisor: who executes sandbox-init in a running sandbox is told so, and changes
 // nothing there. When the first was killed, the next one starts.
 func TestSecondSupervisor(t *testing.T) {
-	first := start(t, scenario{}) // idle: nobody outlives it
+	first := start(t, scenario{}) // idle: no process outlives it
 	first.await("ready", 1)
 	there := []string{"HOT_PATH=" + first.home, "SANDBOX_STATE_DIR=" + filepath.Join(first.dir, "state"),
 		"SANDBOX_RUN_DIR=" + filepath.Join(first.dir, "run"), "SANDBOX_READY_FILE=" + filepath.Join(first.dir, "ready")}

@@ -162,7 +162,7 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
-// TestClosedLog: a log that nobody reads, or can read, stops nothing.
+// TestClosedLog: a log without a reader stops nothing.
 func TestClosedLog(t *testing.T) {
 	gone, w, err := os.Pipe()
 	if err != nil {

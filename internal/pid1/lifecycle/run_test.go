@@ -209,7 +209,7 @@ func (r *run) ends(want int) {
 	}
 }
 
-// state reads state.json as anybody may.
+// state reads state.json, as every user may.
 func (r *run) state() (st contract.State) {
 	r.t.Helper()
 	body, err := os.ReadFile(filepath.Join(r.dir, "run", contract.StateFileName))

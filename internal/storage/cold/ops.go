@@ -16,11 +16,8 @@ import (
 // The operations of the tree, as a mount needs them (package fusefs). Each names nodes by their IDs and
 // takes the locks that it needs; none is held when it returns. Errors are those of Errno.
 
-// ID names a node while its front has a reference to it.
+// ID names a node while its front has a reference to it. The root is 1, and needs no reference.
 type ID = uint64
-
-// rootID is the ID of the root, to which no reference is needed.
-const rootID ID = 1
 
 // Attr is what stat(2) tells of a node. The owner is always the agent.
 type Attr struct {

@@ -11,14 +11,14 @@ import (
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
-// interrupted begins an upload of body to k that ends after some parts, and gives its id.
-func (b *bench) interrupted(body []byte, after int) (id string) {
+// interrupted begins an upload of body to k that ends after three parts, and gives its id.
+func (b *bench) interrupted(body []byte) (id string) {
 	b.Helper()
 	const key = "k"
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	g := testbed.Hold()
-	f := b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PART"}, After: after, Do: g})
+	f := b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PART"}, After: 3, Do: g})
 	defer f.Remove()
 	done := make(chan error)
 	go func() {
@@ -48,7 +48,7 @@ func TestUploadIsContinued(t *testing.T) {
 		return b.store.Put(t.Context(), "k", bytes.NewReader(body), int64(len(body)), PutOptions{UploadID: id, Metadata: map[string]string{"sandbox-write": "w"}})
 	}
 	t.Run("same content", func(t *testing.T) {
-		id := b.interrupted(body, 3)
+		id := b.interrupted(body)
 		b.proxy.Forget()
 		if _, err := put(body, id); err != nil {
 			t.Fatal(err)
@@ -63,7 +63,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("other content", func(t *testing.T) {
-		id := b.interrupted(body, 3)
+		id := b.interrupted(body)
 		other := bytes.Clone(body)
 		other[minPart+7]++ // in the second part
 		b.proxy.Forget()
@@ -77,7 +77,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("shorter content", func(t *testing.T) {
-		id := b.interrupted(body, 3)
+		id := b.interrupted(body)
 		if _, err := put(body[:2*minPart+5], id); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestUploadIsContinued(t *testing.T) {
 	})
 	b.bucket.Delete("k")
 	t.Run("gone", func(t *testing.T) {
-		id := b.interrupted(body, 3)
+		id := b.interrupted(body)
 		if err := b.store.Abort(t.Context(), "k", id); err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// Epoch dates whatever is not dated otherwise.
+// Epoch is the time of an entry that gives none.
 var Epoch = time.Unix(1700000000, 0).UTC()
 
 // File is an entry of a layer with content.

@@ -138,7 +138,7 @@ func (w *Writer) transaction(n int) string {
 // Last is the number of the last entry that the writer has committed.
 func (w *Writer) Last() int64 { return w.last.Load() }
 
-// Kill kills the writer, whatever it is doing, and returns when it is gone.
+// Kill kills the writer at any point of its work, and returns when it is gone.
 func (w *Writer) Kill() {
 	_ = w.cmd.Process.Kill()
 	<-w.ended

@@ -21,7 +21,7 @@ func commandOf(command []string, tmp string) *exec.Cmd {
 	return cmd
 }
 
-// mark is the variable by which a process of the run is known, whoever its parent is now.
+// mark is the variable by which a process of the run is known, under any parent.
 func mark(tmp string) string { return "TMPDIR=" + tmp }
 
 // reapUntil waits for every child until the given one ends. Nothing else may wait meanwhile.
