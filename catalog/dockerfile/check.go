@@ -174,7 +174,7 @@ func (c *check) stage(i int) {
 		case *instructions.AddCommand:
 			for _, p := range command.SourcePaths {
 				if remote(p) {
-					c.problem(at, "add-url", "ADD %s: what is downloaded belongs into a package list, with its version and digest", p)
+					c.problem(at, "add-url", "ADD %s: a download belongs in a package list, with its version and digest", p)
 				}
 			}
 			c.early(at, command.Link, command.SourceContents)

@@ -16,7 +16,7 @@ import (
 // forwardCommand is `sandbox forward`.
 type forwardCommand struct {
 	common
-	JSON bool     `name:"json" help:"Print what is listened on, and what happens, as lines of JSON."`
+	JSON bool     `name:"json" help:"Print addresses and events as lines of JSON."`
 	ID   string   `arg:"" help:"The sandbox."`
 	Port []string `arg:"" placeholder:"PORT" help:"[ADDRESS:]PORT[:LOCALPORT]: the port of a server inside, and where it appears on this machine: on 127.0.0.1 and the same port when not given; LOCALPORT 0 is any."`
 }

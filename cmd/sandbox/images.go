@@ -24,7 +24,7 @@ type imagesCommand struct {
 	Size    imagesSize    `cmd:"" help:"Measure images: by image and by layer, unpacked and compressed."`
 	Refresh imagesRefresh `cmd:"" help:"Take up Debian's updates: rewrite images/debian.lock."`
 
-	Register   imagesRegister   `cmd:"" help:"Add an image of your own to what is selected from. It is read, not run."`
+	Register   imagesRegister   `cmd:"" help:"Add an image of your own to those that select chooses from. It is read, not run."`
 	Unregister imagesUnregister `cmd:"" help:"Take an image of your own out again."`
 }
 

@@ -23,14 +23,14 @@ import (
 // cli is the command line.
 type cli struct {
 	Run     runCommand     `cmd:"" help:"Run a sandbox."`
-	Ps      psCommand      `cmd:"" help:"List sandboxes: those that run, and those that have kept what is not saved."`
+	Ps      psCommand      `cmd:"" help:"List sandboxes: those that run, and those that have unsaved changes."`
 	Inspect inspectCommand `cmd:"" help:"Tell what a sandbox may use, and how it has ended."`
 	Exec    execCommand    `cmd:"" help:"Run a command in a sandbox, as the agent."`
 	Cp      cpCommand      `cmd:"" help:"Copy files into a sandbox, or out of one."`
 	Forward forwardCommand `cmd:"" help:"Make ports of a sandbox's localhost appear on this machine."`
 	Logs    logsCommand    `cmd:"" help:"Print a sandbox's output."`
 	Stop    stopCommand    `cmd:"" help:"Stop sandboxes and save what has changed."`
-	Kill    killCommand    `cmd:"" help:"End sandboxes at once; what is not saved is kept, for save."`
+	Kill    killCommand    `cmd:"" help:"End sandboxes at once; unsaved changes are kept, for save."`
 	Save    saveCommand    `cmd:"" help:"Save what a sandbox that was killed has kept."`
 	Rm      rmCommand      `cmd:"" help:"Forget sandboxes that have ended."`
 

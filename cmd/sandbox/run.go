@@ -59,13 +59,13 @@ type runCommand struct {
 
 // common are the flags that every command on sandboxes has.
 type common struct {
-	DataDir string `name:"data-dir" env:"SANDBOX_DATA_DIR" type:"path" placeholder:"DIR" help:"Directory of the embedded S3 and of what is known of sandboxes; ~/.local/share/matrx-sandbox when not given."`
+	DataDir string `name:"data-dir" env:"SANDBOX_DATA_DIR" type:"path" placeholder:"DIR" help:"Directory of the embedded S3 and of the records of sandboxes; ~/.local/share/matrx-sandbox when not given."`
 }
 
 // telling are the flags of what a run says about itself.
 type telling struct {
 	LogLevel string `name:"log-level" enum:"debug,info,warn,error" default:"warn" help:"What sandbox-init logs: debug, info, warn or error."`
-	JSON     bool   `name:"json" help:"Tell of the run in lines of JSON, on the error stream."`
+	JSON     bool   `name:"json" help:"Report the run in lines of JSON, on the error stream."`
 	Quiet    bool   `short:"q" help:"Say nothing when all went well."`
 }
 

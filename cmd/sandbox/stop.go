@@ -14,7 +14,7 @@ import (
 // stopCommand is `sandbox stop`.
 type stopCommand struct {
 	common
-	JSON  bool     `name:"json" help:"Tell how they ended in lines of JSON, on the error stream."`
+	JSON  bool     `name:"json" help:"Report how they ended in lines of JSON, on the error stream."`
 	Quiet bool     `short:"q" help:"Say nothing when all went well."`
 	ID    []string `arg:"" name:"id" help:"The sandboxes."`
 }
@@ -40,7 +40,7 @@ func (c *stopCommand) Run(ctx context.Context) error {
 // killCommand is `sandbox kill`.
 type killCommand struct {
 	common
-	JSON bool     `name:"json" help:"Tell how they ended in lines of JSON, on the error stream."`
+	JSON bool     `name:"json" help:"Report how they ended in lines of JSON, on the error stream."`
 	ID   []string `arg:"" name:"id" help:"The sandboxes."`
 }
 

@@ -66,7 +66,7 @@ var All = []Mutant{
 
 	{Breaks: "HOT-001", Is: "a part of the home is left out", Fault: "half-hydrate"},
 	{Breaks: "HOT-002", Is: "changes go up at the end only", Fault: "sync-late"},
-	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007", "HOT-008", "HOT-009"}, Is: "a stop is a kill: no flush, and the lease is not given back; whatever stops a sandbox to look at S3 sees it", Fault: "no-flush"},
+	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007", "HOT-008", "HOT-009"}, Is: "a stop is a kill: no flush, and the lease is not given back; every check that stops a sandbox to look at S3 sees it", Fault: "no-flush"},
 	{Breaks: "HOT-004", Also: []string{"HOT-002"}, Is: "deletions do not arrive; a rename leaves its old name", Fault: "drop-deletes"},
 	{Breaks: "HOT-005", Also: []string{"HOT-007"}, Is: "without its workspace the sandbox starts all the same, also when another one holds it", Fault: "start-anyway"},
 	{Breaks: "HOT-006", Is: "a failed save exits 0", Fault: "hide-74"},
@@ -81,7 +81,7 @@ var All = []Mutant{
 	{Breaks: "SEC-001", Is: "a setuid binary was added", Dockerfile: "RUN cp /bin/true /usr/local/bin/helper && chmod 4755 /usr/local/bin/helper"},
 	{Breaks: "SEC-002", Is: "a key was copied in and removed again", Dockerfile: `RUN printf -- '-----BEGIN OPENSSH PRIVATE KEY-----\n%s\n' "$(head -c 60 /dev/zero | base64 -w0)" > /opt/deploy_key
 RUN rm /opt/deploy_key`},
-	{Breaks: "SEC-003", Is: "a system directory is everybody's", Dockerfile: "RUN chmod 777 /usr/local/lib"},
+	{Breaks: "SEC-003", Is: "every user may write a system directory", Dockerfile: "RUN chmod 777 /usr/local/lib"},
 	{Breaks: "SEC-004", Is: "the user is dropped, the capabilities are not", Fault: "keep-caps"},
 	{Breaks: "SEC-005", Is: "the credentials are copied for convenience", Fault: "copy-credentials"},
 

@@ -53,8 +53,8 @@ func killSelf(args []string) (int, error) {
 }
 
 // resetDisposition replaces this process by sleep's equivalent that has default
-// dispositions: none is needed for SIGKILL; for others a child without the runtime's
-// handlers cannot be had, so the runtime's own crash path is asked for.
+// dispositions: none is needed for SIGKILL; for others the default action is not possible beside the runtime's
+// handlers, so the runtime's own crash path is asked for.
 func resetDisposition(sig syscall.Signal) error {
 	if sig == syscall.SIGKILL {
 		return nil

@@ -108,9 +108,9 @@ func (s *session) run(ctx context.Context) int {
 	return s.work(ctx)
 }
 
-// fail says why the workspace cannot be had. The lease is free again before PID 1 acts on it.
+// fail says why the workspace is not available. The lease is free again before PID 1 acts on it.
 func (s *session) fail(err error) int {
-	s.log.Error("the workspace cannot be had", "event", "storage_failed", "error", err)
+	s.log.Error("the workspace is not available", "event", "storage_failed", "error", err)
 	release(context.Background(), s.deferred, s.log)
 	_ = s.conn.Send(wire.Message{Failed: &wire.Failed{Code: contract.ExitHydrate, Message: err.Error()}})
 	return exitFailed

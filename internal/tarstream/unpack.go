@@ -175,7 +175,7 @@ func (u *unpacker) entry(h *tar.Header, name string) error {
 	return nil
 }
 
-var errSpecial = errors.New("what is there is neither a file nor a link")
+var errSpecial = errors.New("the destination is neither a file nor a link")
 
 // replaceable says whether what is at a name may be replaced by a file or a link.
 func replaceable(root *os.Root, name string) error {

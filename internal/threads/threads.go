@@ -1,4 +1,4 @@
-// Package threads lets a Go program live where no more threads can be had.
+// Package threads lets a Go program live where no more threads can be made.
 //
 // Threads count against a container's process limit (pids.max of cgroups, RLIMIT_NPROC), and
 // a fork bomb in the container uses it up. The Go runtime starts a thread when there is work
@@ -7,7 +7,7 @@
 // gives up a thread that it has. debug.SetMaxThreads is no remedy: it only makes the
 // program abort sooner.
 //
-// So there are two things to do. Reserve, at boot, makes the threads while they can be had.
+// So there are two things to do. Reserve, at boot, makes the threads while they can be made.
 // A Gate bounds how many goroutines are in blocking system calls at the same time, so that
 // no more are ever needed. Waiting for a channel, a timer or the network needs no thread;
 // a file's read, write, fsync, stat and the like do.

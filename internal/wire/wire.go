@@ -86,7 +86,7 @@ type Hydrated struct {
 	Took  time.Duration `json:"took_ns"`
 }
 
-// Failed says why the workspace cannot be had. Code is the exit code that follows.
+// Failed says why the workspace is not available. Code is the exit code that follows.
 type Failed struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`

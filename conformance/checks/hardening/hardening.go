@@ -150,7 +150,7 @@ func noPendingUpdates(ctx context.Context, e *check.Env) error {
 	}
 	// Most images carry no package lists, and the suite fetches none: it needs no network.
 	if !slices.ContainsFunc(im.Below("/var/lib/apt/lists"), func(name string) bool { return strings.Contains(name, "_Packages") }) {
-		return check.Unsupported("the image carries no package lists, so nothing can be said of what was pending when it was built")
+		return check.Unsupported("the image carries no package lists, so the updates that were pending when it was built are unknown")
 	}
 	s, err := e.Bare(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func noPendingUpdates(ctx context.Context, e *check.Env) error {
 		return err
 	}
 	if code != 0 {
-		return check.Unsupported("apt-get cannot say what is pending: %s", firstLine(out))
+		return check.Unsupported("apt-get cannot list pending updates: %s", firstLine(out))
 	}
 	var pending []string
 	for line := range strings.Lines(out) {

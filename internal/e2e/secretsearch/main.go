@@ -1,7 +1,7 @@
 // Command secretsearch looks for secrets wherever the user who runs it can look: in the memory,
 // environment, arguments and open files of every process, and in every file. It is what
 // the tests run as the agent inside a sandbox, again and again, to show that the storage
-// credentials cannot be had there.
+// credentials cannot be read there.
 //
 //	secretsearch -for 5s NAME=MASKED...
 //

@@ -37,7 +37,7 @@ func (s *sandbox) hydrate() (code int, ok bool) {
 			return contract.ExitHydrate, false
 		case s.storage.up && s.cold != coldAsked:
 			if s.Config.Cold.Required && s.cold != coldServed {
-				s.log.Error("the cold path is required and cannot be had", "event", "cold_required", "reason", s.state.state.ColdReason)
+				s.log.Error("the cold path is required and not available", "event", "cold_required", "reason", s.state.state.ColdReason)
 				return s.abandon(), false
 			}
 			return 0, true

@@ -32,7 +32,7 @@ type storage struct {
 	up   bool // Hydrated: it works
 
 	hydrated bool          // some storage process has hydrated: the next one resumes
-	failed   *wire.Failed  // the workspace cannot be had
+	failed   *wire.Failed  // the workspace is not available
 	flushed  *wire.Flushed // the end
 	over     bool          // none is started any more
 	starved  bool          // the process limit left it no room

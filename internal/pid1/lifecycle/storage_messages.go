@@ -27,7 +27,7 @@ func (t *storage) take(m message) bool {
 		t.working(*m.Hydrated)
 		return true
 	case m.Failed != nil:
-		t.s.log.Error("the workspace cannot be had", "event", "storage_refused", "code", m.Failed.Code, "error", m.Failed.Message)
+		t.s.log.Error("the workspace is not available", "event", "storage_refused", "code", m.Failed.Code, "error", m.Failed.Message)
 		t.problem("%s", m.Failed.Message)
 		if !t.hydrated {
 			t.failed = m.Failed

@@ -117,7 +117,7 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 		if spec.Terminal >= 0 {
 			pid, err := syscall.ForkExec(SelfExe, foregroundArgv(spec), attr)
 			if errors.Is(err, syscall.EACCES) {
-				err = fmt.Errorf("cannot execute sandbox-init as the agent, which puts the command in the terminal's foreground: %w; the file must be executable for everybody (mode 0755)", err)
+				err = fmt.Errorf("cannot execute sandbox-init as the agent, which puts the command in the terminal's foreground: %w; the file must be executable for every user (mode 0755)", err)
 			}
 			return pid, err
 		}

@@ -44,7 +44,7 @@ func (h *home) remounted() bool {
 	if slices.Equal(mounts, rules.Mounts()) {
 		return false
 	}
-	h.log.Info("what is mounted in the home is left out", "event", "mounts", "paths", mounts)
+	h.log.Info("mounts in the home are left out", "event", "mounts", "paths", mounts)
 	h.rules.Store(rules.WithMounts(mounts))
 	return true
 }

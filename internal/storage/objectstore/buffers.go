@@ -63,7 +63,7 @@ func sumsOf(r io.ReaderAt, offset, size int64, signed, withMD5 bool) (s sums, er
 			if err == nil || err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
-			return s, fmt.Errorf("reading what is to be written: %w", err)
+			return s, fmt.Errorf("cannot read the content to write: %w", err)
 		}
 		s.crc = crc32.Update(s.crc, table, b)
 		if sha != nil {

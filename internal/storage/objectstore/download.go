@@ -26,7 +26,7 @@ func (s *Store) Download(ctx context.Context, key string, w io.WriterAt, o Downl
 	for attempt := 1; ; attempt++ {
 		obj, err := s.download(ctx, key, w, o)
 		if errors.Is(err, ErrChecksum) && attempt < fewAttempts {
-			s.log.Warn("what was downloaded is not what is stored; reading it again", "event", "s3_checksum", "key", key, "error", err.Error())
+			s.log.Warn("the content that arrived differs from the stored object; reading it again", "event", "s3_checksum", "key", key, "error", err.Error())
 			continue
 		}
 		return obj, err

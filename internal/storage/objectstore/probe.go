@@ -227,7 +227,7 @@ func (p *prober) checksum(ctx context.Context, key string) (verified bool, err e
 		}
 		return true, nil
 	}
-	p.log.Warn("the store verifies no checksum of an upload: what is damaged on the way to it is stored damaged", "event", "s3_unverified")
+	p.log.Warn("the store verifies no checksum of an upload: a body that is damaged on the way is stored damaged", "event", "s3_unverified")
 	return false, nil
 }
 

@@ -71,7 +71,7 @@ func (b *sendBody) Read(p []byte) (int, error) {
 	n, err := b.section.Read(p)
 	b.sent += int64(n)
 	if errors.Is(err, io.EOF) && b.sent < b.section.Size() {
-		err = fmt.Errorf("reading what is to be written: %w", io.ErrUnexpectedEOF)
+		err = fmt.Errorf("cannot read the content to write: %w", io.ErrUnexpectedEOF)
 	}
 	if err != nil && !errors.Is(err, io.EOF) && b.err == nil {
 		b.err = err

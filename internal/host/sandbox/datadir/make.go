@@ -68,7 +68,7 @@ func (s Sandbox) make(r Record) (lock *Lock, err error) {
 func (s Sandbox) Remove() error {
 	// While there is a record: a program that is killed in between leaves a mount that the daemon ends.
 	if err := s.Disk().Remove(); err != nil {
-		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
+		return fmt.Errorf("cannot remove the record of the sandbox %s: %w", s.ID, err)
 	}
 	gone := filepath.Join(filepath.Dir(s.path), removed+s.ID+"-"+rand.Text())
 	err := os.Rename(s.path, gone)
@@ -76,7 +76,7 @@ func (s Sandbox) Remove() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
+		return fmt.Errorf("cannot remove the record of the sandbox %s: %w", s.ID, err)
 	}
 	_ = os.RemoveAll(gone) // what a container's root has left there Sweep removes
 	return nil

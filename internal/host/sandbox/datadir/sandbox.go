@@ -83,11 +83,11 @@ func (s Sandbox) Written() time.Time {
 func (s Sandbox) Load() (Record, error) {
 	b, err := os.ReadFile(s.file("record.json"))
 	if err != nil {
-		return Record{}, fmt.Errorf("cannot read what is known of the sandbox %s: %w", s.ID, err)
+		return Record{}, fmt.Errorf("cannot read the record of the sandbox %s: %w", s.ID, err)
 	}
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return Record{}, fmt.Errorf("cannot read what is known of the sandbox %s: %s: %w", s.ID, s.file("record.json"), err)
+		return Record{}, fmt.Errorf("cannot read the record of the sandbox %s: %s: %w", s.ID, s.file("record.json"), err)
 	}
 	return r, nil
 }

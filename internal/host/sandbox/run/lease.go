@@ -18,8 +18,8 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// errStore says that the store is not to be had, so that nothing was started.
-var errStore = errors.New("the store is not to be had")
+// errStore says that the store is unavailable, so that nothing was started.
+var errStore = errors.New("the store is unavailable")
 
 // storeWithin bounds the first question to the store.
 const storeWithin = 30 * time.Second

@@ -65,7 +65,7 @@ func (x *session) decide(ctx context.Context, image engine.Image) error {
 func manifest(ctx context.Context, e *engine.Engine, d datadir.Dir, ref, imageID string) (*catalog.Manifest, error) {
 	content, known, err := d.Manifest(imageID)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what is remembered of the image %s: %w", ref, err)
+		return nil, fmt.Errorf("cannot read the record of the image %s: %w", ref, err)
 	}
 	if !known {
 		content, err = e.ImageFile(ctx, imageID, contract.Capabilities, mostManifest)

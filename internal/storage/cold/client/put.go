@@ -182,7 +182,7 @@ func (p *putting) send(ctx context.Context, from, to string) (int64, error) {
 	}
 	after, err := f.Stat()
 	if err == nil && (after.Size() != info.Size() || !after.ModTime().Equal(info.ModTime())) {
-		err = errors.New("it was changed while it was read, and what is stored is torn; put it again")
+		err = errors.New("it was changed while it was read, and the stored object is torn; put it again")
 	}
 	if err != nil {
 		return 0, fmt.Errorf("cannot put %s: %w", from, err)

@@ -81,7 +81,7 @@ func (f *Fetcher) fetch(ctx context.Context, src Source, t Target) (journal.Entr
 		if !errors.Is(err, objectstore.ErrChecksum) || attempt == attempts {
 			return e, err
 		}
-		f.log.Warn("what came is not what is stored; fetching it again", "event", "fetch_checksum", "key", src.Key, "error", err)
+		f.log.Warn("the content that arrived differs from the stored object; fetching it again", "event", "fetch_checksum", "key", src.Key, "error", err)
 	}
 }
 

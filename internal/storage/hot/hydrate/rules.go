@@ -20,7 +20,7 @@ func (h *run) readRules(ctx context.Context) (err error) {
 		return err
 	}
 	if len(h.mounts) > 0 {
-		h.Log.Info("what is mounted in the home is left out", "event", "mounts", "paths", h.mounts)
+		h.Log.Info("mounts in the home are left out", "event", "mounts", "paths", h.mounts)
 	}
 	if slices.Contains(h.mounts, ignore.FileName) {
 		return h.rulesHere() // its rules count all the same

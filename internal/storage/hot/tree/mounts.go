@@ -19,7 +19,7 @@ func (r *Root) Mounts() ([]string, error) {
 	}
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, fmt.Errorf("cannot find out what is mounted in the home: %w", err)
+		return nil, fmt.Errorf("cannot list the mounts in the home: %w", err)
 	}
 	return mountsBelow(home, string(info)), nil
 }

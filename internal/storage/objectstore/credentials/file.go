@@ -143,7 +143,7 @@ func (f *fileSource) source(ctx context.Context, p profiles, name string) (Crede
 	case source != "":
 		return f.resolve(ctx, p, source)
 	case f.environment == nil:
-		return Credentials{}, &lastingError{fmt.Errorf("credential_source = %s is not to be had", s["credential_source"])}
+		return Credentials{}, &lastingError{fmt.Errorf("credential_source = %s is not available here", s["credential_source"])}
 	}
 	src, err := f.environment()
 	if err != nil {
