@@ -252,7 +252,7 @@ func (s *suite) close() error {
 	if s.fixture.Dir != "" {
 		errs = append(errs, os.RemoveAll(s.fixture.Dir))
 	}
-	// Last: until here it is the one who cleans up after a SIGKILL.
+	// Last: until here the reaper cleans up after a SIGKILL.
 	if s.reaper != nil {
 		errs = append(errs, s.reaper.Dismiss())
 	}

@@ -1,4 +1,4 @@
-// Package internal_test holds the house's rules on who may import whom. The folders show
+// Package internal_test holds the house's rules on which package may import which. The folders show
 // which code runs where: in the container (one binary, two processes) or on the host. The
 // two meet in the contract alone.
 package internal_test

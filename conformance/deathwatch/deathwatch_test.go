@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case Command:
 			os.Exit(Main(os.Args[2:]))
-		case "server": // says who it is, and stays
+		case "server": // prints its PID, and stays
 			_, _ = io.WriteString(os.Stdout, strconv.Itoa(os.Getpid())+"\n")
 			select {}
 		case "failing":

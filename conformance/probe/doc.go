@@ -25,8 +25,8 @@ import (
 	"strings"
 )
 
-// mask is an involution that keeps a secret from being found in the arguments of the one
-// who looks for it.
+// mask is an involution that keeps a secret from being found in the arguments of the
+// process that looks for it.
 const mask = 0x5a
 
 // Mask hides a secret for the command line of search.

@@ -42,7 +42,7 @@ type Reaper struct {
 // Start starts the reaper of a run. program is the suite's own program.
 func Start(program, run, dir string) (*Reaper, error) {
 	r := &Reaper{cmd: exec.Command(program, Command, run, dir)}
-	// Away from the terminal's group: Ctrl-C ends the suite, and not who cleans up after it.
+	// Away from the terminal's group: Ctrl-C ends the suite, and not the process that cleans up after it.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r.cmd.Dir, r.cmd.Stderr = "/", os.Stderr // it may outlive the reader of its output
 	var err error

@@ -53,7 +53,7 @@ func (o *operator) noDisk(id string) {
 	}
 }
 
-// TestHomeOnAFullDiskIsSaved: who writes all that there is comes to the limit, and what was whole
+// TestHomeOnAFullDiskIsSaved: a workload that writes without end comes to the limit, and what was whole
 // before, and what was written last, is in the next sandbox of that user.
 func TestHomeOnAFullDiskIsSaved(t *testing.T) {
 	for _, tc := range []struct{ name, size, script, prints, next, finds string }{
@@ -219,7 +219,7 @@ func TestDiskOfAKilledProgramGoes(t *testing.T) {
 	testbed.AwaitNoLoop(t, file)
 }
 
-// Who asks for a limit that cannot be had is told why; an image's wish gives way, which
+// A limit that cannot be held is an error with the reason; an image's wish gives way, which
 // inspect tells; the operator's ceiling does not.
 func TestDiskThatCannotBeMadeIsAnError(t *testing.T) {
 	const ref = "matrx-sandbox-fakeinit:disk"

@@ -211,7 +211,7 @@ func TestABuildThatFailsSaysWhatAndWhere(t *testing.T) {
 		t.Errorf("it left %q", out)
 	}
 
-	// Who edits while it builds gets no image under a tag of other inputs.
+	// An edit during the build makes no image under a tag of other inputs.
 	f.write("images/"+f.root+"/Dockerfile", f.text(familyRoot))
 	f.write("meddle", "images/"+f.root+"/files/a")
 	if r := f.images("build", f.root); r.Code != 125 || !strings.Contains(r.Stderr, "changed meanwhile: build it again") {

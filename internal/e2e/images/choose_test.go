@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/internal/e2e/harness"
 )
 
-// TestRunChoosesTheImageOfItsTask: what is asked for is had, and said; what contradicts itself, or no
+// TestRunChoosesTheImageOfItsTask: the image that was asked for is chosen and named; a request that contradicts itself, or no
 // image has, is not run.
 func TestRunChoosesTheImageOfItsTask(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())

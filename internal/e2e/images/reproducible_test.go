@@ -16,7 +16,7 @@ import (
 const maxInitSize = 25e6
 
 // The same source gives the same bytes: in another folder, with another build cache,
-// by another user's settings. Who doubts a published sandbox-init builds it again.
+// by another user's settings. A published sandbox-init is checked by building it again.
 func TestInitIsReproducible(t *testing.T) {
 	first := buildInit(t, "first", nil)
 	// A cache of its own, so that nothing is taken over from the first build.

@@ -120,7 +120,7 @@ func (s staging) command(t *testing.T) *exec.Cmd {
 		said = s.log
 	}
 	cmd.Stderr = said
-	cmd.WaitDelay = time.Second // for who keeps it open: what has been said is enough
+	cmd.WaitDelay = time.Second // a process may keep it open: the output so far is enough
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s %q has said:\n%s", s.init.name, s.workload, said)

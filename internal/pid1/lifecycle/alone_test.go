@@ -11,7 +11,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 )
 
-// TestSecondSupervisor: who executes sandbox-init in a running sandbox is told so, and changes
+// TestSecondSupervisor: a sandbox-init that is executed in a running sandbox says so, and changes
 // nothing there. When the first was killed, the next one starts.
 func TestSecondSupervisor(t *testing.T) {
 	first := start(t, scenario{}) // idle: no process outlives it
