@@ -206,7 +206,8 @@ func TestTheReserveIsRoots(t *testing.T) {
 	}
 	fill(t, filepath.Join(d.Home(), "all"), contract.AgentUID)
 	full, _ := d.Usage()
-	if full.Free != 0 || full.Used < before.Used+before.Free-1<<20 {
+	// The file system may give a block of its own back after the write that was refused.
+	if full.Free > 64<<10 || full.Used < before.Used+before.Free-1<<20 {
 		t.Errorf("full: %+v", full)
 	}
 	if err := os.WriteFile(filepath.Join(d.State(), "journal"), make([]byte, reserve(size)*9/10), 0o600); err != nil {

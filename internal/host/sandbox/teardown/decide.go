@@ -31,6 +31,8 @@ func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contr
 	case !told && !gone && e.ExitCode == contract.ExitConfig && st.Phase == "":
 		// sandbox-init refuses a configuration before it writes anything.
 		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, "its configuration is refused; `sandbox logs "+r.SandboxID+"` says why", !r.Fresh
+	case !told && !gone && why.stop && e.ExitCode == unprepared && st.Phase == "":
+		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, "it was stopped before it had begun", !r.Fresh
 	case !told && !gone && (st.Phase == contract.PhaseBoot || st.Phase == contract.PhaseHydrate) && st.ReadyAt.IsZero():
 		// Until it is hydrated nothing goes up, and the workload has not run.
 		e.Outcome, e.Reason, e.Kept = datadir.NotStarted, "it was killed before its workspace was there", !r.Fresh
@@ -65,6 +67,10 @@ func decide(r datadir.Record, c engine.Container, gone bool, why marks, st contr
 	}
 	return e
 }
+
+// unprepared is how a PID 1 that is written in Go ends when a signal comes before it has asked for any: the
+// kernel takes no default action on PID 1, and Go's runtime exits.
+const unprepared = 2
 
 // killedCode is that of a command that SIGKILL has ended.
 const killedCode = contract.ExitSignalBase + int(unix.SIGKILL)

@@ -24,8 +24,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"golang.org/x/sys/unix"
@@ -156,11 +158,17 @@ func inspect(ctx context.Context, e Engine, r datadir.Record) (c engine.Containe
 	return c, false, err
 }
 
+// unreadable is the phase of a sandbox whose last words cannot be read.
+const unreadable = "unreadable"
+
 // judge looks at what is left of the sandbox.
 func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record, c engine.Container, gone bool) (datadir.Ended, error) {
 	st, err := sandboxDir.State()
-	if err != nil {
-		st.Phase = "" // nothing was told
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		st = contract.State{} // nothing was told
+	case err != nil:
+		st = contract.State{Phase: unreadable} // something may have been
 	}
 	r.Fresh = r.Fresh && !gone && (!c.Started || !r.FirstLife.IsZero() && r.FirstLife.Equal(c.Began))
 	var victims []datadir.Victim
