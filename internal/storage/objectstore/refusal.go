@@ -29,7 +29,8 @@ func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, bo
 		region = doc.Region
 	}
 	switch {
-	case region != "" && region != s.options.S3.Region && (errors.Is(kind, ErrWrongRegion) || errors.Is(kind, ErrBadCredentials) || errors.Is(kind, ErrInvalid)):
+	case region != "" && region != s.options.S3.Region && (errors.Is(kind, ErrWrongRegion) || errors.Is(kind, ErrBadCredentials) || errors.Is(kind, ErrInvalid) ||
+		resp.StatusCode == http.StatusTemporaryRedirect):
 		kind, next = ErrWrongRegion, final
 		e.Hint = fmt.Sprintf("set S3_REGION=%s (it is %q)", region, s.options.S3.Region)
 	case !isS3 && r.method != http.MethodHead && next == final && !errors.Is(kind, ErrPrecondition) && !errors.Is(kind, ErrAccessDenied):

@@ -75,6 +75,7 @@ func TestDiagnosis(t *testing.T) {
 		says         string
 	}{
 		"redirect of AWS":         {301, "PermanentRedirect", "eu-west-1", ErrWrongRegion, "set S3_REGION=eu-west-1"},
+		"redirect while DNS lags": {307, "TemporaryRedirect", "eu-west-1", ErrWrongRegion, "set S3_REGION=eu-west-1"},
 		"malformed authorization": {400, "AuthorizationHeaderMalformed", "ap-south-1", ErrWrongRegion, "set S3_REGION=ap-south-1"},
 		"access denied":           {403, "AccessDenied", "", ErrAccessDenied, "s3:ListBucket"},
 		"expired":                 {400, "ExpiredToken", "", ErrExpiredCredentials, "renew AWS_ACCESS_KEY_ID of the environment"},

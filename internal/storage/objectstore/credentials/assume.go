@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
@@ -98,6 +99,9 @@ func (e *lastingError) Unwrap() error { return e.error }
 func outlook(err error) Outlook {
 	if _, ok := errors.AsType[*lastingError](err); ok {
 		return Lasts
+	}
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
+		return MayPass // a program's own service may be away, or the program is mistaken
 	}
 	s, ok := errors.AsType[*statusError](err)
 	switch {

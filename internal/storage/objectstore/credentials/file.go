@@ -18,8 +18,11 @@ type fileSource struct {
 	path, profile string
 	content       []byte // as PID 1 read it; what serves while the file cannot be read
 
+	env         func(name string) string
 	sts         sts
 	environment func() (Source, error) // for credential_source; nil: not to be had
+	signed      bool                   // the endpoint signs, so that no program is run for keys that it drops
+	portal      string                 // of single sign-on; empty: AWS's
 }
 
 func (f *fileSource) String() string {
@@ -62,7 +65,7 @@ func (f *fileSource) check(content []byte) error {
 
 func (f *fileSource) fail(err error, o Outlook) error {
 	return &Error{From: f.String(), Err: err, Outlook: o,
-		Hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token, or with role_arn and source_profile"}
+		Hint: "write [" + f.profile + "] with aws_access_key_id, aws_secret_access_key and, for temporary ones, aws_session_token, or with role_arn and source_profile, credential_process or sso_session"}
 }
 
 func (f *fileSource) read(ctx context.Context, content []byte) (Credentials, error) {
@@ -89,22 +92,33 @@ func (p profiles) check(name string, before []string) error {
 	if s[broken] != "" {
 		return errors.New(s[broken])
 	}
-	for _, key := range []string{"credential_process", "sso_session", "sso_start_url"} {
-		if s[key] != "" {
-			return fmt.Errorf("%s is not supported here", key)
-		}
-	}
 	if s["role_arn"] != "" {
 		switch source := s["source_profile"]; {
 		case s["web_identity_token_file"] != "" || s["credential_source"] != "":
 			return nil
 		case source == "":
 			return errors.New("role_arn needs source_profile, credential_source or web_identity_token_file")
-		case source == name: // its own keys
+		case source == name:
+			return p.checkOwn(name)
 		case slices.Contains(before, source):
 			return fmt.Errorf("source_profile %q leads back to itself", source)
 		default:
 			return p.check(source, append(before, name))
+		}
+	}
+	return p.checkOwn(name)
+}
+
+// checkOwn looks at what a profile itself has: keys, or where it gets them.
+func (p profiles) checkOwn(name string) error {
+	s := p[name]
+	if s["aws_access_key_id"] == "" && s["aws_secret_access_key"] == "" {
+		if _, ok, err := p.ssoOf(name); ok {
+			return err
+		}
+		if command := s["credential_process"]; command != "" {
+			_, err := splitCommand(command)
+			return err
 		}
 	}
 	switch {
@@ -121,7 +135,7 @@ func (f *fileSource) resolve(ctx context.Context, p profiles, name string) (Cred
 	s := p[name]
 	role := s["role_arn"]
 	if role == "" {
-		return p.static(name), nil
+		return f.own(ctx, p, name)
 	}
 	if file := s["web_identity_token_file"]; file != "" {
 		w := &webIdentity{file: file, role: role, session: s["role_session_name"], sts: f.sts}
@@ -139,7 +153,7 @@ func (f *fileSource) source(ctx context.Context, p profiles, name string) (Crede
 	s := p[name]
 	switch source := s["source_profile"]; {
 	case source == name:
-		return p.static(name), nil
+		return f.own(ctx, p, name)
 	case source != "":
 		return f.resolve(ctx, p, source)
 	case f.environment == nil:
@@ -150,6 +164,20 @@ func (f *fileSource) source(ctx context.Context, p profiles, name string) (Crede
 		return Credentials{}, &lastingError{err}
 	}
 	return src.Read(ctx)
+}
+
+// own is the credentials of a profile itself, in the SDKs' order: keys, single sign-on, a process.
+func (f *fileSource) own(ctx context.Context, p profiles, name string) (Credentials, error) {
+	if p[name]["aws_access_key_id"] != "" {
+		return p.static(name), nil
+	}
+	if o, ok, _ := p.ssoOf(name); ok { // check has looked at it
+		return f.askSSO(ctx, o)
+	}
+	if f.signed {
+		return Credentials{}, &lastingError{errors.New("credential_process is not run where the endpoint signs")}
+	}
+	return f.runProcess(ctx, p[name]["credential_process"])
 }
 
 func (p profiles) static(name string) Credentials {

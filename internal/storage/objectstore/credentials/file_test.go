@@ -35,7 +35,7 @@ func TestSharedCredentialsFile(t *testing.T) {
 		"no key":            {"[default]\naws_secret_access_key=S\n", "", Credentials{}, "aws_access_key_id is missing"},
 		"no pairs":          {"[default]\nhunter2\n", "", Credentials{}, "line 2"},
 		"no section":        {"[default\n", "", Credentials{}, "line 1"},
-		"a process":         {"[default]\ncredential_process = /bin/x\n", "", Credentials{}, "credential_process is not supported"},
+		"keys, not process": {"[default]\ncredential_process = /bin/false\naws_access_key_id=A\naws_secret_access_key=S\n", "", Credentials{AccessKey: "A", Secret: "S"}, ""},
 		"json":              {`{"AccessKeyId":"A"}`, "", Credentials{}, "no such profile"},
 	} {
 		w := wire.Credentials{File: []byte(c.content)}
@@ -137,8 +137,10 @@ func TestProfileThatCannotBeFollowed(t *testing.T) {
 		"to nothing":    {"[default]\nrole_arn=r\nsource_profile=b\n", `no profile "b"`},
 		"from nowhere":  {"[default]\nrole_arn=r\n", "needs source_profile"},
 		"to no keys":    {"[default]\nrole_arn=r\nsource_profile=b\n[b]\nregion=x\n", "aws_access_key_id is missing"},
-		"to a process":  {"[default]\nrole_arn=r\nsource_profile=b\n[b]\ncredential_process=/bin/x\n", "credential_process is not supported"},
-		"to a browser":  {"[default]\nsso_session=x\n", "sso_session is not supported"},
+		"to a process":  {"[default]\nrole_arn=r\nsource_profile=b\n[b]\ncredential_process=/bin/x\n", ""},
+		"to no program": {"[default]\ncredential_process='/bin/x\n", "ends within a quotation"},
+		"to no session": {"[default]\nsso_session=x\n", "no section [sso-session x]"},
+		"to no account": {"[default]\nsso_start_url=x\nsso_region=y\n", "sso_account_id is missing"},
 		"by no service": {"[default]\nrole_arn=r\ncredential_source=Ec2InstanceMetadata\n", ""},
 	} {
 		_, err := Find(config.S3{}, wire.Credentials{File: []byte(c.content)}, false, http.DefaultClient)

@@ -44,7 +44,7 @@ type finder struct {
 // file is a profile of a file, which content is of when it is not empty. Without a role its
 // credentials are there at once; a role is asked for when it is needed.
 func (f finder) file(path string, content []byte) (Source, error) {
-	s := &fileSource{path: path, profile: cmp.Or(f.env("AWS_PROFILE"), "default"), content: content, sts: f.sts, environment: f.services}
+	s := &fileSource{path: path, profile: cmp.Or(f.env("AWS_PROFILE"), "default"), content: content, env: f.env, sts: f.sts, environment: f.services, signed: f.unix, portal: f.env("AWS_ENDPOINT_URL_SSO")}
 	if len(content) == 0 {
 		var err error
 		if content, err = os.ReadFile(path); err != nil {
