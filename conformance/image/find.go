@@ -1,6 +1,8 @@
 package image
 
 import (
+	"archive/tar"
+	"path"
 	"slices"
 	"strings"
 
@@ -38,4 +40,36 @@ func (im *Image) OnPath(name string) string {
 		}
 	}
 	return ""
+}
+
+// Resolve follows symbolic links, of directories on the way too, and returns the file
+// at the end; nil when there is none.
+func (im *Image) Resolve(name string) *File {
+	for range 40 { // ELOOP's bound, path_resolution(7)
+		resolved := "/"
+		var link *File
+		rest := strings.Split(strings.Trim(path.Clean(name), "/"), "/")
+		for i, part := range rest {
+			resolved = path.Join(resolved, part)
+			f := im.Files[resolved]
+			if f != nil && f.Type == tar.TypeSymlink {
+				target := f.Link
+				if !path.IsAbs(target) {
+					target = path.Join(path.Dir(resolved), target)
+				}
+				name = path.Join(append([]string{target}, rest[i+1:]...)...)
+				link = f
+				break
+			}
+		}
+		if link != nil {
+			continue
+		}
+		f := im.Files[resolved]
+		if f != nil && f.Type == tar.TypeLink {
+			return im.Files[path.Join("/", f.Link)]
+		}
+		return f
+	}
+	return nil
 }
