@@ -68,7 +68,7 @@ func (a *attrIndex) put(n *node) {
 	}
 	a.note(attrindex.Entry{
 		Key: key, ETag: n.remote.ETag, Size: n.remote.Size, Modified: n.remote.Modified,
-		Mode: n.mode | n.typeBits(), Mtime: n.mtime, Target: n.target,
+		Mode: n.mode | n.typeBits(), Mtime: n.mtime, Target: n.target, Ctime: n.ctime, Ino: n.ino,
 	})
 }
 
@@ -106,7 +106,10 @@ func (a *attrIndex) find(n *node, key string) bool {
 		}
 		n.kind, n.target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
 	}
-	n.mode, n.mtime = e.Mode&permMask, e.Mtime
+	n.mode, n.mtime, n.ctime = e.Mode&permMask, e.Mtime, e.Ctime
+	if n.lookups == 0 && e.Ino != 0 {
+		n.ino = e.Ino
+	}
 	n.modeKnown, n.mtimeKnown = true, true
 	return true
 }

@@ -63,6 +63,7 @@ func (fs *FS) add(parent *node, name string, n *node) error {
 		return syscall.EEXIST
 	}
 	now := time.Now()
+	n.ino = newIno()
 	n.mtime, n.modeKnown, n.mtimeKnown = now.UnixNano(), true, true
 	n.changed(now)
 	n.checked = now

@@ -16,7 +16,8 @@ type version = pending.Version
 // node is a file, a directory or a symbolic link. Its fields are guarded by FS.mu.
 type node struct {
 	id     uint64
-	parent *node // nil: the root, or unlinked
+	ino    uint64 // st_ino; 0: of its path, see FS.inoOf
+	parent *node  // nil: the root, or unlinked
 	name   string
 	kind   pending.Kind
 

@@ -22,6 +22,7 @@ type ID = uint64
 // Attr is what stat(2) tells of a node. The owner is always the agent.
 type Attr struct {
 	ID                  ID
+	Ino                 uint64
 	Mode                uint32 // permissions and the type, as in st_mode
 	Size                int64
 	Nlink               uint32
@@ -89,7 +90,7 @@ func (fs *FS) dirByID(id ID) (*node, error) {
 // attrOf is what a front may be told of a node now. With mu.
 func (fs *FS) attrOf(n *node) Attr {
 	a := Attr{
-		ID: n.id, Mode: n.mode | n.typeBits(), Size: n.size, Nlink: 1,
+		ID: n.id, Ino: fs.inoOf(n), Mode: n.mode | n.typeBits(), Size: n.size, Nlink: 1,
 		Atime: n.atime, Mtime: n.mtime, Ctime: n.ctime, Valid: fs.valid(n, time.Now()),
 	}
 	if n.parent == nil && n != fs.root {
@@ -371,7 +372,7 @@ func (d *Dir) dot(i uint64) DirEntry {
 			n = n.parent
 		}
 	}
-	return DirEntry{name, Attr{ID: n.id, Mode: syscall.S_IFDIR}}
+	return DirEntry{name, Attr{ID: n.id, Ino: d.fs.inoOf(n), Mode: syscall.S_IFDIR}}
 }
 
 // currentLocked is the node that has the name of the ith entry now; nil when none has. With FS.mu.

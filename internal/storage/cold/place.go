@@ -117,6 +117,7 @@ func (fs *FS) putLink(ctx context.Context, parent *node, name, target string, mt
 	n := fs.newNode(pending.Symlink)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = 0o777, true, mtime, true
 	n.target, n.size = target, int64(len(target))
+	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()
 	if err := fs.install(parent, name, n); err != nil {
@@ -173,6 +174,7 @@ func (fs *FS) receive(ctx context.Context, parent *node, name string, r PutReque
 	n := fs.newNode(pending.File)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint32(r.Mode)&permMask, true, r.Mtime, true
 	n.data, n.size, n.gen, n.dataGen = data, f.Size(), 1, 1
+	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()
 	if err := fs.install(parent, name, n); err != nil {

@@ -201,6 +201,7 @@ func (fs *FS) wholeHere(n *node) bool {
 // reattach moves a node, with what is below it.
 func (fs *FS) reattach(n, parent *node, name string) {
 	fs.leavesDatabase(n)
+	fs.inoOf(n) // keeps the one that it has
 	delete(n.parent.dir.children, n.name)
 	n.parent, n.name = parent, name
 	parent.dir.children[name] = n

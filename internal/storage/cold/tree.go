@@ -1,6 +1,9 @@
 package cold
 
 import (
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
@@ -15,6 +18,25 @@ func (fs *FS) newNode(k pending.Kind) *node {
 	}
 	return n
 }
+
+// inoOf is a node's inode number. One that another sandbox gave the file comes from the index of attributes;
+// else that of a path is the same in every sandbox. With mu.
+func (fs *FS) inoOf(n *node) uint64 {
+	switch {
+	case n == fs.root:
+		return rootID
+	case n.ino == 0 && n.parent != nil:
+		h := fnv.New64a()
+		_, _ = io.WriteString(h, n.path()) // a hash does not fail
+		n.ino = h.Sum64()>>1 | 2
+	case n.ino == 0:
+		n.ino = newIno()
+	}
+	return n.ino
+}
+
+// newIno is the number of a file that is made here: what had its path before may still be open.
+func newIno() uint64 { return rand.Uint64()>>1 | 2 }
 
 // attach puts a node into a directory.
 func (fs *FS) attach(parent *node, name string, n *node) {

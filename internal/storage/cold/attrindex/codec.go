@@ -15,6 +15,8 @@ type Entry struct {
 	Mode     uint32 // st_mode with the type bits
 	Mtime    int64  // nanoseconds since the epoch
 	Target   string // of a symbolic link
+	Ctime    int64  // as Mtime; so that programs that remember it, git first of all, know the file again
+	Ino      uint64 // st_ino; 0: what a file of that path has by default
 }
 
 // Is says that the entry is about a version that a listing shows: the same content, and not
@@ -37,13 +39,17 @@ func (e *Entry) encode(b []byte, before string) []byte {
 	b = binary.AppendVarint(b, e.Modified)
 	b = binary.AppendUvarint(b, uint64(e.Mode))
 	b = binary.AppendVarint(b, e.Mtime)
-	return binenc.AppendString(b, e.Target)
+	b = binenc.AppendString(b, e.Target)
+	b = binary.AppendVarint(b, e.Ctime-e.Mtime)
+	return binary.AppendUvarint(b, e.Ino)
 }
 
 func readEntry(r *binenc.Reader, before string) Entry {
 	shared := r.Number(int64(len(before)))
-	return Entry{
+	e := Entry{
 		Key: before[:shared] + r.String(), ETag: r.ETag(), Size: r.Varint(), Modified: r.Varint(),
 		Mode: uint32(r.Uvarint()), Mtime: r.Varint(), Target: r.String(),
 	}
+	e.Ctime, e.Ino = e.Mtime+r.Varint(), r.Uvarint()
+	return e
 }

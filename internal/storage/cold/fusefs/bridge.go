@@ -105,7 +105,7 @@ func fill(out *fuse.EntryOut, a cold.Attr) {
 }
 
 func fillAttr(out *fuse.Attr, a cold.Attr) {
-	out.Ino, out.Size, out.Mode, out.Nlink = a.ID, uint64(a.Size), a.Mode, a.Nlink
+	out.Ino, out.Size, out.Mode, out.Nlink = a.Ino, uint64(a.Size), a.Mode, a.Nlink
 	out.Blocks = uint64(a.Size+511) / 512
 	out.Blksize = cache.BlockSize
 	out.Uid, out.Gid = contract.AgentUID, contract.AgentGID

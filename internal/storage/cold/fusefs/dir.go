@@ -50,7 +50,7 @@ func (b *bridge) readDir(in *fuse.ReadIn, plus bool, add func(fuse.DirEntry, col
 		return fuse.EBADF
 	}
 	d.Read(in.Offset, plus, func(pos uint64, e cold.DirEntry) bool {
-		return add(fuse.DirEntry{Name: e.Name, Ino: e.Attr.ID, Mode: e.Attr.Mode & syscall.S_IFMT, Off: pos + 1}, e.Attr)
+		return add(fuse.DirEntry{Name: e.Name, Ino: e.Attr.Ino, Mode: e.Attr.Mode & syscall.S_IFMT, Off: pos + 1}, e.Attr)
 	})
 	return fuse.OK
 }
