@@ -106,7 +106,10 @@ func (a *attrIndex) find(n *node, key string) bool {
 		}
 		n.kind, n.target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
 	}
-	n.mode, n.mtime, n.ctime = e.Mode&permMask, e.Mtime, e.Ctime
+	n.mode, n.mtime = e.Mode&permMask, e.Mtime
+	if e.Ctime != 0 {
+		n.ctime = e.Ctime
+	}
 	if n.lookups == 0 && e.Ino != 0 {
 		n.ino = e.Ino
 	}

@@ -24,7 +24,7 @@ func (fs *FS) newNode(k pending.Kind) *node {
 func (fs *FS) inoOf(n *node) uint64 {
 	switch {
 	case n == fs.root:
-		return rootID
+		return n.id
 	case n.ino == 0 && n.parent != nil:
 		h := fnv.New64a()
 		_, _ = io.WriteString(h, n.path()) // a hash does not fail

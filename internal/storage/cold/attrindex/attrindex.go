@@ -37,7 +37,7 @@ const (
 	FoldAt = 10_000
 )
 
-var logFormat = reclog.Format{Magic: "cold attributes 2\n", MaxRecord: maxBlock}
+var logFormat = reclog.Format{Magic: "cold attributes 1\n", MaxRecord: maxBlock}
 
 // Open reads what there is. What is damaged is dropped; the error is one of the disk.
 func Open(dir string) (*Index, error) {

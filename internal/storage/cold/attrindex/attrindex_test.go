@@ -1,6 +1,7 @@
 package attrindex
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -13,7 +14,7 @@ import (
 )
 
 func entry(r *rand.Rand, key string) Entry {
-	e := Entry{Key: key, Size: r.Int64N(1 << 40), Modified: r.Int64N(1 << 33), Mode: r.Uint32() & 0o177777, Mtime: r.Int64() - r.Int64()}
+	e := Entry{Key: key, Size: r.Int64N(1 << 40), Modified: r.Int64N(1 << 33), Mode: r.Uint32() & 0o177777, Mtime: r.Int64() - r.Int64(), Ctime: r.Int64() - r.Int64(), Ino: r.Uint64()}
 	switch r.IntN(4) {
 	case 0:
 		e.ETag = fmt.Sprintf("%x-%d", r.Uint64(), r.IntN(100))
@@ -172,4 +173,20 @@ func FuzzEntry(f *testing.F) {
 			t.Errorf("%v\n%s", again.Err(), cmp.Diff(e, got))
 		}
 	})
+}
+
+// TestEntryOfEarlierVersion has neither ctime nor inode.
+func TestEntryOfEarlierVersion(t *testing.T) {
+	b := []byte{0, 3, 'k', 'e', 'y'}
+	b = binenc.AppendETag(b, "etag")
+	b = binary.AppendVarint(b, 5)
+	b = binary.AppendVarint(b, 6)
+	b = binary.AppendUvarint(b, 0o100640)
+	b = binary.AppendVarint(b, 7)
+	b = binenc.AppendString(b, "target")
+	r := binenc.NewReader(b)
+	want := Entry{Key: "key", ETag: "etag", Size: 5, Modified: 6, Mode: 0o100640, Mtime: 7, Target: "target"}
+	if got := readEntry(r, ""); got != want || r.Err() != nil || r.Len() > 0 {
+		t.Errorf("it reads %+v, %v", got, r.Err())
+	}
 }

@@ -25,6 +25,9 @@ func (e *Entry) Is(etag string, size, modified int64) bool {
 	return e.ETag == etag && e.Size == size && modified <= e.Modified+2
 }
 
+// hasIdentity is set in the mode of an entry that has ctime and inode at its end. Earlier versions wrote none.
+const hasIdentity = 1 << 31
+
 // An entry is its key, of which the first shared bytes are those of the entry before it, then the
 // rest. A year 2262 problem is S3's as well: times are varints of nanoseconds.
 func (e *Entry) encode(b []byte, before string) []byte {
@@ -37,7 +40,7 @@ func (e *Entry) encode(b []byte, before string) []byte {
 	b = binenc.AppendETag(b, e.ETag)
 	b = binary.AppendVarint(b, e.Size)
 	b = binary.AppendVarint(b, e.Modified)
-	b = binary.AppendUvarint(b, uint64(e.Mode))
+	b = binary.AppendUvarint(b, uint64(e.Mode|hasIdentity))
 	b = binary.AppendVarint(b, e.Mtime)
 	b = binenc.AppendString(b, e.Target)
 	b = binary.AppendVarint(b, e.Ctime-e.Mtime)
@@ -50,6 +53,9 @@ func readEntry(r *binenc.Reader, before string) Entry {
 		Key: before[:shared] + r.String(), ETag: r.ETag(), Size: r.Varint(), Modified: r.Varint(),
 		Mode: uint32(r.Uvarint()), Mtime: r.Varint(), Target: r.String(),
 	}
-	e.Ctime, e.Ino = e.Mtime+r.Varint(), r.Uvarint()
+	if e.Mode&hasIdentity != 0 {
+		e.Mode &^= hasIdentity
+		e.Ctime, e.Ino = e.Mtime+r.Varint(), r.Uvarint()
+	}
 	return e
 }

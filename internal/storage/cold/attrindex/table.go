@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	tableMagic = "coldidx2"
+	tableMagic = "coldidx1"
 	blockSize  = 8 << 10
 	maxBlock   = 64 << 10 // a block holds one entry at least, of some 6 KiB at most
 )
