@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -65,7 +66,7 @@ func NewFrameReader(r *bufio.Reader) *FrameReader { return &FrameReader{r: r} }
 func (r *FrameReader) Next() (Frame, error) {
 	var header [frameHeader]byte
 	if _, err := io.ReadFull(r.r, header[:]); err != nil {
-		if err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fmt.Errorf("a frame ends too early: %w", err)
 		}
 		return Frame{}, err

@@ -26,7 +26,7 @@ func TestFramesComeAsTheyWereSent(t *testing.T) {
 			t.Errorf("%d, %d bytes, %v", got.Type, len(got.Payload), err)
 		}
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 }
@@ -37,7 +37,7 @@ func TestFramesThatAreWrong(t *testing.T) {
 		"in the payload": "\x02\x00\x00\x04abc",
 		"too long":       "\x02\x01\x00\x01" + string(make([]byte, MaxPayload+1)),
 	} {
-		if f, err := NewFrameReader(bufio.NewReader(newReader(bytes))).Next(); err == nil || err == io.EOF {
+		if f, err := NewFrameReader(bufio.NewReader(newReader(bytes))).Next(); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("%s: %+v, %v", name, f, err)
 		}
 	}

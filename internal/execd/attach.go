@@ -37,7 +37,7 @@ func upgrade(w http.ResponseWriter) (net.Conn, *bufio.Reader, error) {
 	const agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + execapi.Protocol + "\r\n\r\n"
 	if _, err := io.WriteString(conn, agreed); err != nil {
 		conn.Close()
-		return nil, nil, nil // the client is gone
+		return nil, nil, nil //nolint:nilerr // the client is gone, and needs no answer
 	}
 	return conn, rw.Reader, nil
 }

@@ -189,8 +189,8 @@ func (s *sandbox) run(spec execapi.Spec) outcome {
 	return o
 }
 
-func sh(script string, args ...string) execapi.Spec {
-	return execapi.Spec{Args: append([]string{"sh", "-c", script, "sh"}, args...)}
+func sh(script string) execapi.Spec {
+	return execapi.Spec{Args: []string{"sh", "-c", script}}
 }
 
 // await reads a stream until its output has a text, and returns the output so far.
