@@ -20,6 +20,7 @@ type known struct {
 	tombstone  bool // its deletion was seen, and is not in S3 yet
 	unresolved bool // a write was sent, and nobody knows whether it arrived
 	flying     bool // a job of the name is under way
+	twin       bool // S3 holds a second object that means the name
 	retained   bool // its file was moved to where nothing is kept
 	foreign    bool // it was on another device than the home's
 }
@@ -53,7 +54,7 @@ func decide(k known, s seen) decision {
 		return retain
 	case k.stored && k.foreign:
 		return suspend
-	case k.stored || k.unresolved || k.flying:
+	case k.stored || k.unresolved || k.flying || k.twin:
 		return remove
 	}
 	return agree

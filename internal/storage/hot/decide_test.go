@@ -22,6 +22,7 @@ func TestDecide(t *testing.T) {
 		{"nothing, and S3 has the object", known{stored: true}, seenNothing, remove},
 		{"nothing, and a first write may have arrived", known{unresolved: true}, seenNothing, remove},
 		{"nothing, and a first write is under way", known{flying: true}, seenNothing, remove},
+		{"nothing, and a second key means the name", known{twin: true}, seenNothing, remove},
 		{"nothing, where the file was moved to where nothing is kept", known{stored: true, retained: true}, seenNothing, retain},
 		{"nothing, where another device was", known{stored: true, foreign: true}, seenNothing, suspend},
 		{"nothing, where another device was, and S3 has nothing", known{foreign: true}, seenNothing, agree},
@@ -34,9 +35,9 @@ func TestDecide(t *testing.T) {
 
 // An object is removed for no look that found something, and never one that is protected.
 func TestDecideRemovesNothingElse(t *testing.T) {
-	for n := range 1 << 7 {
+	for n := range 1 << 8 {
 		bit := func(i int) bool { return n>>i&1 == 1 }
-		k := known{stored: bit(0), current: bit(1), tombstone: bit(2), unresolved: bit(3), flying: bit(4), retained: bit(5), foreign: bit(6)}
+		k := known{stored: bit(0), current: bit(1), tombstone: bit(2), unresolved: bit(3), flying: bit(4), retained: bit(5), foreign: bit(6), twin: bit(7)}
 		for _, s := range []seen{seenNothing, seenFile, seenDirectory} {
 			got := decide(k, s)
 			switch {

@@ -17,12 +17,14 @@ func (p *pending) lookupLocked(name string, state journal.Stat) known {
 	e, ok := p.home.journal.Get(path)
 	in, sent := p.home.journal.Intent(path)
 	stored := ok && e.IsMarker() == isDir
+	_, twin := p.home.journal.Twins().Get(name)
 	return known{
 		stored:     stored,
 		current:    stored && e.Local == state,
 		tombstone:  p.home.journal.HasTombstone(path),
 		unresolved: sent && strings.HasSuffix(in.Key, "/") == isDir,
 		flying:     p.queue.Flying(name),
+		twin:       twin,
 		retained:   p.retained[path],
 		foreign:    p.isForeignLocked(path),
 	}

@@ -30,7 +30,7 @@ func (e *Syncer) Status() contract.HotStatus {
 	if !e.manifestAt.IsZero() {
 		st.ManifestAge = max(0, time.Since(e.manifestAt))
 	}
-	st.Kept = h.Kept[:min(len(h.Kept), mostListed)]
+	st.Kept = e.keptInS3(h.Kept)
 	if since, ok := e.queue.Oldest(); ok {
 		st.Staleness = max(e.now()-since, 0)
 	}
@@ -54,6 +54,18 @@ func (e *Syncer) Status() contract.HotStatus {
 	st.Failed = st.Failed[:min(len(st.Failed), mostListed)]
 	st.Problem = e.problem()
 	return st
+}
+
+// keptInS3 are the objects that no file here stands for: those that hydrate found, and second objects of paths.
+func (e *Syncer) keptInS3(found []contract.Unsaved) []contract.Unsaved {
+	kept := slices.Clone(found)
+	for _, twin := range e.journal.Twins().All() {
+		kept = append(kept, contract.Unsaved{
+			Path: twin.Key, Reason: "another key means the same path, and that one is the file's: rename one of the two objects; when the file is deleted, both are",
+		})
+	}
+	slices.SortFunc(kept, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
+	return kept[:min(len(kept), mostListed)]
 }
 
 // state is one word for it. With the lock held.

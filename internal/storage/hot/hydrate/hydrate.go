@@ -176,7 +176,9 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	if !empty {
 		h.sweep()
 	}
-	h.sift()
+	if err := h.sift(); err != nil {
+		return err
+	}
 	if err := h.dropMembers(ctx); err != nil {
 		return err
 	}

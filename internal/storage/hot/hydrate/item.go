@@ -46,6 +46,14 @@ func (it *item) path() string {
 	return p
 }
 
+// name is the object's name in package queue.
+func (it *item) name() string {
+	if it.isMarker() {
+		return it.path() + "/"
+	}
+	return it.path()
+}
+
 // arena keeps keys in a few large strings.
 type arena struct{ b strings.Builder }
 

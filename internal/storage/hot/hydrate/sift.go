@@ -12,7 +12,7 @@ import (
 // sift leaves the objects that can be here: it takes out what is excluded, and what
 // cannot be a path or would have a directory's name, which it reports. What remains
 // implies the directories.
-func (h *run) sift() {
+func (h *run) sift() error {
 	h.items = slices.DeleteFunc(h.items, func(it item) bool {
 		path, isDir, err := posixattr.Path(it.key)
 		if err != nil {
@@ -28,7 +28,9 @@ func (h *run) sift() {
 		}
 		return false
 	})
-	h.siftTwins()
+	if err := h.siftTwins(); err != nil {
+		return err
+	}
 	for _, path := range h.mounts {
 		if dir, _ := tree.Split(path); dir != "" {
 			h.dirs.want(dir) // a file cannot take the place of what a mount lies in
@@ -61,33 +63,7 @@ func (h *run) sift() {
 	if h.manifest != nil {
 		h.res.Stale = max(h.res.Stale, h.manifest.Count-len(h.items))
 	}
-}
-
-// siftTwins leaves one key of each path: a path has two keys when another tool has written one in
-// a form that is not ours. That which the journal knows is the file's, else ours.
-func (h *run) siftTwins() {
-	losers := map[string]bool{}
-	for i := range h.items {
-		key, path := h.items[i].key, h.items[i].path()
-		ours, err := posixattr.KeyWithPrefix("", path, h.items[i].isMarker())
-		if err != nil || ours == key {
-			continue
-		}
-		if _, ok := h.find(ours); !ok {
-			continue
-		}
-		loser := key
-		if e, ok := h.Journal.Get(path); ok && e.Key == key {
-			loser = ours
-		}
-		losers[loser] = true
-	}
-	h.items = slices.DeleteFunc(h.items, func(it item) bool {
-		if losers[it.key] {
-			h.keep(it.key, "another key means the same path, and that one is the file's; rename one of the two objects")
-		}
-		return losers[it.key]
-	})
+	return nil
 }
 
 // keep reports an object that stays in S3 and cannot be here.

@@ -18,7 +18,8 @@ const (
 	opGone   op = 'G' // path
 	opUngone op = 'U' // path
 	opBegin  op = 'B' // path, intent
-	opDone   op = 'D' // path
+	opTwin   op = 'W' // name, key, ETag
+	opUntwin op = 'V' // name
 )
 
 func appendStat(b []byte, s Stat) []byte {
@@ -51,6 +52,10 @@ func appendIntent(b []byte, in Intent) []byte {
 	b = binary.AppendVarint(b, in.Mtime)
 	b = append(b, in.SHA256[:]...)
 	return appendStat(b, in.Local)
+}
+
+func appendTwin(b []byte, name string, t Twin) []byte {
+	return binenc.AppendString(binenc.AppendString(binenc.AppendString(b, name), t.Key), t.ETag)
 }
 
 func appendHome(b []byte, id Identity, hydrated bool, seq uint64) []byte {

@@ -79,17 +79,6 @@ func (j *Journal) Begin(path string, in Intent) error {
 	return j.append(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, path), in) })
 }
 
-// Done ends the intent of path. Put and Forget do so too.
-func (j *Journal) Done(path string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if _, ok := j.intents[path]; !ok {
-		return nil
-	}
-	delete(j.intents, path)
-	return j.append(opDone, func(b []byte) []byte { return binenc.AppendString(b, path) })
-}
-
 // Intent returns the write of path that was sent and not answered.
 func (j *Journal) Intent(path string) (Intent, bool) {
 	j.mu.RLock()

@@ -12,6 +12,7 @@
 //     write whose answer was lost is recognised as our own;
 //   - of a write that succeeded at last, or was given up, the BASE of its earlier attempts, as
 //     long as one of them may still arrive ([Journal.Intent], [Journal.Unresolved]);
+//   - the second object of a path that has two ([Twin]);
 //   - whether hydrate has ever completed for this bucket, prefix and root.
 //
 // Losing it may bring deleted files back, and never loses one.
@@ -129,6 +130,7 @@ type Journal struct {
 	gone       map[string]struct{}
 	intents    map[string]Intent
 	unresolved map[string]Intent // of ended intents, by path: an attempt may still arrive
+	twins      map[string]Twin   // by name
 	scratch    []byte
 }
 
@@ -137,7 +139,7 @@ func Open(dir string, id Identity) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the journal's directory: %w", err)
 	}
-	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}, unresolved: map[string]Intent{}}
+	j := &Journal{id: id, boot: id.BootID, gone: map[string]struct{}{}, intents: map[string]Intent{}, unresolved: map[string]Intent{}, twins: map[string]Twin{}}
 	l, err := openLog(filepath.Join(dir, fileName))
 	if err != nil {
 		return nil, err
@@ -164,6 +166,7 @@ func (j *Journal) reset(id Identity) {
 	clear(j.gone)
 	clear(j.intents)
 	clear(j.unresolved)
+	clear(j.twins)
 }
 
 // Origin says what Open found.

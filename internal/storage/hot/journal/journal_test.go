@@ -30,6 +30,7 @@ type state struct {
 	Gone       map[string]bool
 	Intents    map[string]Intent
 	Unresolved map[string]Intent
+	Twins      map[string]Twin
 	Hydrated   bool
 	Seq        uint64
 	Len        int
@@ -37,7 +38,7 @@ type state struct {
 }
 
 func stateOf(j *Journal) state {
-	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: maps.Clone(j.intents), Unresolved: maps.Clone(j.unresolved),
+	s := state{Entries: map[string]Entry{}, Gone: map[string]bool{}, Intents: maps.Clone(j.intents), Unresolved: maps.Clone(j.unresolved), Twins: j.Twins().All(),
 		Hydrated: j.Hydrated(), Seq: j.Seq(), Len: j.Len(), Bytes: j.Bytes()}
 	for e := range j.All() {
 		s.Entries[e.Path] = e
@@ -100,7 +101,7 @@ func TestCutAnywhere(t *testing.T) {
 			case 6:
 				err = j.Begin(e.Path, Intent{WriteID: "x.1", Key: e.Key, UploadID: e.ETag, Size: e.Size, Mtime: e.Mtime, Mode: e.Mode, SHA256: e.SHA256, Local: e.Local})
 			case 7:
-				err = j.Done(e.Path)
+				err = j.Twins().Replace(map[string]Twin{e.Path: {Key: e.Key, ETag: e.ETag}})
 			case 8:
 				err = j.SetHydrated()
 			}
@@ -166,6 +167,7 @@ func TestRewriteKeepsTheState(t *testing.T) {
 			j.Put(e)
 			j.AddTombstone(drawEntry(t).Path)
 			j.Begin(drawEntry(t).Path, Intent{WriteID: "w.2"})
+			j.Twins().put(drawEntry(t).Path, Twin{Key: e.Key, ETag: e.ETag})
 		}
 		want := stateOf(j)
 		if err := j.rewrite(); err != nil {

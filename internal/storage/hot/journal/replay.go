@@ -68,6 +68,12 @@ func (j *Journal) apply(payload []byte) bool {
 			return false
 		}
 		j.intents[path] = in
+	case opTwin:
+		name, t := f.String(), Twin{Key: f.String(), ETag: f.String()}
+		if f.bad() {
+			return false
+		}
+		j.twins[name] = t
 	default:
 		path := f.String()
 		if f.bad() {
@@ -83,8 +89,8 @@ func (j *Journal) apply(payload []byte) bool {
 			j.gone[path] = struct{}{}
 		case opUngone:
 			delete(j.gone, path)
-		case opDone:
-			delete(j.intents, path)
+		case opUntwin:
+			delete(j.twins, path)
 		default:
 			return false
 		}
@@ -154,6 +160,9 @@ func (j *Journal) rewrite() error {
 		j.files.each(func(e Entry) {
 			record(opPut, func(b []byte) []byte { return appendEntry(b, e) })
 		})
+		for name, t := range j.twins {
+			record(opTwin, func(b []byte) []byte { return appendTwin(b, name, t) })
+		}
 		for p := range j.gone {
 			record(opGone, func(b []byte) []byte { return binenc.AppendString(b, p) })
 		}

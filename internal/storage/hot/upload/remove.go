@@ -21,33 +21,62 @@ import (
 // errRoot says that the home is not the directory that was hydrated.
 var errRoot = errors.New("the home is not the directory that was hydrated")
 
-// remove deletes the object of a name that is not on the disk any more.
-func (s *Sender) remove(ctx context.Context, name string) Result {
+// held is what S3 may hold of a name, as far as the journal tells.
+type held struct {
+	path  string
+	isDir bool
+	known journal.Entry
+	ok    bool // known is the name's
+	other bool // the path's entry is of the file that was a directory, or the reverse
+	in    journal.Intent
+	sent  bool // the write of in is the name's, and may have arrived
+}
+
+func (s *Sender) held(name string) held {
 	path, isDir := strings.CutSuffix(name, "/")
-	known, ok := s.Journal.Get(path)
-	in, sent := s.Journal.Unresolved(path)
-	other := ok && known.IsMarker() != isDir // the entry is of the file that was a directory, or the reverse
-	ok = ok && !other
-	if sent && strings.HasSuffix(in.Key, "/") != isDir {
-		sent = false
+	h := held{path: path, isDir: isDir}
+	h.known, h.ok = s.Journal.Get(path)
+	h.in, h.sent = s.Journal.Unresolved(path)
+	h.other = h.ok && h.known.IsMarker() != isDir
+	h.ok = h.ok && !h.other
+	h.sent = h.sent && strings.HasSuffix(h.in.Key, "/") == isDir
+	return h
+}
+
+// remove deletes the objects of a name that is not on the disk any more.
+func (s *Sender) remove(ctx context.Context, name string) Result {
+	h := s.held(name)
+	twin, hasTwin := s.Journal.Twins().Get(name)
+	if !h.ok && !h.sent && !hasTwin {
+		return s.removeKnown(ctx, h) // nothing: whatever is on the disk
 	}
-	if !ok && !sent {
-		if !other {
-			s.Remember(s.Journal.DropTombstone(path))
-		}
-		return Result{Outcome: queue.Stored} // S3 holds nothing of ours
-	}
-	r, done, replaced := s.member(path)
+	r, done, replaced := s.member(h.path)
 	if done {
 		return r
 	}
-	if r, gone := s.isGone(path, isDir); !gone && (!replaced || r.Outcome != queue.Changed) {
+	if r, gone := s.isGone(h.path, h.isDir); !gone && (!replaced || r.Outcome != queue.Changed) {
 		return r
 	}
-	if sent && in.UploadID != "" {
+	if hasTwin {
+		return s.removeBoth(ctx, name, twin, h)
+	}
+	return s.removeKnown(ctx, h)
+}
+
+// removeKnown deletes the object that the journal has of a name, or that a write of which no answer came
+// may have left.
+func (s *Sender) removeKnown(ctx context.Context, h held) Result {
+	path, known, in, sent := h.path, h.known, h.in, h.sent
+	switch {
+	case !h.ok && !sent && !h.other:
+		s.Remember(s.Journal.DropTombstone(path))
+		return Result{Outcome: queue.Stored} // S3 holds nothing of ours
+	case !h.ok && !sent:
+		return Result{Outcome: queue.Stored}
+	case sent && in.UploadID != "":
 		s.abort(ctx, in)
 	}
-	if !ok {
+	if !h.ok {
 		known = journal.Entry{Path: path, Key: in.Key} // a first write that may have arrived
 	}
 	for range rounds {
