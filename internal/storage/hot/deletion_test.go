@@ -225,3 +225,24 @@ func TestFileAndDirectoryTakeTurns(t *testing.T) {
 	s.want("p", "elsewhere")
 	wantKeys(t, s.keys(), "p")
 }
+
+// A file that the disk has lost and that hydrate cannot bring is missing here, and not deleted: neither it nor
+// its directory loses an object, whatever is deleted around it.
+func TestFileThatCannotBeBroughtIsNotDeleted(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("dir/lost", "x")
+	s.write("dir/other", "x")
+	s.flushed()
+	s.remove("dir")
+	archived := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/dir/lost"}, Do: testbed.Refuse(403, "InvalidObjectState")})
+	s.start()
+	wantKeys(t, s.keptKeys(), "dir/lost")
+	s.saved()
+	s.remove("dir")
+	s.flushed()
+	wantKeys(t, s.keys(), "dir/lost")
+	archived.Remove()
+	s.start()
+	s.wantFile("dir/lost", "x")
+	s.flushed()
+}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Head looks an object up. ErrNotFound when there is none.
@@ -76,14 +75,6 @@ func (s *Store) Get(ctx context.Context, key string, o GetOptions) (*Reader, err
 		rd.hash = rd.checksum.Hash()
 	}
 	return rd, nil
-}
-
-// deadline is when a call gives up what is passing.
-func (s *Store) deadline(ctx context.Context) time.Time {
-	if d, ok := ctx.Deadline(); ok {
-		return d
-	}
-	return time.Now().Add(s.options.Patience)
 }
 
 func (s *Store) get(ctx context.Context, key string, o GetOptions) (*response, error) {

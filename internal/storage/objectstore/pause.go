@@ -51,3 +51,24 @@ func (p *pause) wait(ctx context.Context, throttled bool, atLeast time.Duration)
 		return false
 	}
 }
+
+type patienceKey struct{}
+
+// WithPatience bounds how long a call goes on trying what is passing, when that is less than the time that
+// its context leaves. An answer that is on its way is waited for all the same.
+func WithPatience(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, patienceKey{}, d)
+}
+
+// deadline is when a call gives up what is passing.
+func (s *Store) deadline(ctx context.Context) time.Time {
+	d, bounded := ctx.Deadline()
+	patience, ok := ctx.Value(patienceKey{}).(time.Duration)
+	if !ok {
+		patience = s.options.Patience
+	}
+	if end := time.Now().Add(patience); !bounded || ok && end.Before(d) {
+		return end
+	}
+	return d
+}

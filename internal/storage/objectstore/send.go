@@ -35,11 +35,7 @@ const fewAttempts = 3
 // do sends a request until it succeeds, fails for good, or the time is up. The response is
 // a 2xx, whose body the caller closes.
 func (s *Store) do(ctx context.Context, r *request) (*response, error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(s.options.Patience)
-	}
-	pause := newPause(deadline)
+	pause := newPause(s.deadline(ctx))
 	notice := time.Now().Add(s.notice)
 	var cause error // of the last attempt that the end of ctx did not cut off
 	for n := 1; ; n++ {

@@ -3,6 +3,7 @@ package hydrate
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type bundle struct {
 
 	ranges  []manifest.Range
 	next    atomic.Int64 // of ranges
+	broken  atomic.Bool  // a range could not be had
 	covered []bool       // the manifest's entries that are in a range; nil before begin
 	byEntry []int32      // the item, from 1, that an entry vouches for; 0: none
 
@@ -75,6 +77,8 @@ func (b *bundle) begin(wanted func(entry int) bool) {
 		})
 	}
 }
+
+var errBundle = errors.New("an earlier range of the bundle could not be read")
 
 // failed says why the bundle is of no use, once.
 func (b *bundle) failed(err error) {
@@ -161,6 +165,7 @@ func (b *bundle) work() error {
 			return context.Cause(b.ctx)
 		}
 		if err != nil {
+			b.broken.Store(true) // the other ranges would cost as much time
 			b.failed(err)
 		}
 		select {
@@ -176,13 +181,18 @@ func (b *bundle) work() error {
 
 func (b *bundle) get(r *manifest.Range, buf []byte) ([]byte, error) {
 	m := b.h.manifest
-	body, err := b.h.Store.Get(b.ctx, b.h.place.BundleKey(m.Bundle), objectstore.GetOptions{IfMatch: m.Bundle.ETag, Offset: r.Offset, Length: r.Length})
+	if b.broken.Load() {
+		return nil, errBundle
+	}
+	body, err := b.h.Store.Get(b.h.patient(b.ctx), b.h.place.BundleKey(m.Bundle), objectstore.GetOptions{IfMatch: m.Bundle.ETag, Offset: r.Offset, Length: r.Length})
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close()
-	_, err = io.ReadFull(body, buf[:r.Length])
-	return buf[:r.Length], err
+	if _, err = io.ReadFull(body, buf[:r.Length]); err != nil {
+		return nil, err
+	}
+	return buf[:r.Length], nil
 }
 
 // writeRange writes the files of a range; data is nil when it could not be had.

@@ -29,8 +29,7 @@ const (
 func (h *run) compare(ctx context.Context) error {
 	var open []int
 	for i := range h.items {
-		switch h.items[i].verdict {
-		case compared, verified, rechecked:
+		if h.items[i].isOpen() {
 			open = append(open, i)
 		}
 	}
@@ -55,6 +54,11 @@ func (h *run) compare(ctx context.Context) error {
 	return g.Wait()
 }
 
+// isOpen says that only the content can settle the item's verdict.
+func (it *item) isOpen() bool {
+	return it.verdict == compared || it.verdict == verified || it.verdict == rechecked
+}
+
 func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) error {
 	it := &h.items[i]
 	path := it.path()
@@ -66,10 +70,13 @@ func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) err
 	if err != nil {
 		return err
 	}
-	equal, err := h.compareContent(ctx, i, path, info, entries)
+	equal, err := h.compareContent(h.patient(ctx), i, path, info, entries)
 	if errors.Is(err, objectstore.ErrNotFound) { // gone from S3 meanwhile: ours is a new file
 		it.verdict = nothing
 		return h.Journal.Forget(path)
+	}
+	if h.putOff(ctx, i, err) {
+		return nil
 	}
 	if reason, ok := h.unreadable(err); ok {
 		h.denied(err)

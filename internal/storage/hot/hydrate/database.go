@@ -110,7 +110,7 @@ func (h *run) dropMembers(ctx context.Context) error {
 // isReplaced tells whether a member's database is whole without it, or cannot be here. A log that is newer is one more
 // time a part of the database: a sandbox of an earlier version, or a tool, has worked with it.
 func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
-	o, err := h.Store.Head(ctx, h.prefix+base.key)
+	o, err := h.lookUp(ctx, base.key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return false, nil
 	}
@@ -123,7 +123,7 @@ func (h *run) isReplaced(ctx context.Context, it, base *item) (bool, error) {
 	}
 	replaced := it.modified <= base.modified
 	if replaced {
-		if o, err = h.Store.Head(ctx, h.prefix+it.key); err != nil {
+		if o, err = h.lookUp(ctx, it.key); err != nil {
 			return false, nil //nolint:nilerr // fetching it will say why
 		}
 		if attr, _ := posixattr.Decode(o.Metadata, o.LastModified, false); attr.Type() != posixattr.TypeFile {

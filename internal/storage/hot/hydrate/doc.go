@@ -21,6 +21,7 @@
 //
 // A key that is no path, that is both a file and a directory (the directory wins), or
 // that the file system refuses is left in S3, named in Result.Kept, and is not in the
-// journal: nothing will ever take it for deleted. What is excluded is not looked at. Any
-// other failure fails the whole: a home with holes is worse than none.
+// journal: nothing will ever take it for deleted. So is a key that alone gets no proper answer from the
+// store, while others do (alone.go). What is excluded is not looked at. Any other failure fails the
+// whole: a home with holes is worse than none.
 package hydrate

@@ -73,12 +73,20 @@ func (h *run) fetchSome(ctx context.Context, items []int, workers int) error {
 	return g.Wait()
 }
 
-// fetchOne fetches one item, whatever it is.
+// fetchOne fetches one item, whatever it is. One that could not be compared is compared first.
 func (h *run) fetchOne(ctx context.Context, i int) error {
 	it := &h.items[i]
-	err := h.fetchTo(ctx, i, it)
+	if it.isOpen() {
+		if err := h.compareOne(ctx, i, h.manifest.Items()); err != nil || it.verdict != fetched {
+			return err
+		}
+	}
+	err := h.fetchTo(h.patient(ctx), i, it)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil // deleted since it was listed
+	}
+	if h.putOff(ctx, i, err) {
+		return nil
 	}
 	return h.settled(it, err)
 }

@@ -86,6 +86,8 @@ type home struct {
 	boot   string // the boot id
 	log    *logged
 	s3     config.S3 // how the store is reached
+
+	patience time.Duration // 0: the usual
 }
 
 func newHome(t testing.TB) *home {
@@ -159,7 +161,7 @@ func (o *opened) close() {
 
 func (o *opened) run(ctx context.Context) (Result, error) {
 	h := o.slog()
-	r, err := Run(ctx, Deps{Config: o.cfg, Store: o.store, Root: o.root, Journal: o.journal, Dir: o.state, Log: h})
+	r, err := Run(ctx, Deps{Config: o.cfg, Store: o.store, Root: o.root, Journal: o.journal, Dir: o.state, Log: h, patience: o.patience})
 	if err == nil {
 		must(o.t, r.Manifest.Close())
 	}

@@ -30,6 +30,8 @@ type Deps struct {
 	Dir      string // below the state directory: for unnamed files
 	Log      *slog.Logger
 	Progress *Progress // may be nil
+
+	patience time.Duration // of tests; 0: usualPatience
 }
 
 // Progress is what a status shows while Run works.
@@ -78,6 +80,7 @@ type run struct {
 	replaced    []journal.Entry
 	whole       map[string]bool // paths of databases with members in S3: whether they need none of them
 	firstDenied error
+	failing     map[int]error // items whose read failed in a way that may be the store's
 	res         Result
 }
 
@@ -90,6 +93,8 @@ func newRun(d Deps) *run {
 		seen:   map[int]tree.Info{},
 		kept:   map[string]bool{},
 		whole:  map[string]bool{},
+
+		failing: map[int]error{},
 	}
 	h.dirs = &directories{h: h, all: map[string]*directoryState{}}
 	return h
@@ -161,7 +166,7 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.readRules(gctx) })
 	g.Go(func() (err error) {
-		if h.manifest, err = manifest.Load(gctx, h.Store, h.place, h.Dir, h.Log); err != nil {
+		if h.manifest, err = manifest.Load(h.patient(gctx), h.Store, h.place, h.Dir, h.Log); err != nil {
 			return err
 		}
 		if empty {
@@ -208,6 +213,9 @@ func (h *run) write(ctx context.Context, b *bundle) error {
 		return err
 	}
 	if err := h.fetchAll(ctx, b.wait()); err != nil {
+		return err
+	}
+	if err := h.retryFailing(ctx); err != nil {
 		return err
 	}
 	return h.allDenied()

@@ -34,7 +34,7 @@ func (h *run) claimOwn(ctx context.Context) error {
 }
 
 func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
-	o, err := h.Store.Head(ctx, h.prefix+in.Key)
+	o, err := h.lookUp(ctx, in.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil
 	}

@@ -66,13 +66,31 @@ func (h *run) sift() error {
 	return nil
 }
 
-// keep reports an object that stays in S3 and cannot be here.
+// keep reports an object that stays in S3 and cannot be here. Where its file is not here either, the journal
+// forgets it: a file that the journal has and the disk has not would be taken for deleted.
 func (h *run) keep(key, reason string) {
 	h.mu.Lock()
 	h.kept[key] = true
 	h.res.Kept = append(h.res.Kept, contract.Unsaved{Path: key, Reason: reason})
 	h.mu.Unlock()
 	h.Log.Warn("an object cannot be in the home and stays in S3", "event", "kept_in_s3", "key", h.prefix+key, "reason", reason)
+	path, _, err := posixattr.Path(key)
+	if err != nil {
+		return
+	}
+	if e, ok := h.Journal.Get(path); !ok || e.Key != key {
+		return
+	}
+	if _, err := h.Root.Lstat(path); isAbsent(err) {
+		h.forget(path)
+	}
+}
+
+// forget lets the journal forget a path. One that cannot be written does so in memory, and is written later.
+func (h *run) forget(path string) {
+	if err := h.Journal.Forget(path); err != nil {
+		h.Log.Warn("the journal is behind", "event", "journal_failed", "error", err)
+	}
 }
 
 // find looks an object up by its key.

@@ -7,13 +7,14 @@ import (
 )
 
 // unreadable says why an object that the store does not give stays there, when that is about this object
-// alone: it is archived, this key is denied, its content does not match its checksum. An object
+// alone: it is archived, this key is denied, its content does not match its checksum, or the store gives no
+// proper answer for it while it does for others. An object
 // with the rules of what is left out is none of those: without them the rest cannot be told apart.
 func (h *run) unreadable(err error) (reason string, ok bool) {
 	if h.rulesAlone {
 		return "", false
 	}
-	for _, kind := range []error{objectstore.ErrArchived, objectstore.ErrAccessDenied, objectstore.ErrChecksum, objectstore.ErrInvalid, objectstore.ErrUnsupported} {
+	for _, kind := range []error{objectstore.ErrArchived, objectstore.ErrAccessDenied, objectstore.ErrChecksum, objectstore.ErrInvalid, objectstore.ErrUnsupported, errAlone} {
 		if errors.Is(err, kind) {
 			return err.Error(), true
 		}

@@ -28,7 +28,7 @@ func (p Place) BundleKey(b *Bundle) string { return fmt.Sprintf("%s%x", p.bundle
 // Load reads the manifest into an unnamed file in dir, where it takes no memory. It is
 // nil when there is none that can be used, which costs time and nothing else: a
 // manifest that is malformed, of another prefix or of a version to come, and one that is archived or
-// denied, is said in the log. Other errors are the store's.
+// denied, or for which the store has no proper answer, is said in the log. Other errors are the store's.
 func Load(ctx context.Context, store *objectstore.Store, place Place, dir string, log *slog.Logger) (*Manifest, error) {
 	body, err := store.Get(ctx, place.ManifestKey(), objectstore.GetOptions{})
 	if errors.Is(err, objectstore.ErrNotFound) {
@@ -38,8 +38,8 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 		log.Warn("the manifest cannot be used: every file is fetched by itself", "event", "manifest_unusable", "key", place.ManifestKey(), "error", err)
 		return nil, nil
 	}
-	if errors.Is(err, objectstore.ErrArchived) || errors.Is(err, objectstore.ErrAccessDenied) {
-		return unusable(err) // where all is denied, the listing says so
+	if isAlone(ctx, err) {
+		return unusable(err)
 	}
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 	size, err := body.WriteTo(f)
 	if err != nil {
 		f.Close()
-		if errors.Is(err, objectstore.ErrChecksum) || isLocal(err) {
+		if errors.Is(err, objectstore.ErrChecksum) || isLocal(err) || isAlone(ctx, err) {
 			return unusable(err)
 		}
 		return nil, err
@@ -74,6 +74,12 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 	m.ETag = body.ETag
 	m.close = f.Close
 	return m, nil
+}
+
+// isAlone says that an error may be the manifest's alone. Where it is every key's, the listing says so.
+func isAlone(ctx context.Context, err error) bool {
+	return errors.Is(err, objectstore.ErrArchived) || errors.Is(err, objectstore.ErrAccessDenied) ||
+		ctx.Err() == nil && (errors.Is(err, objectstore.ErrUnavailable) || errors.Is(err, objectstore.ErrEndpoint))
 }
 
 // check decodes every block once, so that a manifest of which any part is wrong is not
