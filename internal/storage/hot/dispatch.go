@@ -86,6 +86,9 @@ const (
 // finish takes note of what became of a job.
 func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	e.obs.look(r.Recheck...)
+	if r.Mounted {
+		e.obs.do(e.obs.scanSoon) // status names the mount then, and what waits for its name goes on
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()

@@ -103,10 +103,7 @@ func (o *observer) deletion(path string) {
 func (o *observer) overflow() {
 	o.h.log.Warn("more changes than the kernel queues; the home is scanned", "event", "watch_overflow")
 	o.blind = true
-	o.nextScan = 0
-	if o.scan != nil {
-		o.scan.again = true
-	}
+	o.scanSoon()
 }
 
 // move is the old name of a rename.

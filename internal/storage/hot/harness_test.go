@@ -126,6 +126,11 @@ func (s *sandbox) run() {
 	go func() { ran <- e.Run(ctx) }()
 	s.stopRun, s.ran = cancel, ran
 	s.t.Cleanup(s.kill)
+	select {
+	case <-e.runs: // the observer is there
+	case err := <-ran:
+		ran <- err
+	}
 }
 
 // kill ends the engine as a killed process would: what is under way is cut off.

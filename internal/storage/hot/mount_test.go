@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,4 +120,94 @@ func TestFileHiddenByAMountIsNotDeleted(t *testing.T) {
 	unmount()
 	s.flushed()
 	s.want("data/a", "newer")
+}
+
+// pauseObserver keeps the observer from looking at anything until the function that is returned is called.
+func (s *sandbox) pauseObserver() (release func()) {
+	s.t.Helper()
+	arrived, open := make(chan struct{}), make(chan struct{})
+	s.e.obs.do(func() { close(arrived); <-open })
+	<-arrived
+	return sync.OnceFunc(func() { close(open) })
+}
+
+// What is mounted is not the home from that instant on, before any scan has found the mount: what an
+// event, a job or a scan under way sees there is neither uploaded nor the reason to delete anything. The mounted
+// file systems are the home's own, so that no device number tells.
+func TestNothingMountedIsUploadedBeforeAScanFindsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		act  func(s *sandbox, from string)
+		want []string // besides what was there
+	}{
+		"a write below it": {act: func(s *sandbox, from string) {
+			inside, err := os.OpenRoot(s.path("data"))
+			check(s.t, err)
+			defer inside.Close()
+			s.mount("data", from)
+			check(s.t, inside.WriteFile("a", []byte("newer, and hidden"), 0o644))
+			check(s.t, inside.WriteFile("theirs", []byte("hidden"), 0o644))
+		}},
+		"a write to the file below it": {act: func(s *sandbox, from string) {
+			f, err := os.OpenFile(s.path("file"), os.O_WRONLY, 0)
+			check(s.t, err)
+			defer f.Close()
+			s.mount("file", from+"/theirs")
+			_, err = f.WriteString("newer, and hidden")
+			check(s.t, err)
+		}},
+		"a new mode of the directory below it": {act: func(s *sandbox, from string) {
+			f, err := os.Open(s.path("data"))
+			check(s.t, err)
+			defer f.Close()
+			check(s.t, os.Chmod(from, 0o700))
+			s.mount("data", from)
+			check(s.t, f.Chmod(0o711))
+		}},
+		"a new directory": {act: func(s *sandbox, from string) {
+			release := s.pauseObserver()
+			defer release()
+			check(s.t, os.Mkdir(s.path("new"), 0o755))
+			s.mount("new", from)
+		}},
+		"a directory moved there": {act: func(s *sandbox, from string) {
+			release := s.pauseObserver()
+			defer release()
+			check(s.t, os.Mkdir(s.path("moved"), 0o755))
+			check(s.t, os.Mkdir(s.path("moved/deep"), 0o755))
+			s.mount("moved/deep", from)
+		}, want: []string{"moved/"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t).start()
+			s.write("data/a", "x")
+			s.write("file", "x")
+			s.saved()
+			stored := s.bucket.ETags(prefix)
+			from := t.TempDir()
+			for _, f := range []string{"a", "theirs"} {
+				check(t, os.WriteFile(from+"/"+f, []byte("of the host"), 0o644))
+			}
+			c.act(s, from)
+			s.write("after", "x")
+			s.eventually("all that is the home's is stored", func() bool {
+				_, ok := s.bucket.Get(prefix + "after")
+				s.e.mu.Lock()
+				defer s.e.mu.Unlock()
+				return ok && s.e.queue.Len() == 0
+			})
+			s.eventually("status names the mount", func() bool { return len(s.e.Status().Mounts) == 1 })
+			check(t, s.e.obs.catchUp(s.ctx(), true))
+			s.saved()
+			wantKeys(t, s.keys(), slices.Sorted(slices.Values(append([]string{"after", "data/a", "file"}, c.want...)))...)
+			for key, etag := range stored {
+				if now := s.bucket.ETags(prefix)[key]; now != etag {
+					t.Errorf("%s was overwritten", key)
+				}
+			}
+			if st := s.e.Status(); len(st.Failed) != 0 {
+				t.Errorf("not saved: %+v", st.Failed)
+			}
+			s.flushed()
+		})
+	}
 }

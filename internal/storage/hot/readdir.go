@@ -136,6 +136,10 @@ func (w *walker) compare(r *dirRead) (below []string) {
 		w.unseen(r.path)
 		return nil // whoever saw it go says so
 	}
+	if errors.Is(r.err, tree.ErrMounted) {
+		w.mounted(r.path)
+		return nil
+	}
 	if r.err != nil {
 		if w.isOthers(r) {
 			w.nameOnce(r.path, "it belongs to another user, and may not be read")
@@ -186,7 +190,20 @@ func (w *walker) compare(r *dirRead) (below []string) {
 	return below
 }
 
-// isMount tells whether a directory that was read was mounted since the last scan began.
+// mounted takes note of a path at which, or above which, something is mounted, maybe since the last scan began.
+// One that is not mounted any more was not read, and is read by another scan.
+func (w *walker) mounted(path string) {
+	if w.h.remounted() {
+		clear(w.excluded)
+	}
+	if w.scan != nil && !w.h.rules.Load().Match(path, true) {
+		w.scan.again = true
+	}
+	w.p.leaveOut(path)
+}
+
+// isMount tells whether a directory that was read was mounted since the last scan began, where the kernel does not tell
+// one mount from another.
 func (w *walker) isMount(r *dirRead) bool {
 	if r.info.Dev == w.h.rootDev {
 		return false

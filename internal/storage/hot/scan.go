@@ -60,6 +60,14 @@ func (o *observer) beginScan(now queue.Time, barriers []barrier) {
 	}
 }
 
+// scanSoon makes a scan due: another one, when one is under way.
+func (o *observer) scanSoon() {
+	o.nextScan = 0
+	if o.scan != nil {
+		o.scan.again = true
+	}
+}
+
 // scanFor keeps a barrier by a scan that begins after it was asked for.
 func (o *observer) scanFor(b barrier) {
 	if o.scan != nil {

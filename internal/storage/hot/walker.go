@@ -121,6 +121,8 @@ func (w *walker) lookAt(path string) {
 	case isMissing(err):
 		w.touchesDatabase(path)
 		w.p.sawNothing(path, false)
+	case errors.Is(err, tree.ErrMounted):
+		w.mounted(path)
 	case err != nil:
 		w.h.log.Warn("a path cannot be looked at", "event", "look_failed", "path", path, "error", err)
 	case w.h.rules.Load().Match(path, i.IsDir()):

@@ -89,6 +89,8 @@ func reason(err error) string {
 		return "its name is longer than the file system's names can be"
 	case errors.Is(err, syscall.EFBIG):
 		return "it is larger than the file system's files can be"
+	case errors.Is(err, tree.ErrMounted):
+		return "something is mounted there"
 	case tree.IsNotDir(err), errors.Is(err, syscall.EISDIR):
 		return "a file and a directory would have the same name"
 	}

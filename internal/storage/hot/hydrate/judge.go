@@ -122,7 +122,7 @@ func (c *cursor) lstat(path string) (i tree.Info, here bool, err error) {
 	return i, err == nil, err
 }
 
-// isAbsent says that nothing is, or can be, at a path.
+// isAbsent says that nothing of the home is, or can be, at a path.
 func isAbsent(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || tree.IsNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, tree.ErrMounted) || tree.IsNotDir(err) || errors.Is(err, syscall.ENAMETOOLONG)
 }

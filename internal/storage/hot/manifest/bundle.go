@@ -96,7 +96,7 @@ func (r *reader) read(e *journal.Entry) ([]byte, error) {
 
 // stale tells what changed or may not be read, which only this content suffers from.
 func stale(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, tree.ErrNotRegular) ||
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, tree.ErrNotRegular) || errors.Is(err, tree.ErrMounted) ||
 		tree.IsNotDir(err) || errors.Is(err, unix.EINVAL) {
 		return errStale
 	}

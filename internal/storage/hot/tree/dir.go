@@ -30,19 +30,6 @@ func (d *Dir) Close() error {
 // Stat is Info of the directory itself.
 func (d *Dir) Stat() (Info, error) { return Fstat(uintptr(d.fd)) }
 
-// Mount is the number of the mount that the directory was reached by, 0 where the kernel does not tell (before
-// Linux 5.8). It differs from the home's also where a part of the same file system is mounted.
-func (d *Dir) Mount() (uint64, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return 0, pathError("statx", d.path, err)
-	}
-	if st.Mask&unix.STATX_MNT_ID == 0 {
-		return 0, nil
-	}
-	return st.Mnt_id, nil
-}
-
 // OpenDir opens a directory in this one.
 func (d *Dir) OpenDir(name string) (*Dir, error) {
 	if err := checkName("open", d.path, name); err != nil {
@@ -50,6 +37,10 @@ func (d *Dir) OpenDir(name string) (*Dir, error) {
 	}
 	fd, err := openat(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
+		return nil, pathError("open", Join(d.path, name), err)
+	}
+	if err := d.root.onHome(fd); err != nil {
+		unix.Close(fd)
 		return nil, pathError("open", Join(d.path, name), err)
 	}
 	return &Dir{root: d.root, fd: fd, path: Join(d.path, name)}, nil
@@ -112,6 +103,9 @@ func (d *Dir) Open(name string) (*os.File, error) {
 	i, err := Fstat(uintptr(fd))
 	if err == nil && !i.IsRegular() {
 		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotRegular}
+	}
+	if err == nil {
+		err = pathError("open", path, d.root.onHome(fd))
 	}
 	if err != nil {
 		unix.Close(fd)

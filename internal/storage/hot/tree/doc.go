@@ -10,6 +10,9 @@
 // os.Root cannot set the times of a symbolic link, exchange two names or read a
 // directory without a stat an entry, so those are made here on the descriptors.
 //
+// Nor does anything here cross a mount point: a directory or a file that was reached by
+// another mount than the home's is refused ([ErrMounted]), however recent the mount is.
+//
 // Paths are below the root, separated by slashes, without a leading one; the root is
 // "". Bytes are taken as they are, whatever their encoding. Check says what a path
 // may be; every function applies it.

@@ -1,12 +1,42 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
+
+// ErrMounted is the error of a path at which, or above which, something is mounted in the home. That is not the
+// home, also where a part of the same file system is mounted, and before [Root.Mounts] was asked.
+var ErrMounted = errors.New("it is mounted here, and no part of the home")
+
+// mountOf is the number of the mount that a descriptor was reached by, 0 where the kernel does not tell (before
+// Linux 5.8).
+func mountOf(fd int) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, err
+	}
+	if st.Mask&unix.STATX_MNT_ID == 0 {
+		return 0, nil
+	}
+	return st.Mnt_id, nil
+}
+
+// onHome is ErrMounted for a descriptor that was reached by another mount than the home's. Mounts are a tree, so
+// that what lies below another mount is on another one too.
+func (r *Root) onHome(fd int) error {
+	mount, err := mountOf(fd)
+	if err == nil && mount != r.mount {
+		return ErrMounted
+	}
+	return err
+}
 
 // Mounts are the paths at which something else is mounted over the home's own files and
 // directories (config maps, secrets, tmpfs, bind mounts of single files), in order: what the

@@ -76,5 +76,5 @@ func IsDiskFull(err error) bool {
 func IsRefused(err error) bool {
 	return errors.Is(err, errPath) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EILSEQ) ||
 		errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EFBIG) || errors.Is(err, syscall.EOPNOTSUPP) ||
-		IsNotDir(err) || errors.Is(err, syscall.EISDIR)
+		IsNotDir(err) || errors.Is(err, syscall.EISDIR) || errors.Is(err, ErrMounted)
 }

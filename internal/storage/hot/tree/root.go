@@ -22,6 +22,7 @@ type Root struct {
 	file  *os.File
 	dir   *Dir // the home itself
 	owner *owner
+	mount uint64        // of the home, see mountOf
 	token uint32        // tells this Root's temporary names from those of others
 	temps atomic.Uint32 // how many temporary names were given out
 }
@@ -51,6 +52,10 @@ func Open(path string) (*Root, error) {
 	rand.Read(token[:])
 	r := &Root{name: path, root: root, file: file, token: binary.LittleEndian.Uint32(token[:])}
 	r.dir = &Dir{root: r, fd: int(file.Fd())}
+	if r.mount, err = mountOf(r.dir.fd); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("cannot open the home: %w", err)
+	}
 	if os.Geteuid() == 0 {
 		r.owner = &owner{contract.AgentUID, contract.AgentGID}
 	}
@@ -159,6 +164,10 @@ func (r *Root) OpenDir(path string) (*Dir, error) {
 			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 		}
 		fd = next
+	}
+	if err := r.onHome(fd); err != nil {
+		unix.Close(fd)
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return &Dir{root: r, fd: fd, path: path}, nil
 }

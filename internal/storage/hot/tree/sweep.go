@@ -68,8 +68,8 @@ func (d *Dir) removeTemps(dev uint64, skip func(dir string) bool) (removed int, 
 func (d *Dir) removeTempsIn(name string, dev uint64, skip func(dir string) bool) (int, error) {
 	sub, err := d.OpenDir(name)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || IsNotDir(err) {
-			return 0, nil // gone or replaced since it was listed
+		if errors.Is(err, fs.ErrNotExist) || IsNotDir(err) || errors.Is(err, ErrMounted) {
+			return 0, nil // gone or replaced since it was listed, or no part of the home
 		}
 		return 0, err
 	}

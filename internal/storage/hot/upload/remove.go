@@ -1,7 +1,6 @@
 package upload
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,15 +134,12 @@ func (s *Sender) isGone(path string, isDir bool) (Result, bool) {
 			continue
 		}
 		if err != nil {
-			return Result{Outcome: queue.Stuck, Err: err}, false
+			return Result{Outcome: queue.Stuck, Err: err, Mounted: errors.Is(err, tree.ErrMounted)}, false
 		}
 		defer d.Close()
 		at, err := d.Stat()
 		if err == nil && at.Dev != s.rootDev {
 			err = fmt.Errorf("%q is on another device than the home: nothing there is taken for deleted", tree.Join("", parent))
-		}
-		if mount, merr := d.Mount(); err == nil && (merr != nil || mount != s.rootMount) {
-			err = cmp.Or(merr, fmt.Errorf("%q is not on the home's mount: nothing there is taken for deleted", tree.Join("", parent)))
 		}
 		if err != nil {
 			return Result{Outcome: queue.Stuck, Err: err}, false

@@ -71,12 +71,11 @@ type Options struct {
 // Sender is safe for concurrent use, for different names.
 type Sender struct {
 	Options
-	rootDev   uint64
-	rootMount uint64
-	large     chan struct{} // a place for each large upload
-	way       way
-	linked    sync.Once // hard links were said to be files of their own
-	buffers   sync.Pool
+	rootDev uint64
+	large   chan struct{} // a place for each large upload
+	way     way
+	linked  sync.Once // hard links were said to be files of their own
+	buffers sync.Pool
 }
 
 const (
@@ -98,20 +97,11 @@ func New(o Options) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	home, err := o.Root.OpenDir("")
-	if err != nil {
-		return nil, err
-	}
-	defer home.Close()
-	mount, err := home.Mount()
-	if err != nil {
-		return nil, err
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return &Sender{
-		Options: o, rootDev: i.Dev, rootMount: mount, large: make(chan struct{}, largeMost),
+		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost),
 		way:     way{names: map[string]bool{}},
 		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
 	}, nil
@@ -136,6 +126,7 @@ type Result struct {
 	NotAtRest bool   // no whole version of the file was found
 	BlockedBy string // the path of what S3 holds and has to lose first: look there, then try Force
 	WaitsFor  string // the path of the database whose object has to be stored or deleted first
+	Mounted   bool   // something is mounted over the name: what is there is not the home's
 	HeldBack  bool   // the root is not what it was: nothing is deleted
 
 	Sent    bool     // something was written to S3
@@ -197,6 +188,8 @@ func local(path string, err error) Result {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP),
 		errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrChanged), errors.Is(err, unix.ESTALE):
 		return changed(path)
+	case errors.Is(err, tree.ErrMounted):
+		return Result{Outcome: queue.Stored, Mounted: true} // left out since it was observed
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return Result{Outcome: queue.Retry, Err: err}
 	}
