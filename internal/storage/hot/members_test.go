@@ -1,6 +1,8 @@
 package hot
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -287,6 +289,48 @@ func TestConflictCopyOfARunningDatabaseIsWhole(t *testing.T) {
 	}
 	if got := s.storedRows(keys[1]); got != both+"\nmore" {
 		t.Errorf("the conflict copy has %q", got)
+	}
+	s.flushed()
+}
+
+// Others write the object, and before the local database gets its conflict copy's name another database, with a log,
+// takes its place: that one is whole, whatever name it has in the end.
+func TestReplacedDatabaseKeepsItsLogInAConflict(t *testing.T) {
+	s := newSandbox(t)
+	s.probe = true // the server ignores a copy's conditions
+	s.start()
+	crashed(t, s.path("x.db"))
+	s.saved()
+	crashed(t, s.path("aside/new.db"))
+	s.saved()
+	theirs := t.TempDir()
+	_, err := ledger.Run(filepath.Join(theirs, "x.db"), "CREATE TABLE t(x); INSERT INTO t VALUES('theirs')")
+	check(t, err)
+	s.put(theirs, "x.db")
+	gate := testbed.Hold()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "HEAD", Suffix: "/hot/x.db"}, Times: 1, Do: gate})
+	ledger.Crash(t, s.path("x.db"), "INSERT INTO t VALUES('more')")
+	if !gate.WaitArrived(s.ctx(), 1) {
+		t.Fatal("nobody asks whose the object is")
+	}
+	for _, suffix := range []string{"-wal", ""} {
+		s.rename("aside/new.db"+suffix, "x.db"+suffix)
+	}
+	gate.Open()
+	s.saved()
+	s.eventually("theirs has the name", func() bool {
+		_, err := os.Lstat(s.path("x.db-wal"))
+		return len(s.copies("x.db")) > 0 && errors.Is(err, fs.ErrNotExist)
+	})
+	if got := rows(t, s.path("x.db")); got != "theirs" {
+		t.Errorf("the home has %q", got)
+	}
+	whole := false
+	for _, name := range s.copies("x.db") {
+		whole = whole || filepath.Ext(name) != "" && !strings.HasSuffix(name, "-wal") && !strings.HasSuffix(name, "-shm") && rows(t, s.path(name)) == both
+	}
+	if !whole {
+		t.Errorf("the database that came to the name has lost its log: %q", s.copies(""))
 	}
 	s.flushed()
 }

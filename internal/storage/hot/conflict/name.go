@@ -1,4 +1,5 @@
-// Package conflict names the copy of a local file whose name in S3 another client took.
+// Package conflict names the copy of a local file whose name in S3 another client took, and moves a
+// database with all its files there.
 //
 // Theirs keeps the name; ours becomes NAME.conflict-SANDBOX_ID-TIME beside it. The
 // form is a promise: people and programs look for ".conflict-".

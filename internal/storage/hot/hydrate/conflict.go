@@ -12,16 +12,16 @@ import (
 // moveAside makes a conflict copy of what is at a path: S3's keeps the name. The copy is
 // a new file, which the sync uploads. A directory with nothing in it is no loss.
 func (h *run) moveAside(path string) error {
-	return h.moveAsideWith(path, h.moveMembers)
+	return h.moveAsideWith(path, h.moveDatabase)
 }
 
 // moveOneAside is moveAside of a file alone.
 func (h *run) moveOneAside(path string) error {
-	return h.moveAsideWith(path, func(string, string) error { return nil })
+	return h.moveAsideWith(path, func(_, _ string, rename func() error) error { return rename() })
 }
 
-// moveAsideWith moves what belongs to a file first.
-func (h *run) moveAsideWith(path string, first func(path, copied string) error) error {
+// moveAsideWith renames a file by move.
+func (h *run) moveAsideWith(path string, move func(path, copied string, rename func() error) error) error {
 	parent, name := tree.Split(path)
 	if err := h.dirs.widen(parent); err != nil {
 		return err
@@ -31,10 +31,7 @@ func (h *run) moveAsideWith(path string, first func(path, copied string) error) 
 	}
 	for t := time.Now(); ; t = t.Add(time.Millisecond) {
 		copied := tree.Join(parent, conflict.Name(name, h.Config.SandboxID, t))
-		err := first(path, copied)
-		if err == nil {
-			err = h.Root.Rename(path, copied)
-		}
+		err := move(path, copied, func() error { return h.Root.Rename(path, copied) })
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}

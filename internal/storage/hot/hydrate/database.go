@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
@@ -214,21 +215,13 @@ func removeSeen(d *tree.Dir, name string) error {
 	return err
 }
 
-// moveMembers gives the members of a database the name of its conflict copy, before it gets that itself: a
-// kill in between parts it from its log, and leaves none that is applied to what takes its place.
-func (h *run) moveMembers(path, copied string) error {
-	return h.inDirectory(path, func(d *tree.Dir, name string) error {
-		if !sqlite.Is(d, name) {
-			return nil
-		}
-		_, to := tree.Split(copied)
-		for _, member := range sqlite.Members(d, name) {
-			if err := d.Rename(member, d, to+member[len(name):]); err != nil && !isAbsent(err) {
-				return err
-			}
-		}
-		return nil
-	})
+// moveDatabase renames a file, and when it is a database what belongs to it.
+func (h *run) moveDatabase(path, copied string, rename func() error) error {
+	if !h.isDatabase(path) {
+		return rename()
+	}
+	_, to := tree.Split(copied)
+	return h.inDirectory(path, func(d *tree.Dir, name string) error { return conflict.Move(d, name, to, rename) })
 }
 
 // removeMembers removes what belonged to a database that is gone.

@@ -20,6 +20,17 @@ func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	return nil
 }
 
+// Link gives a file a second name in the directory, and never replaces what has that (fs.ErrExist).
+func (d *Dir) Link(name, toName string) error {
+	if err := errors.Join(checkName("link", d.path, name), checkName("link", d.path, toName)); err != nil {
+		return err
+	}
+	if err := unix.Linkat(d.fd, name, d.fd, toName, 0); err != nil {
+		return fmt.Errorf("link %q to %q: %w", Join(d.path, name), Join(d.path, toName), err)
+	}
+	return nil
+}
+
 // RenameSeen is Rename within the directory of the file or symbolic link that seen describes,
 // whatever was written to it since. If that is not what has the name any more (it may be a
 // directory by now), it stays, and the error is ErrChanged.

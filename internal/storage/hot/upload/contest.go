@@ -129,9 +129,12 @@ func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Re
 func (s *Sender) rename(v *version) (string, error) {
 	for at := s.Now(); ; at = at.Add(time.Millisecond) {
 		name := conflict.Name(v.name, s.SandboxID, at)
-		err := s.renameMembers(v, name)
-		if err == nil {
-			err = v.dir.RenameSeen(v.name, tree.Info{Stat: v.local}, name)
+		rename := func() error { return v.dir.RenameSeen(v.name, tree.Info{Stat: v.local}, name) }
+		var err error
+		if v.whole {
+			err = s.move(v, name, rename)
+		} else {
+			err = rename()
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return tree.Join(v.dir.Path(), name), err

@@ -13,6 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/stable"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/posixattr"
+	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 	"github.com/matrx/sandbox/internal/threads"
 )
 
@@ -44,6 +45,9 @@ func (s *Sender) file(ctx context.Context, path string, how How) (r Result) {
 		return changed(path)
 	}
 	defer func() { r.Ino = i.Ino }()
+	if base, ok := sqlitefile.Base(name); ok && s.isMoving(tree.Join(parent, base)) {
+		return Result{Outcome: queue.Retry}
+	}
 	if base, ok := sqlite.IsMember(d, name); ok {
 		return Result{Outcome: queue.Stored, Recheck: []string{tree.Join(parent, base)}} // it goes with its database
 	}

@@ -3,8 +3,7 @@ package upload
 import (
 	"errors"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/matrx/sandbox/internal/storage/hot/conflict"
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/sqlite"
@@ -72,18 +71,17 @@ func (s *Sender) member(path string) (r Result, done, replaced bool) {
 	return r, false, false
 }
 
-// renameMembers gives a database's members the name of its conflict copy, before the database itself: a
-// log that stayed behind would be applied to what takes the database's place.
-func (s *Sender) renameMembers(v *version, to string) error {
-	if !v.whole {
-		return nil
-	}
-	for _, member := range sqlite.Members(v.dir, v.name) {
-		if err := v.dir.Rename(member, v.dir, to+member[len(v.name):]); err != nil && !missing(err) && !errors.Is(err, unix.ENAMETOOLONG) {
-			return err
-		}
-	}
-	return s.clearMembers(v.dir, v.name)
+// move makes the conflict copy of a database with all its files.
+func (s *Sender) move(v *version, to string, rename func() error) error {
+	path := tree.Join(v.dir.Path(), to)
+	s.moving.Store(path, nil)
+	defer s.moving.Delete(path)
+	return conflict.Move(v.dir, v.name, to, rename)
+}
+
+func (s *Sender) isMoving(path string) bool {
+	_, moving := s.moving.Load(path)
+	return moving
 }
 
 // clearMembers moves aside what would be applied to a database that comes to a name.

@@ -74,6 +74,7 @@ type Sender struct {
 	rootDev uint64
 	large   chan struct{} // a place for each large upload
 	way     way
+	moving  sync.Map  // paths of databases' conflict copies in the making: a log beside one is no file of its own
 	linked  sync.Once // hard links were said to be files of their own
 	buffers sync.Pool
 }
