@@ -62,3 +62,24 @@ func clockJumps(s *sandbox, jump func()) {
 		s.t.Errorf("%d conflicts, keys %q", n, s.keys())
 	}
 }
+
+// With a clock that was set back each new file is too young for its times, for as long as the clock was set
+// back by: it is compared once more, and not again and again.
+func TestFileIsComparedOnceWhenTheClockWasSetBack(t *testing.T) {
+	s := newSandbox(t)
+	s.clock = func() time.Time { return time.Now().Add(-time.Hour) }
+	s.start()
+	s.write("f", "x")
+	s.saved()
+	e, _ := s.e.journal.Get("f")
+	if !e.Local.Racy {
+		t.Error("it is not to be compared at all")
+	}
+	s.eventually("it was compared, and need not be any more", func() bool {
+		e, _ := s.e.journal.Get("f")
+		s.e.mu.Lock()
+		defer s.e.mu.Unlock()
+		return !e.Local.Racy && s.e.verify.len() == 0
+	})
+	s.flushed()
+}

@@ -2,6 +2,7 @@ package hot
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,4 +247,32 @@ func TestUncomparedFilesAreListed(t *testing.T) {
 	if unsaved := s.flushWithin(time.Second); !slices.Equal(unsaved, []string{"young"}) {
 		t.Errorf("not saved: %q", unsaved)
 	}
+}
+
+// Large files go two at a time, and those that wait hold no place among the uploads: a small file that was
+// written after 70 of them is stored while the first two are under way.
+func TestSmallFileDoesNotWaitForLargeOnes(t *testing.T) {
+	s := newSandbox(t)
+	s.hydrate()
+	gate := testbed.Hold()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Regexp: "/hot/large/"}, Do: gate})
+	check(t, os.Mkdir(s.path("large"), 0o755))
+	for i := range 70 {
+		name := s.path(fmt.Sprintf("large/%d", i))
+		check(t, os.WriteFile(name, []byte("x"), 0o644))
+		check(t, os.Truncate(name, 17<<20))
+	}
+	s.run()
+	if !gate.WaitArrived(s.ctx(), 2) {
+		t.Fatal("no large file is sent")
+	}
+	s.write("small", "x")
+	s.eventually("the small file is stored", func() bool { _, ok := s.bucket.Get(prefix + "small"); return ok })
+	if n := s.e.Status().InFlight; n > 2 {
+		t.Errorf("%d jobs are under way", n)
+	}
+	s.remove("large")
+	gate.Open()
+	s.flushed()
+	wantKeys(t, s.keys(), "small")
 }

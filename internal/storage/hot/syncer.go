@@ -71,9 +71,10 @@ type Syncer struct {
 // New makes a Syncer. It touches neither the home nor S3.
 func New(o Options) (*Syncer, error) {
 	h := &home{exclude: o.Config.Hot.Exclude, log: o.Log}
+	rules := queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness, Bulk: upload.LargeSize + 1, BulkMost: upload.LargeMost}
 	return &Syncer{
 		Options: o, stateDir: filepath.Join(o.Config.StateDir, "hot"), runs: make(chan struct{}), limit: newLimiter(),
-		home: h, pending: newPending(h, queue.Rules{Quiet: o.Config.Hot.Quiet, MaxStaleness: o.Config.Hot.MaxStaleness}),
+		home: h, pending: newPending(h, rules),
 	}, nil
 }
 

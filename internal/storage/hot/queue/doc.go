@@ -18,6 +18,8 @@
 //     have waited for Rules.MaxStaleness. One that replaces an object gives way to older
 //     ones that add one (a commit's objects before the branch that names them), but never
 //     beyond MaxStaleness.
+//     Of writes that take long (Rules.Bulk) a few are under way at a time, so that those that do not are not
+//     kept waiting by them.
 //  2. A delete goes when no write that was first observed up to its barrier is pending.
 //  3. A pending write whose file vanishes without having reached S3 leaves a span, from its
 //     first observation to that of its vanishing: a barrier within a span counts as the

@@ -61,6 +61,7 @@ const (
 	undone               // a write that was a delete of what S3 still holds
 	doubted              // an noBarrier delete of what a job may have found on the disk since it was seen gone
 	counted              // it is a delete that others may have to wait for
+	bulky                // its job is one of Rules.BulkMost
 	onlyCopy             // of a write: its content may be in S3 under a name that is to be deleted, and nowhere else
 )
 

@@ -55,7 +55,7 @@ var names = []string{"a", "b", "c", "p", "p/x", "p/y", "p/y/z", "q/r"}
 
 func newWorld(t *rapid.T) *world {
 	return &world{
-		t: t, queue: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond}),
+		t: t, queue: New(Rules{Quiet: 5 * time.Millisecond, MaxStaleness: 30 * time.Millisecond, Bulk: 2, BulkMost: 1}),
 		disk: map[string]int{}, history: map[string][]historical{},
 		s3: map[string]int{}, s3gone: map[string]int{}, journal: map[string]int{},
 		excused: map[string]int{}, anyway: map[string]bool{},
@@ -164,7 +164,7 @@ func (w *world) look(name string, ordered bool) {
 				w.queue.Delete(other, ordered, w.now)
 			}
 		}
-		w.queue.Write(name, 1, Order{Exists: known != 0}, w.now)
+		w.queue.Write(name, rapid.Int64Range(1, 2).Draw(w.t, "size"), Order{Exists: known != 0}, w.now)
 	case known != 0 || pending:
 		w.queue.Delete(name, ordered, w.now)
 	default:
@@ -428,7 +428,7 @@ func TestOrderAgainstModel(t *testing.T) {
 // consistent checks what the line keeps of itself.
 func (w *world) consistent() {
 	q := w.queue
-	flying, bytes, stuckN := 0, int64(0), 0
+	flying, bulk, bytes, stuckN := 0, 0, int64(0), 0
 	below := map[string]int{}
 	for name, it := range q.items {
 		if it.name != name || q.since.has(it) != true || q.ageOf(it).has(it) != true {
@@ -436,6 +436,9 @@ func (w *world) consistent() {
 		}
 		if it.is(inFlight) {
 			flying++
+			if it.is(bulky) {
+				bulk++
+			}
 			if it.queue != nil {
 				w.t.Fatalf("%q is under way and queued", name)
 			}
@@ -458,6 +461,9 @@ func (w *world) consistent() {
 	}
 	if flying != q.InFlight() || bytes != q.Bytes() || stuckN != q.StuckLen() || fmt.Sprint(below) != fmt.Sprint(q.below) {
 		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", q.InFlight(), flying, q.Bytes(), bytes, q.StuckLen(), stuckN, q.below, below)
+	}
+	if bulk != q.bulkFlying || bulk > q.rules.BulkMost {
+		w.t.Fatalf("%d jobs of %d take long", q.bulkFlying, bulk)
 	}
 	for i, s := range q.spans {
 		if s.from > s.to || i > 0 && q.spans[i-1].to >= s.from || s.open && i != len(q.spans)-1 {

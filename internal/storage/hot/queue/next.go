@@ -3,8 +3,13 @@ package queue
 // Next returns the job that is to go next, if any may go now. It is under way from
 // then on, until Done.
 func (q *Queue) Next(now Time) (Job, bool) {
+	q.readmit()
 	q.promote(now)
 	it := q.nextWrite(now)
+	for it != nil && !q.takes(it) {
+		q.enqueue(it, &q.bulk)
+		it = q.nextWrite(now)
+	}
 	if d := q.nextDelete(); d != nil && (it == nil || d.first < it.first) {
 		it = d
 	}
@@ -14,6 +19,7 @@ func (q *Queue) Next(now Time) (Job, bool) {
 	q.dequeue(it)
 	it.flags |= inFlight
 	q.flying++
+	q.begin(it)
 	return Job{Name: it.name, Kind: it.kind, it: it}, true
 }
 
@@ -38,6 +44,37 @@ func (q *Queue) promote(now Time) {
 			if !it.is(stuck) {
 				q.newHold.put(it)
 			}
+		}
+	}
+}
+
+// takes tells whether a write may be under way beside those that are.
+func (p *places) takes(it *item) bool {
+	return p.rules.Bulk == 0 || it.size < p.rules.Bulk || p.bulkFlying < p.rules.BulkMost
+}
+
+// begin counts a job that takes long.
+func (p *places) begin(it *item) {
+	if on := it.kind == Write && p.rules.Bulk > 0 && it.size >= p.rules.Bulk; on {
+		it.set(bulky, true)
+		p.bulkFlying++
+	}
+}
+
+// end ends a job.
+func (p *places) end(it *item) {
+	if !it.is(bulky) {
+		return
+	}
+	it.set(bulky, false)
+	p.bulkFlying--
+}
+
+// readmit lets as many writes be chosen again that take long as may go now.
+func (p *places) readmit() {
+	for range p.rules.BulkMost - p.bulkFlying {
+		if it := p.bulk.min(); it != nil {
+			p.enqueue(it, &p.waiting) // promote brings it to its place
 		}
 	}
 }
@@ -118,6 +155,7 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 	it := j.it
 	it.flags &^= inFlight
 	q.flying--
+	q.end(it)
 	again, ordered := it.again, !it.is(againUnordered)
 	it.again = 0
 	it.flags &^= againUnordered

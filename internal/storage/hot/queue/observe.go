@@ -4,6 +4,11 @@ package queue
 type Rules struct {
 	Quiet        Time // a change goes when its name has been unchanged for this long
 	MaxStaleness Time // and at the latest this long after it was observed
+
+	// Bulk is the size from which a write takes long, BulkMost how many of those are under way at a time, so that others
+	// do not wait for them. Bulk 0: none takes long.
+	Bulk     int64
+	BulkMost int
 }
 
 // Queue is the set of pending changes. It is not safe for concurrent use.

@@ -13,6 +13,7 @@ type places struct {
 	waiting heap // not due yet, or failed a moment ago
 	adding  heap // due writes of names that S3 does not hold
 	over    heap // due writes of names that it holds
+	bulk    heap // due writes that wait for others of their kind, see Rules.Bulk
 	blocked heap // writes that wait for a delete
 	deletes heap // due deletes
 
@@ -22,6 +23,8 @@ type places struct {
 	age       heap // all that is expected to arrive
 	stuck     heap // all that is not
 	since     heap // both
+
+	bulkFlying int // jobs of writes that take long
 
 	groups map[string]*heap // the pending members of each group, by first
 	below  map[string]int   // directory -> number of pending deletes below it
@@ -36,6 +39,7 @@ func newPlaces(r Rules) places {
 		waiting:   heap{slot: slotQueue, less: byDue},
 		adding:    heap{slot: slotQueue, less: byFirst},
 		over:      heap{slot: slotQueue, less: byFirst},
+		bulk:      heap{slot: slotQueue, less: byFirst},
 		blocked:   heap{slot: slotQueue, less: byFirst},
 		deletes:   heap{slot: slotQueue, less: byBarrier},
 		hold:      heap{slot: slotHold, less: byFirst},

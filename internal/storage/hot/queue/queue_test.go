@@ -44,6 +44,29 @@ func want(t *testing.T, what string, got []string, names ...string) {
 	}
 }
 
+// Writes that take long go a few at a time, oldest first, and keep nothing else waiting, whatever becomes of
+// those that wait.
+func TestBulkWritesKeepNothingWaiting(t *testing.T) {
+	q := New(Rules{Quiet: 1, MaxStaleness: 5000 * ms, Bulk: 100, BulkMost: 2})
+	for i, name := range []string{"a", "b", "c", "d", "e"} {
+		q.Write(name, 100, Order{}, Time(i))
+	}
+	q.Write("small", 99, Order{}, 10)
+	got, jobs := drain(q, 1000)
+	want(t, "the first", got, "a", "b", "small")
+	q.Done(jobs["small"], Stored, 0, 1000)
+	got, _ = drain(q, 1000)
+	want(t, "while two are under way", got)
+	q.Same("c", false, true, 1000) // it is gone
+	q.Done(jobs["a"], Stored, 0, 1000)
+	got, more := drain(q, 1000)
+	want(t, "when one has ended", got, "d")
+	q.Done(jobs["b"], Stuck, 9000*ms, 1000)
+	q.Done(more["d"], Stored, 0, 1000)
+	got, _ = drain(q, 1000)
+	want(t, "when one could not be stored", got, "e")
+}
+
 func TestQuietAndStaleness(t *testing.T) {
 	q := New(rules)
 	q.Write("quiet", 1, Order{}, 0)

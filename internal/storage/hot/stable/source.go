@@ -334,6 +334,9 @@ func (s *Source) Racy() bool {
 	return s.loose || s.began.Sub(changed) < racy
 }
 
+// Loose says that the content may be newer than Info, however old that is.
+func (s *Source) Loose() bool { return s.loose }
+
 // Close lets the file go.
 func (s *Source) Close() error {
 	if s.copy != nil {

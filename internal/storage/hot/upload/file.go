@@ -60,7 +60,7 @@ func (s *Sender) file(ctx context.Context, path string, how How) (r Result) {
 	switch {
 	case i.IsSymlink():
 		return s.link(ctx, v, i)
-	case i.Size > largeSize:
+	case i.Size > LargeSize:
 		select {
 		case s.large <- struct{}{}:
 			defer func() { <-s.large }()
@@ -133,7 +133,7 @@ func (v *version) use(src *stable.Source) {
 }
 
 // Verify compares a file once more with what was stored of it when its times were too young
-// to be trusted. Its name is not pending. With Changed it is to be written again; Racy says
+// to be trusted, which is longer ago than such a time is. Its name is not pending. With Changed it is to be written again; Racy says
 // that its times are still too young.
 func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 	known, ok := s.Journal.Get(path)
@@ -156,6 +156,11 @@ func (s *Sender) Verify(ctx context.Context, path string, alone bool) Result {
 	same, err := v.hasContent(ctx, known)
 	if err != nil || !same || !v.hasAttr(known) {
 		return changed(path)
+	}
+	if !alone && !src.Loose() && known.Local.LooksLike(v.local) {
+		// It was seen like this before, longer ago than a tick of its clock takes. A clock that was set back, or that
+		// is not the one of the files, would call it too young for hours.
+		v.racy, v.local.Racy = false, false
 	}
 	s.Remember(s.Journal.Refresh(path, known.ETag, v.local))
 	return Result{Outcome: queue.Stored, Racy: v.racy}

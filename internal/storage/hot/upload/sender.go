@@ -83,9 +83,10 @@ const (
 	// small files are read into memory, from which they are hashed and sent.
 	small = 64 << 10
 
-	// large uploads send several parts each; two at a time fill a network.
-	largeSize = 16 << 20
-	largeMost = 2
+	// LargeSize is the size above which an upload sends several parts at a time, LargeMost how many of those fill
+	// a network.
+	LargeSize = 16 << 20
+	LargeMost = 2
 
 	// copyMost is the size up to which a file that changes while it is read is copied at once.
 	// A larger one is first waited for.
@@ -102,7 +103,7 @@ func New(o Options) (*Sender, error) {
 		o.Now = time.Now
 	}
 	return &Sender{
-		Options: o, rootDev: i.Dev, large: make(chan struct{}, largeMost),
+		Options: o, rootDev: i.Dev, large: make(chan struct{}, LargeMost),
 		way:     way{names: map[string]bool{}},
 		buffers: sync.Pool{New: func() any { b := make([]byte, small); return &b }},
 	}, nil
