@@ -75,16 +75,13 @@ func (e *Syncer) through(ctx context.Context, mark uint64) error {
 		e.mu.Lock()
 		through := e.queue.Through(mark) && !e.stuckUntried()
 		done := through || e.quietLocked()
-		err := e.hopeless(tried)
-		if done && !through && err == nil {
-			err = errHeld
-		}
-		if done && err == nil && e.queue.StuckLen() > 0 {
-			err = errStuck // for a reason that is taken for the store's, or found just before tried was made
+		err := e.hopelessLocked(tried)
+		if done && err == nil {
+			err = e.leftLocked(through)
 		}
 		waiters := e.waiters
 		e.mu.Unlock()
-		if err != nil && (done || errors.Is(err, errHopeless)) {
+		if err != nil {
 			return err
 		}
 		if done {
@@ -104,36 +101,44 @@ var errHeld = errors.New("deletions are held back by files that cannot be saved"
 // errStuck says that a file could not be stored, which no failure of its own tells.
 var errStuck = errors.New("not every file could be saved")
 
-// errHopeless marks what waiting does not mend.
-var errHopeless = errors.New("waiting does not help")
-
-// hopeless is why a checkpoint cannot succeed, if so. With the lock held.
-func (e *Syncer) hopeless(tried map[string]int) error {
+// hopelessLocked is why waiting cannot make a checkpoint succeed, if so. It looks at no more than a few names, since it is
+// asked whenever a job has ended.
+func (e *Syncer) hopelessLocked(tried map[string]int) error {
 	switch {
 	case e.lost != nil:
-		return fmt.Errorf("cannot save: %w (%w)", e.lost, errHopeless)
-	case e.held != "" && e.queue.Held() > 0:
-		return fmt.Errorf("cannot save deletions, they are held back: %s (%w)", e.held, errHopeless)
+		return fmt.Errorf("cannot save: %w (waiting does not help)", e.lost)
+	case e.held != "" && e.queue.HoldsAny():
+		return fmt.Errorf("cannot save deletions, they are held back: %s (waiting does not help)", e.held)
 	}
+	for name, n := range e.unstable {
+		if n > tried[name] {
+			return fmt.Errorf("cannot save %q: it changes, or is locked, whenever it is read", strings.TrimSuffix(name, "/"))
+		}
+	}
+	return nil
+}
+
+// leftLocked is why a checkpoint fails for which nothing is left to wait for. through: all that it waits for is in S3.
+func (e *Syncer) leftLocked(through bool) error {
 	var names []string
 	for name := range e.failures {
 		names = append(names, name)
 	}
-	for name, n := range e.unstable {
-		if n > tried[name] {
-			return fmt.Errorf("cannot save %q: it changes, or is locked, whenever it is read (%w)", strings.TrimSuffix(name, "/"), errHopeless)
-		}
-	}
-	for path := range e.unsupported {
+	for path := range e.unsupported.why {
 		names = append(names, path)
 	}
-	if len(names) == 0 {
-		return nil
+	switch {
+	case len(names) > 0:
+		first := strings.TrimSuffix(names[0], "/")
+		why := e.unsupported.why[names[0]]
+		if f, ok := e.failed[names[0]]; ok {
+			why = f.reason
+		}
+		return fmt.Errorf("%d files cannot be saved, %q among them: %s", len(names), first, why)
+	case !through:
+		return errHeld
+	case e.queue.StuckLen() > 0:
+		return errStuck // for a reason that is taken for the store's, or found just before tried was made
 	}
-	first := strings.TrimSuffix(names[0], "/")
-	why := e.unsupported[names[0]]
-	if f, ok := e.failed[names[0]]; ok {
-		why = f.reason
-	}
-	return fmt.Errorf("%d files cannot be saved, %q among them: %s", len(names), first, why)
+	return nil
 }

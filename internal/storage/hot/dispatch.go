@@ -126,13 +126,13 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	case r.Outcome == queue.Stored:
 		e.clearFailureLocked(j.Name)
 		if r.Err != nil { // stored as far as this home goes: another client's object stays as it is
-			e.unsupported[path] = r.Err.Error()
+			e.unsupported.set(path, r.Err.Error())
 		}
 		if r.Racy {
 			e.verify.add(path, now)
 		}
 		if j.Kind == queue.Delete {
-			e.forgetMovedLocked(path)
+			e.moved.drop(path)
 		}
 	}
 	if (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) && e.quiesced && !how.Quiesced {

@@ -160,7 +160,7 @@ func (e *Syncer) unsaved(scanned error) []contract.Unsaved {
 			list = append(list, contract.Unsaved{Path: shown(path), Reason: "it was stored moments after it was changed, and was not compared once more in time"})
 		}
 	}
-	for path, why := range e.unsupported {
+	for path, why := range e.unsupported.why {
 		list = append(list, contract.Unsaved{Path: shown(path), Reason: why})
 	}
 	if e.held != "" {

@@ -49,7 +49,7 @@ func (p *pending) isForeignLocked(path string) bool {
 func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.unsupported, path)
+	p.unsupported.drop(path)
 	delete(p.retained, path)
 	p.filledLocked(path)
 	k := p.lookupLocked(path, state)
@@ -119,11 +119,7 @@ func (p *pending) sawDirectory(path string) {
 func (p *pending) sawNothing(path string, ordered bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for odd := range p.unsupported {
-		if odd == path || isBelow(odd, path) {
-			delete(p.unsupported, odd)
-		}
-	}
+	p.unsupported.dropAll(path)
 	if known, ok := p.home.journal.Get(path); ok {
 		p.goneLocked(nameOf(known), ordered)
 	}
@@ -166,7 +162,7 @@ func (p *pending) goneLocked(name string, ordered bool) {
 	case agree:
 		p.agreeLocked(name, false, ordered)
 	case suspend:
-		p.unsupported[path] = "its deletion is not saved: it was on another device than the home, which may just have been unmounted"
+		p.unsupported.set(path, "its deletion is not saved: it was on another device than the home, which may just have been unmounted")
 	case remove:
 		p.home.remember(p.home.journal.AddTombstone(path))
 		if k.stored {

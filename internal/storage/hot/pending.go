@@ -20,12 +20,12 @@ type pending struct {
 	mu          sync.Mutex
 	queue       *queue.Queue
 	waiters     chan struct{}      // closed and made anew whenever something has ended
-	moved       map[uint64]string  // by inode: paths that are to be deleted, of which a rename may find the object
+	moved       inodes             // paths that are to be deleted, of which a rename may find the object
 	failed      map[string]failure // why pending names are not stored
 	blocked     map[string]bool    // pending writes that something in S3 excludes, which was looked at
-	stuckFiles  map[uint64]string  // by inode: pending files that could not be stored
+	stuckFiles  inodes             // pending files that could not be stored
 	unstable    map[string]int     // pending files that were not at rest, and how often in a row
-	unsupported map[string]string  // sockets and the like, and directories that cannot be read
+	unsupported reasons            // sockets and the like, and directories that cannot be read
 	retained    map[string]bool    // paths whose file was moved to where nothing is kept: their objects stay
 	foreign     map[string]bool    // directories that were seen on another device than the root's
 	holds       [holdReasons]string
@@ -43,8 +43,8 @@ type counts struct {
 func newPending(h *home, r queue.Rules) *pending {
 	return &pending{
 		home: h, clock: time.Now(), kick: make(chan struct{}, 1),
-		queue: queue.New(r), waiters: make(chan struct{}), moved: map[uint64]string{}, failed: map[string]failure{},
-		blocked: map[string]bool{}, stuckFiles: map[uint64]string{}, unstable: map[string]int{}, unsupported: map[string]string{},
+		queue: queue.New(r), waiters: make(chan struct{}), moved: newInodes(), failed: map[string]failure{},
+		blocked: map[string]bool{}, stuckFiles: newInodes(), unstable: map[string]int{}, unsupported: newReasons(),
 		retained: map[string]bool{}, foreign: map[string]bool{},
 	}
 }
@@ -81,25 +81,16 @@ func (p *pending) clearFailureLocked(name string) {
 	delete(p.failed, name)
 	delete(p.unstable, name)
 	delete(p.blocked, name)
-	p.forgetStuckLocked(name)
+	p.stuckFiles.drop(name)
 }
 
 // noteStuckLocked notes that a file could not be stored, for holdForStuckLocked.
 func (p *pending) noteStuckLocked(name string, ino uint64) {
-	if p.stuckFiles[ino] == name || ino == 0 {
+	if p.stuckFiles.path[ino] == name || ino == 0 {
 		return
 	}
-	p.forgetStuckLocked(name)
-	p.stuckFiles[ino] = name
+	p.stuckFiles.set(ino, name)
 	p.queue.OnlyCopy(name, false) // another file had the name then
-}
-
-func (p *pending) forgetStuckLocked(name string) {
-	for ino, stuck := range p.stuckFiles {
-		if stuck == name {
-			delete(p.stuckFiles, ino)
-		}
-	}
 }
 
 // holdForStuckLocked tells whether the object of a path may have the only copy of a file that could not
@@ -109,7 +100,7 @@ func (p *pending) holdForStuckLocked(path string) bool {
 	if !ok || known.IsMarker() || known.Size == 0 {
 		return false
 	}
-	name, ok := p.stuckFiles[known.Local.Ino]
+	name, ok := p.stuckFiles.path[known.Local.Ino]
 	if !ok || name == path || !p.queue.Stuck(name) {
 		return false
 	}
@@ -128,27 +119,19 @@ func (p *pending) leaveOut(path string) {
 // noteMovedLocked lets a rename find the object of a path that is to be deleted.
 func (p *pending) noteMovedLocked(path string) {
 	if entry, ok := p.home.journal.Get(path); ok && !entry.IsMarker() && entry.Size > 0 {
-		p.moved[entry.Local.Ino] = path
+		p.moved.set(entry.Local.Ino, path)
 	}
 }
 
 // movedEntry is upload.Options.Moved.
 func (p *pending) movedEntry(ino uint64) (journal.Entry, bool) {
 	p.mu.Lock()
-	path, ok := p.moved[ino]
+	path, ok := p.moved.path[ino]
 	p.mu.Unlock()
 	if !ok || !p.home.journal.HasTombstone(path) {
 		return journal.Entry{}, false
 	}
 	return p.home.journal.Get(path)
-}
-
-func (p *pending) forgetMovedLocked(path string) {
-	for ino, moved := range p.moved {
-		if moved == path {
-			delete(p.moved, ino)
-		}
-	}
 }
 
 // retain keeps the objects of a path and of all below it: a stored file that is renamed to an
@@ -241,15 +224,13 @@ func (p *pending) noteForeign(dir string) {
 func (p *pending) unreadable(path, why string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, known := p.unsupported[path]
-	p.unsupported[path] = why
-	return !known
+	return p.unsupported.set(path, why)
 }
 
 func (p *pending) readable(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.unsupported, path)
+	p.unsupported.drop(path)
 }
 
 func isBelow(name, dir string) bool {

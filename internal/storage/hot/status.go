@@ -44,7 +44,7 @@ func (e *Syncer) Status() contract.HotStatus {
 	for name, reason := range e.failures {
 		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(strings.TrimSuffix(name, "/")), Reason: reason})
 	}
-	for path, why := range e.unsupported {
+	for path, why := range e.unsupported.why {
 		st.Failed = append(st.Failed, contract.Unsaved{Path: shown(path), Reason: why})
 	}
 	st.FailedCount = int64(len(st.Failed))

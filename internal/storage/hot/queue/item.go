@@ -37,6 +37,7 @@ type item struct {
 	due       Time   // the key in the waiting heap
 	size      int64
 	group     string // of a write
+	waitsFor  string // of what is in places.blocked: the key in places.waiters
 
 	// What was observed while the job was under way.
 	again      Kind

@@ -30,13 +30,14 @@ func (q *Queue) promote(now Time) {
 		if it == nil || it.due > now {
 			return
 		}
+		above, waits := q.mustWait(it.name)
 		switch {
 		case it.kind == Delete:
 			q.enqueue(it, &q.deletes)
-		case q.mustWait(it.name):
+		case waits:
 			q.hold.take(it)
 			q.stuckHold.take(it)
-			q.enqueue(it, &q.blocked)
+			q.block(it, above)
 		case it.is(replaces):
 			q.enqueue(it, &q.over)
 		default:
@@ -53,8 +54,11 @@ func (p *places) takes(it *item) bool {
 	return p.rules.Bulk == 0 || it.size < p.rules.Bulk || p.bulkFlying < p.rules.BulkMost
 }
 
-// begin counts a job that takes long.
+// begin counts a job that takes long, or tries again what could not be stored.
 func (p *places) begin(it *item) {
+	if it.is(stuck) {
+		p.stuckFlying++
+	}
 	if on := it.kind == Write && p.rules.Bulk > 0 && it.size >= p.rules.Bulk; on {
 		it.set(bulky, true)
 		p.bulkFlying++
@@ -63,6 +67,9 @@ func (p *places) begin(it *item) {
 
 // end ends a job.
 func (p *places) end(it *item) {
+	if it.is(stuck) {
+		p.stuckFlying--
+	}
 	if !it.is(bulky) {
 		return
 	}

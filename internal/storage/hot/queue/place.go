@@ -24,10 +24,13 @@ type places struct {
 	stuck     heap // all that is not
 	since     heap // both
 
-	bulkFlying int // jobs of writes that take long
+	bulkFlying  int // jobs of writes that take long
+	stuckFlying int // jobs of what could not be stored
 
 	groups map[string]*heap // the pending members of each group, by first
 	below  map[string]int   // directory -> number of pending deletes below it
+
+	waiters map[string]map[*item]bool // of what is in blocked: by the delete, above it, that it waits for
 }
 
 func newPlaces(r Rules) places {
@@ -36,6 +39,7 @@ func newPlaces(r Rules) places {
 		items:     map[string]*item{},
 		below:     map[string]int{},
 		groups:    map[string]*heap{},
+		waiters:   map[string]map[*item]bool{},
 		waiting:   heap{slot: slotQueue, less: byDue},
 		adding:    heap{slot: slotQueue, less: byFirst},
 		over:      heap{slot: slotQueue, less: byFirst},
@@ -98,6 +102,13 @@ func (p *places) enqueue(it *item, to *heap) {
 }
 
 func (p *places) dequeue(it *item) {
+	if it.queue == &p.blocked {
+		if all := p.waiters[it.waitsFor]; len(all) > 1 {
+			delete(all, it)
+		} else {
+			delete(p.waiters, it.waitsFor)
+		}
+	}
 	if it.queue != nil {
 		it.queue.take(it)
 		it.queue = nil
@@ -181,17 +192,24 @@ func ancestors(name string) func(yield func(string) bool) {
 }
 
 // mustWait tells whether a write waits for a delete: of a file where one of its
-// directories has to be, or of anything below it where it has to be a file.
-func (p *places) mustWait(name string) bool {
-	if p.below[name] > 0 {
-		return true
-	}
+// directories has to be, or of anything below it where it has to be a file. above is the name of the former.
+func (p *places) mustWait(name string) (above string, waits bool) {
 	for dir := range ancestors(name) {
 		if it := p.items[dir]; it != nil && it.is(counted) {
-			return true
+			return dir, true
 		}
 	}
-	return false
+	return "", p.below[name] > 0
+}
+
+// block lets a write wait for deletes; above is what mustWait said.
+func (p *places) block(it *item, above string) {
+	p.enqueue(it, &p.blocked)
+	it.waitsFor = above
+	if p.waiters[above] == nil {
+		p.waiters[above] = map[*item]bool{}
+	}
+	p.waiters[above][it] = true
 }
 
 // Exclusive tells whether S3 is not to hold two names at once: a file, and what has to have
@@ -202,16 +220,24 @@ func isBelow(name, dir string) bool {
 	return len(name) > len(dir) && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
 }
 
-// unblock lets the writes look again that wait for the delete of name.
+// unblock lets the writes look again that wait for the delete of name: those below it, and the files that are to
+// have the name of a directory above it.
 func (p *places) unblock(name string) {
 	var free []*item
-	for _, it := range p.blocked.items {
-		if Exclusive(it.name, name) && !p.mustWait(it.name) {
+	for it := range p.waiters[name] {
+		free = append(free, it)
+	}
+	for dir := range ancestors(name) {
+		if it := p.items[dir]; it != nil && it.queue == &p.blocked {
 			free = append(free, it)
 		}
 	}
 	for _, it := range free {
-		p.place(it)
+		if _, waits := p.mustWait(it.name); !waits {
+			p.place(it)
+		} else if it.waitsFor == name {
+			p.place(it) // for another delete from now on: promote says for which
+		}
 	}
 }
 

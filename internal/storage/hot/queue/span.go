@@ -1,6 +1,10 @@
 package queue
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // span is the life of writes that never reached S3 (rule 3), in sequence numbers.
 type span struct {
@@ -37,21 +41,28 @@ func (q *Queue) Unseen(group string, now Time) {
 	}
 }
 
-// with adds one, which swallows those that it overlaps.
+// with adds one, which swallows those that it overlaps. Most are added at the end.
 func (all spans) with(s span) spans {
-	kept := all[:0]
-	var after spans
-	for _, o := range all {
-		switch {
-		case !o.open && o.to < s.from:
-			kept = append(kept, o)
-		case !s.open && o.from > s.to:
-			after = append(after, o)
-		default:
-			s = span{from: min(s.from, o.from), to: max(s.to, o.to), open: s.open || o.open, at: max(s.at, o.at)}
-		}
+	from := all.find(s.from)
+	to := len(all)
+	if !s.open {
+		to, _ = slices.BinarySearchFunc(all, s.to+1, func(o span, seq uint64) int { return cmp.Compare(o.from, seq) })
 	}
-	return append(append(kept, s), after...)
+	for _, o := range all[from:to] {
+		s = span{from: min(s.from, o.from), to: max(s.to, o.to), open: s.open || o.open, at: max(s.at, o.at)}
+	}
+	return slices.Replace(all, from, to, s)
+}
+
+// find is the index of the first span that does not end before seq.
+func (all spans) find(seq uint64) int {
+	i, _ := slices.BinarySearchFunc(all, seq, func(o span, seq uint64) int {
+		if !o.open && o.to < seq {
+			return -1
+		}
+		return 1
+	})
+	return i
 }
 
 // closeSpans ends what is open when all that happened before it ended has been observed.
@@ -72,17 +83,14 @@ func (all spans) end(at Time, seq uint64) {
 
 // bound is what an observation counts as: the end of the span that it lies in.
 func (all spans) bound(seq uint64) uint64 {
-	for _, s := range all {
-		switch {
-		case seq < s.from:
-			return seq
-		case s.open:
-			return math.MaxUint64
-		case seq <= s.to:
-			return s.to
-		}
+	i := all.find(seq)
+	switch {
+	case i == len(all) || seq < all[i].from:
+		return seq
+	case all[i].open:
+		return math.MaxUint64
 	}
-	return seq
+	return all[i].to
 }
 
 // after drops the spans up to whose end nothing is pending: they hold nothing.

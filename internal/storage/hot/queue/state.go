@@ -1,9 +1,6 @@
 package queue
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // Mark is the newest observation. See Through.
 func (q *Queue) Mark() uint64 { return q.seq }
@@ -81,6 +78,9 @@ func (q *Queue) Held() (n int) {
 	return n
 }
 
+// HoldsAny tells whether HoldDeletes holds anything.
+func (q *Queue) HoldsAny() bool { return q.held && len(q.deletes.items)+len(q.blocked.items) > 0 }
+
 // HeldByStuck tells whether the deletion of a name waits for a write that cannot be stored.
 func (q *Queue) HeldByStuck(name string) bool {
 	it := q.items[name]
@@ -151,9 +151,7 @@ func (q *Queue) Stuck(name string) bool {
 }
 
 // Retrying tells whether something that could not be stored is being tried again.
-func (q *Queue) Retrying() bool {
-	return slices.ContainsFunc(q.stuck.items, func(it *item) bool { return it.is(inFlight) })
-}
+func (q *Queue) Retrying() bool { return q.stuckFlying > 0 }
 
 // Flying tells whether a job of name is under way.
 func (q *Queue) Flying(name string) bool {
