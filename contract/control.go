@@ -59,7 +59,7 @@ type HotStatus struct {
 	Problem     string        `json:"problem,omitempty"`     // what keeps more than single files from being saved, in one sentence
 	Conflicts   int64         `json:"conflicts"`             // conflict copies made since this process started
 	Rescans     int64         `json:"rescans"`               // scans of the whole tree
-	WatchLimit  bool          `json:"watch_limit,omitempty"` // the inotify watch limit was reached: changes are found by scanning
+	WatchLimit  bool          `json:"watch_limit,omitempty"` // there are more directories than this sandbox's share of the kernel's inotify watches: changes are found by scanning
 	Kept        []Unsaved     `json:"kept_in_s3,omitempty"`  // keys that cannot be files here, kept in S3; up to 100
 	Mounts      []string      `json:"mounts,omitempty"`      // what is mounted in the home, which is left out; up to 100
 	Sequence    uint64        `json:"sequence"`              // the journal's newest sequence number

@@ -96,7 +96,7 @@ func (p *page) storage(s contract.StorageStatus) {
 		p.line("  conditions", "honoured for "+strings.Join(s.Store.Conditional, ", "))
 	}
 	if h.WatchLimit {
-		p.line("  watching", p.paint(yellow, "by scanning")+": the inotify watch limit was reached (fs.inotify.max_user_watches)")
+		p.line("  watching", p.paint(yellow, "by scanning")+": the home has more directories than a sandbox may watch (a sixteenth of fs.inotify.max_user_watches)")
 	}
 	if h.Problem != "" {
 		p.line("  problem", p.paint(red, printable(h.Problem)))

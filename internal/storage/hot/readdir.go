@@ -42,6 +42,7 @@ const readers = 4
 func (w *walker) readDirs(paths []string) (below []string) {
 	rules := w.h.rules.Load()
 	found := make([]dirRead, len(paths))
+	w.room.Store(int64(w.share - w.dirs.Len()))
 	if len(paths) == 1 {
 		w.readDir(&found[0], paths[0], rules)
 	} else {
@@ -83,7 +84,7 @@ func (w *walker) readDir(r *dirRead, path string, rules *ignore.Rules) {
 		return
 	}
 	if node := w.dirs.Find(path); w.watcher != nil && (w.blind || node == nil || !node.Watched()) {
-		r.wd, r.watchErr = w.add(d.Fd(), path == "")
+		r.wd, r.watchErr = w.watch(node, d.Fd(), path == "")
 	}
 	for e, err := range d.Entries() {
 		if err != nil {

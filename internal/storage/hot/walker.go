@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
@@ -17,6 +18,8 @@ type walker struct {
 	watcher *watch.Watcher // nil: changes are found by scanning alone
 	add     func(dir int, self bool) (watch.WD, error)
 	dirs    *watch.Dirs
+	share   int          // how many directories are watched at most
+	room    atomic.Int64 // how many more may be, while directories are read
 
 	scan    *scan // the one under way
 	blind   bool  // something may have happened that was not observed
@@ -33,7 +36,7 @@ type walker struct {
 
 func newWalker(h *home, p *pending) *walker {
 	return &walker{
-		h: h, p: p, dirs: watch.NewDirs(), blind: true,
+		h: h, p: p, dirs: watch.NewDirs(), share: watch.Share(), blind: true,
 		excluded: map[string]bool{}, named: map[string]bool{}, unread: map[string]bool{}, missing: map[string]struct{}{},
 	}
 }
@@ -98,6 +101,14 @@ func (w *walker) unseen(dir string) {
 	w.p.unseen(dir)
 }
 
+// watch watches a directory that is open, unless that would be more than the sandbox's share. Several run at a time.
+func (w *walker) watch(node *watch.Dir, fd int, self bool) (watch.WD, error) {
+	if (node == nil || !node.Watched()) && w.room.Add(-1) < 0 {
+		return 0, watch.ErrLimit
+	}
+	return w.add(fd, self)
+}
+
 // limit says that not all directories are watched.
 func (w *walker) limit() {
 	if w.limited {
@@ -105,8 +116,8 @@ func (w *walker) limit() {
 	}
 	w.limited = true
 	w.p.watchLimit()
-	w.h.log.Warn("not all directories can be watched: changes are found by scanning; raise fs.inotify.max_user_watches on the host",
-		"event", "watch_limit", "watched", w.dirs.Len())
+	w.h.log.Warn("not all directories can be watched: changes are found by scanning; a sandbox takes a sixteenth of fs.inotify.max_user_watches, raise that on the host",
+		"event", "watch_limit", "watched", w.dirs.Len(), "share", w.share)
 }
 
 // lookAt finds out what is at a path, without knowing what happened.

@@ -119,6 +119,52 @@ func TestWatchLimit(t *testing.T) {
 	s.flushed()
 }
 
+// A sandbox watches no more directories than its share, and finds what changes in the others by scanning; a directory
+// that goes leaves its watch to another one.
+func TestSandboxTakesItsShareOfWatches(t *testing.T) {
+	s := newSandbox(t)
+	s.hydrate()
+	s.e.beforeRun = func(o *observer) { o.share = 4 }
+	for i := range 10 {
+		s.write(fmt.Sprintf("d%d/f", i), "x")
+	}
+	s.run()
+	s.saved()
+	watched := func() (n int) {
+		done := make(chan struct{})
+		s.e.obs.do(func() { n = s.e.obs.dirs.Len(); close(done) })
+		<-done
+		return n
+	}
+	if n := watched(); n != 4 {
+		t.Errorf("%d directories are watched", n)
+	}
+	if !s.e.Status().WatchLimit {
+		t.Error("status does not say so")
+	}
+	for i := range 10 {
+		s.write(fmt.Sprintf("d%d/f", i), "changed")
+		s.write(fmt.Sprintf("d%d/new/deep/f", i), "new")
+	}
+	for i := range 10 {
+		s.eventually("a change arrives", func() bool {
+			a, _ := s.bucket.Get(prefix + fmt.Sprintf("d%d/f", i))
+			_, ok := s.bucket.Get(prefix + fmt.Sprintf("d%d/new/deep/f", i))
+			return string(a.Body) == "changed" && ok
+		})
+	}
+	for i := range 9 {
+		s.remove(fmt.Sprintf("d%d", i))
+	}
+	s.saved()
+	s.saved() // by now the last scan knew that the others are gone
+	if n := watched(); n != 4 {
+		t.Errorf("%d directories are watched when four are left", n)
+	}
+	wantKeys(t, s.keys(), "d9/f", "d9/new/deep/f")
+	s.flushed()
+}
+
 func TestNoInotifyAtAll(t *testing.T) {
 	s := newSandbox(t)
 	s.hydrate()
