@@ -31,41 +31,41 @@ const maxAnswer = 32 << 20
 
 // List gives all execs, the oldest first.
 func (c *Client) List(ctx context.Context) (list []Exec, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/execs", nil, &list)
+	err = c.do(ctx, http.MethodGet, "/v1/execs", nil, nil, &list)
 	return list, err
 }
 
 // Get looks at one exec; ErrNotFound.
 func (c *Client) Get(ctx context.Context, id string) (x Exec, err error) {
-	err = c.do(ctx, http.MethodGet, execPath(id, ""), nil, &x)
+	err = c.do(ctx, http.MethodGet, execPath(id, ""), nil, nil, &x)
 	return x, err
 }
 
 // Start starts a command and leaves it to itself.
 func (c *Client) Start(ctx context.Context, s Spec) (x Exec, err error) {
-	err = c.do(ctx, http.MethodPost, "/v1/execs", s, &x)
+	err = c.do(ctx, http.MethodPost, "/v1/execs", nil, s, &x)
 	return x, err
 }
 
 // Signal sends a signal to the process group of an exec. To one that has ended it is no error.
 func (c *Client) Signal(ctx context.Context, id string, signal int) error {
-	return c.do(ctx, http.MethodPost, execPath(id, "/signal"), map[string]int{"signal": signal}, nil)
+	return c.do(ctx, http.MethodPost, execPath(id, "/signal"), nil, map[string]int{"signal": signal}, nil)
 }
 
 // Resize tells an exec's terminal its size.
 func (c *Client) Resize(ctx context.Context, id string, s Size) error {
-	return c.do(ctx, http.MethodPost, execPath(id, "/resize"), s, nil)
+	return c.do(ctx, http.MethodPost, execPath(id, "/resize"), nil, s, nil)
 }
 
 // Remove ends an exec with all its descendants and forgets it.
 func (c *Client) Remove(ctx context.Context, id string) error {
-	return c.do(ctx, http.MethodDelete, execPath(id, ""), nil, nil)
+	return c.do(ctx, http.MethodDelete, execPath(id, ""), nil, nil, nil)
 }
 
 func execPath(id, rest string) string { return "/v1/execs/" + url.PathEscape(id) + rest }
 
 // do sends a value, nil for none, and reads the answer into another.
-func (c *Client) do(ctx context.Context, method, path string, value, into any) error {
+func (c *Client) do(ctx context.Context, method, path string, query url.Values, value, into any) error {
 	var body io.Reader
 	if value != nil {
 		b, err := json.Marshal(value)
@@ -74,7 +74,7 @@ func (c *Client) do(ctx context.Context, method, path string, value, into any) e
 		}
 		body = bytes.NewReader(b)
 	}
-	res, conn, _, err := c.ask(ctx, method, path, nil, body, "")
+	res, conn, _, err := c.ask(ctx, method, path, query, body, "")
 	if err != nil {
 		return err
 	}
