@@ -84,7 +84,7 @@ func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease
 		return nil, err
 	}
 	if !honoured.Put {
-		// Whatever Acquire read and wrote there proves nothing, and what it was refused neither.
+		// Neither the reads and writes of Acquire nor its refusals prove anything there.
 		c.discard(ctx, taken)
 		c.log.Warn(lease.None{}.Warning(), "event", "lease_none")
 		return lease.None{}, nil

@@ -63,7 +63,7 @@ func TestAStoreWithoutConditionsHasNoLease(t *testing.T) {
 	b := srv.Bucket(t)
 	p := testbed.Proxy(t, srv)
 	p.Add(testbed.Fault{Do: testbed.StripConditions()})
-	for _, name := range []string{"one", "two"} { // nobody keeps the second out
+	for _, name := range []string{"one", "two"} { // no lease keeps the second out
 		h, err := newAcquirer(t, p.Config(b), b.Credentials(), name).claim(t.Context(), time.Minute, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package storage is the process that holds the credentials: `sandbox-init storage`, started
-// by PID 1 and by nobody else.
+// by PID 1 alone.
 //
 // Its life, as internal/wire has the messages:
 //

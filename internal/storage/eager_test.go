@@ -16,7 +16,7 @@ type eager struct {
 func (e eager) Send(m wire.Message, fds ...int) error {
 	if m.Hydrated != nil {
 		e.to <- packet{Message: wire.Message{Cold: &wire.Cold{}}, fds: []int{e.fd}}
-		for range 1000 { // whoever reads messages now has every chance to
+		for range 1000 { // a reader of messages now has every chance to
 			runtime.Gosched()
 		}
 	}

@@ -182,7 +182,7 @@ func (s *session) hydrate(ctx context.Context) (stopped *wire.Deadline, err erro
 			s.log.Info("stopped before the workspace was there; S3 is left as it is", "event", "hydrate_stopped")
 			cancel()
 			select {
-			case <-result: //nolint:errcheck // whatever it says
+			case <-result: //nolint:errcheck // the stop goes on with any result
 			case <-time.After(by.Left()):
 				s.log.Warn("hydrate did not stop in time", "event", "hydrate_stop_late")
 			}

@@ -6,7 +6,7 @@
 // owns how one field looks. The encoding of a field never changes: files of released versions
 // have to stay readable.
 //
-// A [Reader] never panics and never reads past its input, whatever the input is: after the first
+// A [Reader] never panics and never reads past its input, which may be any bytes: after the first
 // mistake every field reads as zero and Err is set. So a decoder reads all fields of a record
 // without a check in between, and looks at Err once.
 package binenc

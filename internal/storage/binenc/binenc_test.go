@@ -106,7 +106,7 @@ func TestPaddedReaderReadsMissingFieldsAsZero(t *testing.T) {
 	}
 }
 
-// Whatever the input is, each read ends, and what it gives is no larger than the input.
+// With any input each read ends, and what it gives is no larger than the input.
 func FuzzReader(f *testing.F) {
 	f.Add(AppendETag(AppendString(nil, "a"), "d41d8cd98f00b204e9800998ecf8427e"), []byte{0, 1, 2, 3, 4, 5, 6})
 	f.Fuzz(func(t *testing.T, input, ops []byte) {

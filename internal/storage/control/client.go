@@ -15,7 +15,7 @@ import (
 	"github.com/matrx/sandbox/internal/unixhttp"
 )
 
-// errNotServed is wrapped when nobody serves the control socket.
+// errNotServed is wrapped when no process serves the control socket.
 var errNotServed = errors.New("the storage process does not answer")
 
 // maxAnswer bounds an answer in bytes; a status with all its lists full has some 100 KiB.

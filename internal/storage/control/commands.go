@@ -18,7 +18,7 @@ import (
 
 // What the commands exit with beside 0.
 const (
-	exitFailed = 1 // no sandbox, not healthy, or nobody answers
+	exitFailed = 1 // no sandbox, not healthy, or no answer
 	exitUsage  = 2
 )
 
@@ -40,8 +40,8 @@ func here() call {
 	}
 }
 
-// StatusCommand is `sandbox-init status [--json]`. It exits 0 when all could be asked that
-// there is to ask, whatever the answer, else 1.
+// StatusCommand is `sandbox-init status [--json]`. It exits 0 when PID 1 and, where there is one,
+// the storage process answered, with any answer, else 1.
 func StatusCommand(args []string) int { return here().status(args) }
 
 // CheckpointCommand is `sandbox-init checkpoint [--json] [--timeout D]`. It exits 0 when what

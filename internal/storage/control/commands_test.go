@@ -48,7 +48,7 @@ func TestHealthcheck(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		state   func(*contract.State)
-		storage func(*contract.StorageStatus) // nil: nobody serves
+		storage func(*contract.StorageStatus) // nil: the socket is not served
 		code    int
 		says    string
 	}{

@@ -201,7 +201,7 @@ func TestNobodyServes(t *testing.T) {
 	}
 }
 
-// Whoever holds all the places of one class leaves the other's alone.
+// A user's connections in all the places of one class leave the other's free.
 func TestConnectionsAreBoundedByUser(t *testing.T) {
 	dir := serve(t, &backend{})
 	path := filepath.Join(dir, contract.ControlSocketName)

@@ -21,7 +21,7 @@ func (c call) stop(args []string, kill func(pid int, sig syscall.Signal) error) 
 		return c.fail(err)
 	}
 	// The drain ends every process, this one too, and may reach it before it has exited:
-	// whoever asked would read 143 of a stop that was begun.
+	// the caller would read 143 of a stop that was begun.
 	signal.Ignore(syscall.SIGTERM)
 	switch err := kill(state.PID, syscall.SIGTERM); {
 	case err == nil:

@@ -7,7 +7,7 @@ import (
 )
 
 // printable quotes a name or a sentence with bytes in it that a terminal would obey or
-// cannot show: file names are anybody's.
+// cannot show: any program chooses file names.
 func printable(s string) string {
 	if q := strconv.Quote(s); len(q) != len(s)+2 {
 		return q

@@ -15,13 +15,13 @@
 // jumps nor stands still while the machine is suspended: writeFor after it sent (not:
 // received the answer of) its last successful renewal. Sending comes before the server's
 // Last-Modified, and writeFor is shorter than expireAfter, so a holder has stopped before
-// anybody else may begin, however long it or its network was paused.
+// another sandbox may begin, for any length of pause of it or its network.
 //
 // # The fence
 //
 // Every write to S3 goes through Fence.Write. While the lease is in doubt (no renewal
 // within writeFor) it waits and what was under way is cancelled; a renewal that succeeds
-// with the ETag known proves that nobody took the lease, and writing goes on. Once another
+// with the ETag known proves that no other sandbox took the lease, and writing goes on. Once another
 // sandbox has it, every Write is refused with ErrLost, for good.
 //
 // A request that had left before the deadline may still arrive after it. No lease can

@@ -49,7 +49,7 @@ func (l *Lease) Write(ctx context.Context) (context.Context, context.CancelFunc,
 
 // write is the context of one write. A pause of the whole process (SIGSTOP, a frozen cgroup,
 // a suspended machine) can end with any goroutine running before the one that watches the
-// deadline. So Done and Err look at the clock themselves: whoever asks, net/http at the
+// deadline. So Done and Err look at the clock themselves: every caller, net/http at the
 // start of each request among them, learns the truth at once.
 type write struct {
 	context.Context
@@ -103,7 +103,7 @@ func (l *Lease) becomeLocked(p phase, why error) {
 	l.changed = make(chan struct{})
 }
 
-// watchDeadline closes the fence on time when nobody asks.
+// watchDeadline closes the fence on time when no caller asks.
 func (l *Lease) watchDeadline(ctx context.Context) {
 	for {
 		l.mu.Lock()

@@ -45,7 +45,7 @@ func TestTheFenceClosesOnTime(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		// Context, not Err: nobody has asked, the deadline's own goroutine did it.
+		// Context, not Err: no caller has asked, the deadline's own goroutine did it.
 		if err := w.(*write).cause(); !errors.Is(err, ErrInDoubt) {
 			t.Fatalf("at the deadline the cause is %v, want ErrInDoubt", err)
 		}
@@ -53,7 +53,7 @@ func TestTheFenceClosesOnTime(t *testing.T) {
 			t.Errorf("status = %+v", st)
 		}
 
-		// A new write waits, and goes on when the server is back and nobody took the lease.
+		// A new write waits, and goes on when the server is back and no other sandbox took the lease.
 		admitted := make(chan error, 1)
 		go func() {
 			_, cancel, err := l.Write(context.Background())
@@ -97,7 +97,7 @@ func TestAWriteInDoubtObeysItsContext(t *testing.T) {
 	})
 }
 
-// A paused process wakes with no timer having fired yet. Whoever asks first must learn that
+// A paused process wakes with no timer having fired yet. The first caller must learn that
 // the deadline has passed.
 func TestAPauseIsSeenBeforeAnyTimerFires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

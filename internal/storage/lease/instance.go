@@ -20,7 +20,7 @@ const instanceFile = "instance"
 // errInUse is what OpenInstance wraps when another process has the state directory.
 var errInUse = errors.New("another sandbox is using the state directory")
 
-// Instance is the random name of one state directory. Whoever has the same one also has the
+// Instance is the random name of one state directory. A process that has the same one also has the
 // same journal, so it may take its own lease back at once: a restarted container, a
 // storage process that follows a killed one. flock(2) holds it: the kernel gives the lock
 // back when the process dies, and at no other time.

@@ -140,7 +140,7 @@ func (l *Lease) take(ctx context.Context) error {
 }
 
 // writeFirst is write, which an end of ctx does not cut off at once: a record that arrived
-// with nobody to know of it would keep the next sandbox waiting.
+// without a holder that knows of it would keep the next sandbox waiting.
 func (l *Lease) writeFirst(ctx context.Context, etag string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

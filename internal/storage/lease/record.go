@@ -37,7 +37,7 @@ func decode(body []byte) (record, error) {
 
 // stored is a lease as the server returned it.
 type stored struct {
-	// record is zero when the body is not one: somebody's, unknown whose, and it expires
+	// record is zero when the body is not one: the lease of an unknown holder, which expires
 	// like any other.
 	record
 	etag     string

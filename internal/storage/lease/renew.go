@@ -54,8 +54,8 @@ func (l *Lease) renew(ctx context.Context) error {
 		s, err := l.opts.Store.Read(ctx, l.opts.Key)
 		switch {
 		case errors.Is(err, errNoLease):
-			// Deleted. Before our deadline nobody can have taken it as expired: whoever tidied up
-			// deleted it. After it somebody may have taken, used and released it.
+			// Deleted. Before our deadline no sandbox can have taken it as expired: a cleanup by hand
+			// deleted it. After the deadline a sandbox may have taken, used and released it.
 			if !l.mayWrite() {
 				return &LostError{}
 			}

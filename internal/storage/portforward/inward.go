@@ -33,7 +33,7 @@ const (
 // below one of root's, on the host below one of the operator's. The workload could reach no
 // more through it than by itself, but would come to its own servers from another process.
 type Inward struct {
-	listener net.Listener // nil: nobody asks
+	listener net.Listener // nil: not asked for
 	path     string
 	places   chan struct{}
 	log      *slog.Logger
@@ -59,7 +59,7 @@ func OpenInward(path string, log *slog.Logger) (*Inward, error) {
 	return in, nil
 }
 
-// listenAt makes a socket under another name and renames it: whoever connects finds the old
+// listenAt makes a socket under another name and renames it: a client finds the old
 // one or the new one, with the right mode.
 func listenAt(path string) (net.Listener, error) {
 	temp := path + ".new"

@@ -11,7 +11,7 @@ const (
 	groupKey       = "file-group"
 	mtimeKey       = "file-mtime"
 
-	// WriteIDKey holds the random id of the write that made the object: whoever
+	// WriteIDKey holds the random id of the write that made the object: a writer that
 	// lost the answer to a write sees by it whether that write arrived.
 	WriteIDKey = "sandbox-write"
 

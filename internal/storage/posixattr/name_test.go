@@ -100,7 +100,7 @@ func FuzzPath(f *testing.F) {
 		if err != nil || isDir || got != p {
 			t.Fatalf("Path(Key(%q) = %q) = %q, %v, %v", p, key, got, isDir, err)
 		}
-		// The other way round: whatever lies in S3 under a clean key goes back to that key.
+		// The other way round: an object under a clean key in S3 goes back to that key.
 		if !clean(p) {
 			return
 		}

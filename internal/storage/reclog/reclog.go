@@ -232,7 +232,7 @@ func (l *Log) Replace(fill func(put func(payload []byte) error) error) error {
 	return nil
 }
 
-// Create writes a log anew, whatever was at path, as Replace does.
+// Create writes a log anew over any file at path, as Replace does.
 func Create(path string, format Format, fill func(put func(payload []byte) error) error) (*Log, error) {
 	f, err := os.OpenFile(path+newSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

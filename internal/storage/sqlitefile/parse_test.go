@@ -60,7 +60,7 @@ func members(f *testing.F) (log, journal []byte) {
 	return log, journal
 }
 
-// What is read of a log ends with a whole transaction and lies within the database, whatever bytes the log has.
+// What is read of a log ends with a whole transaction and lies within the database, with any bytes in the log.
 func FuzzLog(f *testing.F) {
 	log, _ := members(f)
 	f.Add(log)
