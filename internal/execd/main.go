@@ -84,7 +84,7 @@ func serve(l net.Listener, control *os.File, o Options) error {
 		return fmt.Errorf("cannot become the subreaper: %w", err)
 	}
 	o.Reaper = process.NewReaper(deaths())
-	s, err := New(o)
+	s, err := newServer(o)
 	if err != nil {
 		return err
 	}

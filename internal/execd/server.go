@@ -53,8 +53,8 @@ const (
 	mostConns    = 1024 // at a time; the others wait
 )
 
-// New makes a server, which knows the execs of the one before it.
-func New(o Options) (*Server, error) {
+// newServer makes a server, which knows the execs of the one before it.
+func newServer(o Options) (*Server, error) {
 	spawner, err := o.Reaper.NewSpawner(nil)
 	if err != nil {
 		return nil, err
