@@ -23,10 +23,10 @@ func (s *Store) Away() (since time.Time, err error) {
 }
 
 // attempted takes note of how an attempt went.
-func (s *Store) attempted(next outcome, err error) {
+func (s *sender) attempted(next outcome, err error) {
 	passing := err != nil && (next == again || next == throttled)
 	if e, ok := errors.AsType[*Error](err); err != nil && !passing && (!ok || e.Status == 0) {
-		return // nobody was asked, or nobody waited for the answer
+		return // the store was not asked, or the caller did not wait for the answer
 	}
 	s.away.mu.Lock()
 	defer s.away.mu.Unlock()

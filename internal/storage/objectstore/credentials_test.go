@@ -96,7 +96,7 @@ func TestAnonymous(t *testing.T) {
 }
 
 // forget has the source of the credentials asked again.
-func (s *Store) forget(t *testing.T) {
+func (s *sender) forget(t *testing.T) {
 	t.Helper()
 	c, err := s.keys.Get(t.Context())
 	if err == nil {

@@ -9,7 +9,7 @@ import (
 // zero Unix time before there was one.
 func (s *Store) ServerDate() time.Time { return time.Unix(s.date.Load(), 0) }
 
-func (s *Store) sawDate(h http.Header) {
+func (s *sender) sawDate(h http.Header) {
 	t := date(h, "Date")
 	if t.IsZero() {
 		return

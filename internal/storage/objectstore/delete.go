@@ -9,8 +9,8 @@ import (
 
 func quoted(s string) string { return strconv.Quote(s) }
 
-// Delete removes an object. One that is not there is removed: that is no error, whatever
-// the condition. IfMatch: only that version, else ErrPrecondition. IfNoneMatch says
+// Delete removes an object. One that is not there is removed: that is no error under any
+// condition. IfMatch: only that version, else ErrPrecondition. IfNoneMatch says
 // nothing for a deletion.
 func (s *Store) Delete(ctx context.Context, key string, c Condition) error {
 	c.IfNoneMatch = false

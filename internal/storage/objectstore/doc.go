@@ -24,8 +24,8 @@
 //     deadline; without a deadline for Options.Patience. What is not passing returns
 //     at once. Test errors with errors.Is and the Err values; *Error has the details.
 //   - A conditional write whose answer was lost is recognised as our own when its
-//     metadata carries posixattr.WriteIDKey: it succeeds, and is not taken for somebody
-//     else's.
+//     metadata carries posixattr.WriteIDKey: it succeeds, and is not taken for another
+//     sandbox's.
 //   - Of a body that changes while it is sent nothing is stored, as far as Put can see it;
 //     PutOptions.Verify lets the caller look once more before the object is made.
 //   - An upload in parts that fails is given up, unless the caller wants to continue it. One whose

@@ -78,7 +78,7 @@ func (s *Store) pages(ctx context.Context, o ListOptions, out chan<- page) {
 			p.entries = p.entries[1:] // some stores begin a page with the prefix that ended the one before
 		}
 		if p.err == nil && !ascends(last, p.entries) {
-			// Whoever compares a listing with what he knows would take what is out of order for deleted.
+			// A caller that compares a listing with its journal would take a key out of order for deleted.
 			p.err = s.fail(&request{verb: verbList, subject: o.Prefix}, ErrUnsupported, errors.New("the store lists its keys in no order"))
 			p.entries = nil
 		}

@@ -58,22 +58,11 @@ func (o *Options) defaults() {
 
 // Store is one bucket. Its methods may be called from many goroutines.
 type Store struct {
-	options     Options
-	log         *slog.Logger
-	endpoint    protocol.Endpoint
-	transport   http.RoundTripper
+	*sender
 	idle        []interface{ CloseIdleConnections() }
-	keys        *credentials.Keyring
-	signer      protocol.Signer
-	skew        atomic.Int64 // what to add to the local clock, in ns
 	conditional atomic.Pointer[Conditional]
 	dialect     dialect
-	answered    atomic.Bool   // it ever did
-	notice      time.Duration // how long a call goes on trying in silence
-	counts      [verbs]atomic.Int64
 	noCompose   atomic.Bool // the store does not copy parts
-	away        away
-	date        atomic.Int64 // the server's time, in seconds since the epoch, of the newest response
 }
 
 // Open makes a Store. It sends nothing to the store: Check does that. Credentials that
@@ -93,7 +82,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	t := newTransport(e, roots)
 	roles := newServiceTransport(roots)
-	s := &Store{options: o, log: o.Log, endpoint: e, transport: t, notice: noticeAfter, idle: []interface{ CloseIdleConnections() }{t, roles}, signer: protocol.Signer{Region: o.S3.Region}}
+	s := &Store{
+		sender: &sender{options: o, log: o.Log, endpoint: e, transport: t, notice: noticeAfter, signer: protocol.Signer{Region: o.S3.Region}},
+		idle:   []interface{ CloseIdleConnections() }{t, roles},
+	}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
 	src, err := credentials.Find(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
 	if err != nil {
@@ -122,4 +114,4 @@ func (s *Store) Requests() map[string]int64 {
 }
 
 // now is the time by the server's clock, as far as it is known.
-func (s *Store) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+func (s *sender) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }

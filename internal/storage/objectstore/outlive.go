@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Outlive returns a context that ends grace after ctx: for a write that nobody needs any more,
+// Outlive returns a context that ends grace after ctx: for a write whose caller has given up,
 // and that is better let arrive. One that is cut off may arrive all the same, after its object
 // has been removed.
 func Outlive(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {

@@ -61,7 +61,7 @@ func WithPatience(ctx context.Context, d time.Duration) context.Context {
 }
 
 // deadline is when a call gives up what is passing.
-func (s *Store) deadline(ctx context.Context) time.Time {
+func (s *sender) deadline(ctx context.Context) time.Time {
 	d, bounded := ctx.Deadline()
 	patience, ok := ctx.Value(patienceKey{}).(time.Duration)
 	if !ok {

@@ -18,7 +18,7 @@ type PutOptions struct {
 	Metadata map[string]string // names without "x-amz-meta-"; printable ASCII, 2 KB together
 
 	// Verify is asked once, after the body has been read and before the store makes the object of it:
-	// whoever reads a file that others write compares its stat there. An error from it
+	// a caller whose file other processes write compares its stat there. An error from it
 	// leaves the store as it was, and is in the error of Put. Checksums alone do not see
 	// a change between two parts, or between two pages of a small body.
 	Verify func() error

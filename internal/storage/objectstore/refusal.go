@@ -14,7 +14,7 @@ import (
 )
 
 // refusal makes an Error of a response that is not 2xx, or of a 200 that carries an error.
-func (s *Store) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *credentials.Credentials, signed time.Time) (*Error, outcome, time.Duration) {
+func (s *sender) refusal(ctx context.Context, r *request, resp *http.Response, body []byte, creds *credentials.Credentials, signed time.Time) (*Error, outcome, time.Duration) {
 	doc, isS3 := protocol.ParseRefusal(body)
 	e := s.fail(r, nil, nil)
 	e.Status, e.Code, e.Message, e.RequestID = resp.StatusCode, doc.Code, doc.Message, doc.RequestID
@@ -108,7 +108,7 @@ func classify(status int, code string) (outcome, error) {
 	}
 	switch {
 	case status == http.StatusNotFound && code == "":
-		return final, ErrNotFound // of a code that is not known nobody can say that the object is gone
+		return final, ErrNotFound // an unknown code does not say that the object is gone
 	case status == http.StatusUnauthorized:
 		return final, ErrBadCredentials
 	case status == http.StatusForbidden, status == http.StatusMethodNotAllowed:
@@ -133,7 +133,7 @@ func classify(status int, code string) (outcome, error) {
 }
 
 // hint says what mends it.
-func (s *Store) hint(kind error) string {
+func (s *sender) hint(kind error) string {
 	from := ""
 	if s.keys != nil {
 		from = s.keys.String()
@@ -164,7 +164,7 @@ func (s *Store) hint(kind error) string {
 const minute = time.Minute
 
 // adjust sets our clock by the server's.
-func (s *Store) adjust(server time.Time) {
+func (s *sender) adjust(server time.Time) {
 	skew := time.Until(server)
 	if old := time.Duration(s.skew.Swap(int64(skew))); (old - skew).Abs() > minute {
 		s.log.Warn("the clock differs from the store's; signing by the store's", "event", "s3_clock_skew", "skew_seconds", int64(skew/time.Second))

@@ -73,7 +73,7 @@ func (r *request) payloadHash() string {
 
 // build makes an attempt's http.Request. Host and URL are set by hand: url.Parse and its
 // re-encoding cost as much as the signature, and would normalise what must stay as it is.
-func (s *Store) build(ctx context.Context, r *request, c *credentials.Credentials, now time.Time, body io.ReadCloser) *http.Request {
+func (s *sender) build(ctx context.Context, r *request, c *credentials.Credentials, now time.Time, body io.ReadCloser) *http.Request {
 	path := s.endpoint.Path(r.key)
 	h := make(http.Header, len(r.header)+6)
 	for _, f := range r.header {

@@ -3,19 +3,34 @@ package objectstore
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/objectstore/credentials"
 	"github.com/matrx/sandbox/internal/storage/objectstore/protocol"
 )
+
+// sender sends requests, signed, until they succeed or fail for good. It knows nothing of objects.
+type sender struct {
+	options   Options
+	log       *slog.Logger
+	endpoint  protocol.Endpoint
+	transport http.RoundTripper
+	keys      *credentials.Keyring
+	signer    protocol.Signer
+	skew      atomic.Int64  // what to add to the local clock, in ns
+	answered  atomic.Bool   // the store ever did
+	notice    time.Duration // how long a call goes on trying in silence
+	counts    [verbs]atomic.Int64
+	away      away
+	date      atomic.Int64 // the server's time, in seconds since the epoch, of the newest response
+}
 
 // outcome is what a failed attempt means for the next one.
 type outcome int
@@ -34,7 +49,7 @@ const fewAttempts = 3
 
 // do sends a request until it succeeds, fails for good, or the time is up. The response is
 // a 2xx, whose body the caller closes.
-func (s *Store) do(ctx context.Context, r *request) (*response, error) {
+func (s *sender) do(ctx context.Context, r *request) (*response, error) {
 	pause := newPause(s.deadline(ctx))
 	notice := time.Now().Add(s.notice)
 	var cause error // of the last attempt that the end of ctx did not cut off
@@ -94,7 +109,7 @@ const (
 )
 
 // attempt sends a request once.
-func (s *Store) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {
+func (s *sender) attempt(ctx context.Context, r *request) (_ *response, next outcome, wait time.Duration, _ error) {
 	creds, err := s.keys.Get(ctx)
 	if err != nil {
 		e := s.fail(r, ErrBadCredentials, err)
@@ -180,45 +195,8 @@ func neverSent(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// maxDocument bounds an answer that is no object: a page of a listing is well below 3 MB.
-const maxDocument = 16 << 20
-
-// response is a 2xx. Close lets the connection go, and waits until nothing reads the
-// request's body any more, so that its owner may change it.
-type response struct {
-	*http.Response
-	watch *watch
-	sent  *sendBody
-}
-
-func (r *response) Close() error {
-	err := r.Body.Close()
-	if r.sent != nil {
-		r.sent.wait()
-	}
-	r.watch.stop()
-	return err
-}
-
-// Read reads the body; each byte that comes shows that the connection lives.
-func (r *response) Read(p []byte) (int, error) {
-	n, err := r.Body.Read(p)
-	if err == nil {
-		r.watch.progress()
-	} else if !errors.Is(err, io.EOF) {
-		err = r.watch.explain(err)
-	}
-	return n, err
-}
-
-// all reads a document to its end and closes.
-func (r *response) all(limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit))
-	return b, errors.Join(err, r.Close())
-}
-
 // fail is an Error of r.
-func (s *Store) fail(r *request, kind, err error) *Error {
+func (s *sender) fail(r *request, kind, err error) *Error {
 	key := r.key
 	if r.subject != "" {
 		key = r.subject
@@ -227,7 +205,7 @@ func (s *Store) fail(r *request, kind, err error) *Error {
 }
 
 // interrupted is the error of a call whose context ended: why it ended, and what was in the way until then.
-func (s *Store) interrupted(ctx context.Context, r *request, last error) error {
+func (s *sender) interrupted(ctx context.Context, r *request, last error) error {
 	e := s.fail(r, ErrUnavailable, nil)
 	if errors.As(last, &e) {
 		c := *e
@@ -252,57 +230,4 @@ func join(a, b error) error {
 		return a
 	}
 	return fmt.Errorf("%w; %w", a, b)
-}
-
-// network is an attempt without a response.
-func (s *Store) network(r *request, err error) *Error {
-	_, noName := errors.AsType[*net.DNSError](err)
-	switch next := s.networkOutcome(err); {
-	case noName && next == few:
-		e := s.fail(r, ErrEndpoint, err)
-		e.Hint = s.nameHint()
-		return e
-	case next == final:
-		e := s.fail(r, ErrEndpoint, err)
-		e.Hint = fmt.Sprintf("check S3_ENDPOINT (%s), and the certificates of the system or AWS_CA_BUNDLE%s", s.endpoint.Name, s.pathStyleHint())
-		return e
-	}
-	e := s.fail(r, ErrUnavailable, err)
-	e.Hint = fmt.Sprintf("check that %s can be reached", s.endpoint.Name)
-	return e
-}
-
-// nameHint says what mends a name that does not resolve.
-func (s *Store) nameHint() string {
-	if s.endpoint.AWS {
-		return fmt.Sprintf("check S3_REGION=%q and the resolver of this machine", s.options.S3.Region)
-	}
-	return fmt.Sprintf("check S3_ENDPOINT (%s)%s", s.endpoint.Name, s.pathStyleHint())
-}
-
-// pathStyleHint is what a store that keeps no host name for each bucket needs.
-func (s *Store) pathStyleHint() string {
-	if s.endpoint.AWS || s.endpoint.Base != "/" {
-		return ""
-	}
-	return fmt.Sprintf(", or set S3_FORCE_PATH_STYLE=1 if the store has no host name %s", s.endpoint.Host)
-}
-
-// networkOutcome: what the other end is does not change by asking again, and neither does a name that
-// does not exist, as long as the store has never answered; all else may.
-func (s *Store) networkOutcome(err error) outcome {
-	var (
-		unknown x509.UnknownAuthorityError
-		host    x509.HostnameError
-		invalid x509.CertificateInvalidError
-		record  tls.RecordHeaderError
-		name    *net.DNSError
-	)
-	if errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &record) {
-		return final
-	}
-	if errors.As(err, &name) && name.IsNotFound && !s.answered.Load() {
-		return few
-	}
-	return again
 }

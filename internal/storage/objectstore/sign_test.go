@@ -46,7 +46,7 @@ func signingStore(t testing.TB, endpoint string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Store{options: o, endpoint: e, signer: protocol.Signer{Region: o.S3.Region}}
+	return &Store{sender: &sender{options: o, endpoint: e, signer: protocol.Signer{Region: o.S3.Region}}}
 }
 
 func TestSignatureIsTheSDKs(t *testing.T) {

@@ -2,8 +2,8 @@
 //
 // It listens on a unix socket in a directory that is mounted into the container,
 // speaks S3 with path-style addresses, and signs each request for the real store with
-// credentials that never enter the container. Whatever the client signed with is
-// dropped: who may do what is decided by the socket on which a request arrives.
+// credentials that never enter the container. The client's signature is
+// dropped: the socket on which a request arrives decides what it may do.
 //
 // # What passes
 //

@@ -122,7 +122,7 @@ func newContainerSource(relative, full, token, tokenFile string, client *http.Cl
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%q is no URL", full)
 	}
-	// The token would go to whoever is named there: over http only to where nobody else listens.
+	// The token goes to the host that the URL names: over http only to addresses at which no other host listens.
 	switch h := u.Hostname(); {
 	case u.Scheme == "https", protocol.Loopback(h), h == "169.254.170.2", h == "169.254.170.23", h == "fd00:ec2::23":
 	default:

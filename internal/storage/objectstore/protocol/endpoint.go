@@ -19,7 +19,7 @@ type Endpoint struct {
 	AWS    bool   // AWS itself
 	Name   string // as the configuration has it, for messages
 
-	// Private says that nobody can change a body on the way unseen: TLS, a unix socket,
+	// Private says that no other host can change a body on the way unseen: TLS, a unix socket,
 	// or Loopback. Elsewhere the signature covers the body's SHA-256.
 	Private bool
 }
