@@ -31,6 +31,7 @@ type inspected struct {
 	Command  []string            `json:"command,omitempty"`
 	Limits   datadir.Limits      `json:"limits,omitzero"`
 	Disk     diskUse             `json:"disk"`
+	Home     homeKind            `json:"home"`
 	Access   datadir.Access      `json:"access,omitzero"`
 	Confined datadir.Confinement `json:"confinement,omitzero"`
 	Shares   access.Shares       `json:"shared_with_other_sandboxes,omitzero"` // of this machine
@@ -47,7 +48,7 @@ func (c *inspectCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := inspected{Entry: entry, ImageID: entry.Record.ImageID, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Access: entry.Record.Access, Confined: entry.Record.Confinement,
+	s := inspected{Entry: entry, ImageID: entry.Record.ImageID, Command: entry.Record.Command, Limits: entry.Record.Limits, Disk: useOfDisk(entry), Home: kindOfHome(entry.Record), Access: entry.Record.Access, Confined: entry.Record.Confinement,
 		Shares: access.ReadShares("/proc/sys")}
 	if entry.Ended != nil {
 		saved := entry.Ended.Saved()
@@ -73,6 +74,7 @@ func (s inspected) print(out io.Writer) error {
 	}
 	line("created", "%s", s.Created.Format(time.RFC3339))
 	line("limits", "%s", describeLimits(s.Limits, s.Disk))
+	line("home", "%s", s.Home)
 	if s.Access.Mode != "" {
 		line("access", "%s", strings.TrimSpace(string(s.Access.Mode)+" "+strings.Join(s.Access.Allow, ", ")))
 	}

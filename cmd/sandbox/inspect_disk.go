@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/disk"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 )
@@ -23,6 +24,35 @@ func useOfDisk(s inventory.Entry) diskUse {
 		}
 	}
 	return u
+}
+
+// homeKind is what home and state are.
+type homeKind string
+
+const (
+	homeDirs    homeKind = "directories" // of the data directory
+	homeDisk    homeKind = "disk"        // the sandbox's own
+	homeVolumes homeKind = "volumes"     // of the engine
+)
+
+func kindOfHome(r datadir.Record) homeKind {
+	switch {
+	case r.Limits.Disk != 0:
+		return homeDisk
+	case r.Dirs:
+		return homeDirs
+	}
+	return homeVolumes
+}
+
+func (k homeKind) String() string {
+	switch k {
+	case homeDisk:
+		return "on a disk of its own"
+	case homeDirs:
+		return "a directory of the data directory"
+	}
+	return "a volume of the engine, since the operator, or the engine's root, is not root: while a large one is removed, other sandboxes wait"
 }
 
 func (u diskUse) String() string {

@@ -113,7 +113,7 @@ func TestDiskGoesWithItsSandbox(t *testing.T) {
 	if before.Limit != 64<<20 || before.Used == 0 || before.Free < 40<<20 {
 		t.Errorf("inspect tells %+v", before)
 	}
-	// As on a volume: the mode and owner are the image's.
+	// As in a directory: the mode and owner are the image's.
 	got := o.OK("exec", id, "--", "bash", "-c", `stat -c '%a %U:%G' ~ /var/lib/sandbox; ls -A ~; stat -f -c %T ~; cat /sys/block/loop*/loop/backing_file /proc/mounts | grep -c disk-life
 head -c 10M /dev/zero >~/some; sync -f ~`)
 	if want := "755 agent:agent\n700 root:root\next2/ext3\n0"; got != want {
@@ -133,7 +133,7 @@ head -c 10M /dev/zero >~/some; sync -f ~`)
 	if text := o.OK("inspect", id); !strings.Contains(text, "disk: 64 MB\n") {
 		t.Errorf("afterwards inspect prints\n%s", text)
 	}
-	// Its home, on a volume; and the other way round.
+	// Its home, without a limit; and the other way round.
 	if r := o.Do(nil, append(base, "-q", "--", "sh", "-c", "stat -c %s ~/some; echo more >~/more")...); r.Code != 0 || r.Stdout != "10485760\n" {
 		t.Errorf("the next one: %v", r)
 	}
@@ -176,7 +176,7 @@ func TestFullDiskIsSavedAfterAKill(t *testing.T) {
 	if r := o.Do(nil, "save", id); r.Code != 125 || !strings.Contains(r.Stderr, "cannot mount the sandbox's disk") {
 		t.Errorf("without its image: %v", r)
 	}
-	if r := o.Record(id); !r.Ended.Kept || harness.Volumes(t, id) == "" {
+	if r := o.Record(id); !r.Ended.Kept || !o.HasHome(id) {
 		t.Errorf("without its image it ended %+v", r.Ended)
 	}
 	if err := os.Rename(image+".away", image); err != nil {

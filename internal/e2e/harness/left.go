@@ -13,6 +13,16 @@ func Volumes(t *testing.T, id string) string {
 	return EngineOK(t, "volume", "ls", "-q", "--filter", "label=dev.matrx.sandbox.sandbox-id="+id)
 }
 
+// HasHome says whether a home or a state of the sandbox is left, in the data directory or in the engine.
+func (o *Operator) HasHome(id string) bool {
+	o.T.Helper()
+	has, err := o.SandboxDir(id).HasHome()
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	return has || Volumes(o.T, id) != ""
+}
+
 // Containers are those that a sandbox has, running or not.
 func Containers(t *testing.T, id string) string {
 	t.Helper()

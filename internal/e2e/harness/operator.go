@@ -185,6 +185,18 @@ func (o *Operator) DaemonPID() int {
 	return st.PID
 }
 
+// AwaitNoDaemon waits until no daemon has the data directory.
+func (o *Operator) AwaitNoDaemon() {
+	o.T.Helper()
+	ctx, stop := context.WithTimeout(o.T.Context(), time.Minute)
+	defer stop()
+	lock, err := datadir.LockFile(ctx, filepath.Join(o.Data().Hostd(), "lock"))
+	if err != nil {
+		o.T.Fatalf("the daemon has not ended: %v", err)
+	}
+	lock.Close()
+}
+
 // listed is a sandbox as `sandbox ps --json` has it.
 type listed struct {
 	SandboxID string `json:"sandbox_id"`

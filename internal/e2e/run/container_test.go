@@ -103,7 +103,7 @@ func TestContainerIsStartedAsDocumented(t *testing.T) {
 			NetworkMode, RestartPolicy any
 			Privileged                 bool
 		}
-		Mounts []struct{ Type, Name, Destination string }
+		Mounts []struct{ Type, Name, Source, Destination string }
 	}
 	if err := json.Unmarshal([]byte(harness.EngineOK(t, "inspect", "--format", "{{json .}}", "sandbox-"+id)), &c); err != nil {
 		t.Fatal(err)
@@ -126,11 +126,11 @@ func TestContainerIsStartedAsDocumented(t *testing.T) {
 	}
 	found := map[string]string{}
 	for _, m := range c.Mounts {
-		found[m.Destination] = m.Type + " " + m.Name
+		found[m.Destination] = m.Type + " " + strings.TrimPrefix(m.Source, filepath.Join(o.DataDir, "sandboxes", id))
 	}
 	for at, want := range map[string]string{
-		"/home/agent": "volume sandbox-" + id + "-home", "/var/lib/sandbox": "volume sandbox-" + id + "-state",
-		"/run/sandbox": "bind ", "/run/sandbox-host/sockets": "bind ",
+		"/home/agent": "bind /home", "/var/lib/sandbox": "bind /state",
+		"/run/sandbox": "bind /run", "/run/sandbox-host/sockets": "bind /host",
 	} {
 		if found[at] != want {
 			t.Errorf("%s is %q, want %q", at, found[at], want)

@@ -19,8 +19,8 @@ func TestExitCodeIsTheContainers(t *testing.T) {
 			t.Errorf("exit %d: %v", code, r)
 		}
 		// 74 is the command's own where the flush says that all is saved.
-		if harness.Volumes(t, id) != "" {
-			t.Errorf("exit %d: its volumes are kept", code)
+		if o.HasHome(id) {
+			t.Errorf("exit %d: its home is kept", code)
 		}
 	}
 }
@@ -62,7 +62,7 @@ func TestWorkspaceIsKeptBetweenRuns(t *testing.T) {
 	}
 }
 
-// A sandbox that was killed keeps its volumes; the next of its user takes its lease over at
+// A sandbox that was killed keeps its home; the next of its user takes its lease over at
 // once, and what it has kept can be saved.
 func TestWorkspaceIsKeptAfterAKill(t *testing.T) {
 	o := harness.NewOperator(t)
@@ -76,8 +76,8 @@ func TestWorkspaceIsKeptAfterAKill(t *testing.T) {
 	if r.Code != 137 || !strings.Contains(r.Stderr, "victim killed, exit code 137") || !strings.Contains(r.Stderr, "sandbox save victim") {
 		t.Errorf("killed: %v", r)
 	}
-	if strings.Count(harness.Volumes(t, "victim"), "sandbox-victim-") != 2 || harness.Containers(t, "victim") == "" {
-		t.Errorf("it keeps %q", harness.Volumes(t, "victim"))
+	if !o.HasHome("victim") || harness.Containers(t, "victim") == "" {
+		t.Errorf("it keeps a home: %t", o.HasHome("victim"))
 	}
 	if l := o.List()["victim"]; l.State != "killed" {
 		t.Errorf("ps says %+v", l)
@@ -88,7 +88,7 @@ func TestWorkspaceIsKeptAfterAKill(t *testing.T) {
 	if r := o.Run(nil, "u", "--sandbox-id", "victim", "--", "true"); r.Code == 0 || !strings.Contains(r.Stderr, "sandbox save victim") {
 		t.Errorf("another one of its ID: %v", r)
 	}
-	if r := o.Do(nil, "rm", "victim"); r.Code == 0 || harness.Volumes(t, "victim") == "" {
+	if r := o.Do(nil, "rm", "victim"); r.Code == 0 || !o.HasHome("victim") {
 		t.Errorf("rm without force: %v", r)
 	}
 	if r := o.Do(nil, "save", "victim"); r.Code != 0 || !strings.Contains(r.Stderr, "victim completed") {
@@ -124,10 +124,10 @@ func TestUnsavedHomeIsKeptAndNamed(t *testing.T) {
 	if r.Code != 74 || !strings.Contains(r.Stderr, "s unsaved, exit code 74: asked not to; NOT saved: 2 files") || !strings.Contains(r.Stderr, "sandbox save s") {
 		t.Errorf("it says %v", r)
 	}
-	if harness.Volumes(t, "s") == "" {
-		t.Error("its volumes are gone")
+	if !o.HasHome("s") {
+		t.Error("its home is gone")
 	}
-	if r := o.Do(nil, "rm", "--force", "s"); r.Code != 0 || harness.Volumes(t, "s") != "" {
+	if r := o.Do(nil, "rm", "--force", "s"); r.Code != 0 || o.HasHome("s") {
 		t.Errorf("rm --force: %v", r)
 	}
 	if l := o.List("-a"); len(l) != 0 {

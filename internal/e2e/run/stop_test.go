@@ -168,13 +168,13 @@ func TestSignalsReachTheCommand(t *testing.T) {
 }
 
 // Killed at once, it keeps what is not saved.
-func TestKillKeepsTheVolumes(t *testing.T) {
+func TestKillKeepsTheHome(t *testing.T) {
 	o := harness.NewOperator(t)
 	id := o.OK("run", "--image", harness.FakeinitImage, "--user-id", "u", "--detach")
 	if r := o.Do(nil, "kill", id); r.Code != 74 || !strings.Contains(r.Stderr, "killed, exit code 137") || !strings.Contains(r.Stderr, "sandbox save") {
 		t.Errorf("kill: %v", r)
 	}
-	if harness.Volumes(t, id) == "" {
-		t.Error("its volumes are gone")
+	if !o.HasHome(id) {
+		t.Error("its home is gone")
 	}
 }

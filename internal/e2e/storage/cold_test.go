@@ -125,7 +125,7 @@ print(name(lambda: os.stat("/data/cold/old")))`)
 	}
 }
 
-// The whole container is killed with changes that S3 does not have. Its volumes are kept, and
+// The whole container is killed with changes that S3 does not have. Its home is kept, and
 // with them what was acknowledged.
 func TestColdContainerIsKilled(t *testing.T) {
 	o := harness.NewOperator(t)
@@ -139,8 +139,8 @@ func TestColdContainerIsKilled(t *testing.T) {
 	harness.EngineOK(t, "kill", b.Name)
 	resume()
 	o.AwaitEnded("cold-victim")
-	if harness.Volumes(t, "cold-victim") == "" {
-		t.Fatal("its volumes are gone")
+	if !o.HasHome("cold-victim") {
+		t.Fatal("its home is gone")
 	}
 	if r := o.Do(nil, "save", "cold-victim"); r.Code != 0 {
 		t.Fatalf("save: %v", r)

@@ -3,7 +3,7 @@
 //
 // It is the one place that knows how a sandbox's container is made: as root with all
 // capabilities dropped but those that sandbox-init needs, no-new-privileges, confined as
-// it is told, the home and the state on volumes of its own, and the host's directories of
+// it is told, the home and the state on directories or volumes of its own, and the host's directories of
 // sockets mounted.
 // What it is told comes in a Spec; it decides nothing about sandboxes.
 package engine

@@ -60,15 +60,10 @@ type Spec struct {
 type Volume struct {
 	Name   string
 	Target string
-	Dir    string // the host's directory that it is; empty: the engine chooses
 }
 
 func (v Volume) mount(labels map[string]string) mount.Mount {
-	o := &mount.VolumeOptions{Labels: labels}
-	if v.Dir != "" {
-		o.DriverConfig = &mount.Driver{Name: "local", Options: map[string]string{"type": "none", "o": "bind", "device": v.Dir}} // mount(8)'s
-	}
-	return mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target, VolumeOptions: o}
+	return mount.Mount{Type: mount.TypeVolume, Source: v.Name, Target: v.Target, VolumeOptions: &mount.VolumeOptions{Labels: labels}}
 }
 
 // Mount is what is mounted where in the container.

@@ -16,7 +16,7 @@ import (
 func TestTheContainerHasTheLeastRights(t *testing.T) {
 	s := Spec{Name: "n", Image: "i", StopTimeout: 35*time.Second + 900*time.Millisecond, Private: []string{"/private"},
 		Labels:  map[string]string{"l": "x"},
-		Volumes: []Volume{{Name: "v", Target: "/home"}, {Name: "w", Target: "/state", Dir: "/disk"}}, Binds: []Mount{{"/host", "/in"}}}
+		Volumes: []Volume{{Name: "v", Target: "/home"}}, Binds: []Mount{{"/host", "/in"}}}
 	c, h := s.config(), s.host(true)
 	if c.User != "0" || *c.StopTimeout != 35 || c.Tty || c.OpenStdin {
 		t.Errorf("config %+v", c)
@@ -29,8 +29,6 @@ func TestTheContainerHasTheLeastRights(t *testing.T) {
 	}
 	want := []mount.Mount{
 		{Type: mount.TypeVolume, Source: "v", Target: "/home", VolumeOptions: &mount.VolumeOptions{Labels: s.Labels}},
-		{Type: mount.TypeVolume, Source: "w", Target: "/state", VolumeOptions: &mount.VolumeOptions{Labels: s.Labels,
-			DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"type": "none", "o": "bind", "device": "/disk"}}}},
 		{Type: mount.TypeBind, Source: "/host", Target: "/in"},
 	}
 	if !reflect.DeepEqual(h.Mounts, want) || !strings.Contains(h.Tmpfs["/private"], "mode=0700") {

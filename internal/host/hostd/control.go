@@ -23,8 +23,8 @@ import (
 //	PUT  /v1/sandboxes/{id}/credentials   Credentials to sign with for the sandbox
 //	POST /v1/handover         leave the sandboxes to another daemon, and end; answers their Credentials
 const (
-	protocol       = 3
-	oldestProtocol = 3 // that this version still speaks, as a daemon and as a client
+	protocol       = 4
+	oldestProtocol = 4 // that this version still speaks, as a daemon and as a client: before, homes were volumes alone
 )
 
 // Status is what a daemon says of itself.

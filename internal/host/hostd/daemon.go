@@ -85,6 +85,8 @@ type Daemon struct {
 
 	opening sync.Mutex // one sandbox's socket at a time
 
+	emptier *emptier
+
 	sweeping sync.Mutex
 	ended    map[string]past // those that are remembered, guarded by sweeping
 
@@ -131,6 +133,7 @@ func run(ctx context.Context, o Options) error {
 	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past), neverBegan: make(map[string][]string)}
 	d.ctx, d.fail = context.WithCancelCause(ctx)
 	defer d.fail(nil)
+	d.emptier = d.newEmptier(o.Dir.Trash().RemoveGently)
 	control, err := d.listen()
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 // Between attempts it lets go of the sandbox: what makes them fail, a full disk above all, a stop or a
 // removal by another process may mend.
 func (d *Daemon) lookAfter(s *sandbox) {
+	defer d.sweepSoon() // what it has left is in the trash
 	defer d.forget(s)
 	for pause := time.Second; ; pause = min(2*pause, maxPause) {
 		err := d.lookOnce(s)

@@ -18,6 +18,7 @@ import (
 //   - takes care of sandboxes that have a record and that no program looks after, those that had ended and
 //     were started again included;
 //   - forgets those that ended long ago, or more than can be kept in mind;
+//   - empties the trash, which goes on in the background;
 //   - removes directories that never became a sandbox's or are no longer one;
 //   - removes containers that were made for a sandbox without a directory and never started,
 //     with their volumes, and helpers of programs that have ended;
@@ -73,6 +74,7 @@ func (d *Daemon) sweep() {
 	if err := d.Dir.Sweep(d.scrub); err != nil {
 		d.Log.Warn("what killed programs have left cannot be removed", "event", "sweep_failed", "error", err.Error())
 	}
+	d.emptier.look(d.ctx)
 	ctx, stop := context.WithTimeout(d.ctx, engineWithin)
 	defer stop()
 	if err := d.sweepEngine(ctx); err != nil && d.ctx.Err() == nil {

@@ -20,10 +20,12 @@ func sweeper(t *testing.T, d datadir.Dir, e *fakeEngine) *Daemon {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { cancel(nil) })
-	return &Daemon{
+	k := &Daemon{
 		Options: Options{Dir: d, Log: quiet(), OpenEngine: func(context.Context, string) (Engine, error) { return e, nil }},
 		ctx:     ctx, fail: cancel, served: make(map[string]*sandbox), ended: make(map[string]past), neverBegan: make(map[string][]string),
 	}
+	k.emptier = k.newEmptier(d.Trash().RemoveGently)
+	return k
 }
 
 // The engine made a container for a program that was killed and forgotten before the answer. It goes with

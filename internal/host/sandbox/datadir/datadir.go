@@ -11,8 +11,11 @@
 //	sandboxes/ID/host/       mounted at contract.HostDir: the gateway's socket
 //	sandboxes/ID/run/        mounted at contract.DefaultRunDir: state.json, the control socket
 //	sandboxes/ID/run.sealed/ the same, while its container must not be started: see Sandbox.Seal
+//	sandboxes/ID/home/       its home, and
+//	sandboxes/ID/state/      its state, where they are no volumes of the engine
 //	sandboxes/ID/disk/       its home and state, when their size is limited: package disk
 //	sandboxes/ID/log         the output of one whose container is gone
+//	trash/                   homes that the daemon removes: package trash
 //
 // The directory is the operator's alone (0700), so whatever lies in it, the sockets that
 // a container may open by the mode of their files included, is out of reach of the
@@ -71,7 +74,7 @@ func Open(path string) (Dir, error) {
 	if err := os.Rename(filepath.Join(path, "keeper"), d.Hostd()); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 		return Dir{}, fmt.Errorf("cannot rename the daemon's directory: %w", err)
 	}
-	for _, p := range []string{path, d.Buckets(), d.Hostd(), d.sandboxes(), d.manifests()} {
+	for _, p := range []string{path, d.Buckets(), d.Hostd(), d.sandboxes(), d.manifests(), d.trashPath()} {
 		if err := os.MkdirAll(p, 0o700); err != nil {
 			return Dir{}, fmt.Errorf("cannot make the data directory: %w; choose another with --data-dir", err)
 		}
@@ -113,6 +116,8 @@ func (d Dir) Buckets() string { return filepath.Join(d.path, "s3") }
 func (d Dir) Hostd() string { return filepath.Join(d.path, "hostd") }
 
 func (d Dir) sandboxes() string { return filepath.Join(d.path, "sandboxes") }
+
+func (d Dir) trashPath() string { return filepath.Join(d.path, "trash") }
 
 // validID is made when first needed: it takes half a millisecond, and most of what this program
 // is called for needs none.

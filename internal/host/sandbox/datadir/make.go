@@ -50,6 +50,11 @@ func (s Sandbox) make(r Record) (lock *Lock, err error) {
 			return nil, err
 		}
 	}
+	if r.Dirs {
+		if err := made.makeHome(); err != nil {
+			return nil, err
+		}
+	}
 	if err := made.Save(r); err != nil {
 		return nil, err
 	}
@@ -69,6 +74,9 @@ func (s Sandbox) Remove() error {
 	// While there is a record: a program that is killed in between leaves a mount that the daemon ends.
 	if err := s.Disk().Remove(); err != nil {
 		return fmt.Errorf("cannot remove the record of the sandbox %s: %w", s.ID, err)
+	}
+	if err := s.DiscardHome(); err != nil {
+		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
 	}
 	gone := filepath.Join(filepath.Dir(s.path), removed+s.ID+"-"+rand.Text())
 	err := os.Rename(s.path, gone)
@@ -130,6 +138,9 @@ func (d Dir) isLeftover(e os.DirEntry) bool {
 	if _, err := os.Lstat(s.file("record.json")); !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
+	if s.holdsFiles() {
+		return false // its record was lost, and what it has kept was not
+	}
 	fi, err := e.Info()
 	if err != nil || time.Since(fi.ModTime()) < leftoverAfter {
 		return false
@@ -139,5 +150,5 @@ func (d Dir) isLeftover(e os.DirEntry) bool {
 		return false
 	}
 	lock.Unlock()
-	return s.Disk().Remove() == nil
+	return true
 }

@@ -25,14 +25,17 @@ type Record struct {
 	Engine string `json:"engine,omitempty"`
 	// EngineHost is where it answers. The daemon was perhaps started by a program that used another.
 	EngineHost string `json:"engine_host,omitempty"`
-	// Volumes are the sandbox's own: its home and its state. With Limits.Disk they are names for
-	// directories of Sandbox.Disk.
+	// Dirs says that home and state are directories: Sandbox.HomeDir and StateDir, or with Limits.Disk
+	// those of Sandbox.Disk.
+	Dirs bool `json:"dirs,omitempty"`
+	// Volumes are the engine's, of home and state, without Dirs. Records of earlier versions that have
+	// a limit on the disk name volumes that are Sandbox.Disk's directories.
 	Volumes []string `json:"volumes,omitempty"`
-	// Fresh says that the volumes were empty when it started.
+	// Fresh says that home and state were empty when it started.
 	Fresh bool `json:"fresh"`
 
 	// FirstLife is the container's first start, as the engine knows it. Fresh is said of that life alone:
-	// what a later one finds on the volumes may be all that there is of it.
+	// what a later one finds in them may be all that there is of it.
 	FirstLife time.Time `json:"first_life,omitzero"`
 
 	// Limits are what it may use, decided when it was made.
@@ -155,9 +158,9 @@ type Ended struct {
 	// OOM are the processes that the kernel ended at the sandbox's memory limit.
 	OOM []Victim `json:"oom,omitempty"`
 
-	// Kept says that container and volumes are kept, because they may hold what S3 does not.
+	// Kept says that container, home and state are kept, because they may hold what S3 does not.
 	Kept bool `json:"kept"`
-	// Removed says that container and volumes are gone.
+	// Removed says that all three are gone.
 	Removed bool `json:"removed"`
 
 	Hydrate *contract.Transfer    `json:"hydrate,omitempty"`
@@ -195,5 +198,5 @@ const (
 	NotStarted    Outcome = "not started"    // no workspace, wrong configuration, or the container did not start
 	Killed        Outcome = "killed"         // ended without a flush
 	OutOfMemory   Outcome = "out of memory"  // the kernel ended the command, or all of it; Kept says whether there was a flush
-	ContainerGone Outcome = "container gone" // somebody removed the container
+	ContainerGone Outcome = "container gone" // another program removed the container
 )

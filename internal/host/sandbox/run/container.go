@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,14 +34,22 @@ func volumeNames(sandboxID string) []string {
 	return []string{containerName(sandboxID) + "-home", containerName(sandboxID) + "-state"}
 }
 
-// volumes are the home's and the state's, with a limit on the disk on the sandbox's own.
-func volumes(sandboxDir datadir.Sandbox, r datadir.Record) []engine.Volume {
-	home := engine.Volume{Name: r.Volumes[0], Target: contract.DefaultHotPath}
-	state := engine.Volume{Name: r.Volumes[1], Target: contract.DefaultStateDir}
-	if r.Limits.Disk != 0 {
-		home.Dir, state.Dir = sandboxDir.Disk().Home(), sandboxDir.Disk().State()
+// keepsDirs says that a new sandbox's home and state are directories of the data directory: the operator is
+// root, and so is the engine's root.
+func keepsDirs(m engine.Machine) bool { return os.Geteuid() == 0 && !m.OtherIDs }
+
+// withHome is a spec that says what is mounted as home and state.
+func withHome(spec engine.Spec, sandboxDir datadir.Sandbox, r datadir.Record) engine.Spec {
+	home, state := sandboxDir.HomeDir(), sandboxDir.StateDir()
+	switch {
+	case r.Limits.Disk != 0:
+		home, state = sandboxDir.Disk().Home(), sandboxDir.Disk().State()
+	case !r.Dirs:
+		spec.Volumes = []engine.Volume{{Name: r.Volumes[0], Target: contract.DefaultHotPath}, {Name: r.Volumes[1], Target: contract.DefaultStateDir}}
+		return spec
 	}
-	return []engine.Volume{home, state}
+	spec.Binds = append(slices.Clone(spec.Binds), engine.Mount{Source: home, Target: contract.DefaultHotPath}, engine.Mount{Source: state, Target: contract.DefaultStateDir})
+	return spec
 }
 
 func newID() string { return strings.ToLower(rand.Text()[:8]) }
@@ -72,7 +82,6 @@ func (o Options) spec(d datadir.Dir, sandboxDir datadir.Sandbox, r datadir.Recor
 		Limits:      limits(r.Limits),
 		Runtime:     r.Confinement.Runtime,
 		Devices:     devices,
-		Volumes:     volumes(sandboxDir, r),
 		Binds: []engine.Mount{
 			{Source: sandboxDir.HostDir(), Target: socketsDir},
 			{Source: sandboxDir.RunDir(), Target: contract.DefaultRunDir},
@@ -117,6 +126,9 @@ func (o Options) checkDigest(i engine.Image) error {
 
 // checkVolumes refuses names that another sandbox's volumes have: the engine would mount those.
 func checkVolumes(ctx context.Context, e *engine.Engine, r datadir.Record) error {
+	if len(r.Volumes) == 0 {
+		return nil
+	}
 	names, err := e.VolumesNamed(ctx, r.Volumes...)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // prepareVolumes makes the disk that home and state are on, if it is limited, or mounts again the one
-// that an earlier run has left. The volumes themselves are made with the container.
+// that an earlier run has left. Volumes are made with the container, directories with the record.
 func (x *session) prepareVolumes(ctx context.Context) error {
 	sandboxDir := x.sandboxDir.Disk()
 	limit := x.record.Limits.Disk
@@ -60,10 +60,10 @@ func (x *session) withoutLimit(cause error) error {
 	return x.sandboxDir.Save(x.record)
 }
 
-// create makes the container. An engine that does not see what is mounted here (one in a mount
+// create makes the container of what spec says, with home and state. An engine that does not see what is mounted here (one in a mount
 // namespace of its own, or a program in one) says that it does not find it.
 func (x *session) create(ctx context.Context, spec engine.Spec) (string, error) {
-	id, err := x.engine.Create(ctx, spec)
+	id, err := x.engine.Create(ctx, withHome(spec, x.sandboxDir, x.record))
 	sandboxDir := x.sandboxDir.Disk()
 	if err == nil || x.record.Limits.Disk == 0 || !strings.Contains(err.Error(), sandboxDir.Path()) {
 		return id, err
@@ -83,6 +83,5 @@ func (x *session) create(ctx context.Context, spec engine.Spec) (string, error) 
 	if err := x.withoutLimit(err); err != nil {
 		return "", err
 	}
-	spec.Volumes = volumes(x.sandboxDir, x.record)
-	return x.engine.Create(ctx, spec)
+	return x.engine.Create(ctx, withHome(spec, x.sandboxDir, x.record))
 }

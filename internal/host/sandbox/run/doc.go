@@ -6,7 +6,7 @@
 //     finds the lock free ends the sandbox well, however this program has ended.
 //  2. The daemon, and the sandbox's socket. The store is asked for the lease, so that what
 //     is wrong with bucket or credentials is said before anything is started.
-//  3. The volumes, on a disk of the sandbox's own when that is limited, and the container;
+//  3. Home and state, on a disk of the sandbox's own when that is limited, and the container;
 //     streams are attached, then it is started.
 //  4. It is followed to its end, or left to the daemon (a detached run).
 //  5. Its end is judged and cleaned up (package teardown), and told.

@@ -98,7 +98,6 @@ func (o Options) record() (datadir.Record, error) {
 	for _, kv := range o.Env {
 		err = errors.Join(err, checkVariable(kv))
 	}
-	r.Volumes = volumeNames(r.SandboxID)
 	return r, err
 }
 
@@ -166,8 +165,8 @@ var given = map[string]string{
 	contract.EnvProxyForwards:     "--access",
 	contract.EnvForwardSocket:     "nothing: `sandbox forward` needs it where it is",
 	contract.EnvS3CredentialsFile: "nothing: the host signs, and no credentials enter the sandbox",
-	contract.EnvHotPath:           "nothing: the home is on a volume",
-	contract.EnvStateDir:          "nothing: the state is on a volume",
+	contract.EnvHotPath:           "nothing: the home is mounted",
+	contract.EnvStateDir:          "nothing: the state is mounted",
 	contract.EnvRunDir:            "nothing: the host looks there",
 }
 

@@ -141,7 +141,7 @@ func Sentence(r datadir.Record) string {
 		}
 	}
 	if e.Kept {
-		fmt.Fprintf(&b, "; what is not saved is on its volumes: `sandbox save %s` saves it, `sandbox rm --force %s` throws it away", r.SandboxID, r.SandboxID)
+		fmt.Fprintf(&b, "; what is not saved is kept: `sandbox save %s` saves it, `sandbox rm --force %s` throws it away", r.SandboxID, r.SandboxID)
 	}
 	return b.String()
 }

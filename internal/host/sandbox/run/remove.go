@@ -7,6 +7,7 @@ import (
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
+	"github.com/matrx/sandbox/internal/host/hostd"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/inventory"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
@@ -19,6 +20,25 @@ func Remove(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, for
 	if err != nil {
 		return err
 	}
+	defer haveEmptied(ctx, entry.Dir, out)
+	return remove(ctx, e, entry, force, out)
+}
+
+// haveEmptied has the daemon remove what is in the trash. No command waits for that.
+func haveEmptied(ctx context.Context, d datadir.Dir, out Output) {
+	if names, err := d.Trash().Entries(); err != nil || len(names) == 0 {
+		return // without a data directory there is no trash
+	}
+	release, err := hostd.Revive(ctx, d, nil, true)
+	if err != nil {
+		out.say("what was removed takes up space until the next command that needs the daemon: %v", err)
+		return
+	}
+	release()
+}
+
+func remove(ctx context.Context, e *engine.Engine, entry inventory.Entry, force bool, out Output) error {
+	id := entry.SandboxID
 	if entry.Record.SandboxID == "" && entry.Container != "" {
 		return removeOrphan(ctx, e, entry, force)
 	}
@@ -90,9 +110,10 @@ func removeOrphan(ctx context.Context, e *engine.Engine, entry inventory.Entry, 
 	for _, v := range names {
 		err = errors.Join(err, e.RemoveVolume(ctx, v))
 	}
-	// A user who removed the directory could not remove the disk that is mounted in it.
+	// A user who removed the directory could not remove the disk that is mounted in it; one who removed the
+	// record alone left home and state.
 	if sandboxDir, perr := datadir.At(entry.DataDir).Sandbox(id); perr == nil {
-		err = errors.Join(err, sandboxDir.Disk().Remove())
+		err = errors.Join(err, sandboxDir.DiscardHome(), sandboxDir.Disk().Remove())
 	}
 	return err
 }

@@ -54,14 +54,17 @@ func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
 		return 0, err
 	}
 	defer x.close()
+	if x.record.Dirs = keepsDirs(x.engine.Machine()); !x.record.Dirs {
+		x.record.Volumes = volumeNames(x.record.SandboxID)
+	}
 	if x.lock, err = claim(x.sandboxDir, x.record); err != nil {
 		return 0, err
 	}
 	return x.run(ctx, s, signals)
 }
 
-// Save starts what a sandbox that was killed, or could not save everything, has kept on
-// its volumes once more, with a command that does nothing: what is not in S3 yet goes up.
+// Save starts what a sandbox that was killed, or could not save everything, has kept of
+// home and state once more, with a command that does nothing: what is not in S3 yet goes up.
 func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int, error) {
 	signals := catchSignals()
 	defer signals.stop()
@@ -108,7 +111,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 		return 0, err
 	}
 	// The old container holds the name, and nothing that a new one does not have: its
-	// output is kept, home and state are on the volumes.
+	// output is kept, home and state are beside it.
 	if old != "" {
 		err := teardown.KeepOutput(ctx, x.engine, sandboxDir, r)
 		if err == nil {

@@ -28,7 +28,7 @@ func Stop(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out O
 	})
 }
 
-// Kill ends a sandbox at once, without a flush. What is not saved is kept on its volumes.
+// Kill ends a sandbox at once, without a flush. What is not saved is kept.
 func Kill(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out Output) error {
 	return bring(ctx, e, d, id, out, func(_ inventory.Entry, c engine.Container) error {
 		return e.Signal(ctx, c.ID, "SIGKILL")

@@ -1,7 +1,7 @@
 // Package teardown decides what a sandbox that has ended leaves behind.
 //
 // One that ended well, which means that sandbox-init says that all is in S3, loses its
-// container and its volumes; the output is kept. One that ended otherwise keeps them,
+// container, its home and its state; the output is kept. One that ended otherwise keeps them,
 // since they may hold what S3 does not: unsaved data is never thrown away here.
 //
 // How it ended is not told by the exit code alone: 137 is the code of a workload that was
@@ -182,20 +182,28 @@ func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 		ended.Reason = ofMemory(ended.Reason, r.Limits.Memory, ended.OOM)
 	}
 	if gone && ended.Kept {
-		// Somebody removed the container, perhaps with its volumes.
-		ended.Kept = false
-		for _, v := range r.Volumes {
-			has, err := e.HasVolume(ctx, v)
-			if err != nil {
-				return datadir.Ended{}, err
-			}
-			ended.Kept = ended.Kept || has
+		// Another program removed the container, perhaps with its volumes.
+		if ended.Kept, err = hasHome(ctx, e, sandboxDir, r); err != nil {
+			return datadir.Ended{}, err
 		}
 	}
 	return ended, nil
 }
 
-// Remove removes the container and the volumes of a sandbox that has ended, and keeps
+// hasHome says whether there is anything left of home and state.
+func hasHome(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (bool, error) {
+	for _, v := range r.Volumes {
+		if has, err := e.HasVolume(ctx, v); has || err != nil {
+			return has, err
+		}
+	}
+	if !r.Dirs {
+		return false, nil
+	}
+	return sandboxDir.HasHome()
+}
+
+// Remove removes the container, the home and the state of a sandbox that has ended, and keeps
 // its output. What they held is gone: the caller has made sure that this is wanted.
 func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
 	var err error
@@ -211,7 +219,7 @@ func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir
 		}
 	}
 	if err == nil {
-		err = sandboxDir.Disk().Remove()
+		err = errors.Join(sandboxDir.DiscardHome(), sandboxDir.Disk().Remove())
 	}
 	if err != nil {
 		return r, fmt.Errorf("cannot remove what the sandbox %s has left: %w", r.SandboxID, err)
@@ -219,7 +227,14 @@ func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir
 	ended := *r.Ended
 	ended.Kept, ended.Removed = false, true
 	r.Ended = &ended
-	if err := sandboxDir.Save(r); err != nil {
+	err = sandboxDir.Save(r)
+	if IsFull(err) {
+		// The space that it is to be written in is in the trash.
+		if err = sandboxDir.Dir().Trash().Empty(ctx); err == nil {
+			err = sandboxDir.Save(r)
+		}
+	}
+	if err != nil {
 		return r, err // with the state still there, from which it is found again
 	}
 	clean(ctx, e, sandboxDir, r) // leftovers do no harm

@@ -1,0 +1,209 @@
+// Package trash removes large trees in the background.
+//
+// A directory that is to go is renamed into the trash, which takes no longer than any rename, and is removed
+// from there later and gently: a stop does not wait for the removal of 400,000 files, nor does any
+// other sandbox. A removal that is cut off, by a kill of the process too, is taken up where it was.
+//
+// The trees are a workload's own making, and the process that removes them is root. So no symbolic link is
+// followed and no mount entered, and a tree of any depth takes two open files: a directory
+// that is not empty is moved up to the top of the tree instead of being descended into.
+package trash
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is a trash. Its entries are independent of each other.
+type Dir struct{ path string }
+
+// At is the trash at path, which is on the file system of all that is put into it.
+func At(path string) Dir { return Dir{path} }
+
+// Path is where it is.
+func (d Dir) Path() string { return d.path }
+
+// Put moves a directory into the trash. One that is not there is no error.
+func (d Dir) Put(path, name string) error {
+	err := os.Rename(path, filepath.Join(d.path, name+"-"+rand.Text()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot put %s into the trash: %w", path, err)
+	}
+	return nil
+}
+
+// Entries are the names of what is in the trash.
+func (d Dir) Entries() ([]string, error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look into the trash: %w", err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look into the trash: %w", err)
+	}
+	return names, nil
+}
+
+// Remove removes one entry, which is a directory. After each few files it calls pause, whose error ends it.
+// What cannot be removed does not keep the rest, and is named in the error.
+func (d Dir) Remove(name string, pause func() error) error {
+	trash, err := openDir(unix.AT_FDCWD, d.path)
+	if err != nil {
+		return fmt.Errorf("cannot empty the trash %s: %w", d.path, err)
+	}
+	defer trash.Close()
+	top, err := openDir(int(trash.Fd()), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
+	}
+	defer top.Close()
+	r := remover{top: top, pause: pause}
+	if err = r.emptyTop(); err == nil {
+		err = unlink(trash, name, unix.AT_REMOVEDIR)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
+	}
+	return nil
+}
+
+// Empty removes all entries at once.
+func (d Dir) Empty(ctx context.Context) error {
+	names, err := d.Entries()
+	for _, name := range names {
+		err = errors.Join(err, d.Remove(name, ctx.Err))
+	}
+	return err
+}
+
+// remover removes one tree.
+type remover struct {
+	top   *os.File
+	pause func() error
+	since int   // the last pause
+	ended error // what pause said
+	moved int   // directories to the top, in this pass
+}
+
+// pauseAfter is how many files are removed between two pauses.
+const pauseAfter = 64
+
+// emptyTop removes all that is in the tree. Each pass also takes what the one before has moved up.
+func (r *remover) emptyTop() error {
+	for {
+		left, removed, err := r.pass(r.top, r.emptyChild)
+		if r.ended != nil {
+			return r.ended
+		}
+		if left == 0 || removed == 0 {
+			return err
+		}
+	}
+}
+
+// emptyChild empties a directory at the top: what in it is not empty either goes to the top.
+func (r *remover) emptyChild(in *os.File, name string) error {
+	child, err := openDir(int(in.Fd()), name)
+	if err != nil {
+		return err
+	}
+	defer child.Close()
+	if _, _, err := r.pass(child, r.moveUp); err != nil {
+		return err
+	}
+	return unlink(in, name, unix.AT_REMOVEDIR)
+}
+
+func (r *remover) moveUp(in *os.File, name string) error {
+	r.moved++
+	to := rand.Text() // of no name in the tree, which the workload has chosen
+	if err := unix.Renameat(int(in.Fd()), name, int(r.top.Fd()), to); err != nil {
+		return &os.PathError{Op: "rename", Path: name, Err: err}
+	}
+	return nil
+}
+
+// pass removes the entries of a directory; full is called for directories that are not empty. An entry
+// that cannot be removed is left, counted and named.
+func (r *remover) pass(dir *os.File, full func(in *os.File, name string) error) (left, removed int, err error) {
+	if _, err := dir.Seek(0, io.SeekStart); err != nil {
+		return 1, 0, err
+	}
+	for {
+		names, rerr := dir.Readdirnames(pauseAfter)
+		for _, name := range names {
+			r.breathe()
+			if r.ended != nil {
+				return 1, 0, r.ended
+			}
+			if nerr := r.remove(dir, name, full); nerr != nil {
+				if left++; left == 1 { // one says why, and there may be 400,000
+					err = nerr
+				}
+				continue
+			}
+			removed++
+		}
+		if errors.Is(rerr, io.EOF) {
+			// What was moved up while this pass went on may not have been listed.
+			if dir == r.top {
+				left += r.moved
+				r.moved = 0
+			}
+			return left, removed, err
+		}
+		if rerr != nil {
+			return 1, 0, rerr
+		}
+	}
+}
+
+func (r *remover) remove(dir *os.File, name string, full func(in *os.File, name string) error) error {
+	err := unlink(dir, name, 0)
+	if errors.Is(err, unix.EISDIR) {
+		err = unlink(dir, name, unix.AT_REMOVEDIR)
+	}
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		err = full(dir, name)
+	}
+	return err
+}
+
+// breathe calls pause when it is time.
+func (r *remover) breathe() {
+	if r.since++; r.since >= pauseAfter && r.ended == nil {
+		r.since, r.ended = 0, r.pause()
+	}
+}
+
+func openDir(at int, name string) (*os.File, error) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func unlink(dir *os.File, name string, flags int) error {
+	err := unix.Unlinkat(int(dir.Fd()), name, flags)
+	if err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "remove", Path: name, Err: err}
+	}
+	return nil
+}
