@@ -179,6 +179,10 @@ bench: programs core test-packages ## benchmarks, each against a named peer in t
 	go run ./bench/pid1
 	go run ./bench/select
 
+.PHONY: bench-run
+bench-run: programs core ## `sandbox run` beside `docker run`, and where its time goes
+	go run ./bench/run
+
 .PHONY: bench-hot
 bench-hot: ## the hot path beside aws s3 sync, rclone, s5cmd, a raw client and cp -a
 	@scripts/ensure-packages.sh scripts/bench.apt

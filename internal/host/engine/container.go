@@ -32,10 +32,14 @@ type Container struct {
 	Began     time.Time // from then on
 	TTY       bool
 	Problem   string // why the engine could not start it
+
+	stopTimeout time.Duration // see Spec.StopTimeout
 }
 
 // Inspect asks for one container; ErrNoContainer.
 func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {
 		return Container{}, wrap(err, ErrNoContainer, "cannot ask for the container %s", short(id))
@@ -45,6 +49,9 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 	c.Created, _ = time.Parse(time.RFC3339Nano, r.Created)
 	if r.Config != nil {
 		c.Labels, c.Image, c.TTY = r.Config.Labels, r.Config.Image, r.Config.Tty
+		if t := r.Config.StopTimeout; t != nil {
+			c.stopTimeout = time.Duration(*t) * time.Second
+		}
 	}
 	if s := r.State; s != nil {
 		c.PID = s.Pid
@@ -59,6 +66,8 @@ func (e *Engine) Inspect(ctx context.Context, id string) (Container, error) {
 
 // List gives the containers that have all of the labels ("KEY" or "KEY=VALUE").
 func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", labels...)})
 	if err != nil {
 		return nil, wrap(err, nil, "cannot list the containers")
@@ -81,6 +90,8 @@ func (e *Engine) List(ctx context.Context, labels ...string) ([]Container, error
 
 // Start starts it.
 func (e *Engine) Start(ctx context.Context, id string) error {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	_, err := e.c.ContainerStart(ctx, id, client.ContainerStartOptions{})
 	if err != nil && strings.Contains(err.Error(), "setting rlimit") {
 		return fmt.Errorf("cannot start the container %s with that many open files: the engine has no right to give more than its own limit; ask for fewer with --open-files", short(id))
@@ -92,12 +103,20 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 // Stop sends SIGTERM, and SIGKILL when the timeout that the container was made with has
 // passed. It returns when the container has ended.
 func (e *Engine) Stop(ctx context.Context, id string) error {
-	_, err := e.c.ContainerStop(ctx, id, client.ContainerStopOptions{})
+	c, err := e.Inspect(ctx, id)
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithTimeout(ctx, c.stopTimeout+e.within)
+	defer end()
+	_, err = e.c.ContainerStop(ctx, id, client.ContainerStopOptions{})
 	return wrap(err, ErrNoContainer, "cannot stop the container %s", short(id))
 }
 
 // Signal sends a signal to PID 1. One that has ended meanwhile is no error.
 func (e *Engine) Signal(ctx context.Context, id, signal string) error {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	_, err := e.c.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal})
 	if err != nil {
 		if c, ierr := e.Inspect(ctx, id); ierr == nil && !c.Running {
@@ -110,6 +129,8 @@ func (e *Engine) Signal(ctx context.Context, id, signal string) error {
 // Remove removes it, its anonymous volumes, and with force a running one as well. One
 // that is not there is no error.
 func (e *Engine) Remove(ctx context.Context, id string, force bool) error {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	_, err := e.c.ContainerRemove(ctx, id, client.ContainerRemoveOptions{RemoveVolumes: true, Force: force})
 	return ignoreMissing(wrap(err, ErrNoContainer, "cannot remove the container %s", short(id)))
 }

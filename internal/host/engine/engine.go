@@ -29,6 +29,7 @@ type Engine struct {
 	apparmor bool
 	seccomp  bool
 	machine  Machine
+	within   time.Duration // see callWithin
 }
 
 // Errors by which a caller decides.
@@ -71,6 +72,7 @@ func OpenAt(ctx context.Context, host string) (*Engine, error) {
 	}
 	return &Engine{
 		c:        c,
+		within:   callWithin,
 		id:       info.Info.ID,
 		machine:  machine(info.Info),
 		apparmor: confines(info.Info.SecurityOptions, "apparmor"),
@@ -120,6 +122,8 @@ func wrap(err error, notFound error, format string, args ...any) error {
 	switch {
 	case errdefs.IsNotFound(err) && notFound != nil:
 		return fmt.Errorf("%s: %w", what, notFound)
+	case errors.Is(err, context.DeadlineExceeded): // the client passes it on as it is
+		return fmt.Errorf("%s: %w", what, ErrUnanswered)
 	case client.IsErrConnectionFailed(err):
 		return fmt.Errorf("%s: %w: %w", what, ErrNoEngine, err)
 	}

@@ -71,6 +71,8 @@ type Mount struct{ Source, Target string }
 
 // Create makes the container and does not start it. ErrNoImage, ErrNameTaken.
 func (e *Engine) Create(ctx context.Context, s Spec) (id string, err error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       s.Name,
 		Config:     s.config(),

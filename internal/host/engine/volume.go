@@ -10,6 +10,8 @@ import (
 
 // Volumes gives the names of the volumes that have all of the labels.
 func (e *Engine) Volumes(ctx context.Context, labels ...string) ([]string, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.VolumeList(ctx, client.VolumeListOptions{Filters: make(client.Filters).Add("label", labels...)})
 	if err != nil {
 		return nil, wrap(err, nil, "cannot list the volumes")
@@ -23,6 +25,8 @@ func (e *Engine) Volumes(ctx context.Context, labels ...string) ([]string, error
 
 // VolumesNamed gives those of the names that volumes have.
 func (e *Engine) VolumesNamed(ctx context.Context, names ...string) ([]string, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.VolumeList(ctx, client.VolumeListOptions{Filters: make(client.Filters).Add("name", names...)})
 	if err != nil {
 		return nil, wrap(err, nil, "cannot list the volumes")
@@ -38,6 +42,8 @@ func (e *Engine) VolumesNamed(ctx context.Context, names ...string) ([]string, e
 
 // RemoveVolume removes a volume; one that is not there is no error.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	_, err := e.c.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
 	return ignoreMissing(wrap(err, errNoVolume, "cannot remove the volume %s", name))
 }
@@ -46,6 +52,8 @@ var errNoVolume = errors.New("there is no such volume")
 
 // HasVolume says whether a volume is there.
 func (e *Engine) HasVolume(ctx context.Context, name string) (bool, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	_, err := e.c.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
 	err = wrap(err, errNoVolume, "cannot ask for the volume %s", name)
 	if errors.Is(err, errNoVolume) {
@@ -70,6 +78,8 @@ type Image struct {
 
 // InspectImage asks for an image; ErrNoImage.
 func (e *Engine) InspectImage(ctx context.Context, ref string) (Image, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	res, err := e.c.ImageInspect(ctx, ref)
 	if err != nil {
 		return Image{}, wrap(err, ErrNoImage, "cannot use the image %s", ref)

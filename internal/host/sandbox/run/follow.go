@@ -34,14 +34,17 @@ type flight struct {
 }
 
 // start makes the container, joins the streams and starts it, in this order: nothing that
-// it says, and no end of it, is missed.
-func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flight, error) {
+// it says, and no end of it, is missed. An engine that is slow has toldWithin from the end of making on.
+func (x *session) start(ctx, making context.Context, spec engine.Spec, s Streams) (*flight, error) {
+	asking, asked := outlast(making, toldWithin)
+	defer asked()
 	if x.TTY && x.Interactive && !terminal.Is(s.In) {
 		return nil, errors.New("cannot give the sandbox a terminal: the input is none; leave out -t")
 	}
 	x.creating = true
+	x.steps.done("home and seccomp")
 	over := x.out.waiting("the container engine to make the container")
-	id, err := x.create(ctx, spec)
+	id, err := x.create(asking, spec)
 	over()
 	if errors.Is(err, engine.ErrNameTaken) {
 		err = fmt.Errorf("%w by a sandbox of the same ID that another data directory knows; choose another --sandbox-id", err)
@@ -53,13 +56,14 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	if err := x.sandboxDir.Save(x.record); err != nil {
 		return nil, err
 	}
+	x.steps.done("create")
 	f := &flight{land: func() {}}
 	if !x.Detach {
 		streams := engine.Streams{TTY: x.TTY, Out: s.Out, Err: s.Err}
 		if x.Interactive {
 			streams.In = s.In
 		}
-		if f.streams, err = x.engine.Attach(ctx, id, streams); err != nil {
+		if f.streams, err = x.engine.Attach(asking, id, streams); err != nil {
 			return nil, err
 		}
 	}
@@ -68,9 +72,11 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 		return nil, errStopped
 	}
 	defer x.out.waiting("the container engine to start the container")()
-	if err := x.engine.Start(ctx, id); err != nil {
+	x.steps.done("attach")
+	if err := x.engine.Start(asking, id); err != nil {
 		return nil, err
 	}
+	x.steps.done("start")
 	if err := x.recordLife(ctx, f); err != nil {
 		x.out.say("%v", err) // it is kept then where it could have been removed
 	}
@@ -82,6 +88,26 @@ func (x *session) start(ctx context.Context, spec engine.Spec, s Streams) (*flig
 	}
 	x.out.started(x.record)
 	return f, nil
+}
+
+// toldWithin is how long an engine may take to make and start a container once the sandbox is told to end: a
+// start that is answered is stopped well, and one that is not must not hang this program.
+const toldWithin = 10 * time.Second
+
+// outlast is a context that ends some time after another one.
+func outlast(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(by):
+			cancel()
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 // sayWorkspace says that the workspace takes its time: another sandbox holds it, or there is much to fetch.

@@ -61,6 +61,9 @@ type Options struct {
 	Store Store
 
 	Daemon hostd.Program
+
+	// Trace, when given, is told of each step of the start.
+	Trace func(Step)
 }
 
 // Store says where the workspace is; without bucket it is the embedded S3.

@@ -34,6 +34,7 @@ type session struct {
 	creating bool
 
 	began time.Time
+	steps steps
 }
 
 // Run runs a sandbox and returns the exit code: the container's, once there was one. An
@@ -60,6 +61,7 @@ func Run(ctx context.Context, o Options, s Streams, out Output) (int, error) {
 	if x.lock, err = claim(x.sandboxDir, x.record); err != nil {
 		return 0, err
 	}
+	x.steps.done("record")
 	return x.run(ctx, s, signals)
 }
 
@@ -131,6 +133,7 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	r.Container, r.Ended = "", nil
 	x := &session{Options: o, record: r, out: out, began: time.Now()}
 	x.avoidGVisorFUSE()
+	x.steps = steps{o.Trace, x.began}
 	var err error
 	if x.credentials, err = environmentCredentials(r); err != nil {
 		return nil, err
@@ -148,6 +151,7 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	if err != nil {
 		return nil, err
 	}
+	x.steps.done("engine")
 	x.record.Engine, x.record.EngineHost = x.engine.ID(), x.engine.Host()
 	return x, nil
 }
@@ -210,7 +214,7 @@ func (x *session) bring(ctx context.Context, s Streams, signals *signalQueue) (i
 		return x.undo(err)
 	}
 	// From here on the sandbox is stopped, not dropped, when this program is told to end.
-	f, err := x.start(context.WithoutCancel(ctx), spec, s)
+	f, err := x.start(context.WithoutCancel(ctx), making, spec, s)
 	if err != nil {
 		return x.undo(err)
 	}
@@ -238,23 +242,27 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err != nil {
 		return none, err
 	}
+	x.steps.done("image")
 	x.record.ImageID = image.ID // recorded by decide, and run from now on
 	if err := x.decide(ctx, image); err != nil {
 		return none, err
 	}
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
+	x.steps.done("limits and access")
 	over := x.out.waiting("the daemon to be ready")
 	x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon)
 	over()
 	if err != nil {
 		return none, err
 	}
+	x.steps.done("daemon")
 	if err := x.authorize(ctx); err != nil {
 		return none, err
 	}
 	if err := x.daemon.Serve(ctx, x.record.SandboxID); err != nil {
 		return none, fmt.Errorf("cannot serve the sandbox's storage: %w", err)
 	}
+	x.steps.done("socket")
 	over = x.out.waiting("the store of s3://%s/%s to answer", x.record.Store.Bucket, x.record.UserPrefix())
 	holder, err := readLease(ctx, x.sandboxDir, x.record)
 	over()
@@ -265,6 +273,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	if err != nil {
 		return none, err
 	}
+	x.steps.done("lease")
 	if err := x.prepareVolumes(ctx); err != nil {
 		return none, err
 	}
