@@ -117,11 +117,11 @@ suite: # bin/sandbox-conformance and its probe, which sandbox conformance starts
 	GOFLAGS= CGO_ENABLED=0 go build -buildvcs=auto -trimpath -ldflags '-s -w' -o bin/ ./conformance/cmd/...
 
 .PHONY: long
-long: programs core test-packages ## what takes longest: 200 kills at any instant, 100,000 operations on the cold path
+long: programs core test-packages ## what takes longest: 200 kills at any instant, commands and kills at random for 10 minutes, 100,000 operations on the cold path
 	CGO_ENABLED=1 go test -race -count=1 -tags long -timeout 60m -skip TestMemoryIsBounded ./internal/storage/hot
 	go test -count=1 -tags long -timeout 60m -run TestMemoryIsBounded ./internal/storage/hot # the race detector has memory of its own
 	go test -count=1 -tags long -timeout 60m -run Model ./internal/storage/cold
-	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|KilledAtAnyInstant|TestSelectChainWithTheSuite" ./internal/e2e/storage ./internal/e2e/run ./internal/e2e/images
+	go test -count=1 -tags long -timeout 60m -run "AgainAndAgain|KilledAtAnyInstant|ModelOfCommandsAndKills|TestSelectChainWithTheSuite" ./internal/e2e/storage ./internal/e2e/run ./internal/e2e/images
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 

@@ -101,7 +101,7 @@ func TestForwardReachesServersInside(t *testing.T) {
 	// Nothing listens yet: a refusal, and it is said, once.
 	for range 3 {
 		if got, err := exchange(at[0], strings.NewReader("early\n")); err == nil {
-			t.Errorf("a port that nobody listens on answers %q", got)
+			t.Errorf("a port that no process listens on answers %q", got)
 		}
 	}
 	forward.Err.Await(t, "nothing listens on port 8080")

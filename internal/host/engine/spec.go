@@ -33,9 +33,9 @@ type Spec struct {
 	Labels  map[string]string
 
 	TTY   bool
-	Stdin bool // kept open for whoever attaches
+	Stdin bool // kept open for clients that attach
 
-	// StopTimeout is how long the engine waits between SIGTERM and SIGKILL whoever stops the
+	// StopTimeout is how long the engine waits between SIGTERM and SIGKILL, whichever client stops the
 	// container. Cut to whole seconds.
 	StopTimeout time.Duration
 

@@ -22,7 +22,7 @@ type Client struct {
 	http   *http.Client
 }
 
-// Dial makes a client. It talks to nobody yet.
+// Dial makes a client. It connects to no daemon yet.
 func Dial(d datadir.Dir) (*Client, error) {
 	dir, err := sockdir.Open(d.Hostd())
 	if err != nil {

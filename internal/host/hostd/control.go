@@ -58,7 +58,7 @@ type control struct {
 	listener net.Listener
 }
 
-// listen makes the control socket; whoever connects waits until serve.
+// listen makes the control socket; a program that connects waits until serve.
 func (d *Daemon) listen() (*control, error) {
 	l, err := d.sockets.Listen(controlName, 0o600)
 	if err != nil {

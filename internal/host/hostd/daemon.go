@@ -17,7 +17,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
-// linger is how long a daemon that nobody needs stays, so that runs that follow each
+// linger is how long a daemon that no program needs stays, so that runs that follow each
 // other closely share one.
 const linger = 5 * time.Second
 
@@ -63,7 +63,7 @@ type Options struct {
 
 	// secrets, when given, is a vault that the guard has as well.
 	secrets *vault
-	// Stay keeps the daemon when nobody needs it, and makes it wait for the end of another one: for a
+	// Stay keeps the daemon when no program needs it, and makes it wait for the end of another one: for a
 	// supervisor that starts it.
 	Stay bool
 
@@ -90,20 +90,21 @@ type Daemon struct {
 	sweeping sync.Mutex
 	ended    map[string]past // those that are remembered, guarded by sweeping
 
-	mu         sync.Mutex
-	neverBegan map[string][]string // the volumes that were meant for those, by ID
-	served     map[string]*sandbox // those that have not ended
-	swept      chan struct{}       // asks for a sweep
-	holds      int
-	idle       *time.Timer // runs while nobody needs it
-	drains     bool        // its sandboxes are being stopped
-	over       bool        // it ends, and nothing new begins
+	neverBegan neverBegan
+	swept      chan struct{} // asks for a sweep
+
+	mu     sync.Mutex
+	served map[string]*sandbox // those that have not ended
+	holds  int                 // programs, and work of its own, that need it
+	idle   *time.Timer         // runs while none does
+	drains bool                // its sandboxes are being stopped
+	over   bool                // it ends, and nothing new begins
 }
 
 // errIdle is the good end.
 var errIdle = errors.New("no sandbox and no program needs the daemon")
 
-// run keeps the data directory until ctx is done or nobody needs it. It returns nil then.
+// run keeps the data directory until ctx is done or no program needs it. It returns nil then.
 func run(ctx context.Context, o Options) error {
 	if o.Linger == 0 {
 		o.Linger = linger
@@ -130,10 +131,10 @@ func run(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past), neverBegan: make(map[string][]string)}
+	d := &Daemon{Options: o, sockets: dir, served: make(map[string]*sandbox), swept: make(chan struct{}, 1), ended: make(map[string]past)}
 	d.ctx, d.fail = context.WithCancelCause(ctx)
 	defer d.fail(nil)
-	d.emptier = d.newEmptier(o.Dir.Trash().RemoveGently)
+	d.emptier = newEmptier(d, o.Dir.Trash().RemoveGently)
 	control, err := d.listen()
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func run(ctx context.Context, o Options) error {
 	<-d.ctx.Done()
 	err = context.Cause(d.ctx)
 
-	// Nobody gets in any more; what is under way has a moment to end.
+	// No request gets in any more; what is under way has a moment to end.
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer stop()
 	control.close(end)
@@ -180,7 +181,7 @@ func (d *Daemon) count() int {
 	return len(d.served)
 }
 
-// need counts who holds on to the daemon and lets it end when there is nobody.
+// need counts what holds on to the daemon and lets it end when nothing does.
 func (d *Daemon) need(change int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -211,7 +212,7 @@ func (d *Daemon) expire() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.Stay && d.holds == 0 && len(d.served) == 0 {
-		d.over = true // whoever comes now is refused and starts another
+		d.over = true // a program that comes now is refused and starts another
 		d.fail(errIdle)
 	}
 }

@@ -82,6 +82,6 @@ func (e *emptier) entriesLocked() []string {
 	return out
 }
 
-func (d *Daemon) newEmptier(remove func(context.Context, string) error) *emptier {
+func newEmptier(d *Daemon, remove func(context.Context, string) error) *emptier {
 	return &emptier{trash: d.Dir.Trash(), log: d.Log, work: &d.work, need: d.need, remove: remove, failed: make(map[string]bool)}
 }

@@ -46,7 +46,7 @@ func TestTrashIsEmptiedInTheBackground(t *testing.T) {
 	k := sweeper(t, d, running())
 	k.Linger = Linger
 	removing, goOn := make(chan string), make(chan error)
-	k.emptier = k.newEmptier(func(ctx context.Context, name string) error {
+	k.emptier = newEmptier(k, func(ctx context.Context, name string) error {
 		removing <- name
 		if err := <-goOn; err != nil {
 			return err
@@ -87,7 +87,7 @@ func TestTrashOfAKilledDaemonIsEmptiedByTheNext(t *testing.T) {
 	first := sweeper(t, d, running())
 	first.Linger = Linger
 	begun := make(chan struct{})
-	first.emptier = first.newEmptier(func(ctx context.Context, _ string) error {
+	first.emptier = newEmptier(first, func(ctx context.Context, _ string) error {
 		close(begun)
 		<-ctx.Done()
 		return ctx.Err()

@@ -157,8 +157,8 @@ func (c *Client) ensure(ctx context.Context, d datadir.Dir, p Program) (*Hold, e
 	return h, nil
 }
 
-// tryHold holds on to the daemon that is there. None is no error: nobody listens, or
-// who does is ending.
+// tryHold holds on to the daemon that is there. None is no error: no process listens, or
+// the one that does is ending.
 func (c *Client) tryHold(ctx context.Context) (*Hold, error) {
 	ask, stop := context.WithTimeout(ctx, answerWithin)
 	defer stop()

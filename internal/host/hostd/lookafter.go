@@ -25,7 +25,7 @@ func (d *Daemon) lookAfter(s *sandbox) {
 			return
 		}
 		d.Log.Warn("a sandbox cannot be looked after; trying again", "event", "follow_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
-		// An engine that is restarted announces itself to nobody.
+		// An engine that is restarted sends no event.
 		select {
 		case <-time.After(pause):
 		case <-d.ctx.Done():
@@ -68,7 +68,8 @@ func (d *Daemon) followToEnd(sandboxDir datadir.Sandbox) error {
 	if r.Ended == nil {
 		if r.Container == "" {
 			if r, err = teardown.Adopt(d.ctx, e, sandboxDir, r); errors.Is(err, teardown.ErrNeverBegan) {
-				d.remember(r)
+				d.neverBegan.add(r)
+				d.sweepSoon()
 				return nil
 			} else if err != nil || r.Ended != nil {
 				return err

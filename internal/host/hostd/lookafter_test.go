@@ -102,7 +102,7 @@ func TestADetachedSandboxIsEnded(t *testing.T) {
 	})
 }
 
-// A daemon that is told to end does, whatever it serves; the sandbox is the next one's.
+// A daemon that is told to end does, while it serves; the sandbox is the next one's.
 func TestADaemonEndsWhileASandboxRuns(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")
@@ -132,7 +132,7 @@ func TestAKilledSandboxKeepsItsVolumes(t *testing.T) {
 	}
 }
 
-// While the program that runs a sandbox lives, it and nobody else ends the sandbox.
+// While the program that runs a sandbox lives, it and no other process ends the sandbox.
 func TestAProgramsSandboxIsLeftToIt(t *testing.T) {
 	d, e := newDir(t), running()
 	s := newSandbox(t, d, "one", "u1")

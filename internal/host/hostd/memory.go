@@ -3,6 +3,7 @@ package hostd
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"time"
 
@@ -18,29 +19,35 @@ const divideEvery = 50 * time.Millisecond
 // DividesMemory says whether the daemon of this operator keeps memory for storage: it takes root.
 func DividesMemory() bool { return os.Geteuid() == 0 }
 
-// divideMemory keeps a part of a sandbox's memory for PID 1 and storage, until the sandbox ends.
-func (d *Daemon) divideMemory(ctx context.Context, s *sandbox) {
+// divider keeps a part of each sandbox's memory for PID 1 and storage.
+type divider struct {
+	log        *slog.Logger
+	openEngine func(ctx context.Context, host string) (Engine, error)
+}
+
+// divide does so for one, until it ends.
+func (d divider) divide(ctx context.Context, s *sandbox) {
 	if !DividesMemory() {
 		return
 	}
 	group, err := d.divided(ctx, s)
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, memcg.ErrEnded) {
-			d.Log.Warn("a sandbox's memory is not divided: its command may leave storage none", "event", "memory_undivided", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
+			d.log.Warn("a sandbox's memory is not divided: its command may leave storage none", "event", "memory_undivided", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		}
 		return
 	}
 	if group == nil {
 		return
 	}
-	d.Log.Info("a sandbox's memory is divided", "event", "memory_divided", "sandbox_id", s.sandboxDir.ID)
+	d.log.Info("a sandbox's memory is divided", "event", "memory_divided", "sandbox_id", s.sandboxDir.ID)
 	for failed := false; tick(ctx); {
 		_, err := group.Sweep()
 		if errors.Is(err, memcg.ErrEnded) {
 			return
 		}
 		if err != nil && !failed {
-			d.Log.Warn("a process stays beside PID 1", "event", "sweep_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
+			d.log.Warn("a process stays beside PID 1", "event", "sweep_failed", "sandbox_id", s.sandboxDir.ID, "error", err.Error())
 		}
 		failed = err != nil
 	}
@@ -48,7 +55,7 @@ func (d *Daemon) divideMemory(ctx context.Context, s *sandbox) {
 
 // divided waits for the sandbox's container to run and divides its cgroup. The group is nil where
 // there is no limit.
-func (d *Daemon) divided(ctx context.Context, s *sandbox) (*memcg.Group, error) {
+func (d divider) divided(ctx context.Context, s *sandbox) (*memcg.Group, error) {
 	for tick(ctx) {
 		r, err := s.sandboxDir.Load()
 		if err != nil {
@@ -73,8 +80,8 @@ func (d *Daemon) divided(ctx context.Context, s *sandbox) (*memcg.Group, error) 
 	return nil, ctx.Err()
 }
 
-func (d *Daemon) container(ctx context.Context, r datadir.Record) (engine.Container, error) {
-	e, err := d.OpenEngine(ctx, r.EngineHost)
+func (d divider) container(ctx context.Context, r datadir.Record) (engine.Container, error) {
+	e, err := d.openEngine(ctx, r.EngineHost)
 	if err != nil {
 		return engine.Container{}, err
 	}

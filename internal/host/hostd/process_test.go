@@ -13,7 +13,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// ensure holds on to a daemon and stops whatever daemon there is when the test ends.
+// ensure holds on to a daemon and stops the daemon that there is when the test ends.
 func ensure(t *testing.T, d datadir.Dir) (*Client, *Hold) {
 	t.Helper()
 	c, h, err := Ensure(t.Context(), d, self)
@@ -109,7 +109,7 @@ func TestAKilledDaemonComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-h.Lost()
-	awaitLog(t, d, "daemon_ready", 2) // the guard's doing: nobody else asks
+	awaitLog(t, d, "daemon_ready", 2) // the guard's doing: no program asks
 	if got := mustAsk(t, one, "GET", "users/u1/hot/a", ""); got != "of one" {
 		t.Errorf("one holds %q", got)
 	}
@@ -125,7 +125,7 @@ func TestAKilledDaemonComesBack(t *testing.T) {
 	}
 }
 
-// Whoever kills the guard first does not get rid of the daemon either.
+// A kill of the guard first does not get rid of the daemon either.
 func TestAKilledGuardComesBack(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)
@@ -186,8 +186,8 @@ func TestAHolderStartsTheNextDaemon(t *testing.T) {
 	}
 }
 
-// Nothing is left behind when nobody needs it: neither daemon nor guard.
-func TestADaemonThatNobodyNeedsEnds(t *testing.T) {
+// Nothing is left behind when no program needs it: neither daemon nor guard.
+func TestDaemonEndsWhenNoProgramNeedsIt(t *testing.T) {
 	t.Setenv("HOSTD_TEST_LINGER", "10ms")
 	d := newDir(t)
 	c, h, err := Ensure(t.Context(), d, self)

@@ -62,7 +62,7 @@ func (d *Daemon) serve(id string) error {
 	d.settle()
 	ctx, ended := context.WithCancel(d.ctx)
 	d.work.Go(func() { defer ended(); d.lookAfter(s) })
-	d.work.Go(func() { d.divideMemory(ctx, s) })
+	d.work.Go(func() { divider{d.Log, d.OpenEngine}.divide(ctx, s) })
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve the sandbox %s: %w", r.SandboxID, err)
 	}
-	// Everybody may open it who can reach it; the directories above are the operator's
+	// Each process that can reach it may open it; the directories above are the operator's
 	// on the host and root's in the container.
 	l, err := dir.Listen(contract.HostStorageSocketName, 0o666)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *sandbox) close(ctx context.Context) {
 	s.dir.Close()
 }
 
-// learn remembers who holds the lease.
+// learn remembers the holder of the lease.
 func (d *Daemon) learn(sandboxDir datadir.Sandbox, h contract.LeaseHolder) {
 	if h.Released {
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -189,44 +188,9 @@ func (d *Daemon) sweepEngine(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		errs = append(errs, d.sweepContainers(ctx, e), d.sweepVolumes(ctx, e), e.Close())
+		errs = append(errs, d.sweepContainers(ctx, e), d.neverBegan.sweep(ctx, e, d.Dir), e.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// remember keeps in mind a sandbox that never began. The engine may still be making the container that its
-// killed program asked for, and leaves the volumes when it finds the program gone.
-func (d *Daemon) remember(r datadir.Record) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.neverBegan[r.SandboxID] = r.Volumes
-	d.sweepSoon()
-}
-
-// sweepVolumes removes the volumes of sandboxes that never began. Others may hold what is not saved, and stay
-// even when no sandbox has them.
-func (d *Daemon) sweepVolumes(ctx context.Context, e Engine) error {
-	d.mu.Lock()
-	never := maps.Clone(d.neverBegan)
-	d.mu.Unlock()
-	if len(never) == 0 {
-		return nil
-	}
-	names, err := e.Volumes(ctx, contract.LabelDataDir+"="+d.Dir.Path())
-	for id, volumes := range never {
-		if s, serr := d.Dir.Sandbox(id); serr != nil || s.Exists() {
-			d.mu.Lock()
-			delete(d.neverBegan, id) // one of the same ID has begun
-			d.mu.Unlock()
-			continue
-		}
-		for _, v := range volumes {
-			if slices.Contains(names, v) {
-				err = errors.Join(err, e.RemoveVolume(ctx, v))
-			}
-		}
-	}
-	return err
 }
 
 func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {
@@ -248,7 +212,7 @@ func (d *Daemon) sweepContainers(ctx context.Context, e Engine) error {
 			continue
 		}
 		// A program makes the directory before the container and removes it after, so this one is
-		// nobody's. That it has not been started meanwhile the engine sees to.
+		// no sandbox's. That it has not been started meanwhile the engine sees to.
 		err = errors.Join(err, d.removeUnstarted(ctx, e, c, s))
 	}
 	return err

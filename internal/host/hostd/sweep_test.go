@@ -22,9 +22,9 @@ func sweeper(t *testing.T, d datadir.Dir, e *fakeEngine) *Daemon {
 	t.Cleanup(func() { cancel(nil) })
 	k := &Daemon{
 		Options: Options{Dir: d, Log: quiet(), OpenEngine: func(context.Context, string) (Engine, error) { return e, nil }},
-		ctx:     ctx, fail: cancel, served: make(map[string]*sandbox), ended: make(map[string]past), neverBegan: make(map[string][]string),
+		ctx:     ctx, fail: cancel, served: make(map[string]*sandbox), ended: make(map[string]past),
 	}
-	k.emptier = k.newEmptier(d.Trash().RemoveGently)
+	k.emptier = newEmptier(k, d.Trash().RemoveGently)
 	return k
 }
 
@@ -67,7 +67,7 @@ func TestSweepRemovesVolumesOfASandboxThatNeverBegan(t *testing.T) {
 	d := newDir(t)
 	e := &fakeEngine{volumes: map[string]bool{"sandbox-never-home": true, "sandbox-never-state": true, "sandbox-other-home": true}}
 	k := sweeper(t, d, e)
-	k.remember(datadir.Record{SandboxID: "never", Volumes: []string{"sandbox-never-home", "sandbox-never-state"}})
+	k.neverBegan.add(datadir.Record{SandboxID: "never", Volumes: []string{"sandbox-never-home", "sandbox-never-state"}})
 	if err := k.sweepEngine(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func listed(list []byte, name string) bool {
 func parse(ctx context.Context, profile string, flags ...string) error {
 	path, err := exec.LookPath("apparmor_parser")
 	if err != nil {
-		path = "/sbin/apparmor_parser" // which is not on everybody's PATH
+		path = "/sbin/apparmor_parser" // which is not on every user's PATH
 	}
 	cmd := exec.CommandContext(ctx, path, flags...)
 	cmd.Stdin = strings.NewReader(profile)

@@ -46,7 +46,7 @@ func (d *Dir) Address(name string) string {
 }
 
 // Listen listens on a socket with the given permissions. A socket that is there, a dead
-// server's, is replaced by rename: whoever connects meanwhile is refused or served,
+// server's, is replaced by rename: a client that connects meanwhile is refused or served,
 // but never finds the name missing. Closing the listener removes the socket.
 func (d *Dir) Listen(name string, mode fs.FileMode) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {

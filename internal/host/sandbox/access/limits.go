@@ -74,7 +74,7 @@ func Decide(m *catalog.Manifest, a Asked, c Ceiling) (datadir.Limits, error) {
 	return l, errors.Join(errs...)
 }
 
-// TmpInMemory is the size of a /tmp that is in memory and that nobody has asked a size of:
+// TmpInMemory is the size of a /tmp that is in memory and whose size was not asked for:
 // half of the memory, as the kernel's own for a tmpfs.
 func TmpInMemory(l datadir.Limits, c Ceiling) int64 {
 	half := l.Memory / 2

@@ -8,7 +8,7 @@ const scratchDirs = 3
 
 // FitFiles lowers the sizes of the file systems in memory for which the operator has not asked, so that
 // all of them together leave PID 1 and storage what they need. What is in them outlives every process
-// that the kernel ends for want of memory. It is for sandboxes whose memory nobody divides. It
+// that the kernel ends for want of memory. It is for sandboxes whose memory the daemon does not divide. It
 // returns what the file systems may take, and whether that is too much, because it was asked for.
 func FitFiles(l *datadir.Limits, a Asked, readOnly bool) (files int64, tooMuch bool) {
 	room := l.WorkloadMemory()

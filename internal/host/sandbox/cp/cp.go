@@ -155,7 +155,7 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 		args = append(args, "--into")
 	}
 	err = x.command(ctx, r, io.Discard, append(args, tarstream.PathArguments(dst.Path)...)...)
-	r.Close() // whoever still packs finds nobody there
+	r.Close() // a packer that still writes gets an error
 	if src.archive() {
 		// Nothing calls off a read of a terminal or of another program's pipe.
 		return err
@@ -184,7 +184,7 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 		} else {
 			err = tarstream.Unpack(r, dst.Path, tarstream.UnpackOptions{Progress: x.progress, Note: x.note})
 		}
-		r.CloseWithError(err) // nil: what is still sent has nobody to read it
+		r.CloseWithError(err) // nil: what is still sent has no reader
 		unpacked <- err
 	}()
 	args := []string{tarstream.PackRole}

@@ -6,8 +6,8 @@
 //	hostd/                   the daemon's lock, socket, log and the embedded S3's account
 //	manifests/DIGEST.json    what images say of themselves, see Dir.Manifest
 //	sandboxes/ID/record.json what is known of one sandbox, see Record
-//	sandboxes/ID/lock        held by whoever looks after it, see Sandbox.Lock
-//	sandboxes/ID/instance    who holds its lease, learnt by the gateway
+//	sandboxes/ID/lock        held by the process that looks after it, see Sandbox.Lock
+//	sandboxes/ID/instance    the holder of its lease, learnt by the gateway
 //	sandboxes/ID/host/       mounted at contract.HostDir: the gateway's socket
 //	sandboxes/ID/run/        mounted at contract.DefaultRunDir: state.json, the control socket
 //	sandboxes/ID/run.sealed/ the same, while its container must not be started: see Sandbox.Seal
@@ -17,7 +17,7 @@
 //	sandboxes/ID/log         the output of one whose container is gone
 //	trash/                   homes that the daemon removes: package trash
 //
-// The directory is the operator's alone (0700), so whatever lies in it, the sockets that
+// The directory is the operator's alone (0700), so all that lies in it, the sockets that
 // a container may open by the mode of their files included, is out of reach of the
 // machine's other users.
 package datadir

@@ -31,7 +31,7 @@ func newSandbox(t *testing.T) (Dir, Sandbox) {
 	return d, s
 }
 
-// Sockets in it are open to everybody by their own mode: the directories must not be.
+// Sockets in it are open to all users by their own mode: the directories must not be.
 func TestItIsTheOperatorsAlone(t *testing.T) {
 	d, s := newSandbox(t)
 	for _, p := range []string{d.Path(), d.Hostd(), d.Buckets(), s.HostDir(), s.RunDir()} {

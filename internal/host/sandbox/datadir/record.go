@@ -101,7 +101,7 @@ const (
 )
 
 // Limits are what a sandbox may use. Zero is none of its own: for
-// OpenFiles what the engine gives everybody, for Tmp what the disk has.
+// OpenFiles what the engine gives every container, for Tmp what the disk has.
 type Limits struct {
 	Memory    int64         `json:"memory_bytes"` // and no swap beyond it
 	CPUs      float64       `json:"cpus"`
@@ -133,7 +133,7 @@ type Store struct {
 }
 
 // RunsImage is the image of the sandbox's containers: the very one that was checked when the
-// sandbox was made, whatever has got its name since. Its name where a record has no ID.
+// sandbox was made, even when another has got its name since. Its name where a record has no ID.
 func (r Record) RunsImage() string {
 	if r.ImageID != "" {
 		return r.ImageID

@@ -164,7 +164,7 @@ func (d Disk) Unmount() error {
 	}
 	err := unix.Unmount(d.at(), unix.UMOUNT_NOFOLLOW)
 	if err == unix.EBUSY {
-		// Somebody looks into it. It goes when they do.
+		// A process looks into it. It goes when that process does.
 		err = unix.Unmount(d.at(), unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
 	}
 	if err != nil {

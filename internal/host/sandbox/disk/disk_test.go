@@ -220,7 +220,7 @@ func TestTheReserveIsRoots(t *testing.T) {
 	}
 }
 
-// An image that somebody still looks into is mounted again from the same device: it is one
+// An image that a process still looks into is mounted again from the same device: it is one
 // file system.
 func TestAnImageHasOneDevice(t *testing.T) {
 	d := newDisk(t, 32<<20)

@@ -22,7 +22,7 @@
 //
 // All of its size, from the beginning. A sparse image would promise room that there may not be:
 // a write that the file system has taken fails later, on its way to the disk, when
-// nobody asks any more. So who wants more than there is hears of it before anything begins.
+// no program waits for it any more. So a program that asks for more than there is hears of it before anything begins.
 //
 // # How long it lasts
 //

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attach gives a file a loop device (loop(4)), which detaches itself when nobody has it
+// attach gives a file a loop device (loop(4)), which detaches itself when no process has it
 // open or mounted any more: close it after it was mounted.
 func attach(image string) (*os.File, error) {
 	f, err := openNameless(image)
@@ -27,7 +27,7 @@ func attach(image string) (*os.File, error) {
 		return nil, fmt.Errorf("%w: there are no loop devices: %w; `modprobe loop` may bring them, a container has none", ErrUnavailable, err)
 	}
 	defer control.Close()
-	// Whoever asks at the same time is told of the same device, and one gets it. So each further
+	// Programs that ask at the same time are told of the same device, and one gets it. So each further
 	// attempt means that another program has got on.
 	for range 1000 {
 		dev, err := attachFree(control, f)
@@ -38,7 +38,7 @@ func attach(image string) (*os.File, error) {
 	return nil, fmt.Errorf("%w: others take each free loop device first", ErrUnavailable)
 }
 
-// openNameless opens a file so that nobody is told of the directories above it. Every
+// openNameless opens a file so that the kernel tells no process of the directories above it. Every
 // container may read what the kernel says of every loop device, in
 // /sys/block/loop*/loop/backing_file, and the path has the sandbox's ID and the user's name in it.
 // In a mount of its own, which is nowhere, the file is at the root.
@@ -87,7 +87,7 @@ func attachFree(control, f *os.File) (*os.File, error) {
 }
 
 // attached finds the device that has the file already, nil when none has, and keeps it from
-// detaching itself. There is one after an unmount while somebody still looks into the file
+// detaching itself. There is one after an unmount while a process still looks into the file
 // system, or is in a mount namespace that was copied while it was mounted here. Two devices
 // for one image, which know nothing of each other, would destroy what is in it; one that
 // is mounted again shows the same file system.

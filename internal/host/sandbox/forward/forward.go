@@ -78,7 +78,7 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 	}
 }
 
-// served finds out early that nobody will ever answer: one that is ready has the socket, dead
+// served finds out early that no process will ever answer: one that is ready has the socket, dead
 // or alive.
 func served(entry inventory.Entry) error {
 	_, err := os.Lstat(filepath.Join(entry.SandboxDir.HostDir(), contract.HostForwardSocketName))
@@ -146,7 +146,7 @@ func (f *forwarder) serve(near *net.TCPConn, to *line) {
 	defer stop()
 	far, rest, err := to.connect(f.ctx, f.dial)
 	if err != nil {
-		// A reset is what a port that nobody listens on answers with.
+		// A reset is what a port that no process listens on answers with.
 		_ = near.SetLinger(0)
 		return
 	}

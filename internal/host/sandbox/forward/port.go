@@ -15,7 +15,7 @@ type Port struct {
 	Local   uint16     // 0: any that is free
 }
 
-// loopback is where a port appears unless an address is given: nobody beyond this machine
+// loopback is where a port appears unless an address is given: no other machine
 // is let in by accident.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 

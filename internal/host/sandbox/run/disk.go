@@ -35,7 +35,7 @@ func (x *session) prepareVolumes(ctx context.Context) error {
 }
 
 // othersIDs says that the engine's root is not the machine's: what is root's alone on the
-// disk would be nobody's, and the home not the agent's.
+// disk would be no user's, and the home not the agent's.
 func (x *session) othersIDs() error {
 	if !x.engine.Machine().OtherIDs {
 		return nil

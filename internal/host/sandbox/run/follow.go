@@ -29,7 +29,7 @@ type flight struct {
 	ended   <-chan engine.Exit
 	late    <-chan error     // the time limit has passed, see teardown.Deadline
 	onTime  func()           // gives up waiting for it
-	streams *engine.Attached // nil: nobody listens
+	streams *engine.Attached // nil: the program does not listen
 	land    func()           // gives back the terminal
 }
 
@@ -196,7 +196,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 		case err := <-output:
 			output = nil
 			if errors.Is(err, syscall.EPIPE) && stopper.times == 0 {
-				// Nobody reads any more. The workload cannot be told by a closed pipe: the
+				// The reader is gone. The workload cannot be told by a closed pipe: the
 				// engine reads on.
 				stopper.signal(ctx)
 			}

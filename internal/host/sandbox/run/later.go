@@ -9,7 +9,7 @@ import (
 const mostLater = 256 << 10
 
 // later writes in a goroutine of its own, so that a reader which does not read (a pager, a stuck
-// pipe) holds up nobody: a stop must reach the engine before it is told of. What the reader does not
+// pipe) holds up no other work: a stop must reach the engine before it is told of. What the reader does not
 // take is kept up to mostLater; then the oldest goes.
 type later struct {
 	to    io.Writer

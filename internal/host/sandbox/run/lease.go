@@ -55,7 +55,7 @@ func readLease(ctx context.Context, sandboxDir datadir.Sandbox, r datadir.Record
 	}
 	if res.StatusCode == http.StatusOK {
 		if json.Unmarshal(body, &h) != nil {
-			h = contract.LeaseHolder{} // somebody's, unknown whose: it expires like any other
+			h = contract.LeaseHolder{} // of an unknown holder: it expires like any other
 		}
 		return h, nil
 	}

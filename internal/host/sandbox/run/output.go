@@ -70,7 +70,7 @@ func (o Output) waiting(format string, args ...any) (over func()) {
 	return func() { t.Stop() }
 }
 
-// later gives an output whose readers hold up nobody, and the channels that are closed when each
+// later gives an output whose readers hold up no writer, and the channels that are closed when each
 // of them has taken what there is.
 func (o Output) later() (Output, func() []<-chan struct{}) {
 	out, err := &later{to: o.Out}, &later{to: o.Err}

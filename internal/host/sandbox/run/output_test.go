@@ -45,7 +45,7 @@ func TestWaitOfMoreThanTwoSecondsIsSaid(t *testing.T) {
 }
 
 // A reader that does not read holds up neither the writer nor the memory, and the newest is kept for it.
-func TestLaterHoldsUpNobody(t *testing.T) {
+func TestLaterHoldsUpNoWriter(t *testing.T) {
 	var got shared
 	held := make(chan struct{})
 	first := true

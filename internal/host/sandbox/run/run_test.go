@@ -23,7 +23,7 @@ func TestRecordOfAStoreElsewhere(t *testing.T) {
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	// Without a bucket the operator's credentials are nobody's business.
+	// Without a bucket the operator's credentials are not recorded.
 	got, err = Store{Prefix: DefaultPrefix}.record()
 	if err != nil || !got.Embedded || got.AccessKey != "" {
 		t.Errorf("got %+v, %v", got, err)
@@ -73,7 +73,7 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("too much is in %q", env)
 	}
 	if env := (Options{}).environment(r, time.Second, ""); slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, contract.EnvLeaseTakeover) }) {
-		t.Errorf("nobody is dead, and yet %q", env)
+		t.Errorf("no holder is dead, and yet %q", env)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestCommandThatIsNoTextIsRefused(t *testing.T) {
 	}
 }
 
-// The image that was inspected is the one that runs, whatever has its name by then.
+// The image that was inspected is the one that runs, even when another has its name by then.
 func TestContainerIsMadeFromTheCheckedImage(t *testing.T) {
 	r := datadir.Record{SandboxID: "s", Image: "name", ImageID: "sha256:1", Volumes: []string{"home", "state"}}
 	if s := (Options{}).spec(datadir.Dir{}, datadir.Sandbox{}, r, defaultShutdown, ""); s.Image != "sha256:1" {

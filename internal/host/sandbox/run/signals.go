@@ -15,7 +15,7 @@ import (
 
 const regainPause = 2 * time.Second
 
-// pause waits, as between attempts at what announces itself to nobody.
+// pause waits, as between attempts at what sends no event.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):

@@ -132,7 +132,7 @@ func lockWithin(ctx context.Context, sandboxDir datadir.Sandbox, out Output, wit
 }
 
 // revive sees to it that a sandbox which is about to need its storage has it. One that cannot
-// be had is said, and stops nobody: what cannot be saved then is kept.
+// be had is said, and stops no command: what cannot be saved then is kept.
 func revive(ctx context.Context, entry inventory.Entry, say func(string, ...any)) (release func()) {
 	release, err := hostd.Revive(ctx, entry.Dir, nil, entry.Running)
 	if err != nil {

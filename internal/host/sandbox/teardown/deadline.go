@@ -11,7 +11,7 @@ import (
 // the sandbox is stopped as its operator would, flush included, and then killed when it
 // takes longer than it may. On the channel comes nil when that begins, or why it could not.
 //
-// The limit counts from the container's start, as the engine knows it, so that whoever looks
+// The limit counts from the container's start, as the engine knows it, so that every process that looks
 // after the sandbox next, the daemon after the program that began, holds the same.
 func Deadline(ctx context.Context, e Stopper, sandboxDir datadir.Sandbox, r datadir.Record) <-chan error {
 	if r.Limits.Timeout == 0 {

@@ -74,7 +74,7 @@ func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
 		Deadline(t.Context(), c, sandboxDir, datadir.Record{Limits: datadir.Limits{Timeout: time.Minute}})
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		// Whoever marked it may have been killed before the stop: it is not left running.
+		// The process that marked it may have been killed before the stop: it is not left running.
 		if c.stops.Load() != 1 || sandboxDir.TimeoutMarked() {
 			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.TimeoutMarked())
 		}
