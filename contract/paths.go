@@ -38,6 +38,14 @@ const (
 	HostExecSocketName    = "exec.sock"    // likewise: the exec server's, see internal/execapi
 )
 
+// HostStoreHeader is a header of a host's answers on its socket: the verbs whose conditions its store honours, as
+// StoreStatus has them, with a space between. A sandbox believes its host, and asks nothing of the store
+// then. HostStoreEmbedded is its value for the S3 that the host itself serves.
+const (
+	HostStoreHeader   = "X-Sandbox-Store-Honours"
+	HostStoreEmbedded = "PUT DELETE COMPLETE"
+)
+
 // The agent: the user as whom every workload runs.
 const (
 	AgentUser = "agent"

@@ -82,7 +82,9 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 		return nil, err
 	}
 	var room func(int64, string) error
+	var honours string
 	if r.Store.Embedded {
+		honours = contract.HostStoreEmbedded
 		q := &quota{bucket: filepath.Join(d.Dir.Buckets(), r.Store.Bucket), prefix: r.UserPrefix(), limit: r.Limits.Store}
 		if q.limit == 0 {
 			q.limit = defaultStore
@@ -92,6 +94,7 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 	}
 	gw, err := gateway.New(d.ctx, gateway.Options{
 		Room:     room,
+		Honours:  honours,
 		Scope:    gateway.Scope{Bucket: r.Store.Bucket, Prefix: r.UserPrefix()},
 		Upstream: up,
 		Log:      d.Log.With("sandbox_id", r.SandboxID),

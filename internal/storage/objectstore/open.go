@@ -61,6 +61,7 @@ type Store struct {
 	*sender
 	idle        []interface{ CloseIdleConnections() }
 	conditional atomic.Pointer[Conditional]
+	told        atomic.Pointer[Conditional] // see hear
 	dialect     dialect
 	noCompose   atomic.Bool // the store does not copy parts
 }

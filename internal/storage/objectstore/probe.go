@@ -20,9 +20,13 @@ const noVersion = "00000000000000000000000000000000000"
 // probe that was killed leaves some. From then
 // on the Store does not rely on the others: it looks with a HEAD before it acts. It also finds
 // out in which form ETags are compared, and whether checksums are verified. Some seventeen
-// requests, three round trips one after the other. Check has to come first: some stores make the
-// bucket that is written to.
+// requests, three round trips one after the other; none where the host has said it, see hear. Check has to come
+// first: some stores make the bucket that is written to.
 func (s *Store) Probe(ctx context.Context, prefix string) (Conditional, error) {
+	if c := s.told.Load(); c != nil {
+		s.conditional.Store(c)
+		return *c, nil
+	}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true}) // send them all
 	s.dialect.bareETags.Store(false)
 	p := &prober{Store: s, base: prefix + rand.Text() + "-", written: map[string]bool{}}

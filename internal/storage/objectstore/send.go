@@ -146,6 +146,7 @@ func (s *sender) attempt(ctx context.Context, r *request) (_ *response, next out
 	}
 	s.answered.Store(true)
 	s.sawDate(resp.Header)
+	s.hear(resp.Header)
 	answer := &response{Response: resp, watch: w, sent: body}
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
 	if success && r.verb == verbGet {

@@ -28,6 +28,9 @@ type Options struct {
 	// has written. No other process knows for certain which instance it is.
 	Lease func(contract.LeaseHolder)
 
+	// Honours is what the sandbox is told of the store, see contract.HostStoreHeader; empty: it finds out itself.
+	Honours string
+
 	// Room, when given, says why an object or part of that size, or a copy of another key, may
 	// not be stored.
 	Room func(size int64, source string) error
@@ -40,6 +43,7 @@ type Gateway struct {
 	proxy  *httputil.ReverseProxy
 	log    *slog.Logger
 	lease  func(contract.LeaseHolder)
+	tells  string
 	room   func(int64, string) error
 	places chan struct{}
 
@@ -54,7 +58,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{scope: o.Scope, store: s, log: o.Log, lease: o.Lease, room: o.Room, places: make(chan struct{}, maxInFlight)}
+	g := &Gateway{scope: o.Scope, store: s, log: o.Log, lease: o.Lease, tells: o.Honours, room: o.Room, places: make(chan struct{}, maxInFlight)}
 	g.proxy = &httputil.ReverseProxy{
 		Rewrite:        g.rewrite,
 		Transport:      s,

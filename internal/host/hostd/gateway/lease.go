@@ -56,6 +56,10 @@ func (g *Gateway) answered(res *http.Response) error {
 	if err := g.hideError(res, a.request); err != nil {
 		return err
 	}
+	res.Header.Del(contract.HostStoreHeader) // the host's to say, not the store's
+	if g.tells != "" {
+		res.Header.Set(contract.HostStoreHeader, g.tells)
+	}
 	if a.lease == nil || res.StatusCode != http.StatusOK {
 		return nil
 	}
