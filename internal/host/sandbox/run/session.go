@@ -21,9 +21,11 @@ type session struct {
 	record     datadir.Record
 	engine     *engine.Engine
 
-	lock   *datadir.Lock
-	daemon *hostd.Client
-	hold   *hostd.Hold
+	lock         *datadir.Lock
+	ensuring     <-chan ensured // see awaitDaemon
+	stopEnsuring context.CancelFunc
+	daemon       *hostd.Client
+	hold         *hostd.Hold
 
 	credentials hostd.Credentials // see environmentCredentials
 
@@ -145,10 +147,12 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	if x.sandboxDir, err = x.dir.Sandbox(r.SandboxID); err != nil {
 		return nil, err
 	}
+	x.ensureDaemon(ctx)
 	over := out.waiting("the container engine to answer")
 	x.engine, err = engine.Open(ctx)
 	over()
 	if err != nil {
+		x.close()
 		return nil, err
 	}
 	x.steps.done("engine")
@@ -157,14 +161,11 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 }
 
 func (x *session) close() {
-	if x.hold != nil {
-		x.hold.Release()
-	}
-	if x.daemon != nil {
-		x.daemon.Close()
-	}
+	x.leaveDaemon()
 	x.release()
-	x.engine.Close()
+	if x.engine != nil {
+		x.engine.Close()
+	}
 }
 
 // release gives up the sandbox's lock.
@@ -250,7 +251,7 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 	x.record.Confinement.AppArmor = x.confineByAppArmor(ctx)
 	x.steps.done("limits and access")
 	over := x.out.waiting("the daemon to be ready")
-	x.daemon, x.hold, err = hostd.Ensure(ctx, x.dir, x.Daemon)
+	err = x.awaitDaemon()
 	over()
 	if err != nil {
 		return none, err
