@@ -43,8 +43,14 @@ func (s Sandbox) makeHome() error {
 // DiscardHome puts both into the trash. What they hold is gone: the caller has made sure that this is
 // wanted. The caller holds the lock.
 func (s Sandbox) DiscardHome() error {
-	d := s.Dir()
-	return errors.Join(d.Trash().Put(s.HomeDir(), s.ID+"-home"), d.Trash().Put(s.StateDir(), s.ID+"-state"))
+	trash := s.Dir().Trash()
+	put := func(dir, what string) error {
+		if os.Remove(dir) == nil { // it was empty
+			return nil
+		}
+		return trash.Put(dir, s.ID+"-"+what)
+	}
+	return errors.Join(put(s.HomeDir(), "home"), put(s.StateDir(), "state"))
 }
 
 // HasHome says whether there is a home of the sandbox's, whatever is in it: a directory, or a disk.

@@ -239,7 +239,7 @@ func TestAPortThatIsTaken(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d:0 for any", taken)) || len(tell.listen) != 0 {
 		t.Errorf("%v, listening on %v", err, tell.listen)
 	}
-	if _, err := (Port{Port: 1, Address: netip.MustParseAddr("192.0.2.1")}).listen(); err == nil || !strings.Contains(err.Error(), "does not have that address") {
+	if _, err := (Port{Port: 1, Address: netip.MustParseAddr("240.0.0.1")}).listen(); err == nil || !strings.Contains(err.Error(), "does not have that address") {
 		t.Errorf("an address that is not ours: %v", err)
 	}
 }

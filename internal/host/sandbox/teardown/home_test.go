@@ -62,7 +62,7 @@ func TestHomeIsDiscardedWhenItIsSaved(t *testing.T) {
 				t.Fatal(err)
 			}
 			trashed, err := d.Trash().Entries()
-			if want := map[bool]int{true: 2}[tc.discarded]; err != nil || len(trashed) != want || has == tc.discarded || r.Ended.Kept == tc.discarded || r.Ended.Removed != tc.discarded {
+			if want := map[bool]int{true: 1}[tc.discarded]; err != nil || len(trashed) != want || has == tc.discarded || r.Ended.Kept == tc.discarded || r.Ended.Removed != tc.discarded {
 				t.Errorf("%+v, it has a home: %t, the trash has %q, %v", r.Ended, has, trashed, err)
 			}
 		})

@@ -4,6 +4,9 @@
 // from there later and gently: a stop does not wait for the removal of 400,000 files, nor does any
 // other sandbox. A removal that is cut off, by a kill of the process too, is taken up where it was.
 //
+// A home that a process still has mounted is not removed: its storage would take the removal for the
+// workload's own and carry it out in S3.
+//
 // The trees are a workload's own making, and the process that removes them is root. So no symbolic link is
 // followed and no mount entered, and a tree of any depth takes two open files: a directory
 // that is not empty is moved up to the top of the tree instead of being descended into.
@@ -73,6 +76,9 @@ func (d Dir) Remove(name string, pause func() error) error {
 		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
 	}
 	defer top.Close()
+	if err := checkUnmounted(name); err != nil {
+		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
+	}
 	r := remover{top: top, pause: pause}
 	if err = r.emptyTop(); err == nil {
 		err = unlink(trash, name, unix.AT_REMOVEDIR)
@@ -120,6 +126,9 @@ func (r *remover) emptyTop() error {
 // emptyChild empties a directory at the top: what in it is not empty either goes to the top.
 func (r *remover) emptyChild(in *os.File, name string) error {
 	child, err := openDir(int(in.Fd()), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another process empties the trash as well
+	}
 	if err != nil {
 		return err
 	}
@@ -133,7 +142,7 @@ func (r *remover) emptyChild(in *os.File, name string) error {
 func (r *remover) moveUp(in *os.File, name string) error {
 	r.moved++
 	to := rand.Text() // of no name in the tree, which the workload has chosen
-	if err := unix.Renameat(int(in.Fd()), name, int(r.top.Fd()), to); err != nil {
+	if err := unix.Renameat(int(in.Fd()), name, int(r.top.Fd()), to); err != nil && err != unix.ENOENT {
 		return &os.PathError{Op: "rename", Path: name, Err: err}
 	}
 	return nil

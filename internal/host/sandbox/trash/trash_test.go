@@ -172,3 +172,24 @@ func TestRemoveIsTakenUpAfterAnEnd(t *testing.T) {
 		t.Errorf("after %d ends, left %q", ends, left)
 	}
 }
+
+// A container may still run with a home that was given up for ended: its files are not removed.
+func TestRemoveLeavesWhatIsMounted(t *testing.T) {
+	d := newTrash(t)
+	name := put(t, d, func(dir string) error { return os.WriteFile(filepath.Join(dir, "file"), nil, 0o600) })
+	at := t.TempDir()
+	if err := unix.Mount(filepath.Join(d.path, name), at, "", unix.MS_BIND, ""); err != nil {
+		t.Fatalf("this test needs root, to mount a directory: %v", err)
+	}
+	err := d.Remove(name, never)
+	_, left := os.Stat(filepath.Join(at, "file"))
+	if uerr := unix.Unmount(at, 0); uerr != nil {
+		t.Fatal(uerr)
+	}
+	if !errors.Is(err, ErrMounted) || left != nil {
+		t.Errorf("it says %v, and the file: %v", err, left)
+	}
+	if err := d.Remove(name, never); err != nil || len(entries(t, d)) != 0 {
+		t.Errorf("unmounted: %v", err)
+	}
+}
