@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// callWithin bounds each call to the engine but those that follow a container (Wait, Attach, Logs): an
+// callWithin bounds each call to the engine but those that follow a container (Wait, Logs): an
 // engine that hangs, over its storage driver's lock for one, must not hang every program that asks it. The
 // removal of a large volume takes minutes.
 const callWithin = 10 * time.Minute

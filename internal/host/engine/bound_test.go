@@ -48,8 +48,15 @@ func TestCallsEndWithoutAnAnswer(t *testing.T) {
 	e := hanging(t)
 	e.within = time.Millisecond
 	for name, call := range map[string]func(context.Context) error{
-		"create":        func(ctx context.Context) error { _, err := e.Create(ctx, Spec{Name: "n", Image: "i"}); return err },
-		"start":         func(ctx context.Context) error { return e.Start(ctx, "c") },
+		"create": func(ctx context.Context) error { _, err := e.Create(ctx, Spec{Name: "n", Image: "i"}); return err },
+		"start":  func(ctx context.Context) error { return e.Start(ctx, "c") },
+		"attach": func(ctx context.Context) error { _, err := e.Attach(ctx, "c", Streams{}); return err },
+		"exec": func(ctx context.Context) error {
+			_, err := e.Exec(ctx, "c", Command{Args: []string{"x"}}, Streams{})
+			return err
+		},
+		"image's file":  func(ctx context.Context) error { _, err := e.ImageFile(ctx, "i", "/f", 1); return err },
+		"scrub":         func(ctx context.Context) error { return e.Scrub(ctx, "i", "/d") },
 		"stop":          func(ctx context.Context) error { return e.Stop(ctx, "c") },
 		"inspect":       func(ctx context.Context) error { _, err := e.Inspect(ctx, "c"); return err },
 		"list":          func(ctx context.Context) error { _, err := e.List(ctx, "l"); return err },

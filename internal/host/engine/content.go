@@ -18,6 +18,8 @@ var ErrNoFile = errors.New("there is no such file")
 // ImageFile reads a file of an image, at most max bytes of it, and runs nothing of the
 // image: the container that it is read from is never started.
 func (e *Engine) ImageFile(ctx context.Context, image, path string, most int64) (content []byte, err error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("cannot read %s of the image %s: %w", path, image, err)
 	}

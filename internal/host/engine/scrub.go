@@ -13,6 +13,8 @@ import (
 // Scrub empties a directory of the host's as a container's root: what another
 // container's root has written there, the operator may not remove.
 func (e *Engine) Scrub(ctx context.Context, image, dir string) (err error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	const at = "/run/scrub"
 	res, err := e.c.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{

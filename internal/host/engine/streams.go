@@ -37,6 +37,8 @@ var detachKeys = sync.OnceValue(func() string {
 
 // Attach joins streams to a container's. Called before Start, it misses no output.
 func (e *Engine) Attach(ctx context.Context, id string, s Streams) (*Attached, error) {
+	ctx, end := e.bounded(ctx) // which ends the handshake, and not the streams
+	defer end()
 	res, err := e.c.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: s.In != nil, Stdout: true, Stderr: true, DetachKeys: detachKeys()})
 	if err != nil {
 		return nil, wrap(err, ErrNoContainer, "cannot attach to the container %s", short(id))
@@ -92,6 +94,8 @@ type Exec struct {
 
 // Exec starts a command in a running container; ErrNoContainer.
 func (e *Engine) Exec(ctx context.Context, container string, c Command, s Streams) (*Exec, error) {
+	ctx, end := e.bounded(ctx)
+	defer end()
 	made, err := e.c.ExecCreate(ctx, container, client.ExecCreateOptions{
 		User: c.User, WorkingDir: c.Dir, Env: c.Env, Cmd: c.Args,
 		TTY: s.TTY, AttachStdin: s.In != nil, AttachStdout: true, AttachStderr: true, DetachKeys: detachKeys(),

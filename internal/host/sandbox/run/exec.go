@@ -63,11 +63,13 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	asking, asked := outlast(ctx, toldWithin)
+	defer asked()
 	ctx = context.WithoutCancel(ctx)
 	command := asAgent(st, o.Command)
 	command.Dir = dir
 	command.Env = append([]string{"HOME=" + contract.DefaultHotPath, "USER=" + contract.AgentUser, "LOGNAME=" + contract.AgentUser}, o.Env...)
-	x, err := e.Exec(ctx, entry.Container, command, streams)
+	x, err := e.Exec(asking, entry.Container, command, streams)
 	if err != nil {
 		return 0, err
 	}

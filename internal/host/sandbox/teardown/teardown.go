@@ -26,6 +26,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
@@ -241,6 +242,9 @@ func Remove(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir
 	return r, nil
 }
 
+// outputWithin bounds the reading of an output, of which the engine keeps some 20 MB.
+const outputWithin = 10 * time.Minute
+
 // KeepOutput writes the container's output to the sandbox's directory, whole or not at all. It is
 // bounded as the container's log is. A container that is gone has left none.
 func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.Record) error {
@@ -260,6 +264,8 @@ func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r dat
 	}
 	defer os.Remove(f.Name()) // fails when it was renamed
 	defer f.Close()
+	ctx, stop := context.WithTimeout(ctx, outputWithin)
+	defer stop()
 	var meter engine.LogMeter
 	to := meter.Through(f)
 	if err := e.Logs(ctx, r.Container, c.TTY, false, -1, to, to); err != nil {
