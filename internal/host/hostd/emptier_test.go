@@ -44,7 +44,7 @@ func TestTrashIsEmptiedInTheBackground(t *testing.T) {
 		discarded(t, d, name)
 	}
 	k := sweeper(t, d, running())
-	k.Linger = Linger
+	k.Linger = linger
 	removing, goOn := make(chan string), make(chan error)
 	k.emptier = newEmptier(k, func(ctx context.Context, name string) error {
 		removing <- name
@@ -85,7 +85,7 @@ func TestTrashOfAKilledDaemonIsEmptiedByTheNext(t *testing.T) {
 	d := newDir(t)
 	discarded(t, d, "a")
 	first := sweeper(t, d, running())
-	first.Linger = Linger
+	first.Linger = linger
 	begun := make(chan struct{})
 	first.emptier = newEmptier(first, func(ctx context.Context, _ string) error {
 		close(begun)
@@ -100,7 +100,7 @@ func TestTrashOfAKilledDaemonIsEmptiedByTheNext(t *testing.T) {
 		t.Fatal("it was removed")
 	}
 	next := sweeper(t, d, running())
-	next.Linger = Linger
+	next.Linger = linger
 	next.sweep()
 	next.work.Wait()
 	if trashed(t, d) != 0 {
