@@ -45,7 +45,8 @@ func bench(runs int, own, image string) error {
 	if own, err = filepath.Abs(own); err != nil {
 		return err
 	}
-	if err := os.Setenv("SANDBOX_DATA_DIR", filepath.Join(dir, "data")); err != nil {
+	data := filepath.Join(dir, "data")
+	if err := os.Setenv("SANDBOX_DATA_DIR", data); err != nil {
 		return err
 	}
 	// Another sandbox has the daemon stay.
@@ -73,7 +74,7 @@ func bench(runs int, own, image string) error {
 	}
 	w.Flush()
 	fmt.Println()
-	return phases(runs, own, image)
+	return phases(runs, own, image, data)
 }
 
 // measured are the times of the pairs, to the first byte and to the end.

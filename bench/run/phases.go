@@ -15,7 +15,7 @@ import (
 
 // phases prints the steps of a start, from inside: what the program does until the engine has started the
 // container, and what sandbox-init does from there to the command's first word.
-func phases(runs int, own, image string) error {
+func phases(runs int, own, image, data string) error {
 	var names []string
 	took := make(map[string][]time.Duration)
 	add := func(s run.Step) {
@@ -27,7 +27,7 @@ func phases(runs int, own, image string) error {
 	for range runs {
 		var begun, said time.Time
 		started := time.Now()
-		o := run.Options{UserID: "bench", Image: image, Command: []string{"echo", "x"}, LogLevel: "warn", Daemon: []string{own, "hostd"},
+		o := run.Options{DataDir: data, UserID: "bench", Image: image, Command: []string{"echo", "x"}, LogLevel: "warn", Daemon: []string{own, "hostd"},
 			Store: run.Store{Prefix: run.DefaultPrefix},
 			Trace: func(s run.Step) {
 				add(s)

@@ -227,9 +227,8 @@ func (w *workspace) killStorage() {
 	w.m.t.Fatalf("there is no storage process in\n%s", top)
 }
 
-// killDaemon kills the daemon, and its guard before it or not.
+// killDaemon kills the daemon, and its guard before it or not. There is one while a sandbox runs.
 func (m *model) killDaemon() {
-	m.o.OK("ps") // by which there is one
 	pid := m.o.DaemonPID()
 	if m.random.IntN(2) == 0 {
 		for _, child := range children(m.t, pid) {
@@ -275,7 +274,7 @@ func (w *workspace) step() {
 			},
 			"kill the daemon": w.m.killDaemon,
 		},
-		kept: {"save": w.save, "rm": w.remove, "kill the daemon": w.m.killDaemon},
+		kept: {"save": w.save, "rm": w.remove},
 	}[w.state]
 	if w.state == kept && exec.Command("docker", "inspect", w.name()).Run() == nil {
 		may["docker start"] = func() { w.again(w.docker("start", w.name())) }
