@@ -105,13 +105,17 @@ func TestDaemonHandsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Release()
-	if pidOf(t, c) == before {
+	second := pidOf(t, c)
+	if second == before {
 		t.Error("the same process answers")
 	}
+	// Each waits for the end of its guard, which makes the data directory when it starts.
+	awaitDeath(t, before)
 	if err := c.replace(t.Context(), Status{}); err != nil || c.handed["one"].SecretKey != "s" {
 		t.Errorf("the next has %v, %v", c.handed, err)
 	}
 	<-again.Lost()
+	awaitDeath(t, second)
 	if again, err = c.Again(t.Context(), d, self); err != nil {
 		t.Fatal(err)
 	}
