@@ -61,7 +61,6 @@ type Store struct {
 	*sender
 	idle        []interface{ CloseIdleConnections() }
 	conditional atomic.Pointer[Conditional]
-	told        atomic.Pointer[Conditional] // see hear
 	dialect     dialect
 	noCompose   atomic.Bool // the store does not copy parts
 }

@@ -29,7 +29,8 @@ type sender struct {
 	notice    time.Duration // how long a call goes on trying in silence
 	counts    [verbs]atomic.Int64
 	away      away
-	date      atomic.Int64 // the server's time, in seconds since the epoch, of the newest response
+	date      atomic.Int64                // the server's time, in seconds since the epoch, of the newest response
+	told      atomic.Pointer[Conditional] // what the host says of the store, see hear
 }
 
 // outcome is what a failed attempt means for the next one.

@@ -10,7 +10,7 @@ import (
 
 // hear takes a host's word for what its store honours, so that Probe need not ask the store: a start has
 // seventeen requests less. The host alone is believed: its socket lies where root alone may enter.
-func (s *Store) hear(h http.Header) {
+func (s *sender) hear(h http.Header) {
 	said := h.Get(contract.HostStoreHeader)
 	if said == "" || s.endpoint.Socket == "" || s.told.Load() != nil {
 		return
