@@ -74,7 +74,7 @@ func (s *sandbox) held(reason string, keys ...string) {
 		s.t.Errorf("status: %s, %q", st.State, st.Held)
 	}
 	wantKeys(s.t, s.keys(), keys...)
-	if _, err := os.Stat(s.e.unsavedPath()); err != nil {
+	if _, err := os.Stat(unsavedPath(&s.cfg)); err != nil {
 		s.t.Errorf("the list of what was not saved: %v", err)
 	}
 }

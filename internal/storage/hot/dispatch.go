@@ -2,14 +2,12 @@ package hot
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
-	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
@@ -199,14 +197,6 @@ func final(r upload.Result, alone bool) upload.Result {
 
 func backoff(first, most time.Duration, tries int) time.Duration {
 	return min(first<<min(tries, 10), most)
-}
-
-// setGlobalError notes what concerns every file. With the lock held.
-func (e *Syncer) setGlobalError(err error) {
-	if errors.Is(err, lease.ErrLost) && e.lost == nil {
-		e.lost = err
-		e.Log.Error("another sandbox has the workspace; nothing is written any more", "event", "lease_lost", "error", err)
-	}
 }
 
 // reportProblem tells the session what an operator should know. With the lock held.

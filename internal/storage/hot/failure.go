@@ -1,10 +1,12 @@
 package hot
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/matrx/sandbox/internal/storage/hot/queue"
 	"github.com/matrx/sandbox/internal/storage/hot/upload"
+	"github.com/matrx/sandbox/internal/storage/lease"
 )
 
 // failure is why a name is not stored.
@@ -37,7 +39,10 @@ func (e *Syncer) suspect(name string, r upload.Result, now queue.Time) (o queue.
 	retry = now + backoff(suspectFirst, suspectMost, f.tries)
 	alone := f.tries > 0 && e.counts.uploaded > f.uploaded
 	if !alone {
-		e.setGlobalError(r.Err)
+		if errors.Is(r.Err, lease.ErrLost) && e.lost == nil {
+			e.lost = r.Err
+			e.Log.Error("another sandbox has the workspace; nothing is written any more", "event", "lease_lost", "error", r.Err)
+		}
 		if e.breaker.fail(now, name, r.Err, r.Blame == upload.StoreWide) {
 			for other := range e.breaker.suspects {
 				if f, ok := e.failed[other]; ok {

@@ -2,11 +2,7 @@ package hot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -61,9 +57,12 @@ func (e *Syncer) Flush(ctx context.Context) (wire.Flushed, error) {
 	if len(list) > 0 {
 		f.Reason = e.flushReason(scanned)
 	}
-	err := e.writeUnsaved(list)
+	err := writeUnsaved(e.Config, e.Log, list)
 	if len(list) == 0 {
-		e.lastStrays(work)
+		// It is for what hardly ever happens, and a store that does not answer is no reason to keep a sandbox from ending.
+		last, done := context.WithTimeout(work, strayWait)
+		e.strays(last, nil)
+		done()
 	}
 	if len(list) == 0 && e.publisher.Changed() {
 		e.publish(work)
@@ -211,46 +210,4 @@ func shown(path string) string {
 		return key
 	}
 	return strings.ToValidUTF8(path, "\ufffd")
-}
-
-// writeUnsaved writes the list of what is missing, or removes an old one.
-func (e *Syncer) writeUnsaved(files []contract.Unsaved) error {
-	path := e.unsavedPath()
-	if len(files) == 0 {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("cannot remove the old list of what was not saved: %w", err)
-		}
-		return nil
-	}
-	for i, f := range files {
-		if i == mostLogged {
-			e.Log.Error("and more", "event", "unsaved", "files", len(files)-i, "list", path)
-			break
-		}
-		e.Log.Error("not saved", "event", "unsaved", "path", f.Path, "reason", f.Reason)
-	}
-	b, err := json.MarshalIndent(contract.UnsavedList{SandboxID: e.Config.SandboxID, Time: time.Now().UTC(), Files: files}, "", "  ")
-	if err == nil {
-		err = writeWhole(path, append(b, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write the list of what was not saved: %w", err)
-	}
-	return nil
-}
-
-// mostLogged is how much of the list goes to the log.
-const mostLogged = 1000
-
-func writeWhole(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
 )
 
 // mostListed bounds the lists of a status.
@@ -30,7 +31,7 @@ func (e *Syncer) Status() contract.HotStatus {
 	if !e.manifestAt.IsZero() {
 		st.ManifestAge = max(0, time.Since(e.manifestAt))
 	}
-	st.Kept = e.keptInS3(h.Kept)
+	st.Kept = keptInS3(h.Kept, e.journal.Twins().All())
 	if since, ok := e.queue.Oldest(); ok {
 		st.Staleness = max(e.now()-since, 0)
 	}
@@ -57,9 +58,9 @@ func (e *Syncer) Status() contract.HotStatus {
 }
 
 // keptInS3 are the objects that no file here stands for: those that hydrate found, and second objects of paths.
-func (e *Syncer) keptInS3(found []contract.Unsaved) []contract.Unsaved {
+func keptInS3(found []contract.Unsaved, twins map[string]journal.Twin) []contract.Unsaved {
 	kept := slices.Clone(found)
-	for _, twin := range e.journal.Twins().All() {
+	for _, twin := range twins {
 		kept = append(kept, contract.Unsaved{
 			Path: twin.Key, Reason: "another key means the same path, and that one is the file's: rename one of the two objects; when the file is deleted, both are",
 		})

@@ -11,16 +11,8 @@ import (
 // file back. So where writes may still arrive and nothing is to be, is looked again: now and
 // then, and at the end of a flush.
 
-// strayWait bounds the look at the end of a flush. It is for what hardly ever happens, and a
-// store that does not answer is no reason to keep a sandbox from ending.
+// strayWait bounds the look at the end of a flush.
 const strayWait = 2 * time.Second
-
-// lastStrays is strays at the end of a flush.
-func (e *Syncer) lastStrays(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, strayWait)
-	defer cancel()
-	e.strays(ctx, nil)
-}
 
 // strays looks for them. settled are the paths of the round before: what did not come in a whole
 // round does not come any more.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot/fetch"
 	"github.com/matrx/sandbox/internal/storage/hot/hydrate"
@@ -240,9 +239,4 @@ func (e *Syncer) publish(ctx context.Context) {
 	e.mu.Lock()
 	e.manifestAt = time.Now()
 	e.mu.Unlock()
-}
-
-// unsavedPath is where the list of what is missing is.
-func (e *Syncer) unsavedPath() string {
-	return filepath.Join(e.Config.StateDir, contract.UnsavedFileName)
 }

@@ -32,7 +32,7 @@ const (
 var errAlone = errors.New("the store gives no proper answer for it, while it does for others")
 
 // patient is the context for a read of one key. The rules of what is left out cannot be done without.
-func (h *run) patient(ctx context.Context) context.Context {
+func (h *listing) patient(ctx context.Context) context.Context {
 	if h.rulesAlone {
 		return ctx
 	}
@@ -57,8 +57,11 @@ func (h *run) putOff(ctx context.Context, i int, err error) bool {
 	return true
 }
 
+// retrier tries again what was put off.
+type retrier struct{ *run }
+
 // retryFailing tries again what was put off, until nothing is left or it fails alone.
-func (h *run) retryFailing(ctx context.Context) error {
+func (h retrier) retryFailing(ctx context.Context) error {
 	for failed := 1; len(h.failing) > 0; failed++ {
 		alone, err := h.failAlone(ctx)
 		if err != nil {
@@ -84,14 +87,14 @@ func (h *run) retryFailing(ctx context.Context) error {
 }
 
 // failAlone tells whether the store answers for other keys than those that fail, which are not the most.
-func (h *run) failAlone(ctx context.Context) (bool, error) {
+func (h retrier) failAlone(ctx context.Context) (bool, error) {
 	answered, err := h.answered(ctx, "")
 	read := h.res.Files + h.res.Unchanged + h.res.Adopted + int64(answered)
 	return answered > 0 && int64(len(h.failing)) <= read, err
 }
 
 // giveUp leaves what fails alone in S3. What is at its path stays, too.
-func (h *run) giveUp() {
+func (h retrier) giveUp() {
 	for i, err := range h.failing {
 		h.keep(h.items[i].key, fmt.Sprintf("%v: %v", errAlone, err))
 		h.items[i].verdict = nothing
@@ -100,7 +103,7 @@ func (h *run) giveUp() {
 }
 
 // lookUp is Head of an item's key. Its error is errAlone when that key alone fails.
-func (h *run) lookUp(ctx context.Context, key string) (objectstore.Object, error) {
+func (h *listing) lookUp(ctx context.Context, key string) (objectstore.Object, error) {
 	for failed := 1; ; failed++ {
 		o, err := h.Store.Head(h.patient(ctx), h.prefix+key)
 		if h.rulesAlone || ctx.Err() != nil || !mayBeStore(err) {
@@ -124,7 +127,7 @@ func (h *run) lookUp(ctx context.Context, key string) (objectstore.Object, error
 
 // answered is for how many other keys the store has an answer, a refusal included. An error is one that concerns
 // every key.
-func (h *run) answered(ctx context.Context, but string) (n int, err error) {
+func (h *listing) answered(ctx context.Context, but string) (n int, err error) {
 	for _, key := range h.witnesses(but) {
 		body, err := h.Store.Get(h.patient(ctx), key, objectstore.GetOptions{})
 		switch {
@@ -143,7 +146,7 @@ func (h *run) answered(ctx context.Context, but string) (n int, err error) {
 }
 
 // witnesses are some keys that have not failed, small ones first, and the manifest's, which need not exist.
-func (h *run) witnesses(but string) []string {
+func (h *listing) witnesses(but string) []string {
 	var is []int
 	for i := range h.items {
 		if _, failing := h.failing[i]; failing || h.items[i].key == but {
@@ -163,7 +166,7 @@ func (h *run) witnesses(but string) []string {
 // pauseShare of the patience is left between two rounds: a refusal may come at once.
 const pauseShare = 5
 
-func (h *run) pause(ctx context.Context) error {
+func (h *listing) pause(ctx context.Context) error {
 	t := time.NewTimer(cmp.Or(h.patience, usualPatience) / pauseShare)
 	defer t.Stop()
 	select {

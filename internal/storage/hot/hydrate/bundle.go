@@ -143,7 +143,7 @@ func (b *bundle) empty(i int, it *item, e *manifest.Entry) error {
 }
 
 // vouched is what the manifest knows of an item, as if the store had said it.
-func (h *run) vouched(it *item, e *manifest.Entry) (objectstore.Object, posixattr.Attr) {
+func (h *listing) vouched(it *item, e *manifest.Entry) (objectstore.Object, posixattr.Attr) {
 	o := objectstore.Object{Key: h.prefix + it.key, ETag: e.ETag, Size: it.size, LastModified: time.Unix(it.modified, 0)}
 	return o, posixattr.Attr{Mode: e.Mode, Mtime: e.Mtime}
 }

@@ -24,9 +24,12 @@ const (
 	compareBatch = 128 // neighbours, which share a block of the manifest
 )
 
+// comparer settles what only contents can.
+type comparer struct{ *run }
+
 // compare settles the verdicts that only contents can: what was to be compared, verified
 // or rechecked is nothing or fetched after it.
-func (h *run) compare(ctx context.Context) error {
+func (h comparer) compare(ctx context.Context) error {
 	var open []int
 	for i := range h.items {
 		if h.items[i].isOpen() {
@@ -59,7 +62,7 @@ func (it *item) isOpen() bool {
 	return it.verdict == compared || it.verdict == verified || it.verdict == rechecked
 }
 
-func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) error {
+func (h comparer) compareOne(ctx context.Context, i int, entries *manifest.Item) error {
 	it := &h.items[i]
 	path := it.path()
 	info, err := h.Root.Lstat(path)
@@ -97,7 +100,7 @@ func (h *run) compareOne(ctx context.Context, i int, entries *manifest.Item) err
 
 // compareContent tells whether the content at a path is the item's. It makes an item fetched
 // that may replace what is there.
-func (h *run) compareContent(ctx context.Context, i int, path string, info tree.Info, entries *manifest.Item) (bool, error) {
+func (h comparer) compareContent(ctx context.Context, i int, path string, info tree.Info, entries *manifest.Item) (bool, error) {
 	switch h.items[i].verdict {
 	case verified:
 		return h.verify(i, path, info)
@@ -116,7 +119,7 @@ func (h *run) compareContent(ctx context.Context, i int, path string, info tree.
 
 // verify says whether a file still has the content that the journal knows. Where the
 // journal knows no hash, the object is fetched again in the file's place.
-func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
+func (h comparer) verify(i int, path string, info tree.Info) (bool, error) {
 	e, ok := h.Journal.Get(path)
 	if ok && e.SHA256 == [32]byte{} && h.state(path, info) == e.Local {
 		h.replace(i, info)
@@ -136,7 +139,7 @@ func (h *run) verify(i int, path string, info tree.Info) (bool, error) {
 }
 
 // adopt takes what is here for the object, if it is.
-func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *manifest.Item) (bool, error) {
+func (h comparer) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *manifest.Item) (bool, error) {
 	state := h.state(path, info)
 	if info.Size != it.size && state == info.Stat || !info.IsRegular() && !info.IsSymlink() {
 		return false, nil
@@ -175,7 +178,7 @@ func (h *run) adopt(ctx context.Context, it *item, path string, info tree.Info, 
 
 // sameContent asks whoever knows: the manifest's hash, the ETag when it is an MD5, and
 // at last the object itself.
-func (h *run) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *manifest.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
+func (h comparer) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *manifest.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
 	kind := info.Mode & posixattr.TypeMask
 	if it.entry > 0 {
 		known, err := entries.Get(int(it.entry) - 1)
@@ -220,14 +223,14 @@ type sums struct {
 }
 
 // sums is hash, behind the gate.
-func (h *run) sums(path string, info tree.Info, withMD5 bool) (sums, error) {
+func (h *disk) sums(path string, info tree.Info, withMD5 bool) (sums, error) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	return h.hash(path, info, withMD5)
 }
 
 // hash reads a file or a link. One that may not be read has no sums, and is equal to nothing.
-func (h *run) hash(path string, info tree.Info, withMD5 bool) (s sums, err error) {
+func (h *disk) hash(path string, info tree.Info, withMD5 bool) (s sums, err error) {
 	if info.IsSymlink() {
 		target, err := h.Root.Readlink(path)
 		if err != nil {

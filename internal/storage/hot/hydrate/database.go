@@ -26,7 +26,7 @@ import (
 // applies a log to whatever database lies beside it, so a log never outlives its database.
 
 // state is what the journal would keep of what lstat has said info of.
-func (h *run) state(path string, info tree.Info) journal.Stat {
+func (h *disk) state(path string, info tree.Info) journal.Stat {
 	state := info.Stat
 	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {
 		state = sqlite.StateOf(d, name, info)
@@ -37,7 +37,7 @@ func (h *run) state(path string, info tree.Info) journal.Stat {
 
 // hashDatabase hashes a database as one file. One that cannot be read has no sums, and is equal to
 // nothing.
-func (h *run) hashDatabase(path string) (s sums, err error) {
+func (h *disk) hashDatabase(path string) (s sums, err error) {
 	parent, name := tree.Split(path)
 	d, err := h.Root.OpenDir(parent)
 	if err != nil {
@@ -168,7 +168,7 @@ func (h *run) recordReplaced() error {
 }
 
 // isMember tells whether a path belongs to a database that is here.
-func (h *run) isMember(path string) (is bool) {
+func (h *disk) isMember(path string) (is bool) {
 	if _, ok := sqlitefile.Base(path); !ok {
 		return false
 	}
@@ -216,7 +216,7 @@ func removeSeen(d *tree.Dir, name string) error {
 }
 
 // moveDatabase renames a file, and when it is a database what belongs to it.
-func (h *run) moveDatabase(path, copied string, rename func() error) error {
+func (h *disk) moveDatabase(path, copied string, rename func() error) error {
 	if !h.isDatabase(path) {
 		return rename()
 	}
@@ -225,7 +225,7 @@ func (h *run) moveDatabase(path, copied string, rename func() error) error {
 }
 
 // removeMembers removes what belonged to a database that is gone.
-func (h *run) removeMembers(path string) error {
+func (h *disk) removeMembers(path string) error {
 	return h.inDirectory(path, func(d *tree.Dir, name string) error {
 		for _, member := range sqlite.Members(d, name) {
 			if err := removeSeen(d, member); err != nil {
@@ -236,7 +236,7 @@ func (h *run) removeMembers(path string) error {
 	})
 }
 
-func (h *run) isDatabase(path string) (is bool) {
+func (h *disk) isDatabase(path string) (is bool) {
 	_ = h.inDirectory(path, func(d *tree.Dir, name string) error {
 		is = sqlite.Is(d, name)
 		return nil
@@ -245,7 +245,7 @@ func (h *run) isDatabase(path string) (is bool) {
 }
 
 // inDirectory opens the directory of a path. Where there is none, there is nothing to do.
-func (h *run) inDirectory(path string, do func(d *tree.Dir, name string) error) error {
+func (h *disk) inDirectory(path string, do func(d *tree.Dir, name string) error) error {
 	parent, name := tree.Split(path)
 	d, err := h.Root.OpenDir(parent)
 	if isAbsent(err) {

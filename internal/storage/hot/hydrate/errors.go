@@ -57,7 +57,7 @@ func (e *TimeoutError) Error() string {
 }
 
 // onDisk makes an error of the file system one that says what mends it.
-func (h *run) onDisk(err error) error {
+func (h *disk) onDisk(err error) error {
 	if err != nil && tree.IsDiskFull(err) && !errors.Is(err, errDiskFull) {
 		return &DiskFullError{Home: h.Root.Name(), Err: err}
 	}

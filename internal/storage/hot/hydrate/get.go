@@ -77,7 +77,7 @@ func (h *run) fetchSome(ctx context.Context, items []int, workers int) error {
 func (h *run) fetchOne(ctx context.Context, i int) error {
 	it := &h.items[i]
 	if it.isOpen() {
-		if err := h.compareOne(ctx, i, h.manifest.Items()); err != nil || it.verdict != fetched {
+		if err := (comparer{h}).compareOne(ctx, i, h.manifest.Items()); err != nil || it.verdict != fetched {
 			return err
 		}
 	}
@@ -138,7 +138,7 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 }
 
 // source is an item as it is fetched. Of a large one, whose hash is not taken while it comes, the manifest may know it.
-func (h *run) source(it *item) fetch.Source {
+func (h *listing) source(it *item) fetch.Source {
 	src := fetch.Source{Key: it.key, ETag: it.etag(), Size: it.size}
 	if it.entry == 0 || it.size <= largeObject {
 		return src

@@ -57,22 +57,31 @@ type Result struct {
 	Stale    int                // objects that the manifest did not vouch for
 }
 
-// run is one Run under way.
-type run struct {
-	Deps
-	prefix string // the hot prefix
-	place  manifest.Place
-	fetch  *fetch.Fetcher
+// disk is the home as it is, and what the journal has of it.
+type disk struct{ Deps }
 
-	mounts   []string // what is mounted in the home
-	rules    *ignore.Rules
+// listing is what S3 holds.
+type listing struct {
+	disk
+	prefix   string // the hot prefix
+	place    manifest.Place
 	manifest *manifest.Manifest
 	items    []item
-	dirs     *directories
-	seen     map[int]tree.Info // of items that are fetched in the place of something
-	empty    bool              // nothing was here
+	failing  map[int]error // items whose read failed in a way that may be the store's
 
 	rulesAlone bool // the one item is the file with the rules
+}
+
+// run is one Run under way.
+type run struct {
+	listing
+	fetch *fetch.Fetcher
+
+	mounts []string // what is mounted in the home
+	rules  *ignore.Rules
+	dirs   *directories
+	seen   map[int]tree.Info // of items that are fetched in the place of something
+	empty  bool              // nothing was here
 
 	mu   sync.Mutex
 	kept map[string]bool // the keys of res.Kept
@@ -80,21 +89,19 @@ type run struct {
 	replaced    []journal.Entry
 	whole       map[string]bool // paths of databases with members in S3: whether they need none of them
 	firstDenied error
-	failing     map[int]error // items whose read failed in a way that may be the store's
 	res         Result
 }
 
 func newRun(d Deps) *run {
 	h := &run{
-		Deps:   d,
-		prefix: d.Config.HotPrefix(),
-		place:  manifest.Place{MetaPrefix: d.Config.MetaPrefix(), HotPrefix: d.Config.HotPrefix()},
-		fetch:  fetch.New(d.Store, d.Config.HotPrefix(), d.Log),
-		seen:   map[int]tree.Info{},
-		kept:   map[string]bool{},
-		whole:  map[string]bool{},
-
-		failing: map[int]error{},
+		listing: listing{
+			disk: disk{d}, prefix: d.Config.HotPrefix(), failing: map[int]error{},
+			place: manifest.Place{MetaPrefix: d.Config.MetaPrefix(), HotPrefix: d.Config.HotPrefix()},
+		},
+		fetch: fetch.New(d.Store, d.Config.HotPrefix(), d.Log),
+		seen:  map[int]tree.Info{},
+		kept:  map[string]bool{},
+		whole: map[string]bool{},
 	}
 	h.dirs = &directories{h: h, all: map[string]*directoryState{}}
 	return h
@@ -195,10 +202,10 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 
 // write brings the home to what was found.
 func (h *run) write(ctx context.Context, b *bundle) error {
-	if err := h.removeGone(ctx); err != nil {
+	if err := (remover{h}).removeGone(ctx); err != nil {
 		return err
 	}
-	if err := h.compare(ctx); err != nil {
+	if err := (comparer{h}).compare(ctx); err != nil {
 		return err
 	}
 	if err := h.checkSpace(ctx); err != nil {
@@ -215,14 +222,14 @@ func (h *run) write(ctx context.Context, b *bundle) error {
 	if err := h.fetchAll(ctx, b.wait()); err != nil {
 		return err
 	}
-	if err := h.retryFailing(ctx); err != nil {
+	if err := (retrier{h}).retryFailing(ctx); err != nil {
 		return err
 	}
 	return h.allDenied()
 }
 
 // homeIsEmpty says that nothing is here that anything has to be compared with.
-func (h *run) homeIsEmpty() (bool, error) {
+func (h *disk) homeIsEmpty() (bool, error) {
 	if h.Journal.Len() > 0 {
 		return false, nil
 	}

@@ -15,7 +15,7 @@ const listings = 16
 
 // list lists hot/ to its end, in the order of the keys, and marks what the manifest
 // vouches for.
-func (h *run) list(ctx context.Context) ([]item, error) {
+func (h *listing) list(ctx context.Context) ([]item, error) {
 	if h.manifest == nil || h.manifest.Blocks() < 2 {
 		return h.listRange(ctx, 0, "", "")
 	}
@@ -46,7 +46,7 @@ func (h *run) list(ctx context.Context) ([]item, error) {
 
 // listRange lists the keys after one and before another, which are those of the
 // manifest's given block and on.
-func (h *run) listRange(ctx context.Context, block int, after, until string) ([]item, error) {
+func (h *listing) listRange(ctx context.Context, block int, after, until string) ([]item, error) {
 	var items []item
 	var keys arena
 	known := h.manifest.From(block)
@@ -73,6 +73,6 @@ func (h *run) listRange(ctx context.Context, block int, after, until string) ([]
 // vouches says whether what the manifest knows is of this very version. Last-Modified
 // has whole seconds: an object of the second in which the manifest's entries were collected may
 // be a later one.
-func (h *run) vouches(known *manifest.Entry, e *objectstore.Entry) bool {
+func (h *listing) vouches(known *manifest.Entry, e *objectstore.Entry) bool {
 	return known.ETag != "" && known.ETag == e.ETag && known.Size == e.Size && e.LastModified.Before(h.manifest.AsOf)
 }

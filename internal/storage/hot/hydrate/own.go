@@ -17,7 +17,7 @@ const lookups = 16
 // claimOwn finds the writes that were sent and whose answers were lost: an object that
 // carries the id of one of our attempts is ours, whatever the journal knew of it. Were
 // it taken for another client's, our own file would become a conflict copy.
-func (h *run) claimOwn(ctx context.Context) error {
+func (h *listing) claimOwn(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookups)
 	for path, in := range h.Journal.AllUnresolved() {
@@ -33,7 +33,7 @@ func (h *run) claimOwn(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (h *run) claim(ctx context.Context, path string, in journal.Intent) error {
+func (h *listing) claim(ctx context.Context, path string, in journal.Intent) error {
 	o, err := h.lookUp(ctx, in.Key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil

@@ -12,6 +12,9 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
+// remover removes what S3 does not hold any more.
+type remover struct{ *run }
+
 // removeGone is the table for what the journal has and S3 has no more:
 //
 //	has it   unchanged  gone   removed
@@ -19,7 +22,7 @@ import (
 //	has it   not there  gone   forgotten
 //
 // It is run after the listing reached its end, and on nothing less.
-func (h *run) removeGone(ctx context.Context) error {
+func (h remover) removeGone(ctx context.Context) error {
 	var gone []journal.Entry
 	for e := range h.Journal.All() {
 		isDir := e.Key != "" && e.Key[len(e.Key)-1] == '/'
@@ -41,7 +44,7 @@ func (h *run) removeGone(ctx context.Context) error {
 	return nil
 }
 
-func (h *run) removeOne(e *journal.Entry) error {
+func (h remover) removeOne(e *journal.Entry) error {
 	i, err := h.Root.Lstat(e.Path)
 	switch {
 	case isAbsent(err):
@@ -64,7 +67,7 @@ func (h *run) removeOne(e *journal.Entry) error {
 	return h.Journal.Forget(e.Path)
 }
 
-func (h *run) removeFile(path string, seen tree.Info) error {
+func (h remover) removeFile(path string, seen tree.Info) error {
 	parent, _ := tree.Split(path)
 	if err := h.dirs.widen(parent); err != nil {
 		return err
@@ -78,7 +81,7 @@ func (h *run) removeFile(path string, seen tree.Info) error {
 
 // removeSeen removes a file, and after a database what belongs to it: the other way round a kill
 // would leave a database that was never true.
-func (h *run) removeSeen(path string, seen tree.Info) error {
+func (h *disk) removeSeen(path string, seen tree.Info) error {
 	isDatabase := h.isDatabase(path)
 	if err := h.Root.RemoveSeen(path, seen); err != nil || !isDatabase {
 		return err

@@ -70,7 +70,7 @@ func (h *run) fetchFirst(ctx context.Context, it item) error {
 	if err := first.judge(ctx); err != nil {
 		return err
 	}
-	if err := first.compare(ctx); err != nil {
+	if err := (comparer{first}).compare(ctx); err != nil {
 		return err
 	}
 	if err := first.fetchAll(ctx, first.toFetch()); err != nil {
@@ -86,7 +86,7 @@ func (h *run) fetchFirst(ctx context.Context, it item) error {
 
 // readFirst reads the file of rules, of which at most a byte more than counts. One that
 // is not there, or is no file, has no rules.
-func (h *run) readFirst() ([]byte, error) {
+func (h *disk) readFirst() ([]byte, error) {
 	f, err := h.Root.Open(ignore.FileName)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tree.ErrNotRegular) || tree.IsNotDir(err) {
 		return nil, nil

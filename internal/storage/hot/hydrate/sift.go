@@ -87,14 +87,14 @@ func (h *run) keep(key, reason string) {
 }
 
 // forget lets the journal forget a path. One that cannot be written does so in memory, and is written later.
-func (h *run) forget(path string) {
+func (h *disk) forget(path string) {
 	if err := h.Journal.Forget(path); err != nil {
 		h.Log.Warn("the journal is behind", "event", "journal_failed", "error", err)
 	}
 }
 
 // find looks an object up by its key.
-func (h *run) find(key string) (*item, bool) {
+func (h *listing) find(key string) (*item, bool) {
 	i, ok := slices.BinarySearchFunc(h.items, key, func(it item, key string) int { return cmp.Compare(it.key, key) })
 	if !ok {
 		return nil, false

@@ -96,7 +96,7 @@ func TestManifestIsBehind(t *testing.T) {
 
 func TestVouches(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
-	h := &run{manifest: &manifest.Manifest{AsOf: at}}
+	h := &listing{manifest: &manifest.Manifest{AsOf: at}}
 	known := &manifest.Entry{Key: "k", ETag: "e", Size: 3}
 	for _, c := range []struct {
 		what string

@@ -37,7 +37,7 @@ func (h *run) siftTwins() error {
 // twinOf chooses between two objects of one path, and returns the one that is not the file's. The file's
 // is the one that the journal knows, else the one that was written last, so that the next sandbox shows what
 // this one has written. Where the path was deleted here, an object that was not there at that time is new.
-func (h *run) twinOf(ours, raw *item) (twin *item) {
+func (h *listing) twinOf(ours, raw *item) (twin *item) {
 	e, ok := h.Journal.Get(ours.path())
 	switch {
 	case ok && e.Key == ours.key:
@@ -58,7 +58,7 @@ func (h *run) twinOf(ours, raw *item) (twin *item) {
 
 // isNewTwin tells whether the path of an object was deleted here before that object, which is not the
 // file's, was written.
-func (h *run) isNewTwin(it *item) bool {
+func (h *listing) isNewTwin(it *item) bool {
 	known, ok := h.Journal.Twins().Get(it.name())
 	return h.Journal.HasTombstone(it.path()) && (!ok || known != journal.Twin{Key: it.key, ETag: it.etag()})
 }

@@ -11,7 +11,7 @@ import (
 // unchanged tells whether what is at a path is still what the journal has of it. The stat tells,
 // unless the file was stored when it was too young for that: then its content and its mode do.
 // A file of which the journal has no hash counts as changed, which loses nothing.
-func (h *run) unchanged(path string, info tree.Info) (bool, error) {
+func (h *disk) unchanged(path string, info tree.Info) (bool, error) {
 	e, ok := h.Journal.Get(path)
 	if !ok || !e.Local.LooksLike(h.state(path, info)) {
 		return false, nil
@@ -27,7 +27,7 @@ func (h *run) unchanged(path string, info tree.Info) (bool, error) {
 }
 
 // gatedUnchanged is unchanged, behind the gate.
-func (h *run) gatedUnchanged(path string, info tree.Info) (bool, error) {
+func (h *disk) gatedUnchanged(path string, info tree.Info) (bool, error) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
 	return h.unchanged(path, info)

@@ -10,7 +10,7 @@ import (
 // alone: it is archived, this key is denied, its content does not match its checksum, or the store gives no
 // proper answer for it while it does for others. An object
 // with the rules of what is left out is none of those: without them the rest cannot be told apart.
-func (h *run) unreadable(err error) (reason string, ok bool) {
+func (h *listing) unreadable(err error) (reason string, ok bool) {
 	if h.rulesAlone {
 		return "", false
 	}

@@ -136,7 +136,7 @@ func (q *Queue) makeRoom(w *item) *item {
 }
 
 // mayGo tells whether no write holds a delete back.
-func (q *Queue) mayGo(d *item) bool { return q.spans.bound(d.barrier) < oldest(&q.hold) }
+func (p *places) mayGo(d *item) bool { return p.spans.bound(d.barrier) < oldest(&p.hold) }
 
 // Outcome is what became of a job.
 type Outcome uint8

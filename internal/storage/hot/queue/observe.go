@@ -18,14 +18,12 @@ type Queue struct {
 	seq    uint64
 	flying int
 
-	awaiting []*item          // deletes that have no barrier yet
-	spans    spans            // of all
-	gone     map[string]spans // of each group's members
+	awaiting []*item // deletes that have no barrier yet
 }
 
 // New returns an empty queue.
 func New(r Rules) *Queue {
-	return &Queue{places: newPlaces(r), gone: map[string]spans{}}
+	return &Queue{places: newPlaces(r)}
 }
 
 // Order is what a write's place in the queue depends on besides its time.
@@ -168,7 +166,7 @@ func (q *Queue) ObservedUpTo(at Time) {
 	}
 	clear(q.awaiting[len(kept):])
 	q.awaiting = kept
-	q.closeSpans(at)
+	q.closeSpans(at, q.seq)
 }
 
 // Unobserved tells whether something waits for ObservedUpTo: a deletion without a barrier, or a span

@@ -30,6 +30,9 @@ type places struct {
 	groups map[string]*heap // the pending members of each group, by first
 	below  map[string]int   // directory -> number of pending deletes below it
 
+	spans spans            // of all writes that never reached S3
+	gone  map[string]spans // of each group's members
+
 	waiters map[string]map[*item]bool // of what is in blocked: by the delete, above it, that it waits for
 }
 
@@ -39,6 +42,7 @@ func newPlaces(r Rules) places {
 		items:     map[string]*item{},
 		below:     map[string]int{},
 		groups:    map[string]*heap{},
+		gone:      map[string]spans{},
 		waiters:   map[string]map[*item]bool{},
 		waiting:   heap{slot: slotQueue, less: byDue},
 		adding:    heap{slot: slotQueue, less: byFirst},

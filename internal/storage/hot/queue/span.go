@@ -18,15 +18,15 @@ type spans []span
 
 // vanished leaves a span where a pending write ends, for deletes and for those who wait
 // for its group.
-func (q *Queue) vanished(it *item, from, to uint64, ordered bool, now Time) {
+func (p *places) vanished(it *item, from, to uint64, ordered bool, now Time) {
 	if it.is(stuck) && !it.holds() {
 		return
 	}
 	s := span{from: from, to: to, open: !ordered, at: now}
-	q.spans = q.spans.with(s)
+	p.spans = p.spans.with(s)
 	if it.group != "" {
-		q.gone[it.group] = q.gone[it.group].with(s)
-		q.pruneGroup(it.group)
+		p.gone[it.group] = p.gone[it.group].with(s)
+		p.pruneGroup(it.group)
 	}
 }
 
@@ -66,12 +66,12 @@ func (all spans) find(seq uint64) int {
 }
 
 // closeSpans ends what is open when all that happened before it ended has been observed.
-func (q *Queue) closeSpans(at Time) {
-	q.spans.end(at, q.seq)
-	q.prune()
-	for group, gone := range q.gone {
-		gone.end(at, q.seq)
-		q.pruneGroup(group)
+func (p *places) closeSpans(at Time, seq uint64) {
+	p.spans.end(at, seq)
+	p.prune()
+	for group, gone := range p.gone {
+		gone.end(at, seq)
+		p.pruneGroup(group)
 	}
 }
 
@@ -105,15 +105,15 @@ func (all spans) after(pending uint64) spans {
 	return all[n:]
 }
 
-func (q *Queue) prune() { q.spans = q.spans.after(min(oldest(&q.hold), oldest(&q.blocked))) }
+func (p *places) prune() { p.spans = p.spans.after(min(oldest(&p.hold), oldest(&p.blocked))) }
 
-func (q *Queue) pruneGroup(group string) {
+func (p *places) pruneGroup(group string) {
 	pending := uint64(math.MaxUint64)
-	if g := q.groups[group]; g != nil {
+	if g := p.groups[group]; g != nil {
 		pending = oldest(g)
 	}
-	if q.gone[group] = q.gone[group].after(pending); q.gone[group] == nil {
-		delete(q.gone, group)
+	if p.gone[group] = p.gone[group].after(pending); p.gone[group] == nil {
+		delete(p.gone, group)
 	}
 }
 

@@ -88,8 +88,8 @@ func (q *Queue) HeldByStuck(name string) bool {
 }
 
 // waitsFor tells whether a delete waits for a write that was first observed at from.
-func (q *Queue) waitsFor(d *item, from uint64) bool {
-	return from != math.MaxUint64 && !d.is(noBarrier) && q.spans.bound(d.barrier) >= from
+func (p *places) waitsFor(d *item, from uint64) bool {
+	return from != math.MaxUint64 && !d.is(noBarrier) && p.spans.bound(d.barrier) >= from
 }
 
 // Pending describes one name that S3 does not hold as the disk does.

@@ -45,8 +45,10 @@ func (s *Sender) file(ctx context.Context, path string, how How) (r Result) {
 		return changed(path)
 	}
 	defer func() { r.Ino = i.Ino }()
-	if base, ok := sqlitefile.Base(name); ok && s.isMoving(tree.Join(parent, base)) {
-		return Result{Outcome: queue.Retry}
+	if base, ok := sqlitefile.Base(name); ok {
+		if _, moving := s.moving.Load(tree.Join(parent, base)); moving {
+			return Result{Outcome: queue.Retry}
+		}
 	}
 	if base, ok := sqlite.IsMember(d, name); ok {
 		return Result{Outcome: queue.Stored, Recheck: []string{tree.Join(parent, base)}} // it goes with its database

@@ -79,11 +79,6 @@ func (s *Sender) move(v *version, to string, rename func() error) error {
 	return conflict.Move(v.dir, v.name, to, rename)
 }
 
-func (s *Sender) isMoving(path string) bool {
-	_, moving := s.moving.Load(path)
-	return moving
-}
-
 // clearMembers moves aside what would be applied to a database that comes to a name.
 func (s *Sender) clearMembers(d *tree.Dir, name string) error {
 	for _, member := range sqlite.Members(d, name) {
