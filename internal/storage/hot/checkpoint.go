@@ -95,7 +95,7 @@ func (e *Syncer) through(ctx context.Context, mark uint64) error {
 	}
 }
 
-// errHeld says that what is left waits for something that nobody sees coming.
+// errHeld says that the changes that are left wait for something that no job brings.
 var errHeld = errors.New("deletions are held back by files that cannot be saved")
 
 // errStuck says that a file could not be stored, which no failure of its own tells.

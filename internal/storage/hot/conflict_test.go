@@ -88,7 +88,7 @@ func TestSomebodyElseWroteWhatIsDeletedHere(t *testing.T) {
 	}
 }
 
-// Writes arrive and their answers are lost: nobody else wrote, so nothing is in conflict.
+// Writes arrive and their answers are lost: no other client wrote, so nothing is in conflict.
 func TestLostAnswers(t *testing.T) {
 	for _, verb := range []string{"PUT", "DELETE"} {
 		t.Run(verb, func(t *testing.T) {

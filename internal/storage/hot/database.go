@@ -21,7 +21,7 @@ func (w *walker) state(path string, i tree.Info) journal.Stat {
 	return i.Stat
 }
 
-// isMember tells whether what is at a path belongs to a database, and then looks at that.
+// isMember tells whether the file at a path belongs to a database, and then looks at the database.
 func (w *walker) isMember(path string) bool {
 	if _, ok := sqlitefile.Base(path); !ok {
 		return false
@@ -47,7 +47,7 @@ func (w *walker) member(path, base string) {
 }
 
 // touchDatabase looks at a database one of whose members has changed. anyway: it is to be written
-// whatever its state.
+// in any state.
 func (w *walker) touchDatabase(base string, anyway bool) {
 	i, err := w.h.root.Lstat(base)
 	if err != nil || !i.IsRegular() || w.h.rules.Load().Match(base, false) {
@@ -107,7 +107,7 @@ func (w *walker) dirOf(path string) (*tree.Dir, string, error) {
 	return w.at, name, nil
 }
 
-// gatherDatabases takes the members of databases out of what is in a directory, and gives the
+// gatherDatabases takes the members of databases out of a directory's entries, and gives the
 // databases the state of them all. excluded are members that the rules leave out.
 func gatherDatabases(d *tree.Dir, seen []journal.Seen, excluded []string) []journal.Seen {
 	members := map[string]bool{}

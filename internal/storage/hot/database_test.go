@@ -44,7 +44,7 @@ func (l *ledgers) start() {
 	}
 }
 
-// kill kills all writers, whatever they are doing.
+// kill kills all writers, at any point of their work.
 func (l *ledgers) kill() {
 	for _, mode := range l.modes {
 		for _, w := range l.writers[mode] {

@@ -18,7 +18,7 @@ type known struct {
 	stored     bool // S3 holds an object of this name
 	current    bool // whose file had the very stat that was seen
 	tombstone  bool // its deletion was seen, and is not in S3 yet
-	unresolved bool // a write was sent, and nobody knows whether it arrived
+	unresolved bool // a write was sent, and no answer tells whether it arrived
 	flying     bool // a job of the name is under way
 	twin       bool // S3 holds a second object that means the name
 	retained   bool // its file was moved to where nothing is kept

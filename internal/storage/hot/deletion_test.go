@@ -101,7 +101,7 @@ func TestRootMountedOverDeletesNothing(t *testing.T) {
 }
 
 // The home is empty, and no deletion was seen: an unmounted volume looks like this, or a
-// directory that was emptied while nobody watched.
+// directory that was emptied while no process watched.
 func TestEmptyRootWithoutDeletionsDeletesNothing(t *testing.T) {
 	s := newSandbox(t).start()
 	s.write("d/a", "x")
@@ -227,7 +227,7 @@ func TestFileAndDirectoryTakeTurns(t *testing.T) {
 }
 
 // A file that the disk has lost and that hydrate cannot bring is missing here, and not deleted: neither it nor
-// its directory loses an object, whatever is deleted around it.
+// its directory loses an object when all around it is deleted.
 func TestFileThatCannotBeBroughtIsNotDeleted(t *testing.T) {
 	s := newSandbox(t).start()
 	s.write("dir/lost", "x")

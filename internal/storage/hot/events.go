@@ -130,7 +130,7 @@ func (o *observer) movedFrom(d *watch.Dir, path string, ev watch.Event, excluded
 		if kid != nil {
 			o.drop(kid)
 		}
-		return // what is left out was never there
+		return // a path that is left out was never there
 	}
 	o.deleted = true
 	o.moves = append(o.moves, &move{path: path, isDir: ev.Is(watch.IsDir), cookie: ev.Cookie, dir: kid, at: o.p.now()})

@@ -23,7 +23,7 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// S3 goes away and comes back: everything arrives, whatever happened meanwhile.
+// S3 goes away and comes back: everything arrives that happened meanwhile.
 func TestAwayAndBack(t *testing.T) {
 	s := newSandbox(t).start()
 	s.write("a", "one")

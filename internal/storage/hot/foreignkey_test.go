@@ -91,7 +91,7 @@ func (s *sandbox) keptKeys() (keys []string) {
 	return keys
 }
 
-// A file that is deleted loses both of its keys, in whatever way it is deleted and whatever ends the
+// A file that is deleted loses both of its keys, in every way of deleting it and of ending the
 // sandbox: the next one does not find the file again.
 func TestDeletedFileLosesBothKeys(t *testing.T) {
 	for name, act := range map[string]func(s *sandbox){

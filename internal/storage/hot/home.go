@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
-// home is the directory that is kept in S3, with what is known of it on both sides: its files, the
+// home is the directory that is kept in S3, with all that is known of it on both sides: its files, the
 // journal of what S3 holds, and the rules of what is left out.
 type home struct {
 	root    *tree.Root

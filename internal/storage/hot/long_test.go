@@ -19,7 +19,7 @@ import (
 	"github.com/matrx/sandbox/internal/wire"
 )
 
-// mostRSS is what the storage process may have resident, whatever the tree.
+// mostRSS is what the storage process may have resident, with any tree.
 const mostRSS = 150 << 10 // KiB
 
 // A tree of 200,000 files, and one of a file of 6 GiB, go up and come back; each way in a process

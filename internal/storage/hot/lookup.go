@@ -80,7 +80,7 @@ func (p *pending) sawMember(path, base string) {
 	}
 }
 
-// rewrite lets a file go up whatever its state, if it is not pending already.
+// rewrite lets a file go up in any state, if it is not pending already.
 func (p *pending) rewrite(path string, size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -294,7 +294,7 @@ func TestConflictCopyOfARunningDatabaseIsWhole(t *testing.T) {
 }
 
 // Others write the object, and before the local database gets its conflict copy's name another database, with a log,
-// takes its place: that one is whole, whatever name it has in the end.
+// takes its place: that one is whole, under the name that it has in the end.
 func TestReplacedDatabaseKeepsItsLogInAConflict(t *testing.T) {
 	s := newSandbox(t)
 	s.probe = true // the server ignores a copy's conditions
@@ -428,7 +428,7 @@ func TestNamesOfOrdinaryFiles(t *testing.T) {
 	s.flushed()
 }
 
-// A link beside a database is a name of its own, whatever it is called.
+// A link beside a database is a name of its own, under every name.
 func TestLinkBesideADatabaseIsKept(t *testing.T) {
 	s := newSandbox(t).start()
 	crashed(t, s.path("x.db"))

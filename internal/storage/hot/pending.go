@@ -60,7 +60,7 @@ func (p *pending) wake() {
 	}
 }
 
-// broadcastLocked tells those who wait that something has ended.
+// broadcastLocked wakes the callers that wait for a job's end.
 func (p *pending) broadcastLocked() {
 	close(p.waiters)
 	p.waiters = make(chan struct{})
@@ -219,7 +219,7 @@ func (p *pending) noteForeign(dir string) {
 	p.foreign[dir] = true
 }
 
-// unreadable names a path whose content nobody can save, until readable. It tells whether that is
+// unreadable names a path whose content cannot be saved, until readable. It tells whether that is
 // news.
 func (p *pending) unreadable(path, why string) bool {
 	p.mu.Lock()

@@ -55,7 +55,7 @@ func TestStoreWithoutConditions(t *testing.T) {
 }
 
 // A renamed directory is copied inside S3: no content goes over the network. (The embedded server
-// ignores a copy's conditions, so that a session does not copy there; nobody has asked it here.)
+// ignores a copy's conditions, so that a session does not copy there; no probe has asked it here.)
 func TestRenameUploadsNothing(t *testing.T) {
 	s := newSandbox(t).start()
 	if !s.store.Conditional().Copy {

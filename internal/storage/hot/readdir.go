@@ -135,7 +135,7 @@ func (r *dirRead) add(d *tree.Dir, e tree.Entry, rules *ignore.Rules) error {
 func (w *walker) compare(r *dirRead) (below []string) {
 	if isMissing(r.err) {
 		w.unseen(r.path)
-		return nil // whoever saw it go says so
+		return nil // the look that saw it go has noted that
 	}
 	if errors.Is(r.err, tree.ErrMounted) {
 		w.mounted(r.path)
@@ -268,7 +268,7 @@ func (w *walker) isOthers(r *dirRead) bool {
 	return true
 }
 
-// unreadable names a directory that cannot be read: nobody knows what of it is saved.
+// unreadable names a directory that cannot be read: it is not known which of its files are saved.
 func (w *walker) unreadable(path string, err error) {
 	w.unread[path] = true
 	if w.p.unreadable(path, err.Error()) {

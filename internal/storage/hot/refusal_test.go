@@ -73,7 +73,7 @@ func TestRefusedMarkerFollowsItsDirectory(t *testing.T) {
 	})
 }
 
-// What is refused and goes away is not refused any more, whatever way it went.
+// What is refused and goes away is not refused any more, in whichever way it went.
 func TestRefusedAndGone(t *testing.T) {
 	for name, gone := range map[string]func(s *sandbox, dir string){
 		"removed":     func(s *sandbox, dir string) { s.remove(dir) },

@@ -140,7 +140,7 @@ func (o *observer) settleStuck(trouble bool) {
 	for _, name := range o.p.stuck(mostListed) {
 		path, isDir := strings.CutSuffix(name, "/")
 		switch _, err := o.h.root.Lstat(path); {
-		case o.h.rules.Load().Match(path, isDir): // first: what is mounted over a file hides it
+		case o.h.rules.Load().Match(path, isDir): // first: a mount over a file hides it
 			o.p.leaveOut(path)
 		case isMissing(err):
 			o.p.sawNothing(path, false)

@@ -7,7 +7,7 @@ import (
 
 // A write whose answer was lost can arrive late: its connection broke, and the server that had
 // it finishes it when the file has long been deleted, and the deletion has found nothing to
-// delete. Nobody would see such an object before the next hydrate, which would bring the
+// delete. No look would find such an object before the next hydrate, which would bring the
 // file back. So where writes may still arrive and nothing is to be, is looked again: now and
 // then, and at the end of a flush.
 

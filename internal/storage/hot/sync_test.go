@@ -39,7 +39,7 @@ func TestChangesArrive(t *testing.T) {
 	}
 }
 
-// Nobody asks for it: changes go up by themselves.
+// No command asks for it: changes go up by themselves.
 func TestChangesArriveByThemselves(t *testing.T) {
 	s := newSandbox(t).start()
 	s.write("a", "one")

@@ -2,7 +2,7 @@ package hot
 
 import "github.com/matrx/sandbox/internal/storage/hot/tree"
 
-// reasons are why paths cannot be saved that have no change of their own: what is no file, and directories that cannot be
+// reasons are why paths cannot be saved that have no change of their own: sockets and the like, and directories that cannot be
 // read. Of a removal it is known at once whether any of them lies below, however many there are.
 type reasons struct {
 	why   map[string]string

@@ -10,7 +10,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/watch"
 )
 
-// walker looks at paths and reads directories, and notes what it sees in what is pending. It does
+// walker looks at paths and reads directories, and notes what it sees as pending. It does
 // so when the observer tells it to, in the observer's goroutine.
 type walker struct {
 	h       *home
@@ -120,7 +120,7 @@ func (w *walker) limit() {
 		"event", "watch_limit", "watched", w.dirs.Len(), "share", w.share)
 }
 
-// lookAt finds out what is at a path, without knowing what happened.
+// lookAt looks at a path of which it is not known what happened there.
 func (w *walker) lookAt(path string) {
 	if path == "" {
 		return
@@ -128,7 +128,7 @@ func (w *walker) lookAt(path string) {
 	i, err := w.h.root.Lstat(path)
 	switch {
 	case isMissing(err) && w.wasLeftOut(path):
-		w.p.leaveOut(path) // what is left out is not deleted either
+		w.p.leaveOut(path) // a path that is left out is not deleted either
 	case isMissing(err):
 		w.touchesDatabase(path)
 		w.p.sawNothing(path, false)
@@ -145,7 +145,7 @@ func (w *walker) lookAt(path string) {
 	}
 }
 
-// wasLeftOut tells whether what is missing at a path was left out.
+// wasLeftOut tells whether the missing file of a path was left out.
 func (w *walker) wasLeftOut(path string) bool {
 	known, ok := w.h.journal.Get(path)
 	return w.h.rules.Load().Match(path, !ok || known.IsMarker())

@@ -361,7 +361,7 @@ func TestSteady(t *testing.T) {
 	}
 }
 
-// A job reads the disk ahead of the events: what it finds may exclude what S3 holds, and nobody
+// A job reads the disk ahead of the events: what it finds may exclude what S3 holds, and no process
 // has said so yet. S3 never holds both.
 func TestFileBeforeItsDirectoryWasSeenGone(t *testing.T) {
 	s := newSandbox(t).start()

@@ -34,7 +34,7 @@ type Deferred struct {
 // NewDeferred makes one; Is must follow.
 func NewDeferred() *Deferred { return &Deferred{known: make(chan struct{})} }
 
-// Is says who it is. Only the first call counts.
+// Is says which lease it is. Only the first call counts.
 func (l *Deferred) Is(h Holder) {
 	l.once.Do(func() {
 		l.holder = h
@@ -97,5 +97,5 @@ func (t Superseded) Status() contract.LeaseStatus {
 	return contract.LeaseStatus{State: "lost", Warning: t.err().Error()}
 }
 
-// Release leaves the lease to who has it.
+// Release leaves the lease to its holder.
 func (Superseded) Release(context.Context) error { return nil }

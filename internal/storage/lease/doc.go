@@ -1,4 +1,4 @@
-// Package lease decides who may write to a workspace: one sandbox at a time.
+// Package lease decides which sandbox may write to a workspace: one sandbox at a time.
 //
 // The lease is one object, written with conditions. Acquire takes it with
 // If-None-Match, a goroutine renews it with If-Match every renewEvery, Release gives

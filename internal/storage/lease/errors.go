@@ -40,7 +40,7 @@ func (e *HeldError) Error() string {
 		e.Prefix, e.SandboxID, e.Instance, e.Age.Round(time.Second), waited, e.Instance)
 }
 
-// LostError says who has it now.
+// LostError says which sandbox has it now.
 type LostError struct {
 	SandboxID string
 	Instance  string // empty: the lease had been deleted when its renewal was due

@@ -267,7 +267,7 @@ func (l *Lease) Close() {
 }
 
 // Release gives the lease back, so that the next sandbox need not wait. What is still under
-// way is cancelled. A lease that was lost is left to who has it.
+// way is cancelled. A lease that was lost is left to its holder.
 func (l *Lease) Release(ctx context.Context) error {
 	l.mu.Lock()
 	was := l.phase

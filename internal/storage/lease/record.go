@@ -8,7 +8,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 )
 
-// record is the lease's body. It is JSON so that an operator can read who holds a workspace
+// record is the lease's body. It is JSON so that an operator can read which sandbox holds a workspace
 // with any S3 tool.
 type record struct {
 	contract.LeaseHolder

@@ -20,7 +20,7 @@ const timeForm = "20060102T150405.000Z"
 // Name is the conflict copy's name for a file called name, a single component. What
 // would be longer than a name can be loses the end of its first part, at a whole
 // character where name is UTF-8. Two copies of one file in one millisecond get the
-// same name: who finds it taken asks again with a later time.
+// same name: a caller that finds it taken asks again with a later time.
 func Name(name, sandboxID string, t time.Time) string {
 	suffix := ".conflict-" + sandboxID + "-" + t.UTC().Format(timeForm)
 	return cut(name, nameMax-len(suffix)) + suffix

@@ -3,7 +3,7 @@
 // A file, a symbolic link or a directory's marker, each with its mode and its mtime. A
 // small object is one GET; a large one comes as ranges of one version in parallel, and
 // from the beginning again when it is overwritten meanwhile. The path gets its name
-// last (package tree): nobody sees a part of a file, and what is at the path is
+// last (package tree): no process sees a part of a file, and the file at the path is
 // replaced only if it is what the caller has seen.
 //
 // What this home cannot hold (a link that is too long, a name that the file system

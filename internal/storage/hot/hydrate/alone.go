@@ -93,7 +93,7 @@ func (h retrier) failAlone(ctx context.Context) (bool, error) {
 	return answered > 0 && int64(len(h.failing)) <= read, err
 }
 
-// giveUp leaves what fails alone in S3. What is at its path stays, too.
+// giveUp leaves the objects that fail alone in S3. The files at their paths stay, too.
 func (h retrier) giveUp() {
 	for i, err := range h.failing {
 		h.keep(h.items[i].key, fmt.Sprintf("%v: %v", errAlone, err))

@@ -87,7 +87,7 @@ func (b *bundle) failed(err error) {
 	})
 }
 
-// share decides who brings what: it writes what has no content, lets the workers write
+// share decides which items the workers bring: it writes what has no content, lets the workers write
 // what they have fetched, and returns the items that are to be fetched by themselves.
 func (b *bundle) share() (byThemselves []int, err error) {
 	h := b.h
@@ -148,7 +148,7 @@ func (h *listing) vouched(it *item, e *manifest.Entry) (objectstore.Object, posi
 	return o, posixattr.Attr{Mode: e.Mode, Mtime: e.Mtime}
 }
 
-// work fetches ranges and writes what is in them.
+// work fetches ranges and writes the files in them.
 func (b *bundle) work() error {
 	buf := make([]byte, manifest.RangeSize)
 	w := &writer{b: b}

@@ -84,7 +84,7 @@ func (h comparer) compareOne(ctx context.Context, i int, entries *manifest.Item)
 	if reason, ok := h.unreadable(err); ok {
 		h.denied(err)
 		h.keep(it.key, reason)
-		it.verdict = nothing // what is here stays too
+		it.verdict = nothing // the file here stays too
 		return nil
 	}
 	if err != nil || it.verdict == fetched {
@@ -138,7 +138,7 @@ func (h comparer) verify(i int, path string, info tree.Info) (bool, error) {
 	return true, nil
 }
 
-// adopt takes what is here for the object, if it is.
+// adopt takes the file here for the object's, if it is.
 func (h comparer) adopt(ctx context.Context, it *item, path string, info tree.Info, entries *manifest.Item) (bool, error) {
 	state := h.state(path, info)
 	if info.Size != it.size && state == info.Stat || !info.IsRegular() && !info.IsSymlink() {
@@ -176,7 +176,7 @@ func (h comparer) adopt(ctx context.Context, it *item, path string, info tree.In
 	return true, h.record(e)
 }
 
-// sameContent asks whoever knows: the manifest's hash, the ETag when it is an MD5, and
+// sameContent compares with what is known: the manifest's hash, the ETag when it is an MD5, and
 // at last the object itself.
 func (h comparer) sameContent(ctx context.Context, it *item, sums sums, info tree.Info, entries *manifest.Item) (o objectstore.Object, attr posixattr.Attr, equal bool, err error) {
 	kind := info.Mode & posixattr.TypeMask

@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
-// moveAside makes a conflict copy of what is at a path: S3's keeps the name. The copy is
+// moveAside makes a conflict copy of the file at a path: S3's keeps the name. The copy is
 // a new file, which the sync uploads. A directory with nothing in it is no loss.
 func (h *run) moveAside(path string) error {
 	return h.moveAsideWith(path, h.moveDatabase)
@@ -36,7 +36,7 @@ func (h *run) moveAsideWith(path string, move func(path, copied string, rename f
 			continue
 		}
 		if isAbsent(err) {
-			return nil // whoever put it there took it away
+			return nil // the process that put it there took it away
 		}
 		if err != nil {
 			return err

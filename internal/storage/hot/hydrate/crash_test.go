@@ -120,7 +120,7 @@ func TestOwnWrite(t *testing.T) {
 }
 
 // A write of ours that arrived with the content that was there already: its ETag says nothing,
-// its Last-Modified shows that somebody wrote, and its id that it was us.
+// its Last-Modified shows that a client wrote, and its id that it was us.
 func TestOwnWriteOfTheSameContent(t *testing.T) {
 	h := newHome(t)
 	h.put("f", "v1")

@@ -23,7 +23,7 @@ import (
 
 // A SQLite database is one object, and several files here: it is unchanged when all of them are, its
 // content is what SQLite would read, and what replaces it takes the place of all of them. SQLite
-// applies a log to whatever database lies beside it, so a log never outlives its database.
+// applies a log to any database that lies beside it, so a log never outlives its database.
 
 // state is what the journal would keep of what lstat has said info of.
 func (h *disk) state(path string, info tree.Info) journal.Stat {
@@ -203,7 +203,7 @@ func (h *run) clearMembers(it *item, path string, d *tree.Dir, name string, seen
 	return nil
 }
 
-// removeSeen removes what is at a name now.
+// removeSeen removes the file that is at a name now.
 func removeSeen(d *tree.Dir, name string) error {
 	i, err := d.Lstat(name)
 	if err == nil {

@@ -77,7 +77,7 @@ func (d *directories) open(path string) (*tree.Dir, error) {
 // ensure makes a directory if need be.
 func (d *directories) ensure(path string, toWrite bool) error {
 	if path == "" {
-		return nil // whoever made the home made it so that it can be written
+		return nil // the home was made so that it can be written
 	}
 	s := d.state(path)
 	s.mu.Lock()

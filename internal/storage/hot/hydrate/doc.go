@@ -10,7 +10,7 @@
 //     parallel. Into an empty home the bundle begins to come at the same time.
 //  3. Each object is compared with the journal and the disk, and a verdict reached
 //     (verdict.go has the table). Up to here nothing was changed but .sandboxignore.
-//  4. What is gone from S3 and unchanged here is removed; where only contents can tell,
+//  4. A file that is gone from S3 and unchanged here is removed; where only contents can tell,
 //     they are compared; what was changed on both sides becomes a conflict copy.
 //  5. With the disk known to suffice, files are written: from the bundle what the
 //     manifest vouches for, everything else by requests of its own, biggest first.

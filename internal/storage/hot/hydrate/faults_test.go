@@ -128,7 +128,7 @@ func TestUnreadableObjectsStayInS3(t *testing.T) {
 	}
 }
 
-// What is passing is tried again, and nobody notices.
+// A passing fault is tried again, and does not show.
 func TestPassingFaults(t *testing.T) {
 	leaks(t)
 	h := newHome(t)

@@ -73,7 +73,7 @@ func (h *run) fetchSome(ctx context.Context, items []int, workers int) error {
 	return g.Wait()
 }
 
-// fetchOne fetches one item, whatever it is. One that could not be compared is compared first.
+// fetchOne fetches one item of any kind. One that could not be compared is compared first.
 func (h *run) fetchOne(ctx context.Context, i int) error {
 	it := &h.items[i]
 	if it.isOpen() {
@@ -164,7 +164,7 @@ func (h *run) gatedMoveAside(path string) error {
 // bringAttempts bounds how often something new is moved out of the way at a path.
 const bringAttempts = 3
 
-// bring brings an item to its path by get, and moves aside what somebody put there
+// bring brings an item to its path by get, and moves aside a file that a process has put there
 // since it was looked at.
 func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (journal.Entry, error)) error {
 	h.mu.Lock()
@@ -173,7 +173,7 @@ func (h *run) bring(i int, path string, t fetch.Target, get func(fetch.Target) (
 	}
 	h.mu.Unlock()
 	if !h.empty {
-		// Not before theirs is here: what is at the path is no database without its log.
+		// Not before theirs is here: the file at the path is no database without its log.
 		t.Before = func() error { return h.clearMembers(&h.items[i], path, t.Dir, t.Name, t.Seen != nil) }
 	}
 	for attempt := 1; ; attempt++ {

@@ -211,7 +211,7 @@ func equalMaps(a, b map[string]string) bool {
 }
 
 // publish writes the manifest and the bundle of what was hydrated. Of an object that was
-// stored in the very second of the manifest nobody can tell which came first, so that
+// stored in the very second of the manifest nothing tells which came first, so that
 // second is waited out, and another one, by which the Date of the server's answers may be late.
 func (h *home) publish() manifest.Published {
 	h.t.Helper()

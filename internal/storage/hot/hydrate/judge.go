@@ -60,7 +60,7 @@ func (h *run) judge(ctx context.Context) error {
 }
 
 // judgeDirectory is the table for a marker: a directory has no content to lose, and its
-// stat changes with whatever is in it, so only its presence counts.
+// stat changes with its entries, so only its presence counts.
 func judgeDirectory(f facts, info tree.Info) verdict {
 	switch {
 	case f.same && f.here && info.IsDir():
@@ -72,7 +72,7 @@ func judgeDirectory(f facts, info tree.Info) verdict {
 }
 
 // sameVersion compares what the journal knows with the listing. An ETag is of the
-// content alone: a later Last-Modified than the journal's says that somebody stored the
+// content alone: a later Last-Modified than the journal's says that another client stored the
 // same content again, with other attributes perhaps. (The journal's is S3's, or after a
 // write of our own the response's Date, which is never the earlier one.)
 func sameVersion(e *journal.Entry, it *item) bool {
@@ -108,7 +108,7 @@ func (c *cursor) open(parent string) error {
 	return nil
 }
 
-// lstat says what is at a path, if anything is. What a file or a link stands in the way
+// lstat is Lstat of a path, and whether anything is there. What a file or a link stands in the way
 // of is not there.
 func (c *cursor) lstat(path string) (i tree.Info, here bool, err error) {
 	parent, name := tree.Split(path)

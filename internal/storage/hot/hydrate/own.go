@@ -15,7 +15,7 @@ import (
 const lookups = 16
 
 // claimOwn finds the writes that were sent and whose answers were lost: an object that
-// carries the id of one of our attempts is ours, whatever the journal knew of it. Were
+// carries the id of one of our attempts is ours, also when the journal knew another version. Were
 // it taken for another client's, our own file would become a conflict copy.
 func (h *listing) claimOwn(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

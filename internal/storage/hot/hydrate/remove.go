@@ -31,7 +31,7 @@ func (h remover) removeGone(ctx context.Context) error {
 		}
 		gone = append(gone, e)
 	}
-	// What is in a directory before the directory.
+	// A directory's entries before the directory.
 	slices.SortFunc(gone, func(a, b journal.Entry) int { return -cmp.Compare(a.Path, b.Path) })
 	for i := range gone {
 		if i%256 == 0 && ctx.Err() != nil {

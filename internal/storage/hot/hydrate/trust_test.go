@@ -60,7 +60,7 @@ func TestBundleSavesRequests(t *testing.T) {
 	}
 }
 
-// What was stored after the manifest is fetched by itself, whatever the manifest says of
+// What was stored after the manifest is fetched by itself, also when the manifest vouches for
 // its key; what was deleted stays away.
 func TestManifestIsBehind(t *testing.T) {
 	h, want := published(t, 100)
@@ -118,7 +118,7 @@ func TestVouches(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the two accelerators costs requests and nothing else.
+// A damage of the two accelerators costs requests and nothing else.
 func TestBrokenAccelerators(t *testing.T) {
 	h, want := published(t, 100)
 	stored, _ := h.bucket.Get(h.manifestKey())

@@ -2,7 +2,7 @@ package hydrate
 
 import "testing"
 
-// Every combination of facts has its verdict, and a file that nobody else has is never
+// Every combination of facts has its verdict, and a file that is nowhere else is never
 // replaced.
 func TestEveryVerdict(t *testing.T) {
 	for n := range 1 << 7 {

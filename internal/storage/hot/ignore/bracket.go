@@ -98,7 +98,7 @@ func named(p string, set *byteSet) (n, next int, err error) {
 	return end + 1, -1, nil
 }
 
-// classOf is git's idea of the classes of ctype(3): ASCII whatever the locale, and
+// classOf is git's idea of the classes of ctype(3): ASCII in every locale, and
 // spaces without vertical tab and form feed.
 func classOf(name string) func(byte) bool {
 	switch name {

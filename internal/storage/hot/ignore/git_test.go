@@ -124,7 +124,7 @@ func TestAgainstGit(t *testing.T) {
 	}
 }
 
-// Rules that nobody would write, as many as a second or two allow.
+// Rules that no person would write, as many as a second or two allow.
 func TestAgainstGitAtRandom(t *testing.T) {
 	g := newGitTree(t, treeNames)
 	seed := rand.Uint64()

@@ -26,7 +26,7 @@ import (
 // FileName is the file of rules at the top of the home.
 const FileName = ".sandboxignore"
 
-// What is read of a .sandboxignore. A file that has more is somebody's mistake, and
+// What is read of a .sandboxignore. A file that has more is a mistake, and
 // memory is bounded.
 const (
 	MaxFile  = 1 << 20

@@ -7,12 +7,12 @@
 // LMDB never writes to a page that its newest transaction can reach: what a transaction changes goes to
 // pages that are free, and then one of two meta pages, by turns, names the new roots. A page becomes free
 // for the transaction after the one that no longer uses it. So while the newest transaction is T, no
-// page of T is written to, whatever a process writes for T+1: a copy during which T stayed the newest
+// page of T is written to while a process writes T+1: a copy during which T stayed the newest
 // has all of T. In the copy the meta pages are those of the beginning, so that what was written for T+1
 // is free space in it. A clone, which is one instant, needs no more than that.
 //
 // The lock file (lock.mdb, or NAME-lock) has readers and mutexes of processes of this machine, and
-// nothing else: the first process to open an environment makes it anew, whatever is in it.
+// nothing else: the first process to open an environment makes it anew, and keeps nothing of it.
 package lmdb
 
 import (

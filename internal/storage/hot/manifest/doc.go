@@ -4,8 +4,8 @@
 // Both are accelerators and never the truth. What they say of an object is believed
 // only when the listing shows the same ETag and size and a Last-Modified strictly
 // earlier than the manifest's own (Last-Modified has whole seconds: of an object
-// written in the manifest's second nobody knows which came first), and a content only
-// when its SHA-256 is the one that the manifest holds for that entry. Whatever fails
+// written in the manifest's second it is not known which came first), and a content only
+// when its SHA-256 is the one that the manifest holds for that entry. An object that fails a check
 // is fetched by itself. Losing them costs time.
 //
 // # The manifest

@@ -150,7 +150,7 @@ func (p *Publisher) Publish(ctx context.Context) (Published, error) {
 
 // putManifest replaces the manifest that is known. Where another is found (one that
 // cannot be used, one whose writer died before it knew), that one is replaced: the
-// lease says that nobody else writes, and readers believe no manifest blindly.
+// lease says that no other sandbox writes, and readers believe no manifest blindly.
 func (p *Publisher) putManifest(ctx context.Context, d *draft) error {
 	key := p.o.Place.ManifestKey()
 	meta := map[string]string{posixattr.WriteIDKey: rand.Text()}

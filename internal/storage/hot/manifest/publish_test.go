@@ -125,7 +125,7 @@ func TestPublishGoesOn(t *testing.T) {
 	}
 }
 
-// Whatever manifest is there, whoever wrote it, is replaced under the lease, and every
+// A manifest of any kind, of any writer, is replaced under the lease, and every
 // other bundle goes.
 func TestForeignManifest(t *testing.T) {
 	d := newDesk(t)

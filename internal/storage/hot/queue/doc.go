@@ -25,7 +25,7 @@
 //     first observation to that of its vanishing: a barrier within a span counts as the
 //     span's end. (A second repack removes the pack, not yet in S3, in which the first one
 //     had put the objects that it deleted. They may go only when the second pack is in S3.)
-//     So does whatever may have come and gone in a directory before it was watched.
+//     So does a directory in which files may have come and gone before it was watched.
 //     Spans that overlap are one. A write that waits for a group also waits for the files
 //     that replaced the group's members.
 //  4. A write that S3 can hold only once something else is deleted (a file where a directory

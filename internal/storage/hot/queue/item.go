@@ -37,7 +37,7 @@ type item struct {
 	due       Time   // the key in the waiting heap
 	size      int64
 	group     string // of a write
-	waitsFor  string // of what is in places.blocked: the key in places.waiters
+	waitsFor  string // of an item in places.blocked: the key in places.waiters
 
 	// What was observed while the job was under way.
 	again      Kind
@@ -55,7 +55,7 @@ const (
 	inFlight       flags = 1 << iota
 	replaces             // S3 holds an object of this name
 	stuck                // reported as unstorable (rule 5)
-	unstable             // of what is stuck: it never rests
+	unstable             // of an item that is stuck: it never rests
 	noBarrier            // a delete that has no barrier yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
 	changed              // while its job was under way

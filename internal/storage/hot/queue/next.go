@@ -116,7 +116,7 @@ func (q *Queue) nextDelete() *item {
 }
 
 // makeRoom returns a delete that w waits for and that may go. A file where one of w's
-// directories has to be comes first: whatever goes before it could be held back by other
+// directories has to be comes first: a delete that went before it could be held back by other
 // writes that wait for that file as well, but as long as they do they hold nothing.
 func (q *Queue) makeRoom(w *item) *item {
 	for dir := range ancestors(w.name) {

@@ -171,7 +171,7 @@ func (q *Queue) ObservedUpTo(at Time) {
 
 // Unobserved tells whether something waits for ObservedUpTo: a deletion without a barrier, or a span
 // whose end is open. Done can leave one behind: a deletion that was seen again while it was
-// on its way. Nothing happens on the disk then, so somebody has to see to it that the
+// on its way. Nothing happens on the disk then, so the caller has to see to it that the
 // next ObservedUpTo comes.
 func (q *Queue) Unobserved() bool {
 	for _, it := range q.awaiting {

@@ -33,7 +33,7 @@ type places struct {
 	spans spans            // of all writes that never reached S3
 	gone  map[string]spans // of each group's members
 
-	waiters map[string]map[*item]bool // of what is in blocked: by the delete, above it, that it waits for
+	waiters map[string]map[*item]bool // of the items in blocked: by the delete, above it, that it waits for
 }
 
 func newPlaces(r Rules) places {

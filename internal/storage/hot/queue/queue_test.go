@@ -44,8 +44,8 @@ func want(t *testing.T, what string, got []string, names ...string) {
 	}
 }
 
-// Writes that take long go a few at a time, oldest first, and keep nothing else waiting, whatever becomes of
-// those that wait.
+// Writes that take long go a few at a time, oldest first, and keep nothing else waiting, also when those that wait
+// vanish or fail.
 func TestBulkWritesKeepNothingWaiting(t *testing.T) {
 	q := New(Rules{Quiet: 1, MaxStaleness: 5000 * ms, Bulk: 100, BulkMost: 2})
 	for i, name := range []string{"a", "b", "c", "d", "e"} {
@@ -571,7 +571,7 @@ func TestGoneBeforeTheJobLooked(t *testing.T) {
 	_, jobs := drain(q, 1000*ms)
 	q.Delete("b", false, 1001*ms)
 	q.Done(jobs["b"], Stored, 0, 1002*ms)
-	q.ObservedUpTo(1003 * ms) // a scan that began here, and in which nobody has looked at b yet
+	q.ObservedUpTo(1003 * ms) // a scan that began here, and in which b was not looked at yet
 	got, _ := drain(q, 2000*ms)
 	want(t, "before it was seen gone again", got)
 	if !q.Unobserved() {

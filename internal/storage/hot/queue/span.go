@@ -16,7 +16,7 @@ type span struct {
 // spans are in ascending order and apart from each other. Only the last may be open.
 type spans []span
 
-// vanished leaves a span where a pending write ends, for deletes and for those who wait
+// vanished leaves a span where a pending write ends, for deletes and for writes that wait
 // for its group.
 func (p *places) vanished(it *item, from, to uint64, ordered bool, now Time) {
 	if it.is(stuck) && !it.holds() {

@@ -51,7 +51,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 }
 
-// What cannot be had is said so, and what can be had disturbs nobody.
+// A file that cannot be read is said to be, and reading one disturbs no process.
 func TestExclusiveIsBusy(t *testing.T) {
 	h := newHome(t)
 	ledger.Create(t, h.path("x.db"), ledger.Delete)

@@ -23,7 +23,7 @@ func AtRest(d *tree.Dir, name string, db *os.File) (s Stats, ok bool) {
 	if s.WAL.Size > 0 || s.Journal.Size > 0 && !isOver(d, name+sqlitefile.JournalSuffix, s.Journal) {
 		return s, false
 	}
-	// What writes to the file holds one of these, with whatever kind of journal.
+	// A process that writes to the file holds one of these, with every kind of journal.
 	writing, err := control(db, unix.F_OFD_GETLK, unix.F_RDLCK, span{sqlitefile.PendingByte, 2 + sharedSize})
 	if err != nil || writing {
 		return s, false

@@ -48,7 +48,7 @@ func (s Stats) Changed() time.Time {
 // Mtime is the newest of the files' mtimes.
 func (s Stats) Mtime() int64 { return max(s.DB.Mtime, s.WAL.Mtime) }
 
-// StateOf is [Stats.State] of what is at name, where lstat has said i. Of a file that is no
+// StateOf is [Stats.State] of the file at name, of which lstat has said i. Of a file that is no
 // database it is i's own.
 func StateOf(d *tree.Dir, name string, i tree.Info) journal.Stat {
 	if !i.IsRegular() {

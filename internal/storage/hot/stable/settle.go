@@ -19,7 +19,7 @@ import (
 // written all the time; the next try is the caller's.
 const attempts = 3
 
-// Settle makes the Source read from a clone or a copy, which nobody writes to. Info is then
+// Settle makes the Source read from a clone or a copy, to which no process writes. Info is then
 // the stat from before it was made. ErrNotAtRest when that cannot be had now, tree.ErrChanged
 // when the path leads elsewhere by now.
 func (s *Source) Settle(ctx context.Context) error {

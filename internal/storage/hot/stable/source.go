@@ -13,7 +13,7 @@
 // read when the tick is over. On file systems whose times are coarser yet (seconds),
 // [Source.Racy] says that the file has to be compared once more, later.
 //
-// A descriptor follows a file that is renamed, and what is then written to it was never at the
+// A descriptor follows a file that is renamed, and a later write to it was never at the
 // path that is read. So once the version is fixed, after a small file was read, and after a clone
 // or a copy, the path must still lead to the file: each content that is handed on was at the path
 // at some instant.
@@ -107,7 +107,7 @@ type Source struct {
 }
 
 // Open opens a file's present version. Its errors are those of the file system;
-// tree.ErrNotRegular for what is no file, tree.ErrChanged when the path leads elsewhere by now; ErrNotAtRest for a
+// tree.ErrNotRegular for an entry that is no file, tree.ErrChanged when the path leads elsewhere by now; ErrNotAtRest for a
 // database that is locked. With ErrMoved the Source is good for Settle.
 func Open(ctx context.Context, d *tree.Dir, name string, o Options) (*Source, error) {
 	s, err := open(ctx, d, name, o, (*Source).whenOld)
@@ -171,7 +171,7 @@ func (s *Source) begin(ctx context.Context, waits int) error {
 	for ; ; waits-- {
 		threads.Disk.Enter()
 		var err error
-		if !s.opts.Quiesced { // else nobody has it mapped, and a new mapping's first store moves the times
+		if !s.opts.Quiesced { // else no process has it mapped, and a new mapping's first store moves the times
 			err = ignoreUnsupported(unix.Fdatasync(int(s.file.Fd())))
 		}
 		var i tree.Info

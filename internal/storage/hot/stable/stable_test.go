@@ -115,7 +115,7 @@ func TestNotRacyWhenOld(t *testing.T) {
 	}
 }
 
-// Whatever changes a file while it is read, the reader notices before it gets the bytes.
+// Of every change of a file while it is read, the reader notices before it gets the bytes.
 func TestChangeWhileRead(t *testing.T) {
 	for name, change := range map[string]func(path string) error{
 		"write in place": func(p string) error {
@@ -258,7 +258,7 @@ func TestGrowingFile(t *testing.T) {
 	}
 }
 
-// A writer counts up in every block of a file, one after the other; whatever is read is the
+// A writer counts up in every block of a file, one after the other; what is read is the
 // file as it was at some instant, or was refused.
 func TestNeverTorn(t *testing.T) {
 	h := newHome(t)
@@ -341,7 +341,7 @@ func checkWhole(t *testing.T, b []byte, blocks, block int) {
 	}
 }
 
-// A file that is written in place whenever somebody has looked at its stat.
+// A file that is written in place whenever its stat was looked at.
 func TestNotAtRest(t *testing.T) {
 	h := newHome(t)
 	h.write("db", make([]byte, 8<<20))

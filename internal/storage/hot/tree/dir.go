@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Dir is an open directory of the home: whatever happens to its name, operations
+// A Dir is an open directory of the home: after a rename of it, too, operations
 // stay in it. It is safe for concurrent use until it is closed.
 type Dir struct {
 	root *Root
@@ -115,7 +115,7 @@ func (d *Dir) Open(name string) (*os.File, error) {
 }
 
 // Mkdir makes a directory, the agent's, with the permissions that a directory has of
-// which S3 says nothing. It is fs.ErrExist when the name is taken, by whatever.
+// which S3 says nothing. It is fs.ErrExist when the name is taken.
 func (d *Dir) Mkdir(name string) error {
 	if err := checkName("mkdir", d.path, name); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (d *Dir) Own(name string) error {
 	return d.own(name)
 }
 
-// Remove unlinks what is not a directory.
+// Remove unlinks an entry that is not a directory.
 func (d *Dir) Remove(name string) error {
 	if err := checkName("unlink", d.path, name); err != nil {
 		return err

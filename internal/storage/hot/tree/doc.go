@@ -14,7 +14,7 @@
 // another mount than the home's is refused ([ErrMounted]), however recent the mount is.
 //
 // Paths are below the root, separated by slashes, without a leading one; the root is
-// "". Bytes are taken as they are, whatever their encoding. Check says what a path
+// "". Bytes are taken as they are, in any encoding. Check says what a path
 // may be; every function applies it.
 //
 // A file arrives whole or not at all: Create makes it under a temporary name in the

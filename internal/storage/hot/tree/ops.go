@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// The operations of Dir by path. Each opens the directories on its way: who does many
+// The operations of Dir by path. Each opens the directories on its way: a caller that does many
 // in one directory opens that directory.
 
 // Lstat reads an entry's attributes; "" is the home itself.
@@ -61,7 +61,7 @@ func (r *Root) Own(path string) error {
 	return r.in(path, func(d *Dir, name string) error { return d.Own(name) })
 }
 
-// Remove unlinks what is not a directory.
+// Remove unlinks an entry that is not a directory.
 func (r *Root) Remove(path string) error {
 	return r.in(path, func(d *Dir, name string) error { return d.Remove(name) })
 }

@@ -13,7 +13,7 @@ var errPath = errors.New("not a path below the home")
 // NameMax is the longest name of one entry that Linux's file systems take, in bytes (NAME_MAX, limits.h).
 const NameMax = 255
 
-// check refuses what is not a path below a root: an empty component, ".", "..", a
+// check refuses a string that is not a path below a root: an empty component, ".", "..", a
 // NUL, a leading or trailing slash. A name that is too long is the file system's to
 // refuse: some allow less than NameMax.
 func check(path string) error {
@@ -45,7 +45,7 @@ func Join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// checkName refuses what is not exactly one component.
+// checkName refuses a name that is not exactly one component.
 func checkName(op, dir, name string) error {
 	if name == "" || name == "." || name == ".." || strings.IndexByte(name, '/') >= 0 || strings.IndexByte(name, 0) >= 0 {
 		return &fs.PathError{Op: op, Path: Join(dir, name), Err: errPath}

@@ -27,7 +27,7 @@ var (
 	_ io.ReaderAt = (*Pending)(nil)
 )
 
-// createMode is the mode of a file while it has no name: nobody else reads it.
+// createMode is the mode of a file while it has no name: no other process reads it.
 const createMode = 0o600
 
 // Create starts a regular file in this directory, which must stay open until the

@@ -162,7 +162,7 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// Whatever the pieces in which it is written, a file is what was written, and its
+// Written in pieces of any size, a file is what was written, and its
 // holes are holes.
 func TestSparse(t *testing.T) {
 	r := open(t)

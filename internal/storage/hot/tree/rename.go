@@ -32,7 +32,7 @@ func (d *Dir) Link(name, toName string) error {
 }
 
 // RenameSeen is Rename within the directory of the file or symbolic link that seen describes,
-// whatever was written to it since. If that is not what has the name any more (it may be a
+// also when it was written to since. If that is not what has the name any more (it may be a
 // directory by now), it stays, and the error is ErrChanged.
 func (d *Dir) RenameSeen(name string, seen Info, toName string) error {
 	if err := d.Rename(name, d, toName); err != nil {
@@ -83,7 +83,7 @@ var ErrNotRegular = errors.New("not a regular file")
 
 // exchange puts temp in name's place and unlinks what was there, if that is still
 // what seen describes. The two trade places first (RENAME_EXCHANGE), so that what is
-// unlinked is what was looked at, whoever writes to name at the same moment.
+// unlinked is the file that was looked at, also while another process writes to name.
 func (d *Dir) exchange(temp, name string, seen Info) error {
 	before, err := d.Lstat(name)
 	if err != nil {
@@ -124,7 +124,7 @@ func (d *Dir) exchanged(temp, name string, seen Info) error {
 
 // RemoveSeen unlinks the file or symbolic link that seen describes. If that is not what
 // has the name any more, it stays, and the error is ErrChanged. It is moved to a
-// temporary name first, so that what is unlinked is what was looked at.
+// temporary name first, so that the file that is unlinked is the one that was looked at.
 func (d *Dir) RemoveSeen(name string, seen Info) error {
 	if err := checkName("unlink", d.path, name); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (r *Root) Name() string { return r.name }
 // Identity reads the identity of the directory that is open, which outlives its name.
 func (r *Root) Identity() (Identity, error) { return identity(r.dir.fd, "", unix.AT_EMPTY_PATH) }
 
-// Replaced says whether the configured path now leads elsewhere than to what is open:
+// Replaced says whether the configured path now leads elsewhere than to the directory that is open:
 // the home was unmounted, moved or made anew.
 func (r *Root) Replaced() (bool, error) {
 	open, err := r.Identity()

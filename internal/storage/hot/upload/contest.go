@@ -21,7 +21,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// contested finds out who wrote what a condition did not expect. again says that the
+// contested finds out which client wrote a version that a condition did not expect. again says that the
 // journal now knows what S3 holds, and the version is to be sent once more.
 func (s *Sender) contested(ctx context.Context, v *version) (r Result, again bool) {
 	o, err := s.Store.Head(ctx, s.Prefix+v.key)
@@ -48,7 +48,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 		return s.unsent(ctx, v, err), false
 	}
 	if same {
-		// Nobody's content is at stake. Their attributes are taken for what is known, so that ours,
+		// No content is at stake. Their attributes are taken for what is known, so that ours,
 		// where they differ, replace them.
 		e := v.entry(o.ETag, o.LastModified.Unix())
 		e.Mode, e.Mtime, e.Whole = theirs.Mode, theirs.Mtime, o.Metadata[posixattr.WholeKey] != ""
@@ -111,7 +111,7 @@ func (s *Sender) yieldMarker(v *version, o objectstore.Object, theirs posixattr.
 	return Result{Outcome: queue.Stored, Recheck: []string{v.path}}, false
 }
 
-// yield leaves the key to whoever wrote it. The order matters: ours has its new name
+// yield leaves the key to the client that wrote it. The order matters: ours has its new name
 // before theirs takes the old one; a kill in between leaves ours under the new name, which
 // is uploaded like any new file, and theirs to be fetched by the next hydrate.
 func (s *Sender) yield(ctx context.Context, v *version, o objectstore.Object) Result {

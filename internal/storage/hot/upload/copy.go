@@ -41,8 +41,8 @@ func (s *Sender) copied(ctx context.Context, v *version, known journal.Entry, ok
 		Condition: cond, Metadata: v.metadata(in.WriteID),
 	})
 	if err != nil && wctx.Err() == nil {
-		// Whatever the store has against the copy (the source's tags need rights that an upload does
-		// not, its key is not to be had, one of the two is not what it was), the upload will tell.
+		// The source's tags need rights that an upload does not, its key is unavailable, one of the two objects has
+		// changed: the upload will tell.
 		s.Log.Info("a copy inside S3 is refused; the file is uploaded", "event", "copy_refused", "path", v.path, "error", err)
 		return o, false, nil
 	}

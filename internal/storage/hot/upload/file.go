@@ -119,7 +119,7 @@ func (s *Sender) regular(ctx context.Context, v *version, how How) Result {
 			r.Recheck = append(r.Recheck, s.membersOf(v)...)
 			return r
 		}
-		// It changed while it was read. What is written all the time is read from a clone.
+		// It changed while it was read. A file that is written all the time is read from a clone.
 		if err = src.Settle(ctx); errors.Is(err, stable.ErrNotAtRest) {
 			return Result{Outcome: queue.Unstable, Err: err, NotAtRest: true}
 		} else if err != nil {

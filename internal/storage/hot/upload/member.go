@@ -44,7 +44,7 @@ func (s *Sender) members(path string) (paths []string) {
 var errWhole = errors.New("it waits for its database")
 
 // member decides about the deletion of a member's object. replaced: the database's object has taken
-// its place, whatever is on the disk. With done the result is r.
+// its place, also when the member is on the disk. With done the result is r.
 func (s *Sender) member(path string) (r Result, done, replaced bool) {
 	base, ok := sqlitefile.Base(path)
 	if !ok {
@@ -64,7 +64,7 @@ func (s *Sender) member(path string) (r Result, done, replaced bool) {
 			return wait, true, false
 		}
 	}
-	// The database goes first: what is left of it without the log was never true.
+	// The database goes first: without its log it is in a state that it never had.
 	if stored && !known.IsMarker() && s.Journal.HasTombstone(base) {
 		return wait, true, false
 	}

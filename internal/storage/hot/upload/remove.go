@@ -47,7 +47,7 @@ func (s *Sender) remove(ctx context.Context, name string) Result {
 	h := s.held(name)
 	twin, hasTwin := s.Journal.Twins().Get(name)
 	if !h.ok && !h.sent && !hasTwin {
-		return s.removeKnown(ctx, h) // nothing: whatever is on the disk
+		return s.removeKnown(ctx, h) // nothing is left to delete, so that the disk need not be asked
 	}
 	r, done, replaced := s.member(h.path)
 	if done {

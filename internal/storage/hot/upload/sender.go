@@ -128,7 +128,7 @@ type Result struct {
 	NotAtRest bool   // no whole version of the file was found
 	BlockedBy string // the path of what S3 holds and has to lose first: look there, then try Force
 	WaitsFor  string // the path of the database whose object has to be stored or deleted first
-	Mounted   bool   // something is mounted over the name: what is there is not the home's
+	Mounted   bool   // something is mounted over the name: the file there is not the home's
 	HeldBack  bool   // the root is not what it was: nothing is deleted
 
 	Sent    bool     // something was written to S3

@@ -25,7 +25,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 	for range rounds {
 		known, ok := s.Journal.Get(v.path)
 		if ok && known.IsMarker() != v.isMarker() {
-			return changed(v.path) // what has the other key is still to be deleted
+			return changed(v.path) // the object of the other key is still to be deleted
 		}
 		if ok && !v.isMarker() {
 			same, err := v.hasContent(ctx, known)

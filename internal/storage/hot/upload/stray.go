@@ -29,7 +29,7 @@ func (s *Sender) Stray(ctx context.Context, path string, in journal.Intent) erro
 	s.Log.Info("a write arrived after its file was deleted; it is removed", "event", "stray_removed", "path", path)
 	err = s.delete(ctx, journal.Entry{Path: path, Key: in.Key, ETag: o.ETag})
 	if errors.Is(err, objectstore.ErrPrecondition) {
-		return nil // somebody wrote it anew
+		return nil // another client wrote it anew
 	}
 	return err
 }

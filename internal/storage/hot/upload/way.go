@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
 )
 
-// way keeps a file and what is below its name from being in S3 both. The queue sees to that as
+// way keeps a file and the objects below its name from being in S3 both. The queue sees to that as
 // far as it was told; a job reads the disk later, and may find a file where the queue has yet
 // to hear that a directory was.
 type way struct {

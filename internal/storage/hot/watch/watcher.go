@@ -48,7 +48,7 @@ const (
 const (
 	mask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB | unix.IN_DELETE |
 		unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ONLYDIR |
-		unix.IN_EXCL_UNLINK // a deleted file that is still written to concerns nobody
+		unix.IN_EXCL_UNLINK // a deleted file that is still written to is no part of the home
 	selfMask = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 )
 
@@ -119,7 +119,7 @@ func (w *Watcher) Add(dir int, self bool) (WD, error) {
 	}
 	var wd int
 	var err error
-	// The link of /proc leads to the open directory itself, whatever its name is by now.
+	// The link of /proc leads to the open directory itself, under any name that it has by now.
 	cerr := w.raw.Control(func(fd uintptr) {
 		wd, err = unix.InotifyAddWatch(int(fd), "/proc/self/fd/"+strconv.Itoa(dir), m)
 	})
