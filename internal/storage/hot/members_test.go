@@ -319,8 +319,9 @@ func TestReplacedDatabaseKeepsItsLogInAConflict(t *testing.T) {
 	gate.Open()
 	s.saved()
 	s.eventually("theirs has the name", func() bool {
-		_, err := os.Lstat(s.path("x.db-wal"))
-		return len(s.copies("x.db")) > 0 && errors.Is(err, fs.ErrNotExist)
+		_, err := os.Lstat(s.path("x.db"))
+		_, noLog := os.Lstat(s.path("x.db-wal"))
+		return len(s.copies("x.db")) > 0 && err == nil && errors.Is(noLog, fs.ErrNotExist)
 	})
 	if got := rows(t, s.path("x.db")); got != "theirs" {
 		t.Errorf("the home has %q", got)

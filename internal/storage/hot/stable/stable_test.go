@@ -115,7 +115,7 @@ func TestNotRacyWhenOld(t *testing.T) {
 	}
 }
 
-// Of every change of a file while it is read, the reader notices before it gets the bytes.
+// The reader notices every change of a file while it is read, before it gets the bytes.
 func TestChangeWhileRead(t *testing.T) {
 	for name, change := range map[string]func(path string) error{
 		"write in place": func(p string) error {
