@@ -11,8 +11,8 @@ import (
 // removal of a large volume takes minutes.
 const callWithin = 10 * time.Minute
 
-// ErrUnanswered says that an engine has taken a call and not answered it. It may still carry it out.
-var ErrUnanswered = errors.New("the container engine does not answer; see its log for what holds it up")
+// errUnanswered says that an engine has taken a call and not answered it. It may still carry it out.
+var errUnanswered = errors.New("the container engine does not answer; see its log for what holds it up")
 
 // bounded gives a call an end.
 func (e *Engine) bounded(ctx context.Context) (context.Context, context.CancelFunc) {

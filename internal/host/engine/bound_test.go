@@ -69,7 +69,7 @@ func TestCallsEndWithoutAnAnswer(t *testing.T) {
 		"image":         func(ctx context.Context) error { _, err := e.InspectImage(ctx, "i"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := call(t.Context()); !errors.Is(err, ErrUnanswered) {
+			if err := call(t.Context()); !errors.Is(err, errUnanswered) {
 				t.Errorf("it is answered with %v", err)
 			}
 		})

@@ -123,7 +123,7 @@ func wrap(err error, notFound error, format string, args ...any) error {
 	case errdefs.IsNotFound(err) && notFound != nil:
 		return fmt.Errorf("%s: %w", what, notFound)
 	case errors.Is(err, context.DeadlineExceeded): // the client passes it on as it is
-		return fmt.Errorf("%s: %w", what, ErrUnanswered)
+		return fmt.Errorf("%s: %w", what, errUnanswered)
 	case client.IsErrConnectionFailed(err):
 		return fmt.Errorf("%s: %w: %w", what, ErrNoEngine, err)
 	}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// ErrMounted says that a process has an entry mounted.
-var ErrMounted = errors.New("it is mounted")
+// errMounted says that a process has an entry mounted.
+var errMounted = errors.New("it is mounted")
 
 // checkUnmounted looks into the mounts of all processes: a container has its own. The kernel shows a mounted
 // directory by its present path, wherever it was when it was mounted (proc(5), mountinfo), and no other has
@@ -25,7 +25,7 @@ func checkUnmounted(name string) error {
 			continue // the process has ended
 		}
 		if shows(mounts, name) {
-			return fmt.Errorf("%w in a container or elsewhere, as %s says; the next daemon tries again", ErrMounted, path)
+			return fmt.Errorf("%w in a container or elsewhere, as %s says; the next daemon tries again", errMounted, path)
 		}
 	}
 	return nil

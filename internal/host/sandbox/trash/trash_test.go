@@ -186,7 +186,7 @@ func TestRemoveLeavesWhatIsMounted(t *testing.T) {
 	if uerr := unix.Unmount(at, 0); uerr != nil {
 		t.Fatal(uerr)
 	}
-	if !errors.Is(err, ErrMounted) || left != nil {
+	if !errors.Is(err, errMounted) || left != nil {
 		t.Errorf("it says %v, and the file: %v", err, left)
 	}
 	if err := d.Remove(name, never); err != nil || len(entries(t, d)) != 0 {
