@@ -80,8 +80,13 @@ func (d Dir) Remove(name string, pause func() error) error {
 		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
 	}
 	r := remover{top: top, pause: pause}
-	if err = r.emptyTop(); err == nil {
-		err = unlink(trash, name, unix.AT_REMOVEDIR)
+	for {
+		if err = r.emptyTop(); err == nil {
+			err = unlink(trash, name, unix.AT_REMOVEDIR)
+		}
+		if !errors.Is(err, unix.ENOTEMPTY) {
+			break // else another process that removes the entry has moved something up
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
@@ -169,7 +174,7 @@ func (r *remover) pass(dir *os.File, full func(in *os.File, name string) error) 
 			}
 			removed++
 		}
-		if errors.Is(rerr, io.EOF) {
+		if errors.Is(rerr, io.EOF) || errors.Is(rerr, fs.ErrNotExist) { // of a directory that is removed meanwhile
 			// What was moved up while this pass went on may not have been listed.
 			if dir == r.top {
 				left += r.moved

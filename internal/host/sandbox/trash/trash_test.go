@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -102,6 +103,30 @@ func TestRemoveOfADeepTree(t *testing.T) {
 	}
 	if left := entries(t, d); err != nil || len(left) != 0 {
 		t.Errorf("%v, left %q", err, left)
+	}
+}
+
+// The daemon removes an entry, and a program that finds the disk full does too: both come to the end of it.
+func TestRemoveBySeveralAtOnce(t *testing.T) {
+	d := newTrash(t)
+	name := put(t, d, func(dir string) (err error) {
+		for n := range 200 {
+			sub := filepath.Join(dir, fmt.Sprint(n%20), fmt.Sprint(n), "x", "y")
+			err = errors.Join(err, os.MkdirAll(sub, 0o700), os.WriteFile(filepath.Join(sub, "file"), nil, 0o600))
+		}
+		return err
+	})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := d.Remove(name, never); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if left := entries(t, d); len(left) != 0 {
+		t.Errorf("%q is left", left)
 	}
 }
 
