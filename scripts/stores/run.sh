@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# run.sh ceph: runs an S3 server out of a tree of Debian packages in .cache/stores, which it makes
-# when it is not there (some 500 MB, some minutes), until it is ended. Root only: it needs chroot(2), and
-# namespaces of its own, so that everything that it started ends with it.
+# run.sh ceph|swift: runs an S3 server out of a tree of Debian packages in .cache/stores until it is
+# ended. It makes the tree when it is not there or has other packages (733 MB, some minutes). Root only: it
+# needs chroot(2), and namespaces of its own, so that everything that it started ends with it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)/.cache/stores
 # shellcheck source=scripts/apt.sh
 . "$here/../apt.sh"
 
-readonly PACKAGES=ceph-mon,ceph-osd,ceph-mgr,radosgw,ceph-common
+readonly PACKAGES=ceph-mon,ceph-osd,ceph-mgr,radosgw,ceph-common,swift,swift-account,swift-container,swift-object,swift-proxy,memcached
 
 tree() {
-  [ ! -e "$root/made" ] || return 0
+  [ "$(cat "$root/made" 2>/dev/null)" != "$PACKAGES" ] || return 0
   need mmdebstrap mmdebstrap
   note "making a tree of Debian packages in $root"
-  rm -rf "$root"
+  rm -rf --one-file-system "$root"
   mkdir -p "${root%/*}"
   mmdebstrap --quiet --variant=minbase --include="$PACKAGES" --aptopt='APT::Install-Recommends "false"' bookworm "$root"
-  touch "$root/made"
+  echo "$PACKAGES" >"$root/made"
 }
 
-[ "${1:-}" = ceph ] || die "usage: run.sh ceph"
+[[ "${1:-}" =~ ^(ceph|swift)$ ]] || die "usage: run.sh ceph|swift"
 [ "$(id -u)" = 0 ] || die "not root: the servers run in a chroot"
 mkdir -p "${root%/*}"
 exec 9>"$root.lock"

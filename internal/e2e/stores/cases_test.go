@@ -67,7 +67,14 @@ func hostileTree(w *world, t *testing.T) Result {
 	want := testbed.Scan(t, s.home).Kept()
 	s.checkpoint()
 	st := s.status()
-	t.Logf("conditions are honoured for %v; requests for %d files, %d bytes: %v", st.Store.Conditional, st.Hot.Uploaded, st.Hot.UploadBytes, st.Requests)
+	t.Logf("conditions are honoured for %v; requests for %d files: %v", st.Store.Conditional, st.Hot.Uploaded, st.Requests)
+	cost := Cost{Bytes: st.Hot.UploadBytes}
+	for _, n := range st.Requests {
+		cost.Requests += n
+	}
+	if want := w.store.Tree; w.store.Name != "other" && !want.resembles(cost) {
+		t.Errorf("it takes %+v, and expect.go says %+v", cost, want)
+	}
 	s.stop()
 	testbed.WantTree(t, want, w.again(t, "hostile"), testbed.Ignore{DirMtime: true, DirMode: true})
 	return works

@@ -45,7 +45,19 @@ func matrix() string {
 		}
 		b.WriteString("\n")
 	}
-	return b.String()
+	b.WriteString("| requests for the hostile tree, the start's and the probes' among them |")
+	for _, s := range known {
+		if s.Name != "other" {
+			fmt.Fprintf(&b, " %d |", s.Tree.Requests)
+		}
+	}
+	b.WriteString("\n| bytes of its content that were sent |")
+	for _, s := range known {
+		if s.Name != "other" {
+			fmt.Fprintf(&b, " %d |", s.Tree.Bytes)
+		}
+	}
+	return b.String() + "\n"
 }
 
 func servers() string {

@@ -19,16 +19,34 @@ type Server struct {
 	Version string
 	// Degraded are the cases that do not end in Works.
 	Degraded map[string]Result
-	Notes    string // for the document: what to set, what to know
+	// Tree is what the hostile tree costs, from the start to the checkpoint.
+	Tree  Cost
+	Notes string // for the document: what to set, what to know
+}
+
+// Cost is what a workload sends.
+type Cost struct {
+	Requests int64
+	Bytes    int64 // of content
+}
+
+// resembles says that a measurement is near enough, within a quarter: renewals of the lease and attempts come as
+// they come, and a file that was too young to be compared may go up twice.
+func (c Cost) resembles(measured Cost) bool {
+	near := func(want, got int64) bool { return 4*max(want-got, got-want) <= want }
+	return near(c.Requests, measured.Requests) && near(c.Bytes, measured.Bytes)
 }
 
 // allServers are those that make stores can start by itself, and "other", which is given.
 func allServers() []Server {
 	return []Server{
-		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": unchecked},
+		{Name: "gofakes3", Version: "1.2.0, in memory", Degraded: map[string]Result{"wrong credentials": unchecked}, Tree: Cost{162, 13_700_467},
 			Notes: "For tests only. Honours conditions on PUT alone. Verifies no x-amz-checksum and keeps that of an earlier version; answers a COMPLETE with another ETag than the object's."},
-		{Name: "ceph", Version: "Ceph radosgw 16.2 of Debian 12", Degraded: map[string]Result{},
+		{Name: "ceph", Version: "Ceph radosgw 16.2 of Debian 12", Degraded: map[string]Result{}, Tree: Cost{187, 13_700_467},
 			Notes: "Honours conditions on PUT alone, and compares If-Match without the quotes, which the probe finds out."},
+		{Name: "swift", Version: "OpenStack Swift's s3api 2.30 of Debian 12",
+			Degraded: map[string]Result{"two sandboxes": noLease, "a killed sandbox is followed": noLease, "a foreign writer": headFirst}, Tree: Cost{299, 13_700_467},
+			Notes: "Answers 501 to conditions on PUT, so there is no lease, and a HEAD goes before each write; honours those on DELETE and COMPLETE."},
 		{Name: "other", Version: "given by STORE_ENDPOINT", Degraded: map[string]Result{}},
 	}
 }

@@ -1,0 +1,18 @@
+package lease
+
+import (
+	"strings"
+	"testing"
+)
+
+// The lifecycle rule in docs/stores.md knows a lease by its size, and says how large one can be.
+func TestLongestRecordIsWhatTheDocumentSays(t *testing.T) {
+	l := &Lease{opts: Options{SandboxID: strings.Repeat("x", 128), Instance: strings.Repeat("0", 32)}}
+	if n := len(l.record(true).encode()); n > 400 {
+		t.Errorf("%d bytes", n)
+	}
+	l.opts.SandboxID = "sandbox-0123456789"
+	if n := len(l.record(false).encode()); n > 250 {
+		t.Errorf("%d bytes", n)
+	}
+}
