@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 )
 
@@ -22,9 +24,9 @@ type Client struct {
 // New makes a client. dial reaches the server's socket.
 func New(dial func(ctx context.Context) (net.Conn, error)) *Client { return &Client{dial} }
 
-// AnswerWithin bounds how long the server may take to begin its answer to a request that does not wait for
-// anything. A process in the sandbox can stop the server, since both are the agent's.
-const AnswerWithin = 10 * time.Second
+// AnswerWithin bounds how long the server may take to begin its answer. A process in the sandbox can stop the server,
+// since both are the agent's.
+const AnswerWithin = 30 * time.Second
 
 // maxAnswer bounds the JSON of an answer.
 const maxAnswer = 32 << 20
@@ -113,13 +115,17 @@ func (c *Client) exchange(ctx context.Context, req *http.Request, upgrade bool) 
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	r := bufio.NewReaderSize(conn, MaxPayload+frameHeader)
+	_ = conn.SetReadDeadline(time.Now().Add(AnswerWithin))
 	res, err := roundTrip(conn, r, req)
+	_ = conn.SetReadDeadline(time.Time{})
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	switch {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("the exec server has not answered in %s: a process in the sandbox may have stopped it, or the machine is busy", AnswerWithin)
 	case err != nil:
 		err = fmt.Errorf("the exec server has not answered: %w", err)
 	case res.StatusCode >= 300, upgrade != (res.StatusCode == http.StatusSwitchingProtocols):

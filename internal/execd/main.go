@@ -23,8 +23,8 @@ import (
 // Threads count against the sandbox's process limit (see threads).
 const (
 	mostProcs  = 2
-	fileCalls  = 4                // calls on files at a time
-	otherCalls = 1 + mostEnds + 1 // the log's writer, what ends execs, the reaper
+	fileCalls  = 4                             // calls on files at a time
+	otherCalls = 1 + mostEnds + mostCopies + 1 // the log's writer, what ends execs, what moves content, the reaper
 )
 
 // memoryGoal is for the collector: what is bounded above, and what the Go runtime itself has.

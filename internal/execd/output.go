@@ -12,6 +12,8 @@ import (
 const (
 	firstBlock = 4 << 10 // most execs say little
 	nextBlock  = 32 << 10
+	wideBlock  = 64 << 10 // where few execs run
+	few        = 32
 )
 
 // heap is the memory for the output of all execs. It has one lock for all of them: what is done under it is
@@ -130,8 +132,11 @@ func (o *output) room() []byte {
 		}
 	}
 	size := nextBlock
-	if o.end == 0 {
+	switch {
+	case o.end == 0:
 		size = firstBlock
+	case h.running <= few:
+		size = wideBlock
 	}
 	for o.size+size > execapi.KeptOutput && o.droppable() {
 		o.drop(1)

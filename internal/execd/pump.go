@@ -17,6 +17,7 @@ type pump struct {
 	stream execapi.FrameType
 	to     *output
 	tty    bool           // nobody else reads it after the end: closed, its processes get SIGHUP
+	moved  int            // bytes, until the pipe is widened
 	caught sync.WaitGroup // done when all is moved that was written before the process ended
 }
 
@@ -54,7 +55,7 @@ func (p *pump) follow() error {
 			if !readable(int(fd)) {
 				return false
 			}
-			_, moved = p.move(int(fd), nextBlock)
+			_, moved = p.move(int(fd), wideBlock)
 			return !errors.Is(moved, unix.EAGAIN)
 		})
 		if err != nil {
@@ -97,7 +98,24 @@ func (p *pump) move(fd, most int) (int, error) {
 			return 0, errEnd
 		}
 		p.to.commit(p.stream, n)
+		p.widen(fd, n)
 		return n, nil
+	}
+}
+
+// A pipe through which much goes is widened once, which halves the switches between its ends. Not each pipe is: what
+// all pipes of a user may take is bounded (pipe(7)), and past that bound the agent's own get less.
+const (
+	widenAfter = 4 << 20
+	widePipe   = 256 << 10
+)
+
+func (p *pump) widen(fd, n int) {
+	if p.tty || p.moved >= widenAfter {
+		return
+	}
+	if p.moved += n; p.moved >= widenAfter {
+		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, widePipe)
 	}
 }
 

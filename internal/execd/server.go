@@ -28,6 +28,8 @@ type Server struct {
 	spawner   *process.Spawner
 	oom       *oomCount
 	ends      chan struct{} // see mostEnds
+	copies    chan struct{} // see mostCopies
+	ports     chan struct{} // see execapi.MaxPorts
 	http      *http.Server
 	ready     chan struct{} // closed when the sandbox is
 	becoming  sync.Once
@@ -61,7 +63,7 @@ func newServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, heap: &heap{}, sightings: newSightings(), spawner: spawner, oom: newOOMCount(oomFiles()),
-		ends: make(chan struct{}, mostEnds), ready: make(chan struct{}),
+		ends: make(chan struct{}, mostEnds), copies: make(chan struct{}, mostCopies), ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table = newTable(s.forgot)
@@ -192,6 +194,9 @@ type handler func(w http.ResponseWriter, r *http.Request) (any, error)
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
+	for pattern, h := range s.fileRoutes() {
+		mux.HandleFunc(pattern, s.answer(h))
+	}
 	for pattern, h := range map[string]handler{
 		"GET /v1/execs":              s.listExecs,
 		"POST /v1/execs":             s.startExec,
@@ -200,10 +205,18 @@ func (s *Server) routes() http.Handler {
 		"GET /v1/execs/{id}/attach":  s.attachExec,
 		"POST /v1/execs/{id}/signal": s.signalExec,
 		"POST /v1/execs/{id}/resize": s.resizeExec,
+		"GET /v1/ports":              s.listPorts,
 	} {
 		mux.HandleFunc(pattern, s.answer(h))
 	}
-	return mux
+	connect := s.answer(s.connect)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect { // its request has no path
+			connect(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) answer(h handler) http.HandlerFunc {
