@@ -3,7 +3,7 @@ package credentials
 import (
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // the name of a file
+	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -90,7 +90,7 @@ const ssoLogin = "run `aws sso login` and give the sandbox the new token"
 
 // ssoToken reads the token from sso/cache beside the file that the profile is in.
 func (f *fileSource) ssoToken(o sso) (string, error) {
-	sum := sha1.Sum([]byte(o.cacheKey)) //nolint:gosec // the name of a file
+	sum := sha1.Sum([]byte(o.cacheKey))
 	path := filepath.Join(filepath.Dir(f.path), "sso", "cache", hex.EncodeToString(sum[:])+".json")
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -1,7 +1,7 @@
 package credentials
 
 import (
-	"crypto/sha1" //nolint:gosec // the name of a file
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -50,7 +50,7 @@ func TestTokenOfSingleSignOn(t *testing.T) {
 		if err := os.MkdirAll(cache, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		sum := sha1.Sum([]byte(c.cached)) //nolint:gosec // the name of a file
+		sum := sha1.Sum([]byte(c.cached))
 		token := fmt.Sprintf(`{"accessToken":%q,"expiresAt":%q}`, c.token, time.Now().Add(c.ends).UTC().Format(time.RFC3339))
 		if err := os.WriteFile(filepath.Join(cache, hex.EncodeToString(sum[:])+".json"), []byte(token), 0o600); err != nil {
 			t.Fatal(err)
