@@ -193,6 +193,13 @@ bench-cold: ## the cold path beside rclone mount, s3fs and a raw client
 	@scripts/ensure-packages.sh scripts/bench.apt
 	go run ./bench/cold
 
+.PHONY: gvisor
+gvisor: programs core suite .cache/bin/runsc ## the contract and the cost under gVisor beside runc, as root: writes docs/gvisor.md
+	go run ./bench/gvisor >.cache/gvisor.md && mv .cache/gvisor.md docs/gvisor.md
+
+.cache/bin/runsc:
+	@. scripts/apt.sh; fetch_debian13 runsc usr/bin/runsc $@
+
 .PHONY: clean
 clean: ## removes bin, .cache and the images that no container uses
 	rm -rf bin .cache
