@@ -83,3 +83,17 @@ func TestRunHomeOutlivesItsContainer(t *testing.T) {
 		t.Errorf("the next one: %v", r)
 	}
 }
+
+// A killed sandbox is thrown away, and its user's next one starts at once: it need not wait for the lease of a
+// sandbox that is known to be dead.
+func TestRunAfterAKilledOneWasThrownAway(t *testing.T) {
+	o := harness.NewOperator(t)
+	id := o.OK("run", "--image", "matrx-sandbox-base:latest", "--user-id", "u", "--detach")
+	if r := o.Do(nil, "kill", id); r.Code != 74 {
+		t.Fatalf("kill: %v", r)
+	}
+	o.OK("rm", "--force", id)
+	if r := o.InBase("u", "-q", "--", "true"); r.Code != 0 {
+		t.Errorf("the next one: %v", r)
+	}
+}

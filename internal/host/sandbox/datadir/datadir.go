@@ -5,6 +5,7 @@
 //	s3/                      the buckets of the embedded S3
 //	hostd/                   the daemon's lock, socket, log and the embedded S3's account
 //	manifests/DIGEST.json    what images say of themselves, see Dir.Manifest
+//	hostd/dead/              whose leases need not run out, see Dir.IsDead
 //	sandboxes/ID/record.json what is known of one sandbox, see Record
 //	sandboxes/ID/lock        held by the process that looks after it, see Sandbox.Lock
 //	sandboxes/ID/instance    the holder of its lease, learnt by the gateway

@@ -82,11 +82,14 @@ func in(region string) string {
 }
 
 // takeover gives the INSTANCE to take the lease from: its holder is a sandbox of this data
-// directory, and the engine that ran it says that its container does not run. In any other
+// directory, and the engine that ran it says that its container does not run, or it was removed. In any other
 // case the holder may live, perhaps on another machine, and its lease has to run out.
 func takeover(ctx context.Context, e *engine.Engine, d datadir.Dir, h contract.LeaseHolder) (string, error) {
 	if h.Instance == "" || h.Released {
 		return "", nil
+	}
+	if d.IsDead(h.Instance) {
+		return h.Instance, nil
 	}
 	dirs, err := d.List()
 	if err != nil {

@@ -1,0 +1,46 @@
+package datadir
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// A sandbox that was killed is removed while its lease still counts: that its instance is dead is remembered for as
+// long as that may matter, whatever an instance is called.
+func TestRemovedSandboxIsKnownToBeDead(t *testing.T) {
+	d, err := Open(filepath.Join(t.TempDir(), "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.Sandbox("killed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := s.Make(Record{SandboxID: "killed", Dirs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	const instance = "../../of its own\x00choice"
+	if err := s.SetInstance(instance); err != nil {
+		t.Fatal(err)
+	}
+	if d.IsDead(instance) {
+		t.Error("it is dead before it is removed")
+	}
+	if err := s.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if !d.IsDead(instance) || d.IsDead("another") {
+		t.Errorf("dead: %t, another: %t", d.IsDead(instance), d.IsDead("another"))
+	}
+	old := time.Now().Add(-2 * deadAfter)
+	if err := os.Chtimes(d.deadFile(instance), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Sweep(func(string, Record) error { return nil }); err != nil || d.IsDead(instance) {
+		t.Errorf("it is remembered for ever: %t, %v", d.IsDead(instance), err)
+	}
+}
