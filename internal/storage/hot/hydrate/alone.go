@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // one has to be waited for, since a home with holes is worse than none; the other would keep the sandbox from
 // ever starting. What becomes of other keys tells: a key is tried for a short while, then put off until
 // the others are here, and given up when it still fails while others are answered. It stays in S3 then, is
-// named, and the journal does not have it, so that nothing takes it for deleted.
+// named, and the journal does not have it, so that nothing takes it for deleted. A store that asks for patience (503, 429)
+// gets half of the start's time.
 
 const (
 	// usualPatience is how long a read of one key is tried before other keys are.
@@ -70,8 +72,8 @@ func (h retrier) retryFailing(ctx context.Context) error {
 		if !alone {
 			failed = 0
 		}
-		if failed >= aloneRounds {
-			h.giveUp()
+		h.giveUp(ctx, failed)
+		if len(h.failing) == 0 {
 			return nil
 		}
 		items := slices.Sorted(maps.Keys(h.failing))
@@ -93,13 +95,27 @@ func (h retrier) failAlone(ctx context.Context) (bool, error) {
 	return answered > 0 && int64(len(h.failing)) <= read, err
 }
 
+// isHopeless tells whether a key that has failed with err so many times in a row, while others were answered, is given
+// up. A store that asks for patience may mean all that is asked of it at that time, and not this key.
+func (h *listing) isHopeless(ctx context.Context, failed int, err error) bool {
+	e, ok := errors.AsType[*objectstore.Error](err)
+	if ok && (e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests) {
+		end, ok := ctx.Deadline()
+		return failed >= aloneRounds && ok && time.Until(end) < h.Config.HydrateTimeout/2
+	}
+	return failed >= aloneRounds
+}
+
 // giveUp leaves the objects that fail alone in S3. The files at their paths stay, too.
-func (h retrier) giveUp() {
+func (h retrier) giveUp(ctx context.Context, failed int) {
 	for i, err := range h.failing {
+		if !h.isHopeless(ctx, failed, err) {
+			continue
+		}
+		delete(h.failing, i)
 		h.keep(h.items[i].key, fmt.Sprintf("%v: %v", errAlone, err))
 		h.items[i].verdict = nothing
 	}
-	clear(h.failing)
 }
 
 // lookUp is Head of an item's key. Its error is errAlone when that key alone fails.
@@ -116,7 +132,7 @@ func (h *listing) lookUp(ctx context.Context, key string) (objectstore.Object, e
 		if n == 0 {
 			failed = 0
 		}
-		if failed >= aloneRounds {
+		if h.isHopeless(ctx, failed, err) {
 			return o, fmt.Errorf("%w: %w", errAlone, err)
 		}
 		if err := h.pause(ctx); err != nil {

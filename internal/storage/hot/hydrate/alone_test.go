@@ -97,6 +97,20 @@ func TestStoreThatFailsInTheMiddleIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A store that asks for patience with one key gets it: it may mean all that is asked of it at that time.
+func TestThrottledKeyIsWaitedFor(t *testing.T) {
+	leaks(t)
+	h := newHome(t)
+	for i := range 20 {
+		h.put(fmt.Sprintf("dir/f%d", i), fmt.Sprint(i))
+	}
+	h.patience = shortPatience
+	h.through().Add(testbed.Fault{When: testbed.Match{Verb: "GET", Suffix: "/dir/f7"}, Times: 40, Do: testbed.Refuse(503, "SlowDown")})
+	if r := h.hydrate(); r.Files != 20 || len(r.Kept) != 0 {
+		t.Errorf("%d files, kept %v", r.Files, r.Kept)
+	}
+}
+
 // Where more keys fail than are answered, the store fails: the start does too, in its time, and says why.
 func TestMostKeysFail(t *testing.T) {
 	leaks(t)
