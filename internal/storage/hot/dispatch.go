@@ -148,6 +148,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		e.clearFailureLocked(j.Name)
 	case kind == queue.Delete && j.Kind == queue.Write:
 		// It was deleted while it was written, and the journal knows only of the writing.
+		delete(e.unstable, j.Name) // nothing is left that could rest
 		e.remember(e.journal.AddTombstone(path))
 		e.noteMovedLocked(path)
 		e.obs.do(func() { e.lookAgain(j.Name) })

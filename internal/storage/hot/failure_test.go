@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/matrx/sandbox/internal/storage/hot/journal"
+	"github.com/matrx/sandbox/internal/storage/hot/queue"
+	"github.com/matrx/sandbox/internal/storage/hot/upload"
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
@@ -273,4 +276,36 @@ func TestSmallFileDoesNotWaitForLargeOnes(t *testing.T) {
 	gate.Open()
 	s.flushed()
 	wantKeys(t, s.keys(), "small")
+}
+
+// A file that never rested and is gone is not waited for: it is neither in status, nor why a checkpoint fails.
+func TestDeletedFileIsNotAtRestNoMore(t *testing.T) {
+	for name, deletedFirst := range map[string]bool{"deleted while it is read": true, "deleted later": false} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t)
+			s.hydrate()
+			defer s.kill()
+			s.e.obs = newObserver(s.e.home, s.e.pending) // which never runs, so that the order is this test's
+			defer s.e.obs.watcher.Close()
+			s.e.mu.Lock()
+			s.e.queue.Write("f", 1, queue.Order{Exists: true}, 0)
+			job, ok := s.e.queue.Next(time.Hour)
+			s.e.mu.Unlock()
+			if !ok {
+				t.Fatal("there is no job")
+			}
+			check(t, s.e.journal.Put(journal.Entry{Path: "f", Key: "f", ETag: "x"}))
+			end := func() { s.e.finish(job, upload.How{}, upload.Result{Outcome: queue.Unstable, NotAtRest: true}) }
+			if !deletedFirst {
+				end()
+			}
+			s.e.sawNothing("f", true)
+			if deletedFirst {
+				end()
+			}
+			if st := s.e.Status(); len(st.NotAtRest) != 0 {
+				t.Errorf("not at rest: %q", st.NotAtRest)
+			}
+		})
+	}
 }

@@ -164,6 +164,7 @@ func (p *pending) goneLocked(name string, ordered bool) {
 	case suspend:
 		p.unsupported.set(path, "its deletion is not saved: it was on another device than the home, which may just have been unmounted")
 	case remove:
+		delete(p.unstable, name)
 		p.home.remember(p.home.journal.AddTombstone(path))
 		if k.stored {
 			p.noteMovedLocked(path)
