@@ -101,10 +101,15 @@ func (o *output) needed() int64 {
 	return first
 }
 
-// droppable says whether the oldest block may go.
+// droppable says whether the oldest block may go. A pump may be writing to one that is not full.
 func (o *output) droppable() bool {
-	return len(o.blocks) > 0 && o.blocks[0].at+int64(len(o.blocks[0].data)) <= o.needed()
+	if len(o.blocks) == 0 || !o.over && !o.blocks[0].full() {
+		return false
+	}
+	return o.blocks[0].at+int64(len(o.blocks[0].data)) <= o.needed()
 }
+
+func (b *block) full() bool { return len(b.data) == cap(b.data) }
 
 func (o *output) drop(n int) {
 	for _, b := range o.blocks[:n] {
@@ -127,7 +132,7 @@ func (o *output) room() []byte {
 		return nil
 	}
 	if n := len(o.blocks); n > 0 {
-		if b := o.blocks[n-1]; len(b.data) < cap(b.data) {
+		if b := o.blocks[n-1]; !b.full() {
 			return b.data[len(b.data):cap(b.data)]
 		}
 	}

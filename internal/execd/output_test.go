@@ -1,0 +1,35 @@
+package execd
+
+import (
+	"testing"
+
+	"github.com/matrx/sandbox/internal/execapi"
+)
+
+// say writes n bytes as a pump does.
+func (o *output) say(n int) {
+	for n > 0 {
+		some := min(n, len(o.room()))
+		o.commit(execapi.FrameStdout, some)
+		n -= some
+	}
+}
+
+// TestBlockThatIsWrittenStays: a pump has room that it fills while others want memory, all of which is held by
+// readers that do not read.
+func TestBlockThatIsWrittenStays(t *testing.T) {
+	h := &heap{}
+	for range execapi.KeptAltogether / execapi.KeptOutput {
+		o := h.add()
+		o.say(execapi.KeptOutput)
+		o.finish(execapi.Final{})
+		o.read(0)
+	}
+	first := h.add()
+	copy(first.room(), "mine")
+	h.add().say(execapi.KeptOutput)
+	first.commit(execapi.FrameStdout, 4)
+	if p := first.read(0).next(); string(p.data) != "mine" {
+		t.Errorf("%+v", p)
+	}
+}
