@@ -31,7 +31,7 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
 	defer fs.mu.Unlock()
 	now := time.Now()
 	if ch.Atime != nil {
-		n.atime = *ch.Atime
+		n.own().atime = *ch.Atime
 		n.ctime = now.UnixNano()
 	}
 	if n.displaced != "" {
@@ -43,18 +43,19 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
 		}
 		return nil
 	}
-	was := *n
+	was, had := *n, *n.extra
 	t := fs.begin()
 	if ch.Mode != nil {
 		n.mode, n.modeKnown = *ch.Mode&permMask, true
 	}
 	if ch.Mtime != nil {
-		n.mtime, n.mtimeKnown, n.live = *ch.Mtime, true, false
+		n.mtime, n.mtimeKnown, n.own().live = *ch.Mtime, true, false
 	}
 	n.changed(now)
 	t.undo(func() {
 		n.mode, n.modeKnown, n.mtime, n.mtimeKnown = was.mode, was.modeKnown, was.mtime, was.mtimeKnown
-		n.live, n.gen, n.ctime = was.live, was.gen, was.ctime
+		n.ctime = was.ctime
+		n.own().live, n.own().gen = had.live, had.gen
 	})
 	if n != fs.root && n.parent != nil {
 		t.want(n.objectPath(), n, n.remote)

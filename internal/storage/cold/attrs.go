@@ -104,7 +104,7 @@ func (a *attrIndex) find(n *node, key string) bool {
 		if t != posixattr.TypeSymlink || n.kind != pending.File || n.lookups > 0 || n.content != nil {
 			return false
 		}
-		n.kind, n.target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
+		n.kind, n.own().target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
 	}
 	n.mode, n.mtime = e.Mode&permMask, e.Mtime
 	if e.Ctime != 0 {

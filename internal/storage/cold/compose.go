@@ -116,7 +116,7 @@ func (fs *FS) compose(ctx context.Context, j *job, cond objectstore.Condition) (
 func (fs *FS) sendWhole(j *job, why error) error {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	j.node.wholeOnly = true
+	j.node.own().wholeOnly = true
 	fs.log.Info("a changed file is sent as a whole, since S3 does not copy the parts that did not change", "event", "cold_whole", "path", j.path, "error", why)
 	return fmt.Errorf("%w: %w", errChanged, why)
 }

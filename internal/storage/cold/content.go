@@ -49,7 +49,7 @@ func (fs *FS) acquire(n *node) (*content, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.content = c
+		n.own().content = c
 	}
 	c.users++
 	if c.ctx == nil || c.ctx.Err() != nil {
@@ -90,10 +90,11 @@ func (c *content) settle() {
 	if busy || n.content != c {
 		return
 	}
-	n.content = nil
+	n.own().content = nil
 	c.fs.setOriginOfOrphan(n)
 	c.file.Return()
 	c.fs.dropOrphan(n)
+	c.fs.slim(n)
 }
 
 // moved says that the content is at another key, or in another version, from now on.
@@ -160,7 +161,7 @@ func (fs *FS) localize(n *node) {
 		}
 		return
 	}
-	n.localizing = true
+	n.own().localizing = true
 	fs.background(func() {
 		err := fs.bringHere(fs.ctx, n)
 		if err == nil {
@@ -168,7 +169,7 @@ func (fs *FS) localize(n *node) {
 		}
 		fs.mu.Lock()
 		defer fs.mu.Unlock()
-		n.localizing = false
+		n.own().localizing = false
 		if err == nil {
 			fs.setOrigin(n, "")
 		} else if noSpace(err) {

@@ -143,7 +143,7 @@ func (fs *FS) coverMember(s *dirtyKey) bool {
 }
 
 func (fs *FS) cover(s *dirtyKey) {
-	s.covered, s.node.covered = true, true
+	s.covered, s.node.own().covered = true, true
 	s.failures, s.err, s.final, s.failing = 0, nil, false, time.Time{}
 	fs.ready.remove(s)
 	fs.holdDeletions(s, time.Now())
@@ -152,7 +152,10 @@ func (fs *FS) cover(s *dirtyKey) {
 
 // uncover queues the dirty key of a covered file again: what S3 has is not its content any more.
 func (fs *FS) uncover(n *node) {
-	n.covered = false
+	if !n.covered {
+		return
+	}
+	n.own().covered = false
 	if n.parent == nil {
 		return
 	}
@@ -172,7 +175,7 @@ func (fs *FS) uncover(n *node) {
 
 // leavesDatabase has what stays of a database judged anew when one of its files goes.
 func (fs *FS) leavesDatabase(n *node) {
-	if n.parent == nil {
+	if n.parent == nil || n.kind != pending.File {
 		return
 	}
 	for _, m := range fs.members(n) {
@@ -183,7 +186,9 @@ func (fs *FS) leavesDatabase(n *node) {
 			fs.uncover(b)
 		}
 	}
-	n.covered = false
+	if n.covered {
+		n.own().covered = false
+	}
 }
 
 // database is what a job that stores a database has beside the database itself.
@@ -342,8 +347,8 @@ func addLog(ctx context.Context, p *sqlitefile.Parts, s *cache.Snapshot) error {
 func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
 	s, n, d := j.dirty, j.node, j.database
 	remote, origin, patched := n.remote, n.origin, n.patched
-	t.undo(func() { n.remote, n.patched = remote, patched; fs.setOrigin(n, origin) })
-	n.remote, n.patched = v, d.patched
+	t.undo(func() { n.remote, n.own().patched = remote, patched; fs.setOrigin(n, origin) })
+	n.remote, n.own().patched = v, d.patched
 	fs.setOrigin(n, "")
 	n.checked = t.now
 	if n.gen != j.gen || n.dataGen != j.dataGen || n.writing > 0 {
@@ -355,7 +360,7 @@ func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
 	}
 	fs.index.put(n)
 	fs.basedOn(j, v)
-	n.coverage = d.coverage
+	n.own().coverage = d.coverage
 	if n.gen == j.gen && n.dataGen == j.dataGen && n.writing == 0 {
 		fs.cover(s)
 	}

@@ -161,7 +161,7 @@ func TestConflictCopyOfDatabaseHasItsLog(t *testing.T) {
 	}
 	b.bucket.Put(keys+"x.db", string(theirs), nil)
 	gate.Open()
-	b.sync()
+	b.await()
 	ours, err := filepath.Glob(b.path("x.db.conflict-sb-*Z"))
 	if err != nil || len(ours) != 1 {
 		t.Fatalf("the conflict copies are %q, %v", ours, err)

@@ -229,8 +229,8 @@ func (t *tx) settle(path string, was before) {
 	if s.deletion() {
 		fs.countDeletion(path, 1)
 	}
-	if s.covered = false; s.node != nil {
-		s.node.covered = false
+	if s.covered = false; s.node != nil && s.node.covered {
+		s.node.own().covered = false
 	}
 	if !s.running {
 		s.due, s.blocked, s.awaitsDeletion = fs.dueAt(s, t.now), false, false
@@ -321,7 +321,7 @@ func (fs *FS) setOrigin(n *node, path string) {
 		}
 		fs.recheck()
 	}
-	n.origin = path
+	n.own().origin = path
 	if path != "" {
 		if fs.origins[path] == nil {
 			fs.origins[path] = map[*node]struct{}{}

@@ -151,7 +151,7 @@ func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 	}
 	s.running = true
 	if s.node != nil {
-		s.node.jobs++
+		s.node.own().jobs++
 	}
 	fs.working++
 	n := s.node
@@ -159,7 +159,8 @@ func (fs *FS) runUnlessBlocked(s *dirtyKey) {
 		fs.process(s, n)
 		fs.mu.Lock()
 		if n != nil {
-			n.jobs--
+			n.own().jobs--
+			fs.slim(n)
 		}
 		fs.working--
 		fs.recheck()

@@ -28,7 +28,7 @@ func (fs *FS) markDisplaced(n, parent *node, path string) {
 			fs.markDisplaced(c, n, join(path, name))
 		}
 	case n.kind == pending.File && (n.opens > 0 || n.lookups > 0):
-		n.displaced, n.displacedDir = path, parent
+		n.own().displaced, n.own().displacedDir = path, parent
 	}
 }
 
@@ -40,10 +40,10 @@ func (fs *FS) readmit(t *tx, n *node) {
 		parent, name = fs.nearestDir(path)
 	}
 	fs.attach(parent, fs.conflictName(parent, name), n)
-	n.displaced, n.displacedDir, n.remote = "", nil, version{}
+	n.own().displaced, n.own().displacedDir, n.remote = "", nil, version{}
 	t.undo(func() {
 		fs.detach(n)
-		n.displaced, n.displacedDir, n.remote = path, parent, remote
+		n.own().displaced, n.own().displacedDir, n.remote = path, parent, remote
 	})
 }
 

@@ -106,7 +106,7 @@ func (c *treeCursor) begin(n *node, to []contract.ColdEntry) []contract.ColdEntr
 }
 
 func (c *treeCursor) enterLocked(n *node) {
-	at := &level{Dir: Dir{node: n}}
+	at := &level{Dir: Dir{fs: c.fs, node: n}}
 	c.stack = append(c.stack, at)
 	at.readLocked()
 }

@@ -66,7 +66,9 @@ func (fs *FS) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool)
 	if !n.mtimeKnown {
 		n.mtime, n.mtimeKnown = a.Mtime, true
 	}
-	n.foreign = foreign(o.Metadata)
+	if f := foreign(o.Metadata); f != nil || n.foreign != nil {
+		n.own().foreign = f
+	}
 	if n.mode != 0o644 || n.mtime != o.LastModified.UnixNano() { // else a listing tells as much
 		fs.index.put(n)
 	}
@@ -87,8 +89,8 @@ func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
 	fs.detach(n)
 	l := fs.newNode(pending.Symlink)
 	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = a.Perm()&permMask, a.Mtime, true, true
-	l.ctime, l.size, l.target = n.ctime, int64(len(target)), target
-	l.remote, l.pass, l.checked, l.touched = n.remote, n.pass, n.checked, n.touched
+	l.ctime, l.size, l.own().target = n.ctime, int64(len(target)), target
+	l.remote, l.pass, l.checked, l.own().touched = n.remote, n.pass, n.checked, n.touched
 	fs.attach(parent, n.name, l)
 	fs.index.put(l)
 	fs.notifyEntry(parent, n.name)

@@ -53,8 +53,8 @@ func (fs *FS) stored(j *job, v version) error {
 		}
 		return t.commit()
 	}
-	n.touched = fs.ops
-	n.sent, n.sentAt = j.sent(), t.now
+	n.own().touched = fs.ops
+	n.own().sent, n.own().sentAt = j.sent(), t.now
 	if s.node != n || s.gen != j.keyGen {
 		return fs.storedElsewhere(t, j, v)
 	}
@@ -65,12 +65,15 @@ func (fs *FS) stored(j *job, v version) error {
 	sameData := n.dataGen == j.dataGen && n.writing == 0
 	same := n.gen == j.gen && sameData
 	data, live, remote, origin, patched := n.data, n.live, n.remote, n.origin, n.patched
-	t.undo(func() { n.data, n.live, n.remote, n.patched = data, live, remote, patched; fs.setOrigin(n, origin) })
+	t.undo(func() {
+		n.own().data, n.own().live, n.remote, n.own().patched = data, live, remote, patched
+		fs.setOrigin(n, origin)
+	})
 	if sameData {
-		n.data, n.live = "", false
+		n.own().data, n.own().live = "", false
 	}
 	// What is missing of it, or was not changed since, is in the new version as well.
-	n.remote, n.patched = v, nil
+	n.remote, n.own().patched = v, nil
 	fs.setOrigin(n, "")
 	n.checked = time.Now()
 	if same {
@@ -205,7 +208,7 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 		// Only its attributes were changed, and theirs has its own.
 		t.forget(j.path)
 		fs.displace(n)
-		t.undo(func() { fs.attach(parent, name, n); n.displaced, n.displacedDir = "", nil })
+		t.undo(func() { fs.attach(parent, name, n); n.own().displaced, n.own().displacedDir = "", nil })
 	} else {
 		t.forget(j.path)
 		fs.detach(n)

@@ -48,9 +48,9 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*Handle, error) {
 		fs.mu.Unlock()
 		return nil, err
 	}
-	n.opens++
+	n.own().opens++
 	if write {
-		n.writers++
+		n.own().writers++
 	} else {
 		fs.openedInTurn(n)
 	}
@@ -80,9 +80,9 @@ func (h *Handle) Close() {
 	fs, n := h.fs, h.node
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n.opens--
+	n.own().opens--
 	if h.write {
-		n.writers--
+		n.own().writers--
 		fs.requeue(n)
 	}
 	if n.opens == 0 && n.parent == nil {
@@ -182,8 +182,8 @@ func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
 			c.release()
 			return err
 		}
-		n.writing++
-		n.dataGen++
+		n.own().writing++
+		n.own().dataGen++
 		return nil
 	})
 	return c, err
@@ -194,8 +194,8 @@ func (fs *FS) endWrite(n *node, c *content, changed bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	now := time.Now()
-	n.writing--
-	n.dataGen++
+	n.own().writing--
+	n.own().dataGen++
 	if changed {
 		n.size = c.file.Size()
 		n.mtime, n.mtimeKnown = now.UnixNano(), true
@@ -216,13 +216,13 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 	if n.displaced != "" && !n.content.file.Whole() {
 		return syscall.ESTALE // the rest of it is nowhere any more
 	}
-	was := *n
-	restore := func() { n.data, n.live, n.synced = was.data, was.live, was.synced }
+	was := *n.extra
+	restore := func() { n.own().data, n.own().live, n.own().synced = was.data, was.live, was.synced }
 	if !n.dirty() {
-		n.data = newDataName()
-		n.dataGen++ // a copy that is under way must not make it clean
+		n.own().data = newDataName()
+		n.own().dataGen++ // a copy that is under way must not make it clean
 	}
-	n.live, n.synced = write, false
+	n.own().live, n.own().synced = write, false
 	if n.parent != nil || n.displaced != "" {
 		// The journal first: it may speak of a file that is not there (then nothing was
 		// written), but no content may be there of which it does not speak.
@@ -239,7 +239,7 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 			fs.readmitted(n, was.displaced)
 		}
 	}
-	if was.dirty() {
+	if was.data != "" {
 		return nil
 	}
 	if err := n.content.file.BeginDirty(n.data); err != nil {
@@ -355,8 +355,8 @@ func (fs *FS) settleData(n *node, synced bool) error {
 	}
 	live, was := n.live, n.synced
 	t := fs.begin()
-	n.live, n.synced = false, synced
-	t.undo(func() { n.live, n.synced = live, was })
+	n.own().live, n.own().synced = false, synced
+	t.undo(func() { n.own().live, n.own().synced = live, was })
 	t.want(n.objectPath(), n, n.remote)
 	return t.commit()
 }

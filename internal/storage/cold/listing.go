@@ -209,7 +209,10 @@ func (l *listing) renew(n *node, e *objectstore.Entry) {
 		return
 	}
 	n.remote = v
-	n.modeKnown, n.mtimeKnown, n.foreign = false, false, nil
+	n.modeKnown, n.mtimeKnown = false, false
+	if n.foreign != nil {
+		n.own().foreign = nil
+	}
 	n.ctime = e.LastModified.UnixNano()
 	if !l.fs.index.find(n, e.Key[len(l.fs.prefix):]) {
 		n.mtime = n.ctime
@@ -263,7 +266,12 @@ func (l *listing) leave(depth int) {
 // complete ends a directory: what was there and did not come is gone.
 func (l *listing) complete(n *node) {
 	fs, d := l.fs, n.dir
+	i := 0
 	for _, c := range d.children {
+		fs.breathe(i)
+		if i++; c.parent != n {
+			continue // removed or renamed in that moment
+		}
 		if c.pass >= l.pass || c.touched > l.ops || fs.pendingIn(c) {
 			continue
 		}

@@ -41,7 +41,7 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 			return nil, syscall.ENOENT
 		}
 		n := parent.dir.child(name)
-		known := n != nil && (!n.checked.Before(since) || fs.dirtyKeys[n.objectPath()] != nil) && !n.stale ||
+		known := n != nil && (!n.seenAt().Before(since) || fs.dirtyKeys[n.objectPath()] != nil) && !n.stale ||
 			fs.fresh(parent, since) || n == nil && fs.removedHere(parent, name)
 		single := parent.dir.large && parent.dir.singleLookups < singleMost
 		fs.mu.Unlock()

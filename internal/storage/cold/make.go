@@ -96,8 +96,8 @@ func (fs *FS) create(ctx context.Context, parent *node, name string, mode uint32
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.newNode(pending.File)
-	n.mode, n.data, n.live = mode&permMask, data, true
-	n.gen, n.dataGen = 1, 1
+	n.mode, n.own().data, n.own().live = mode&permMask, data, true
+	n.own().gen, n.own().dataGen = 1, 1
 	if err := fs.add(parent, name, n); err != nil {
 		f.Discard()
 		return nil, err
@@ -131,6 +131,6 @@ func (fs *FS) symlink(ctx context.Context, parent *node, name, target string) (*
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.newNode(pending.Symlink)
-	n.mode, n.target, n.size = 0o777, target, int64(len(target))
+	n.mode, n.own().target, n.size = 0o777, target, int64(len(target))
 	return n, fs.add(parent, name, n)
 }

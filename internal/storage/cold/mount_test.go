@@ -122,6 +122,11 @@ func serve(text string) error {
 	if err := fusefs.Serve(ctx, tree, 3, l, func() { fmt.Println("ready") }); err != nil && ctx.Err() == nil {
 		return err
 	}
+	defer func() {
+		if !cold.NothingIsWritten() {
+			l.Error("a node wrote to what all nodes share", "event", "cold_panic")
+		}
+	}()
 	return tree.Close()
 }
 

@@ -26,9 +26,9 @@ func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
 		return t.commit()
 	}
 	data, live, remote, origin := n.data, n.live, n.remote, n.origin
-	t.undo(func() { n.data, n.live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
+	t.undo(func() { n.own().data, n.own().live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
 	if sameData {
-		n.data, n.live = "", false // its object will be a copy of what has arrived
+		n.own().data, n.own().live = "", false // its object will be a copy of what has arrived
 	}
 	n.remote = v
 	fs.setOrigin(n, j.path)

@@ -13,35 +13,45 @@ import (
 // version is what S3 holds at a key; no ETag: nothing.
 type version = pending.Version
 
-// node is a file, a directory or a symbolic link. Its fields are guarded by FS.mu.
+// node is a file, a directory or a symbolic link. Its fields are guarded by FS.mu. A tree has many of which no more
+// is known than what a listing tells: the rest is apart.
 type node struct {
 	id     uint64
 	ino    uint64 // st_ino; 0: of its path, see FS.inoOf
 	parent *node  // nil: the root, or unlinked
 	name   string
-	kind   pending.Kind
+	dir    *dir
+	*extra
 
-	mode         uint32 // permissions
-	mtime, ctime int64  // nanoseconds since the epoch
-	atime        int64  // 0: as mtime; never stored
-	size         int64  // of a file; of a link the length of its target
+	mtime, ctime int64 // nanoseconds since the epoch
+	size         int64 // of a file; of a link the length of its target
+
+	// remote is the version in S3 that has the content, or had it before it was changed here;
+	// origin is the path at which it is, when it is not the node's own.
+	remote version
+
+	checked time.Time
+	lookups uint64 // references of the kernel
+	pass    uint32 // the listing that saw it last
+	mode    uint32 // permissions
+	kind    pending.Kind
 
 	// A listing tells neither mode nor mtime: until the object's metadata was seen these are
 	// what an object without metadata has.
 	modeKnown, mtimeKnown bool
 
-	lookups uint64 // references of the kernel
+	stale bool // another client changed the object: opening it again finds the new one
+}
+
+// extra is what a node has that was opened or changed here. It is read as any field of the node, and written
+// through own.
+type extra struct {
+	atime   int64  // nanoseconds since the epoch; 0: as mtime; never stored
 	opens   int    // handles
 	writers int    // of these, for writing
 	jobs    int    // under way
-	checked time.Time
-	pass    uint32 // the listing that saw it last
 	touched uint64 // FS.ops when we last changed its object
-
-	// remote is the version in S3 that has the content, or had it before it was changed here;
-	// origin is the path at which it is, when it is not the node's own.
-	remote version
-	origin string
+	origin  string // see node.remote
 
 	sent   int64 // bytes, by the last upload of it
 	sentAt time.Time
@@ -61,14 +71,38 @@ type node struct {
 
 	target       string // of a symbolic link
 	content      *content
-	dir          *dir
 	lastKey      string // of a file that lost its name: where its clean content was; see orphan.go
 	displaced    string // the path from which others took it, while it may be open; see displaced.go
 	displacedDir *node  // and the directory
 	wholeOnly    bool   // S3 does not make its object of parts
 	localizing   bool   // its content is being brought here for good
-	stale        bool   // somebody changed the object: opening it again finds the new one
 }
+
+// nothing is the extra of every node that has none. It is never written.
+var nothing extra
+
+// own is what to write to.
+func (n *node) own() *extra {
+	if n.extra == &nothing {
+		n.extra = new(extra)
+	}
+	return n.extra
+}
+
+// slim lets a node's extra go when nothing in it is of use any more. With mu.
+func (fs *FS) slim(n *node) {
+	x := n.extra
+	busy := x.opens+x.jobs+x.writing > 0 || x.covered || x.wholeOnly || x.localizing
+	kept := x.origin+x.data+x.target+x.lastKey+x.displaced != "" || x.foreign != nil || x.content != nil || x.patched != nil || x.atime != 0
+	if x == &nothing || busy || kept || n.parent == nil || x.sent > sentMost || fs.listings > 0 && x.touched > 0 || fs.dirtyKeys[n.objectPath()] != nil {
+		return
+	}
+	n.extra = &nothing
+}
+
+// sentMost is how much an upload may have sent, in bytes, that need not be remembered: the pause after it is over
+// at once.
+const sentMost = sparingRate / 16
 
 // dir is what a directory has beside a node. Its own object, the marker, is node.remote.
 type dir struct {
@@ -78,6 +112,7 @@ type dir struct {
 	large         bool      // it took more than a page
 	singleLookups int       // names looked up by themselves since then
 	listing       *listing  // under way
+	expired       time.Time // what was known of the files in it until then is not believed
 	retry         time.Time // S3 did not answer: what is known stands until then
 	hidden        int       // keys directly in it that cannot be shown
 	walk          *walk
@@ -151,7 +186,7 @@ func (n *node) typeBits() uint32 {
 
 // changed marks a change of the node's content or attributes.
 func (n *node) changed(now time.Time) {
-	n.gen++
+	n.own().gen++
 	n.ctime = now.UnixNano()
 }
 

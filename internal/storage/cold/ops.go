@@ -3,7 +3,6 @@ package cold
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -384,13 +383,25 @@ func (d *Dir) currentLocked(i int) *node {
 	return n
 }
 
-// readLocked takes the entries as they are. With FS.mu.
+// readLocked takes the entries as they are. With FS.mu, which it gives up for a while.
 func (d *Dir) readLocked() {
-	d.entries = slices.Collect(maps.Values(d.node.dir.children))
-	slices.SortFunc(d.entries, func(a, b *node) int { return strings.Compare(a.name, b.name) })
-	d.names = make([]string, len(d.entries))
-	for i, n := range d.entries {
-		d.names[i] = n.name
+	type entry struct {
+		name string
+		node *node
 	}
+	children, i := d.node.dir.children, 0
+	all := make([]entry, 0, len(children))
+	for name, n := range children {
+		all = append(all, entry{name, n})
+		d.fs.breathe(i)
+		i++
+	}
+	d.fs.mu.Unlock()
+	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	d.entries, d.names = make([]*node, len(all)), make([]string, len(all))
+	for i, e := range all {
+		d.entries[i], d.names[i] = e.node, e.name
+	}
+	d.fs.mu.Lock()
 	d.node.dir.sequence = sequence{names: d.names}
 }

@@ -23,7 +23,7 @@ func (fs *FS) orphaned(n *node, path string) {
 		source = n.origin
 	}
 	if key, err := keyOf(source); err == nil {
-		n.lastKey = fs.prefix + key
+		n.own().lastKey = fs.prefix + key
 	}
 	if n.opens == 0 {
 		fs.setOrigin(n, "")
@@ -59,5 +59,5 @@ func (fs *FS) dropOrphan(n *node) {
 	if err := fs.cache.RemoveDirty(n.data); err != nil {
 		fs.log.Warn("cached content of a file that was removed cannot be removed", "event", "cold_cache_remove", "error", err)
 	}
-	n.data = ""
+	n.own().data = ""
 }

@@ -137,7 +137,7 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 			return err
 		}
 		fs.mu.Lock()
-		f := Dir{node: n}
+		f := Dir{fs: fs, node: n}
 		f.readLocked()
 		fs.mu.Unlock()
 		if len(f.entries) > 0 && !recursive {

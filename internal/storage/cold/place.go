@@ -116,7 +116,7 @@ func (fs *FS) putLink(ctx context.Context, parent *node, name, target string, mt
 	defer fs.mu.Unlock()
 	n := fs.newNode(pending.Symlink)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = 0o777, true, mtime, true
-	n.target, n.size = target, int64(len(target))
+	n.own().target, n.size = target, int64(len(target))
 	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()
@@ -173,7 +173,7 @@ func (fs *FS) receive(ctx context.Context, parent *node, name string, r PutReque
 	defer fs.mu.Unlock()
 	n := fs.newNode(pending.File)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint32(r.Mode)&permMask, true, r.Mtime, true
-	n.data, n.size, n.gen, n.dataGen = data, f.Size(), 1, 1
+	n.own().data, n.size, n.own().gen, n.own().dataGen = data, f.Size(), 1, 1
 	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()

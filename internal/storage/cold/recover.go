@@ -172,9 +172,9 @@ func (fs *FS) recoverNode(e *pending.Entry, crash crashed) (*node, error) {
 		}
 		n = fs.newNode(e.Kind)
 	}
-	n.mode, n.mtime, n.target = e.Mode, e.Mtime, e.Target
+	n.mode, n.mtime, n.own().target = e.Mode, e.Mtime, e.Target
 	n.modeKnown, n.mtimeKnown = !e.ModeGuessed, !e.MtimeGuessed
-	n.ctime, n.gen, n.synced = e.Since, 1, e.Synced
+	n.ctime, n.own().gen, n.own().synced = e.Since, 1, e.Synced
 	n.remote = e.Source.Version
 	switch {
 	case e.Kind == pending.Symlink:
@@ -222,14 +222,14 @@ func (fs *FS) recoverData(n *node, e *pending.Entry) error {
 	if err != nil {
 		return err
 	}
-	n.data, n.size, n.dataGen, n.live = e.Data, f.Size(), 1, false
+	n.own().data, n.size, n.own().dataGen, n.own().live = e.Data, f.Size(), 1, false
 	if e.Live {
 		n.mtime = f.Modified().UnixNano()
 	}
 	whole := f.Whole()
 	f.Return()
 	if !whole && (n.remote.ETag == "" || fs.cache.Rebooted() && !e.Synced) {
-		n.data = ""
+		n.own().data = ""
 		return errTornPart
 	}
 	return nil

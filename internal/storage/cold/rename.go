@@ -161,8 +161,8 @@ func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
 func (fs *FS) moveKey(t *tx, m moving, there version) {
 	n := m.node
 	remote, origin, gen := n.remote, n.origin, n.gen
-	t.undo(func() { n.remote, n.gen = remote, gen; fs.setOrigin(n, origin) })
-	n.gen++
+	t.undo(func() { n.remote, n.own().gen = remote, gen; fs.setOrigin(n, origin) })
+	n.own().gen++
 	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && fs.wholeHere(n)) {
 		fs.setOrigin(n, m.source) // to be copied from there
 	} else {

@@ -25,7 +25,7 @@ func TestFilesRestBeforeTheyGoUp(t *testing.T) {
 		"1 GiB was sent":              {0, 1 << 30, 0, openMost},
 		"1 GiB was sent, 10 s passed": {0, 1 << 30, 10 * time.Second, openMost - 10*time.Second},
 	} {
-		n := &node{kind: pending.File, writers: c.writers, ctime: now.UnixNano(), sent: c.sent, sentAt: now}
+		n := &node{kind: pending.File, ctime: now.UnixNano(), extra: &extra{writers: c.writers, sent: c.sent, sentAt: now}}
 		s := &dirtyKey{node: n, since: now.Add(-c.since)}
 		if got := fs.rested(s, now).Sub(now).Round(time.Millisecond); got != c.want {
 			t.Errorf("%s: it goes up after %v, not %v", name, got, c.want)

@@ -2,7 +2,6 @@ package cold
 
 import (
 	"context"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,8 +24,10 @@ func (fs *FS) Status() *contract.ColdStatus {
 	st := &contract.ColdStatus{}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
+	i := 0
 	for _, s := range fs.dirtyKeys {
-		if s.covered {
+		fs.breathe(i)
+		if i++; s.covered {
 			continue
 		}
 		st.PendingFiles++
@@ -82,8 +83,10 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 
 // retryNow has dirty keys that failed tried again at once. With mu.
 func (fs *FS) retryNow() {
+	i := 0
 	for _, s := range fs.dirtyKeys {
-		if s.failures > 0 {
+		fs.breathe(i)
+		if i++; s.failures > 0 {
 			s.failures, s.final = 0, false
 			fs.holdDeletions(s, time.Now())
 			if s.inReady > 0 {
@@ -124,10 +127,11 @@ func (fs *FS) await(ctx context.Context, match func(*dirtyKey) bool) []contract.
 
 func (fs *FS) left(match func(*dirtyKey) bool) []contract.Unsaved {
 	var left []contract.Unsaved
-	for _, path := range slices.Sorted(maps.Keys(fs.dirtyKeys)) {
-		if s := fs.dirtyKeys[path]; match(s) {
+	for _, s := range fs.dirtyKeys { // at one moment: a key that moves must not be missed
+		if match(s) {
 			left = append(left, fs.unsaved(s))
 		}
 	}
+	slices.SortFunc(left, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
 	return left
 }

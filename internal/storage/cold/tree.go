@@ -12,7 +12,7 @@ import (
 // newNode makes a node that is in no directory yet. With mu.
 func (fs *FS) newNode(k pending.Kind) *node {
 	fs.nextID++
-	n := &node{id: fs.nextID, kind: k}
+	n := &node{id: fs.nextID, kind: k, extra: &nothing}
 	if k == pending.Dir {
 		n.dir = &dir{children: map[string]*node{}}
 	}
@@ -61,17 +61,33 @@ func (fs *FS) detach(n *node) {
 	}
 }
 
-// expire has a directory listed again before it is believed. With mu.
+// breath is after how many steps of a loop over what may be a million mu is given up for a moment, so that no
+// request waits long for it.
+const breath = 1024
+
+// breathe gives mu up for a moment in the step i of a loop. What the loop goes through may change meanwhile: a
+// range over a map allows that, between two steps.
+func (fs *FS) breathe(i int) {
+	if i%breath == breath-1 {
+		fs.mu.Unlock()
+		fs.mu.Lock()
+	}
+}
+
+// expire has a directory listed again before it is believed, or the files in it are. With mu.
 func (fs *FS) expire(n *node) {
 	if n != nil && n.dir != nil {
 		n.dir.complete = false
-		n.dir.listed, n.dir.retry = time.Time{}, time.Time{}
-		for _, c := range n.dir.children {
-			if !c.isDir() {
-				c.checked = time.Time{}
-			}
-		}
+		n.dir.listed, n.dir.retry, n.dir.expired = time.Time{}, time.Time{}, time.Now()
 	}
+}
+
+// seenAt is when what is known of a node was so in S3. With mu.
+func (n *node) seenAt() time.Time {
+	if p := n.parent; p != nil && !n.isDir() && !n.checked.After(p.dir.expired) {
+		return time.Time{}
+	}
+	return n.checked
 }
 
 // alive says that a directory is still in the tree.
@@ -88,7 +104,7 @@ func (fs *FS) fresh(n *node, since time.Time) bool {
 
 // valid is for how long a node may be believed without asking S3.
 func (fs *FS) valid(n *node, now time.Time) time.Duration {
-	at := n.checked
+	at := n.seenAt()
 	if p := n.parent; p != nil && p.dir.complete && p.dir.listed.After(at) {
 		at = p.dir.listed
 	}

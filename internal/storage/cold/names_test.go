@@ -1,0 +1,78 @@
+package cold
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/cold/pending"
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// listNames has a tree of names as a listing makes it: in directories of 1,000, with ETags as S3 has them.
+func listNames(fs *FS, dirs int) {
+	l := &listing{fs: fs, top: fs.root, prefix: fs.prefix, began: time.Now()}
+	fs.mu.Lock()
+	fs.pass++
+	l.pass, l.ops, l.moves = fs.pass, fs.ops, fs.moves
+	fs.mu.Unlock()
+	for d := range dirs {
+		fs.mu.Lock()
+		for i := range 1000 {
+			n := d*1000 + i
+			l.add(&objectstore.Entry{Object: objectstore.Object{
+				Key: fmt.Sprintf("%sdir-%04d/some-file-%07d.txt", fs.prefix, d, n), ETag: fmt.Sprintf("%032x", n*2654435761), Size: int64(n), LastModified: time.Unix(1e9+int64(n), 0),
+			}})
+		}
+		fs.mu.Unlock()
+	}
+	fs.mu.Lock()
+	l.leave(0)
+	l.complete(fs.root)
+	fs.mu.Unlock()
+}
+
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestMemoryOfNames bounds what a name takes of which no more is known than what a listing tells.
+func TestMemoryOfNames(t *testing.T) {
+	const dirs, most = 100, 300
+	fs := newFS(t)
+	before := inUse()
+	listNames(fs, dirs)
+	if each := (inUse() - before) / (dirs * 1000); each > most {
+		t.Errorf("%d bytes a name", each)
+	}
+	runtime.KeepAlive(fs)
+}
+
+// TestClosedFileIsAsListed: what a node has of a file that was written, stored and closed goes with that.
+func TestClosedFileIsAsListed(t *testing.T) {
+	t.Parallel()
+	fs := newFS(t)
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	n := fs.newNode(pending.File)
+	fs.attach(fs.root, "f", n)
+	n.own().opens, n.own().gen, n.own().dataGen = 1, 3, 5
+	if fs.slim(n); n.opens != 1 {
+		t.Error("an open file has lost what it has")
+	}
+	n.own().opens = 0
+	if fs.slim(n); n.extra != &nothing {
+		t.Errorf("it still has %+v", *n.extra)
+	}
+	n.own().data = "name"
+	if fs.slim(n); !n.dirty() {
+		t.Error("a dirty file has lost its content")
+	}
+	if !NothingIsWritten() {
+		t.Error("what nodes share was written")
+	}
+}
