@@ -3,6 +3,7 @@ package cold_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
+	"github.com/matrx/sandbox/internal/testbed"
 )
 
 // smallDisk is a disk of 1 MiB, in this process's own mount namespace.
@@ -94,5 +96,32 @@ func TestRefusedWriteKeepsSize(t *testing.T) {
 	f, err = openCache(t, disk).OpenDirty("f")
 	if err != nil || f.Size() != size || f.Whole() {
 		t.Errorf("the next process finds %d bytes, not %d, %v", f.Size(), size, err)
+	}
+}
+
+// TestRemovedFileWaitsForRoom: what is not here of a file that is open and was removed is fetched before its object
+// goes, when the cache has room for it.
+func TestRemovedFileWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	b := newBed(t, throughProxy, cacheMax(2<<20))
+	body := random(1 << 20)
+	b.bucket.Put(keys+"f", body, nil)
+	b.sh(`ls`)
+	gate := testbed.Hold()
+	b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT"}, Do: gate})
+	if err := os.WriteFile(b.path("filler"), []byte(random(1500<<10)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, b.path("f"), os.O_RDONLY)
+	b.sh(`rm f`)
+	b.proxy.WaitFor(t.Context(), testbed.Match{Verb: "GET", Suffix: "/f"}, 1)
+	if left := b.flushing(func() {}); len(left) != 2 {
+		t.Errorf("left: %+v", left)
+	}
+	gate.Open()
+	b.sync()
+	b.bucket.WantNone(keys + "f")
+	if got, err := io.ReadAll(f); err != nil || string(got) != body {
+		t.Errorf("it reads %d bytes, %v", len(got), err)
 	}
 }
