@@ -200,8 +200,18 @@ const holesMost = 1 << 30
 var errHoles = errors.New("S3 has no holes, and would have to be sent them as zeros; make the file shorter (truncate -s), or keep it outside the cold path")
 
 func (j *job) checkHoles() error {
-	if holes := j.sent() - j.snapshot.Occupied(); holes > holesMost {
-		return fmt.Errorf("%d of its %d bytes are holes: %w", holes, j.size, errHoles)
+	if j.sent() <= holesMost {
+		return nil
+	}
+	sent := []objectstore.Range{{Off: 0, End: j.size}}
+	if j.plan != nil {
+		sent = j.plan.Sent
+	}
+	holes := int64(0)
+	for _, r := range sent {
+		if holes += j.snapshot.Holes(cache.Range(r), holesMost-holes); holes > holesMost {
+			return fmt.Errorf("more than %d of its %d bytes are holes: %w", holesMost, j.size, errHoles)
+		}
 	}
 	return nil
 }

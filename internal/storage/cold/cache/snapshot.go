@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxCut is how much a truncation may preserve; when it takes more away, the snapshot is given
@@ -64,11 +66,26 @@ func (s *Snapshot) Stored() {
 	}
 }
 
-// Occupied is how much of the file the disk has, in bytes: of a sparse file that is less than Size.
-func (s *Snapshot) Occupied() int64 {
-	s.f.c.mu.Lock()
-	defer s.f.c.mu.Unlock()
-	return s.f.bytes
+// Holes is how much of a range the disk has as holes, in bytes (lseek(2), SEEK_DATA). It stops counting at more
+// than most. A file system that does not tell has none.
+func (s *Snapshot) Holes(r Range, most int64) (n int64) {
+	fd := int(s.f.fd.Load().Fd())
+	for at := r.Off; at < r.End && n <= most; {
+		data, err := unix.Seek(fd, at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			data = r.End // there is no more
+		} else if err != nil {
+			return 0
+		}
+		n += min(data, r.End) - at
+		if data >= r.End {
+			break
+		}
+		if at, err = unix.Seek(fd, data, unix.SEEK_HOLE); err != nil {
+			return 0
+		}
+	}
+	return n
 }
 
 // Size is how long the content is.
