@@ -249,7 +249,7 @@ func (fs *FS) takeDatabase(j *job) error {
 	if j.dirty.gen != j.keyGen || n.writing > 0 || !n.dirty() {
 		return errChanged
 	}
-	j.gen, j.dataGen, j.base, j.began = n.gen, n.dataGen, j.dirty.base, fs.seq
+	fs.takenAt(j)
 	d.coverage = map[*node]uint64{}
 	var err error
 	j.snapshot, _, err = n.content.file.Snapshot(func(size int64, changed []cache.Range, known bool) []cache.Range {
@@ -361,6 +361,9 @@ func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
 	fs.index.put(n)
 	fs.basedOn(j, v)
 	n.own().coverage = d.coverage
+	for m := range d.coverage {
+		fs.leftSince(m, j.began, t.now)
+	}
 	if n.gen == j.gen && n.dataGen == j.dataGen && n.writing == 0 {
 		fs.cover(s)
 	}
@@ -383,6 +386,16 @@ func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
 		t.want(join(dir, m.name), m, version{})
 		t.undo(func() { fs.detach(m); fs.attach(b.parent, was, m); m.remote = remote })
 	}
+}
+
+// leftSince notes that S3 has what a member had at a moment: what is left to do came after that.
+func (fs *FS) leftSince(m *node, began uint64, now time.Time) {
+	k := fs.dirtyKeys[m.objectPathOrEmpty()]
+	if k == nil || k.node != m || k.first >= began {
+		return
+	}
+	k.seq, k.first, k.since, k.failing = began, began, now, time.Time{}
+	fs.holdDeletions(k, now)
 }
 
 // hasObject says that S3 has, or may have, an object at the key.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/testbed"
@@ -222,5 +223,42 @@ func TestBytesSentOfDatabase(t *testing.T) {
 	b.start()
 	if got, err := ledger.Run(b.path("x.db"), "PRAGMA integrity_check", "SELECT count(*) FROM t WHERE y IN ('changed', 'last')"); err != nil || got != "ok\n4" {
 		t.Errorf("another sandbox has %q, %v", got, err)
+	}
+}
+
+// TestSyncWaitsForNothingLater: a sync ends although what it waits for is changed again while it is sent.
+func TestSyncWaitsForNothingLater(t *testing.T) {
+	needs(t, "sqlite3")
+	for name, c := range map[string]struct{ file, script string }{
+		"file":     {"log", `echo line >> log`},
+		"database": {"x.db", `sqlite3 x.db "PRAGMA journal_mode=WAL; CREATE TABLE IF NOT EXISTS t(x); INSERT INTO t VALUES(1)" ".shell kill -9 \$PPID" > /dev/null || true`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, throughProxy, quiet(time.Hour)) // it goes up when the sync asks for it
+			b.sh(`ls`)
+			first, second := testbed.Hold(), testbed.Hold()
+			put := testbed.Match{Verb: "PUT", Suffix: "/" + c.file}
+			b.proxy.Add(testbed.Fault{When: put, Times: 1, Do: first})
+			b.proxy.Add(testbed.Fault{When: put, After: 1, Do: second})
+			b.sh(c.script)
+			synced := make(chan error, 1)
+			go func() { synced <- b.do("POST", contract.ControlColdSyncPath, nil, nil) }()
+			if !first.WaitArrived(t.Context(), 1) {
+				t.Fatal("it does not go up")
+			}
+			b.sh(c.script)
+			first.Open()
+			select {
+			case err := <-synced:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("the sync waits for what was changed after it began")
+			}
+			second.Open()
+			b.await()
+		})
 	}
 }

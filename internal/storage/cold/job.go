@@ -163,7 +163,10 @@ func (fs *FS) take(j *job) (bool, error) {
 	if s.gen != j.keyGen {
 		return false, errChanged
 	}
-	j.gen, j.dataGen, j.base, j.began = n.gen, n.dataGen, s.base, fs.seq
+	if len(fs.countingMembers(n)) > 0 {
+		return false, errChanged // it has become a database that is being written
+	}
+	fs.takenAt(j)
 	switch {
 	case n.kind == pending.Dir:
 		j.body = strings.NewReader("")
@@ -190,6 +193,13 @@ func (fs *FS) take(j *job) (bool, error) {
 		}
 	}
 	return true, fs.beginWriteID(j)
+}
+
+// takenAt notes what the attempt takes. Changes from now on have a higher number, so that neither a deletion nor a
+// sync from before waits for those that come while it is sent. With mu.
+func (fs *FS) takenAt(j *job) {
+	fs.seq++
+	j.gen, j.dataGen, j.base, j.began = j.node.gen, j.node.dataGen, j.dirty.base, fs.seq
 }
 
 // holesMost is how much of holes a file may have that goes up, in bytes: S3 has no holes, and they are sent and
