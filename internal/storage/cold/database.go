@@ -145,6 +145,8 @@ func (fs *FS) coverMember(s *dirtyKey) bool {
 func (fs *FS) cover(s *dirtyKey) {
 	s.covered, s.node.own().covered = true, true
 	s.failures, s.err, s.final, s.failing = 0, nil, false, time.Time{}
+	s.blocked = false
+	delete(fs.waiting, s)
 	fs.ready.remove(s)
 	fs.holdDeletions(s, time.Now())
 	fs.progressed()
@@ -361,11 +363,11 @@ func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
 	fs.index.put(n)
 	fs.basedOn(j, v)
 	n.own().coverage = d.coverage
-	for m := range d.coverage {
-		fs.leftSince(m, j.began, t.now)
-	}
 	if n.gen == j.gen && n.dataGen == j.dataGen && n.writing == 0 {
 		fs.cover(s)
+	}
+	for m := range d.coverage {
+		fs.storedMember(n, m, j.began, t.now)
 	}
 	return nil
 }
@@ -388,10 +390,13 @@ func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
 	}
 }
 
-// leftSince notes that S3 has what a member had at a moment: what is left to do came after that.
-func (fs *FS) leftSince(m *node, began uint64, now time.Time) {
+// storedMember notes that S3 has what a member of b had at a moment: what is left to do came after that.
+func (fs *FS) storedMember(b, m *node, began uint64, now time.Time) {
 	k := fs.dirtyKeys[m.objectPathOrEmpty()]
-	if k == nil || k.node != m || k.first >= began {
+	if k == nil || k.node != m || k.running || k.first >= began {
+		return
+	}
+	if fs.databaseOf(m) == b && fs.covers(b, m) && fs.coverMember(k) {
 		return
 	}
 	k.seq, k.first, k.since, k.failing = began, began, now, time.Time{}
