@@ -110,16 +110,17 @@ func (s *Server) Serve(l net.Listener) error {
 // Close ends the streams once they have all that there is, at the latest when the time is up, and the server.
 func (s *Server) Close(within time.Duration) {
 	s.Drain()
-	deadline := time.After(within)
+	timely, stop := context.WithTimeout(context.Background(), within)
+	defer stop()
 	for _, x := range s.table.all() {
 		select {
 		case <-x.over:
-		case <-deadline:
+		case <-timely.Done():
 		}
 	}
 	select {
 	case <-s.streams.idle():
-	case <-deadline:
+	case <-timely.Done():
 	}
 	s.stop()
 	_ = s.http.Close()

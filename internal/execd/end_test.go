@@ -1,0 +1,57 @@
+package execd
+
+import (
+	"testing"
+	"time"
+
+	"github.com/matrx/sandbox/internal/execapi"
+	"github.com/matrx/sandbox/internal/wire"
+)
+
+// talks is a command that says more than all that is between it and a reader that does not read.
+func talks() execapi.Spec { return sh("head -c 8000000 /dev/zero; echo never") }
+
+// stalled is a client that does not read.
+func (s *sandbox) stalled(spec execapi.Spec) *execapi.Stream {
+	s.t.Helper()
+	st, err := s.StartAttached(s.t.Context(), spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { st.Close() })
+	for last := int64(-1); ; time.Sleep(50 * time.Millisecond) { // until its process waits
+		x, err := s.Get(s.t.Context(), st.Exec.ID)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if x.To > 0 && x.To == last {
+			return st
+		}
+		last = x.To
+	}
+}
+
+// TestEndWaitsForNoReader: an exec with a client that does not read ends with the server.
+func TestEndWaitsForNoReader(t *testing.T) {
+	t.Run("drain", func(t *testing.T) {
+		s := newSandbox(t)
+		for range 2 {
+			s.stalled(talks())
+		}
+		s.tell(wire.ExecdDrain)
+		s.control.Close()
+		ended := make(chan error, 1)
+		go func() { ended <- s.server.Wait() }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the server does not end")
+			_ = s.server.Process.Kill()
+			<-ended
+		}
+		s.start() // for the cleanup
+	})
+}
