@@ -1,6 +1,7 @@
 package execd
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -31,8 +32,38 @@ func (s *sandbox) stalled(spec execapi.Spec) *execapi.Stream {
 	}
 }
 
-// TestEndWaitsForNoReader: an exec with a client that does not read ends with the server.
+// TestEndWaitsForNoReader: an exec with a client that does not read ends when it is removed, at its timeout, and with
+// the server.
 func TestEndWaitsForNoReader(t *testing.T) {
+	t.Run("removal", func(t *testing.T) {
+		s := newSandbox(t)
+		st := s.stalled(talks())
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		if err := s.Remove(ctx, st.Exec.ID); err != nil {
+			t.Errorf("it is not removed: %v", err)
+		}
+	})
+	t.Run("timeout", func(t *testing.T) {
+		s := newSandbox(t)
+		spec := talks()
+		spec.Timeout = 2 * time.Second
+		st := s.stalled(spec)
+		var x execapi.Exec
+		for until := time.Now().Add(10 * time.Second); x.Final == nil && time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+			var err error
+			if x, err = s.Get(t.Context(), st.Exec.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if x.Final == nil || x.Final.Reason != execapi.TimedOut {
+			t.Errorf("it has ended with %+v", x.Final)
+		}
+		o, err := collect(st)
+		if err != nil || o.final.Reason != execapi.TimedOut || o.final.Output != st.Offset {
+			t.Errorf("its reader has %d bytes, and then %+v, %v", st.Offset, o.final, err)
+		}
+	})
 	t.Run("drain", func(t *testing.T) {
 		s := newSandbox(t)
 		for range 2 {

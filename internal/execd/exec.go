@@ -64,6 +64,7 @@ func (x *execution) run() {
 	x.mu.Lock()
 	x.status, x.ended = &status, process.Ticks()
 	x.mu.Unlock()
+	x.out.processEnded()
 	for _, p := range x.pumps {
 		p.ended()
 	}

@@ -23,6 +23,7 @@ const (
 // an exec that has ended, else of the one that has most. What an attached reader has not had is not dropped; so
 // that readers which do not read cannot use up the memory, a process waits when its slowest reader is more than
 // unread() behind. The sum of that over all execs is below half of the memory, and there is always something to drop.
+// Once the process has ended nothing waits for a reader: the rest, no more than pipes hold, is kept by the same bounds.
 type heap struct {
 	mu      sync.Mutex
 	used    int // bytes of blocks
@@ -49,6 +50,7 @@ type output struct {
 	size    int   // bytes of the blocks
 	end     int64 // offset of the next byte
 	readers []*reader
+	rest    bool           // the process has ended: what follows is what it has left
 	over    bool           // nothing follows but final
 	final   *execapi.Final // the last
 	changed sync.Cond      // of heap.mu: more output, more room, the end
@@ -125,7 +127,7 @@ func (o *output) room() []byte {
 	h := o.heap
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for o.end-o.needed() >= h.unread() && !o.over {
+	for o.end-o.needed() >= h.unread() && !o.rest && !o.over {
 		o.changed.Wait()
 	}
 	if o.over {
@@ -143,10 +145,13 @@ func (o *output) room() []byte {
 	case h.running <= few:
 		size = wideBlock
 	}
-	for o.size+size > execapi.KeptOutput && o.droppable() {
+	for o.size+size > execapi.KeptOutput && (o.droppable() || o.rest) {
 		o.drop(1)
 	}
 	for h.used+size > execapi.KeptAltogether && h.dropOne() {
+	}
+	for h.used+size > execapi.KeptAltogether && o.rest && len(o.blocks) > 0 {
+		o.drop(1)
 	}
 	b := &block{at: o.end, data: make([]byte, 0, size)}
 	o.blocks = append(o.blocks, b)
@@ -192,7 +197,15 @@ func (o *output) commit(stream execapi.FrameType, n int) {
 	o.changed.Broadcast()
 }
 
-// finish adds the end. A pump that waits for room gives up.
+// processEnded lets pumps wait for no reader from now on, so that the end comes however slow they are.
+func (o *output) processEnded() {
+	o.heap.mu.Lock()
+	defer o.heap.mu.Unlock()
+	o.rest = true
+	o.changed.Broadcast()
+}
+
+// finish adds the end.
 func (o *output) finish(f execapi.Final) {
 	o.heap.mu.Lock()
 	defer o.heap.mu.Unlock()

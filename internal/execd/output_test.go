@@ -33,3 +33,20 @@ func TestBlockThatIsWrittenStays(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// TestRestIsBounded: what a process has left is kept by the same bounds, whoever reads.
+func TestRestIsBounded(t *testing.T) {
+	h := &heap{}
+	for range 2 * execapi.KeptAltogether / execapi.KeptOutput {
+		o := h.add()
+		o.read(0)
+		o.processEnded()
+		o.say(2 * execapi.KeptOutput)
+		if o.size > execapi.KeptOutput {
+			t.Fatalf("an exec has %d bytes", o.size)
+		}
+	}
+	if most := execapi.KeptAltogether + wideBlock*len(h.outputs); h.used > most {
+		t.Errorf("all have %d bytes", h.used)
+	}
+}
