@@ -89,6 +89,10 @@ func (fs *FS) header(n *node) []byte {
 func (fs *FS) covers(b, m *node) bool {
 	s, own := fs.dirtyKeys[b.objectPath()], fs.dirtyKeys[m.objectPath()]
 	if fs.counts(m) {
+		if own != nil && own.hasObject() { // an image has been stored: what it has is not needed any more
+			_, stored := b.coverage[m]
+			return stored
+		}
 		return s != nil && s.covered && b.coverage[m] == m.dataGen && m.writing == 0
 	}
 	// An object at the member's key goes when the database's is right without it.
@@ -393,7 +397,7 @@ func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
 // storedMember notes that S3 has what a member of b had at a moment: what is left to do came after that.
 func (fs *FS) storedMember(b, m *node, began uint64, now time.Time) {
 	k := fs.dirtyKeys[m.objectPathOrEmpty()]
-	if k == nil || k.node != m || k.running || k.first >= began {
+	if k == nil || k.node != m || k.running || k.first >= began || k.hasObject() {
 		return
 	}
 	if fs.databaseOf(m) == b && fs.covers(b, m) && fs.coverMember(k) {
