@@ -70,7 +70,7 @@ type Final struct {
 // Exec is what is known of one.
 type Exec struct {
 	ID       string        `json:"id"`
-	Args     []string      `json:"args"`
+	Args     []string      `json:"args"` // the first 4 KiB
 	Dir      string        `json:"dir,omitempty"`
 	PID      int           `json:"pid,omitempty"` // in the sandbox
 	Stdin    bool          `json:"stdin,omitempty"`

@@ -14,7 +14,7 @@ import (
 // execution is one exec, from its start until it is forgotten.
 type execution struct {
 	server  *Server
-	spec    execapi.Spec
+	spec    execapi.Spec // once it has begun, with shown arguments and without its environment
 	started time.Time
 	slot    int // of the records
 
@@ -27,6 +27,7 @@ type execution struct {
 	tty   *terminal // nil: none
 
 	timeout *time.Timer
+	expiry  *time.Timer   // of the table
 	begun   chan struct{} // closed when it has been started: the fields above are as they stay
 	over    chan struct{} // closed when final is there
 

@@ -36,11 +36,12 @@ func (s *Server) start(spec execapi.Spec) (*execution, error) {
 		return nil, err
 	}
 	x.out = s.heap.add()
-	x.slot = s.records.started(record{ID: spec.ID, Args: spec.Args, Dir: spec.Dir, Started: x.started})
+	x.slot = s.records.started(record{ID: spec.ID, Args: shown(spec.Args), Dir: spec.Dir, Started: x.started})
 	if err := x.fork(); err != nil {
 		s.table.forget(x)
 		return nil, err
 	}
+	x.spec.Args, x.spec.Env = shown(spec.Args), nil
 	if spec.Timeout > 0 {
 		x.timeout = time.AfterFunc(spec.Timeout, x.timeOut)
 	}
@@ -74,6 +75,26 @@ func check(spec *execapi.Spec) error {
 		return execapi.ErrInvalid.Because("the timeout %s of an exec is wrong: it must not be negative", spec.Timeout)
 	}
 	return nil
+}
+
+// shownArgs bounds what is kept and told of an exec's arguments, which may have a megabyte, in bytes.
+const shownArgs = 4 << 10
+
+// shown are as many of the arguments as are kept.
+func shown(args []string) (list []string) {
+	const each = 16 // what an empty one takes
+	left := shownArgs
+	for _, arg := range args {
+		if left -= each; left <= 0 {
+			break
+		}
+		if len(arg) > left {
+			arg = strings.Clone(strings.ToValidUTF8(arg[:left], ""))
+		}
+		left -= len(arg)
+		list = append(list, arg)
+	}
+	return list
 }
 
 // directory finds out that a command cannot start there before the fork, which would blame the command.

@@ -61,6 +61,9 @@ func (t *table) forgetOldestLocked() {
 
 func (t *table) dropLocked(x *execution) {
 	if t.known[x.spec.ID] == x {
+		if x.expiry != nil {
+			x.expiry.Stop()
+		}
 		delete(t.known, x.spec.ID)
 		t.forgot(x)
 	}
@@ -81,9 +84,16 @@ func (t *table) forget(x *execution) {
 // ended takes note that one has ended, and forgets it later.
 func (t *table) ended(x *execution) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.running--
-	t.mu.Unlock()
-	time.AfterFunc(execapi.KeptFor, func() { t.expire(x) })
+	t.expireLaterLocked(x)
+}
+
+// expireLaterLocked keeps no memory for one that is forgotten before its time.
+func (t *table) expireLaterLocked(x *execution) {
+	if t.known[x.spec.ID] == x {
+		x.expiry = time.AfterFunc(execapi.KeptFor, func() { t.expire(x) })
+	}
 }
 
 func (t *table) expire(x *execution) {
@@ -95,9 +105,9 @@ func (t *table) expire(x *execution) {
 // restore adds one that an earlier server has started.
 func (t *table) restore(x *execution) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.known[x.spec.ID] = x
-	t.mu.Unlock()
-	time.AfterFunc(execapi.KeptFor, func() { t.expire(x) })
+	t.expireLaterLocked(x)
 }
 
 // find finds one.
