@@ -41,6 +41,9 @@ func newInput(to *os.File, tty bool) *input {
 
 // add queues bytes, which it copies. The client gets its credit back when they are written, or never will be.
 func (in *input) add(data []byte, from *window) {
+	if len(data) == 0 {
+		return
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	last := len(in.queue) - 1
