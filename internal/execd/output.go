@@ -14,6 +14,8 @@ const (
 	nextBlock  = 32 << 10
 	wideBlock  = 64 << 10 // where few execs run
 	few        = 32
+
+	mostStretches = 1 << 10 // of a block: they take memory too
 )
 
 // heap is the memory for the output of all execs. It has one lock for all of them: what is done under it is
@@ -111,7 +113,8 @@ func (o *output) droppable() bool {
 	return o.blocks[0].at+int64(len(o.blocks[0].data)) <= o.needed()
 }
 
-func (b *block) full() bool { return len(b.data) == cap(b.data) }
+// full says that nothing is added to it.
+func (b *block) full() bool { return len(b.data) == cap(b.data) || len(b.stretches) >= mostStretches }
 
 func (o *output) drop(n int) {
 	for _, b := range o.blocks[:n] {

@@ -50,3 +50,30 @@ func TestRestIsBounded(t *testing.T) {
 		t.Errorf("all have %d bytes", h.used)
 	}
 }
+
+// TestStreamsInTurnTakeLittleMemory: of two streams that change after each byte, each byte is a stretch.
+func TestStreamsInTurnTakeLittleMemory(t *testing.T) {
+	h := &heap{}
+	o := h.add()
+	for range execapi.KeptOutput / 2 {
+		for _, stream := range []execapi.FrameType{execapi.FrameStdout, execapi.FrameStderr} {
+			o.room()[0] = byte(stream)
+			o.commit(stream, 1)
+		}
+	}
+	stretches := 0
+	for _, b := range o.blocks {
+		stretches += len(b.stretches)
+	}
+	if most := execapi.KeptOutput / 32; stretches > most {
+		t.Errorf("%d stretches for %d bytes; at most %d", stretches, o.end, most)
+	}
+	r := o.read(o.startLocked())
+	for at := r.at; at < o.end; at++ {
+		p := r.next()
+		if len(p.data) != 1 || p.data[0] != byte(p.stream) {
+			t.Fatalf("at %d: %+v", at, p)
+		}
+		r.had(1)
+	}
+}
