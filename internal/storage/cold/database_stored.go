@@ -1,0 +1,104 @@
+package cold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/matrx/sandbox/internal/storage/objectstore"
+)
+
+// storedDatabase: S3 has the image that the attempt sent. The database's file stays as it is, and dirty.
+func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
+	s, n, d := j.dirty, j.node, j.database
+	remote, origin, patched := n.remote, n.origin, n.patched
+	t.undo(func() { n.remote, n.own().patched = remote, patched; fs.setOrigin(n, origin) })
+	n.remote, n.own().patched = v, d.patched
+	fs.setOrigin(n, "")
+	n.checked = t.now
+	if n.gen != j.gen || n.dataGen != j.dataGen || n.writing > 0 {
+		s.failing = time.Time{}
+		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
+	}
+	if err := t.commit(); err != nil {
+		return err
+	}
+	fs.index.put(n)
+	fs.basedOn(j, v)
+	n.own().coverage = d.coverage
+	if n.gen == j.gen && n.dataGen == j.dataGen && n.writing == 0 {
+		fs.cover(s)
+	}
+	for m := range d.coverage {
+		fs.storedMember(n, m, j.began, t.now)
+	}
+	return nil
+}
+
+// membersFollow has the members of a database that was called name follow it to its conflict copy's name: beside
+// theirs they would be applied to that.
+func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
+	dir := b.parent.path()
+	for _, m := range members {
+		if !m.dirty() {
+			continue // it is theirs as well
+		}
+		was, remote := m.name, m.remote
+		t.forget(join(dir, was))
+		fs.detach(m)
+		fs.attach(b.parent, b.name+strings.TrimPrefix(was, name), m)
+		m.remote = version{}
+		t.want(join(dir, m.name), m, version{})
+		t.undo(func() { fs.detach(m); fs.attach(b.parent, was, m); m.remote = remote })
+	}
+}
+
+// storedMember notes that S3 has what a member of b had at a moment: what is left to do came after that.
+func (fs *FS) storedMember(b, m *node, began uint64, now time.Time) {
+	k := fs.dirtyKeys[m.objectPathOrEmpty()]
+	if k == nil || k.node != m || k.running || k.first >= began || k.hasObject() {
+		return
+	}
+	if fs.databaseOf(m) == b && fs.covers(b, m) && fs.coverMember(k) {
+		return
+	}
+	k.seq, k.first, k.since, k.failing = began, began, now, time.Time{}
+	fs.holdDeletions(k, now)
+}
+
+// hasObject says that S3 has, or may have, an object at the key.
+func (s *dirtyKey) hasObject() bool { return s.base.ETag != "" || len(s.writes) > 0 }
+
+// errMemberTaken is why an object that would be applied to a database stays.
+var errMemberTaken = errors.New("another client wrote this object, which SQLite would apply to the database that is stored beside it; remove it, or the database")
+
+// removeMember removes the object of a member whose content is in the database's object. All of the member is
+// here.
+func (fs *FS) removeMember(ctx context.Context, j *job) outcome {
+	if err := errors.Join(fs.bringHere(ctx, j.node), fs.fillAll(ctx, j.node)); err != nil {
+		return outcome{err: err}
+	}
+	o := fs.delete(ctx, j)
+	if o.conflict {
+		return outcome{err: fmt.Errorf("%w: %w", errMemberTaken, objectstore.ErrPrecondition)}
+	}
+	return o
+}
+
+// memberRemoved: S3 has no object of a member any more.
+func (fs *FS) memberRemoved(j *job) error {
+	t := fs.begin()
+	s, n := t.touch(j.path), j.node
+	if s != j.dirty || s.node != n {
+		if s != nil {
+			s.base, s.writes = version{}, nil
+		}
+		return t.commit()
+	}
+	remote := n.remote
+	t.undo(func() { n.remote = remote })
+	s.base, s.writes, n.remote = version{}, nil, version{}
+	return t.commit()
+}
