@@ -18,7 +18,7 @@ import (
 //
 //  1. it is the exec's process, or in its session; neither can be changed but by setsid(2);
 //  2. it was seen to be the exec's before;
-//  3. the environment that it was executed with has the exec's mark.
+//  3. the environment that it was executed with has the exec's mark, which may be one that has been forgotten.
 //
 // A process of which none can be said has left its session and its environment. It may be any exec's that ran when it
 // began, and ends with the first of them that is ended: an exec's timeout holds whatever its processes do.
@@ -136,7 +136,14 @@ func (o *owners) known(p process.Proc) *execution {
 	if !o.descends(p) {
 		return nil
 	}
-	return o.marks[mark(p.PID)]
+	id := mark(p.PID)
+	if x := o.marks[id]; x != nil && p.Start >= x.began {
+		return x
+	}
+	if o.seen.forgot(id) {
+		return &execution{} // of one that is not known any more
+	}
+	return nil
 }
 
 // descends says whether a process is below this server, so that no environment of others is read.

@@ -84,6 +84,9 @@ func (s *Server) forgot(x *execution) {
 		x.out.remove()
 	}
 	s.records.forget(x.slot)
+	if x.child != nil {
+		s.sightings.forget(x.spec.ID)
+	}
 }
 
 // Ready lets requests through: the sandbox's files are there.

@@ -10,7 +10,13 @@ import (
 type sightings struct {
 	mu    sync.Mutex
 	known map[sighting]*execution
+
+	forgotten map[string]bool // by ID
+	order     []string        // of forgotten, the oldest first
 }
+
+// mostForgotten bounds how many execs that were forgotten can be told from none.
+const mostForgotten = 8 << 10
 
 // sighting names one process for ever.
 type sighting struct {
@@ -18,7 +24,9 @@ type sighting struct {
 	start uint64
 }
 
-func newSightings() *sightings { return &sightings{known: map[sighting]*execution{}} }
+func newSightings() *sightings {
+	return &sightings{known: map[sighting]*execution{}, forgotten: map[string]bool{}}
+}
 
 func (s *sightings) remember(p process.Proc, x *execution) {
 	s.mu.Lock()
@@ -41,4 +49,26 @@ func (s *sightings) prune(all map[int]process.Proc) {
 			delete(s.known, k)
 		}
 	}
+}
+
+// forget takes note that an exec is forgotten, whose processes may live on.
+func (s *sightings) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forgotten[id] {
+		return
+	}
+	if len(s.order) == mostForgotten {
+		delete(s.forgotten, s.order[0])
+		s.order = append(s.order[:0], s.order[1:]...)
+	}
+	s.forgotten[id] = true
+	s.order = append(s.order, id)
+}
+
+// forgot says whether there was an exec of that ID.
+func (s *sightings) forgot(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.forgotten[id]
 }

@@ -1,0 +1,48 @@
+package execd
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/matrx/sandbox/internal/pid1/process"
+)
+
+// TestProcessOfForgottenExecIsNoOthers: what an exec has left runs on when the exec is forgotten, and no other exec's
+// end is its end.
+func TestProcessOfForgottenExecIsNoOthers(t *testing.T) {
+	cmd := exec.Command("sleep", "1000")
+	cmd.Env = []string{markVariable + "=server"}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	scan, err := process.Look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := scan.All[cmd.Process.Pid]
+	other := &execution{child: &process.Child{PID: 1 << 30}}
+	later := &execution{child: &process.Child{PID: 1<<30 + 1}, began: p.Start + 1}
+	look := func(seen *sightings, marks map[string]*execution) *owners {
+		return &owners{self: os.Getpid(), all: scan.All, marks: marks, seen: seen, found: map[int]*execution{}}
+	}
+	seen := newSightings()
+	if !look(seen, nil).owns(other, p) {
+		t.Error("what nobody is known of runs on")
+	}
+	seen.forget("server")
+	if look(seen, nil).owns(other, p) {
+		t.Error("what a forgotten exec has left ends with another")
+	}
+	if look(newSightings(), map[string]*execution{"server": later}).owns(later, p) {
+		t.Error("what a forgotten exec has left ends with a later one of its ID")
+	}
+	for i := range 2 * mostForgotten {
+		seen.forget(strconv.Itoa(i))
+	}
+	if len(seen.forgotten) > mostForgotten || !seen.forgot(strconv.Itoa(2*mostForgotten-1)) || seen.forgot("server") {
+		t.Errorf("%d are known", len(seen.forgotten))
+	}
+}
