@@ -9,8 +9,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
-// content is the bytes of a file while somebody uses them: the cached file, and what is being
-// fetched into it.
+// content is the bytes of a file while it has users: the cached file, and the extents that are
+// being fetched into it.
 type content struct {
 	fs   *FS
 	node *node
@@ -31,7 +31,7 @@ type content struct {
 	stop    context.CancelFunc
 }
 
-// acquire gives the content of a file, opening it when nobody uses it yet. With mu.
+// acquire gives the content of a file, opening it for the first user. With mu.
 func (fs *FS) acquire(n *node) (*content, error) {
 	c := n.content
 	if c == nil {
@@ -72,7 +72,7 @@ func (fs *FS) contentKey(n *node) (string, error) {
 	return fs.prefix + key, err
 }
 
-// release ends a use. What is being fetched for nobody is broken off. With mu.
+// release ends a use. The end of the last one breaks off the fetches under way. With mu.
 func (c *content) release() {
 	c.users--
 	if c.users == 0 {
@@ -109,7 +109,7 @@ func (fs *FS) fillAll(ctx context.Context, n *node) error {
 	fs.mu.Lock()
 	if n.parent == nil && n.opens == 0 {
 		fs.mu.Unlock()
-		return nil // nobody reads it any more
+		return nil // it is removed, and no process has it open any more
 	}
 	c, err := fs.acquire(n)
 	fs.mu.Unlock()
@@ -202,7 +202,7 @@ func (fs *FS) retryLocalize(n *node) {
 	})
 }
 
-// setOriginOfOrphan lets go of the key of a removed file that nobody has open any more. With mu.
+// setOriginOfOrphan lets go of the key of a removed file that no process has open any more. With mu.
 func (fs *FS) setOriginOfOrphan(n *node) {
 	if n.parent == nil && n.origin != "" {
 		fs.setOrigin(n, "")

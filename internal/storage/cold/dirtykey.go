@@ -14,7 +14,7 @@ import (
 type dirtyKey struct {
 	path  string // of the object below the root; a directory's marker ends in "/"
 	seq   uint64 // of the oldest change that S3 does not have
-	first uint64 // the same, under whatever name that change was made
+	first uint64 // the same, also when that change was made under another name
 	since time.Time
 	base  version // what S3 holds, as far as is known
 

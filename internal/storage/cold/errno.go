@@ -25,7 +25,7 @@ func Errno(err error) syscall.Errno {
 	case errors.Is(err, cache.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return syscall.ENOSPC
 	case errors.Is(err, objectstore.ErrPrecondition), errors.Is(err, objectstore.ErrNotFound):
-		return syscall.ESTALE // whoever asks for a name translates ErrNotFound himself
+		return syscall.ESTALE // a caller that asks for a name translates ErrNotFound itself
 	case errors.Is(err, objectstore.ErrAccessDenied), errors.Is(err, objectstore.ErrBadCredentials), errors.Is(err, objectstore.ErrExpiredCredentials):
 		return syscall.EACCES
 	case errors.Is(err, posixattr.ErrKeyTooLong):

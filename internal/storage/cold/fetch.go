@@ -94,7 +94,7 @@ func (c *content) covering(off int64) *extent {
 }
 
 // start begins to fetch what is missing at off and up to end, as far as it is in one piece and
-// nobody fetches it yet. With mu.
+// no other fetch brings it. With mu.
 func (c *content) start(off, end int64) *extent {
 	if c.err != nil {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// fetchAttrs fetches attributes that nobody has told yet, since a write replaces all metadata.
+// fetchAttrs fetches the attributes that no listing, index or request has told yet, since a write
+// replaces all metadata.
 func (fs *FS) fetchAttrs(ctx context.Context, n *node) error {
 	fs.mu.Lock()
 	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
@@ -78,8 +79,8 @@ func (fs *FS) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool)
 // maxTarget is the longest target of a symbolic link (PATH_MAX, without the NUL).
 const maxTarget = 4095
 
-// becomeLink puts a link where a listing made believe that there was a file. Whoever opens
-// the file gets ESTALE, and the kernel looks the name up again.
+// becomeLink puts a link where a listing made believe that there was a file. An open of the file
+// gets ESTALE, and the kernel looks the name up again.
 func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
 	n.stale = true
 	parent := n.parent

@@ -31,7 +31,7 @@ func newDataName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// open opens a file. ESTALE when somebody replaced its object: the kernel looks the name up
+// open opens a file. ESTALE when another client replaced its object: the kernel looks the name up
 // again then, and opens what is there now.
 func (fs *FS) open(ctx context.Context, n *node, write bool) (*Handle, error) {
 	fs.mu.Lock()

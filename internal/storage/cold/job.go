@@ -118,7 +118,7 @@ func (fs *FS) process(s *dirtyKey, n *node) {
 var errChanged = errors.New("it changed meanwhile")
 
 // prepare takes what is to be written as it is now, and notes in the journal that a write with
-// a new id is about to begin: whoever finds that id at the key knows it for ours.
+// a new id is about to begin: an attempt that later finds that id at the key knows it for ours.
 func (fs *FS) prepare(ctx context.Context, j *job) error {
 	if err := fs.fetchAttrs(ctx, j.node); err != nil {
 		return err
@@ -367,7 +367,7 @@ func (fs *FS) explain(ctx context.Context, j *job, why error) outcome {
 		return outcome{vanished: true, object: there, err: why}
 	}
 	if there.ETag == "" || strings.HasSuffix(j.path, "/") {
-		// Deleted by somebody, while it was changed here: the change stays. A marker has no
+		// Another client deleted it, while it was changed here: the change stays. A marker has no
 		// content that could be lost.
 		return outcome{object: there, rebase: true}
 	}

@@ -14,7 +14,7 @@ const namespaceMark = "COLD_TEST_OWN_MOUNTS"
 
 // ownMounts puts this process into a mount namespace of its own: what the tests mount goes
 // with the last of their processes, however that ends, SIGKILL included. A cleanup could not
-// promise that, and a dead mount in /tmp stops whoever walks over it.
+// promise that, and a dead mount in /tmp stops each program that walks over it.
 //
 // unshare(2) is about one thread, and a Go program has several before main. execve(2) ends all but
 // the one that calls it, which keeps what it has unshared: so the program begins again

@@ -18,7 +18,7 @@ const (
 	neighbourGap = 4
 
 	// neighboursAhead is how many files it is ahead at most, and neighbourJobs how many of them are
-	// fetched at a time: half of what fetchers allows, so that nobody waits behind a guess.
+	// fetched at a time: half of what fetchers allows, so that no program's request waits behind a guess.
 	neighboursAhead = 32
 	neighbourJobs   = fetchers / 2
 )
@@ -57,8 +57,8 @@ func (fs *FS) openedInTurn(n *node) {
 	}
 }
 
-// fetchAhead brings a small file into the cache in the background. Whether that works is not said:
-// whoever opens it asks again. With mu.
+// fetchAhead brings a small file into the cache in the background. It reports no error: an open
+// of the file asks again. With mu.
 func (fs *FS) fetchAhead(n *node) {
 	if !fs.worthFetching(n) {
 		return
@@ -93,7 +93,7 @@ func (fs *FS) fetchAhead(n *node) {
 	})
 }
 
-// worthFetching says that a file is small, S3's, and in nobody's hands.
+// worthFetching says that a file is small, as it is in S3, and without users of its content.
 func (fs *FS) worthFetching(n *node) bool {
 	return n.kind == pending.File && n.parent != nil && !n.dirty() && !n.stale && n.content == nil &&
 		n.remote.ETag != "" && n.size > 0 && n.size <= neighbourSize

@@ -13,7 +13,7 @@ import (
 )
 
 // TestOrderOfChanges writes, renames and removes files at random: when an object goes, everything that was written
-// before that is in S3, under whatever name.
+// before that is in S3, under any name.
 func TestOrderOfChanges(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()

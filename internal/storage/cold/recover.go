@@ -28,7 +28,7 @@ func (fs *FS) recover(found pending.Found) error {
 	}
 	crash := fs.judgeCrash(all)
 	used := map[string]bool{}
-	// Directories first: whatever they hold is attached to them.
+	// Directories first: the entries in them are attached to them.
 	for _, dirs := range []bool{true, false} {
 		for i := range all {
 			if e := &all[i]; (e.Kind == pending.Dir) == dirs {

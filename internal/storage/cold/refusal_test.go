@@ -158,7 +158,7 @@ func TestFullDisk(t *testing.T) {
 	b.sync()
 }
 
-// TestNewObjectsAppear within the time to live, and without anybody listing the directory again.
+// TestNewObjectsAppear within the time to live, and without a program that lists the directory again.
 func TestNewObjectsAppear(t *testing.T) {
 	t.Parallel()
 	b := newBed(t, ttl(300*time.Millisecond))

@@ -10,7 +10,7 @@ import (
 
 const (
 	// walkHits is how many subdirectories that were listed along with their parent have to be
-	// opened before the rest of the tree is listed ahead of whoever seems to walk it.
+	// opened before the rest of the tree is listed ahead of the program that seems to walk it.
 	walkHits = 2
 
 	// walkAhead is how many keys a walk is ahead at most, and walkIdle how long it waits
@@ -18,7 +18,7 @@ const (
 	walkAhead = 8000
 	walkIdle  = 5 * time.Second
 
-	// walkWait is how many keys somebody lets go by who waits for one directory.
+	// walkWait is how many keys a request that waits for one directory lets go by.
 	walkWait = 4000
 )
 

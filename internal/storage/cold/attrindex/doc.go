@@ -3,7 +3,7 @@
 // cost 10,000 requests, or show them all with mode 0644.
 //
 // It is an accelerator and never the truth, which is in each object's metadata. An entry is for one
-// version of an object, so whoever has listed the object knows whether the entry is about it:
+// version of an object, so a caller that has listed the object knows whether the entry is about it:
 // ETag, size and Last-Modified have to agree.
 //
 // # Files

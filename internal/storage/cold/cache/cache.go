@@ -198,8 +198,8 @@ func (c *Cache) partialName(id ID) string {
 
 func (c *Cache) dirtyName(name string) string { return filepath.Join(c.dir, "dirty", name) }
 
-// DirtyNames are the dirty files on disk. One that nobody answers for is to be dropped with
-// RemoveDirty.
+// DirtyNames are the dirty files on disk. The caller drops one that no pending change needs
+// with RemoveDirty.
 func (c *Cache) DirtyNames() ([]string, error) {
 	d, err := os.ReadDir(filepath.Join(c.dir, "dirty"))
 	if err != nil {

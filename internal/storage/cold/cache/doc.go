@@ -12,8 +12,8 @@
 //
 // A File is sparse and as long as what it stands for. Blocks of BlockSize are here or
 // missing; Fill brings a missing one, Pin reads what is here, WriteAt makes a block local for
-// good. Whoever holds a File (Checkout, Create, OpenDirty) is its only holder, and gives it
-// back with Return.
+// good. A File has one holder, the caller that got it from Checkout, Create or OpenDirty and
+// gives it back with Return.
 //
 // # Rules
 //

@@ -17,7 +17,7 @@ import (
 // File is content on disk, wholly or in part.
 type File struct {
 	c  *Cache
-	id ID // zero: private, not found again by anybody
+	id ID // zero: private, no other Checkout finds it
 
 	mu sync.RWMutex // shared: input and output; exclusive: what takes bytes away, or changes the name
 	wr sync.Mutex   // one modification at a time
@@ -101,7 +101,7 @@ func (c *Cache) Checkout(id ID, size int64) (*File, error) {
 		f.stamp()
 		return f, nil
 	}
-	// Somebody tidied behind our back: begin anew.
+	// Another process has removed the file: begin anew.
 	c.mu.Lock()
 	f.uncount()
 	fresh := c.newClean(id, size)
@@ -126,7 +126,7 @@ func (c *Cache) newClean(id ID, size int64) *File {
 	return f
 }
 
-// dropOldest forgets the least recently used file that nobody holds.
+// dropOldest forgets the least recently used file without a holder.
 func (c *Cache) dropOldest() string { // with c.mu
 	for e := c.lru.Back(); e != nil; e = e.Prev() {
 		if f := e.Value.(*chunk).f; !f.held && f.mu.TryLock() {

@@ -11,7 +11,7 @@ import (
 )
 
 // maxCut is how much a truncation may preserve; when it takes more away, the snapshot is given
-// up. What is cut off is mostly wanted by nobody.
+// up. A reader of the object seldom wants the bytes that a truncation cuts off.
 const maxCut = 8 << 20
 
 // Snapshot is the content of a file at one moment, for an upload that writers need not wait

@@ -111,7 +111,7 @@ func (c command) getKey(ctx context.Context, rest []string, asJSON bool) error {
 	return nil
 }
 
-// getting is one `get`. It writes below one directory and nowhere else, whatever links are in it.
+// getting is one `get`. It writes below one directory and nowhere else, not even through the links in it.
 type getting struct {
 	c     command
 	r     *report

@@ -45,7 +45,7 @@ func (b *bridge) EntryChanged(dir cold.ID, name string) { go b.server.EntryNotif
 func (b *bridge) String() string { return "cold" }
 
 // grace is how long a request goes on after its program got a signal: programs do not expect
-// EINTR of a file, and most signals do not mean that nobody waits any more.
+// EINTR of a file, and most signals do not mean that the program has stopped waiting.
 const grace = 2 * time.Second
 
 // request is the context of one request. It costs nothing until something waits on it.

@@ -43,7 +43,7 @@ func sendFile(w http.ResponseWriter, r *http.Request, f *cold.Handle) error {
 	if err != nil {
 		return err
 	}
-	e.Size = size // of what follows, whatever is written to it meanwhile
+	e.Size = size // of what follows: a write meanwhile does not change it
 	header, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@
 //	4 length  4 CRC-32C of the payload  payload: records, each a put or a removal of an entry
 //
 // after a header of 16 bytes. A frame that is cut off or damaged at the end of the file is
-// what a kill leaves: it and what follows is cut off, since nobody was told that it is there.
+// what a kill leaves: it and what follows is cut off, since no caller was told that it is there.
 // Apply returns when the kernel has the batch, which a SIGKILL cannot take back; Sync when
 // the disk has it. The format is read by newer versions of this program for ever.
 //
