@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
 )
@@ -49,6 +50,9 @@ type stream struct {
 	mu   sync.Mutex // held across writes
 }
 
+// lastWords is how long to read what a client has said that does not read.
+const lastWords = time.Second
+
 // attach joins a client to an exec, until it has the Final or is gone.
 func (s *Server) attach(w http.ResponseWriter, x *execution, offset int64, tied bool) error {
 	reader := x.out.read(offset) // before the client knows of the exec: from here on nothing is dropped
@@ -69,8 +73,13 @@ func (s *Server) attach(w http.ResponseWriter, x *execution, offset int64, tied 
 		reader.close() // wakes send
 		conn.Close()
 	}()
-	st.send(reader)
+	sent := st.send(reader)
 	reader.close()
+	if !sent { // the client reads no more; it may have said before that it detaches
+		_ = conn.SetReadDeadline(time.Now().Add(lastWords))
+		x.untie(!<-left && tied)
+		return nil
+	}
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // what is under way arrives
 	}
@@ -86,17 +95,16 @@ func (x *execution) untie(tied bool) {
 	}
 }
 
-// send sends what there is, until the Final is sent or the client is gone.
-func (st *stream) send(r *reader) {
+// send sends what there is, until the Final is sent or the client is gone. It is false when a write has failed.
+func (st *stream) send(r *reader) bool {
 	if st.writeJSON(execapi.FrameStarted, st.x.info()) != nil {
-		return
+		return false
 	}
 	for {
 		var err error
 		switch p := r.next(); {
 		case p.final != nil:
-			_ = st.writeJSON(execapi.FrameFinal, p.final)
-			return
+			return st.writeJSON(execapi.FrameFinal, p.final) == nil
 		case p.gap.To > 0:
 			err = st.writeJSON(execapi.FrameGap, p.gap)
 		case p.data != nil:
@@ -104,10 +112,10 @@ func (st *stream) send(r *reader) {
 				r.had(len(p.data))
 			}
 		default:
-			return
+			return true
 		}
 		if err != nil {
-			return
+			return false
 		}
 	}
 }
