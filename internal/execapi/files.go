@@ -165,7 +165,7 @@ type Unpacked struct {
 	Notes []string `json:"notes,omitempty"` // what was left out
 }
 
-// TarIn unpacks an archive at a path; with into into the directory that is there, whatever its names are. When ctx is
+// TarIn unpacks an archive at a path; with into an archive of any names into the directory that is there. When ctx is
 // done the archive breaks off, and the answer is awaited: by then nothing is left that is not whole.
 func (c *Client) TarIn(ctx context.Context, path string, into bool, archive io.Reader) (notes []string, err error) {
 	q := url.Values{"path": {path}, "into": {strconv.FormatBool(into)}}

@@ -45,7 +45,7 @@ func TestFramesThatAreWrong(t *testing.T) {
 
 func newReader(s string) io.Reader { return bytes.NewReader([]byte(s)) }
 
-// FuzzFrames: whatever comes, the reader ends, and what it took it would write again.
+// FuzzFrames: on any bytes the reader ends, and a writer makes the same bytes of the frames that it took.
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("\x02\x00\x00\x03abc\x06\x00\x00\x02{}"))
 	f.Add([]byte("\xff\xff\xff\xff"))

@@ -4,14 +4,14 @@
 //
 // What it promises:
 //
-//   - It can do nothing that the agent could not: it is UID 1000, has no capability, and whatever it opens,
-//     executes or signals is the kernel's to allow. It makes no check of paths, since there is nothing to escape.
+//   - It can do nothing that the agent could not: it is UID 1000, has no capability, and the kernel decides
+//     what it may open, execute and signal. It makes no check of paths, since there is nothing to escape.
 //   - An exec has exactly one Final. It follows all output that was written before the exec's process ended.
 //   - A slow reader slows the process that writes, and nothing else. Without a reader a process is never held up:
 //     the oldest output goes, and a reader that comes later is told which.
 //   - A timeout or a removal ends every descendant, double forks included; see descendants.
-//   - Memory is bounded whatever its clients and processes do: execs, output, standard input under way,
-//     connections, requests and frames are.
+//   - No client and no process makes it take memory without bound: execs, output, standard input under way,
+//     connections, requests and frames have bounds.
 //   - It is killed at any instant: PID 1 starts another, which knows the execs of the one before from the
 //     records and reports them lost.
 //

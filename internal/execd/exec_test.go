@@ -154,7 +154,7 @@ func TestAttachAgainAtAnOffset(t *testing.T) {
 	}
 }
 
-// Nobody reads: the process is not held up, the newest MiB is kept, and the gap is told by its offsets.
+// No client reads: the process is not held up, the newest MiB is kept, and the gap is told by its offsets.
 func TestGapIsTold(t *testing.T) {
 	s := newSandbox(t)
 	const all = 5 << 20

@@ -303,7 +303,7 @@ short
 	}
 }
 
-// FuzzFileRequests: whatever a path and a mode are, the answer is one, and nothing above the directory is touched by
+// FuzzFileRequests: every path and every mode has one answer, and nothing above the directory is touched by
 // names that stay in it.
 func FuzzFileRequests(f *testing.F) {
 	f.Add("a", "644", "1")
@@ -326,7 +326,7 @@ func request(path, mode, number string) *http.Request {
 	return &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/v1/files/stat", RawQuery: q.Encode()}}
 }
 
-// TestConnectReachesTheLoopbackAlone: whatever else is named is refused.
+// TestConnectReachesTheLoopbackAlone: the server refuses every other name.
 func TestConnectReachesTheLoopbackAlone(t *testing.T) {
 	s := newSandbox(t)
 	for _, host := range []string{"127.0.0.1:80", "169.254.169.254:80", "example.com:80", "localhost:0", "localhost:65536", "localhost:x", "localhost", "[::1]:80", "localhost.:80"} {

@@ -8,7 +8,7 @@ import (
 )
 
 // oomCount knows whether the kernel has ended processes of this container for want of memory. It says no more
-// than how many, so that a SIGKILL which nobody has explained is taken for one when the number has risen.
+// than how many, so that a SIGKILL without another explanation is taken for one when the number has risen.
 type oomCount struct {
 	mu    sync.Mutex
 	last  int64

@@ -34,7 +34,7 @@ func TestBlockThatIsWrittenStays(t *testing.T) {
 	}
 }
 
-// TestRestIsBounded: what a process has left is kept by the same bounds, whoever reads.
+// TestRestIsBounded: what a process has left is kept by the same bounds, with a reader and without.
 func TestRestIsBounded(t *testing.T) {
 	h := &heap{}
 	for range 2 * execapi.KeptAltogether / execapi.KeptOutput {

@@ -16,7 +16,7 @@ type pump struct {
 	from   *os.File
 	stream execapi.FrameType
 	to     *output
-	tty    bool           // nobody else reads it after the end: closed, its processes get SIGHUP
+	tty    bool           // not read after the exec's end: closed, its processes get SIGHUP
 	moved  int            // bytes, until the pipe is widened
 	caught sync.WaitGroup // done when all is moved that was written before the process ended
 }

@@ -133,7 +133,7 @@ func (s *Server) Close(within time.Duration) {
 type streams struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed when there is none; nil: nobody asks
+	none chan struct{} // closed when there is none; nil: no caller of idle waits
 }
 
 func (s *streams) add(n int) {
@@ -278,7 +278,7 @@ func (s *Server) startExec(w http.ResponseWriter, r *http.Request) (any, error) 
 		return nil, err
 	}
 	if err := r.Context().Err(); err != nil {
-		return nil, err // nobody wants it any more
+		return nil, err // the client is gone
 	}
 	x, err := s.start(spec)
 	if err != nil {

@@ -21,7 +21,7 @@ type input struct {
 // chunk is what one client has sent in a row.
 type chunk struct {
 	data []byte
-	from *window // nil: nobody's
+	from *window // nil: no client's
 }
 
 func (c chunk) taken() {
@@ -48,7 +48,7 @@ func (in *input) add(data []byte, from *window) {
 	defer in.mu.Unlock()
 	last := len(in.queue) - 1
 	switch {
-	case in.to == nil || in.ending || in.closed: // nobody reads it
+	case in.to == nil || in.ending || in.closed: // the process reads no more
 		chunk{data, from}.taken()
 	case last >= 0 && in.queue[last].from == from:
 		// Of one byte each they would take more memory than they count for.

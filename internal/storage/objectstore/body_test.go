@@ -173,7 +173,7 @@ func (o *owned) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// TestBodyIsNotReadAfterPut: whoever owns the body may change it when Put has returned, also
+// TestBodyIsNotReadAfterPut: the caller may change its body when Put has returned, also
 // when the connection broke in the middle of it.
 func TestBodyIsNotReadAfterPut(t *testing.T) {
 	b := newBench(t)

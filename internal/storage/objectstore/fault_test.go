@@ -14,7 +14,7 @@ import (
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
-// TestPassing: what is passing is tried again, whatever the verb, and the result is right.
+// TestPassing: the store tries again after a passing error of each verb, and the result is right.
 func TestPassing(t *testing.T) {
 	for name, do := range map[string]testbed.Action{
 		"500 InternalError":  testbed.Refuse(500, "InternalError"),

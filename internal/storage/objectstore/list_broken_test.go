@@ -9,8 +9,8 @@ import (
 	"github.com/matrx/sandbox/internal/testbed"
 )
 
-// TestBrokenOffListingIsNoWholeListing: whoever compares a listing with what he knows takes what
-// did not come for deleted. That a page is under way when its context ends is a race, so it
+// TestBrokenOffListingIsNoWholeListing: a caller that compares a listing with the keys that it
+// knows takes a key that did not come for deleted. That a page is under way when its context ends is a race, so it
 // is run often.
 func TestBrokenOffListingIsNoWholeListing(t *testing.T) {
 	b := newBench(t)

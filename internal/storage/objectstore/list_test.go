@@ -148,8 +148,8 @@ func TestListOfAWS(t *testing.T) {
 	}
 }
 
-// TestListDistrust: whoever compares a listing with what he knows takes what is missing for
-// deleted. So a listing that cannot be whole is an error.
+// TestListDistrust: a caller that compares a listing with the keys that it knows takes a missing
+// key for deleted. So a listing that cannot be whole is an error.
 func TestListDistrust(t *testing.T) {
 	whole := listing("", "", "a", "b")
 	for name, bodies := range map[string][]string{

@@ -121,7 +121,7 @@ func TestParsePartsInPages(t *testing.T) {
 	}
 }
 
-// TestFailedUploadIsGivenUp, when nobody wants to continue it.
+// TestFailedUploadIsGivenUp, when its caller does not take the upload's id to continue it.
 func TestFailedUploadIsGivenUp(t *testing.T) {
 	b := newBench(t, smallParts)
 	body := content(3 * minPart)

@@ -40,7 +40,7 @@ type Rules struct {
 	names    map[string]lastRule // rules that are one name without wildcards
 	paths    map[string]lastRule // rules that are one path without wildcards
 	general  []int               // the other rules, in order
-	mounts   []string            // left out whatever the rules say
+	mounts   []string            // left out, even where a rule takes them in
 	problems []string
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/sqlitefile"
 )
 
-// ErrBusy says that a process has the database in a way that keeps everybody else out:
+// ErrBusy says that a process has the database in a way that keeps every other process out:
 // a transaction that is being written, or locking_mode=EXCLUSIVE.
 var ErrBusy = errors.New("the database is locked by the process that uses it")
 
