@@ -134,7 +134,7 @@ func (s Spec) host(apparmor bool) *container.HostConfig {
 		h.CapAdd = append(h.CapAdd, fuseCapability)
 		h.Devices = append(h.Devices, container.DeviceMapping{PathOnHost: fuseDevice, PathInContainer: fuseDevice, CgroupPermissions: "rwm"})
 		if apparmor && s.Confinement.AppArmor == "" {
-			// docker-default denies mount(2) whatever the capabilities. The workload has
+			// docker-default denies mount(2) with any capabilities. The workload has
 			// none and no_new_privs; see Spec.FUSE for doing without.
 			h.SecurityOpt = append(h.SecurityOpt, "apparmor=unconfined")
 		}

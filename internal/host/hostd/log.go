@@ -15,7 +15,7 @@ import (
 )
 
 // maxLog is the size at which a log is put aside; the one that was put aside before goes. So a daemon's logs
-// never take more than twice that, whatever its sandboxes ask it for.
+// never take more than twice that, for all requests that its sandboxes can send.
 const maxLog = 4 << 20
 
 // boundedLog writes to the daemon's log, which is also its standard error: what the runtime writes of a
@@ -89,7 +89,7 @@ func cut(s string) string {
 	return fmt.Sprintf("%s... (%d bytes)", s[:maxText], len(s))
 }
 
-// logOutput is descriptor 2, which is the log, whatever captureOutput makes of os.Stderr.
+// logOutput is descriptor 2, which is the log, also after captureOutput has replaced os.Stderr.
 var logOutput = os.Stderr
 
 // captureOutput has what libraries print logged as well, so that it is bounded: the embedded S3

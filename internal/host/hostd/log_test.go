@@ -40,7 +40,7 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// A line is short whatever a sandbox has sent: 983 refusals of long requests were 177 MB.
+// A line is short however long the request of a sandbox is: 983 refusals of long requests were 177 MB.
 func TestTextsInTheLogAreCut(t *testing.T) {
 	var b bytes.Buffer
 	long := strings.Repeat("\x01", 180<<10) // six bytes each in JSON

@@ -86,7 +86,7 @@ func TestOneDaemonForAll(t *testing.T) {
 }
 
 // What was stored survives the daemon's SIGKILL, and every socket comes back in the same
-// directory without anybody's help.
+// directory: the guard starts the next daemon, before a program asks for one.
 func TestAKilledDaemonComesBack(t *testing.T) {
 	d := newDir(t)
 	c, h := ensure(t, d)

@@ -16,7 +16,7 @@ import (
 
 // quota bounds what the embedded S3 stores for a user: what a sandbox uploads is on this
 // machine's disk. It counts blocks, the parts of uploads under way included, and leaves the
-// file system a reserve whatever the limit is. What it counts is measured when the sandbox is
+// file system a reserve under every limit. What it counts is measured when the sandbox is
 // served and when the limit seems to be reached; in between writes are added and nothing is
 // taken away.
 type quota struct {

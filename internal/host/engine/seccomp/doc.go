@@ -7,7 +7,7 @@
 //     container and, for SYS_ADMIN, adds namespaces, bpf, perf events and the new mount calls
 //     to what every process in it may call. Here sandbox-init alone has SYS_ADMIN, for one
 //     mount; the workload has nothing, so it gets none of those calls either.
-//   - Some calls are denied whatever the library comes to allow (never), and a socket is of
+//   - Some calls stay denied even if the library comes to allow them (never), and a socket is of
 //     the few kinds that a program in a sandbox has a use for: what else a kernel loads a
 //     module for is not reached.
 //   - With Namespaces, for images with a browser, a process may make user, PID and network

@@ -35,7 +35,7 @@ func read(t *testing.T, n Needs) seccomp.Seccomp {
 
 var every = []Needs{{}, {Mount: true}, {Namespaces: true}, {Mount: true, Namespaces: true}}
 
-// What is not named is denied, whatever the container's capabilities are.
+// The profile denies each call that it does not name, with any capabilities of the container.
 func TestCapabilitiesWidenNothing(t *testing.T) {
 	for _, n := range every {
 		p := read(t, n)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A file that its server sends with Content-Encoding is the file that arrives, whatever
-// the client says that it takes.
+// A file that its server sends with Content-Encoding is the file that arrives, for
+// every encoding that the client says that it takes.
 func TestBytesPassAsTheyAre(t *testing.T) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

@@ -106,7 +106,7 @@ var ownPath = regexp.MustCompile(`^data/(` + bucket + `/\.sgwtmp(/multipart(/[0-
 	`|\.vgwlocks(/[0-9a-f]{64}(/[0-9a-f]{2})?)?)$`)
 
 // outside gives the files of the host, but for the inmate's prefix and the server's
-// directories of uploads that are nobody else's.
+// directories of uploads that are not the victim's.
 func (p *prison) outside(t testing.TB) map[string]string {
 	t.Helper()
 	out := make(map[string]string)

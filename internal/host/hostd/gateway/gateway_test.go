@@ -247,7 +247,7 @@ func TestUpstreamAddresses(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, what is admitted is within the scope, in both forms.
+// Each request of a client that the gateway admits is within the scope, in both forms.
 func FuzzAdmit(f *testing.F) {
 	f.Add("GET", "/"+bucket+"/users/u/hot/a", "", "")
 	f.Add("PUT", "/"+bucket+"/users/u/%2e%2e/a", "partNumber=1&uploadId=x", "/"+bucket+"/users/u/b")

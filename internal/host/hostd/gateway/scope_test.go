@@ -40,7 +40,7 @@ func beginUpload(t *testing.T, d *door, key string) string {
 	return *up.UploadId
 }
 
-// Mallory has a gateway of his own and tries whatever HTTP allows at alice's objects.
+// Mallory has a gateway of his own and tries all that HTTP allows at alice's objects.
 func TestNothingOfAnothersIsReached(t *testing.T) {
 	alice, mallory := openDoor(t, "alice", Options{}), openDoor(t, "mallory", Options{})
 	put(t, alice.s3, "users/alice/hot/secret", "alice's secret")

@@ -1,8 +1,8 @@
 // Package memcg divides the memory of a sandbox: its processes but PID 1 and storage go into a
 // child of the container's memory cgroup, whose limit is below the container's.
 //
-// The invariant: whatever the workload does with memory, files in memory included, PID 1 and the
-// storage process live and have the rest of the container's limit to save the home. Files of a tmpfs are charged to the cgroup
+// The invariant: no use of memory by the workload, files in memory included, ends PID 1 or the
+// storage process: they live and have the rest of the container's limit to save the home. Files of a tmpfs are charged to the cgroup
 // that wrote them and outlive every process that the kernel ends, so that an order among the
 // processes is not enough; a limit of the workload's own is. Only that cgroup's
 // processes are chosen from when it is full.

@@ -178,8 +178,8 @@ func TestScoreIsRaisedAfterTheEngineHasSetIt(t *testing.T) {
 	c.stop()
 }
 
-// TestFullWorkloadLeavesInitItsMemory: the kernel ends a process of the workload's cgroup, whatever
-// is chosen otherwise.
+// TestFullWorkloadLeavesInitItsMemory: the kernel ends a process of the workload's cgroup, although
+// PID 1 and storage have the highest oom_score_adj.
 func TestFullWorkloadLeavesInitItsMemory(t *testing.T) {
 	c := newContainer(t)
 	const limit = 64 << 20

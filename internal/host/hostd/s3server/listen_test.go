@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestListenersArePairedByAddress, whatever the order in which the kernel gave them out.
+// TestListenersArePairedByAddress, in every order in which the kernel may give them out.
 func TestListenersArePairedByAddress(t *testing.T) {
 	asked := []string{":0", "127.0.0.1:0", "/run/s3.sock", "127.0.0.1:9000", "[::1]:0"}
 	want := []string{"[::1]:41", "127.0.0.1:42", "/run/s3.sock", "127.0.0.1:9000", "[::1]:43"}

@@ -61,7 +61,7 @@ func (d *Dir) Listen(name string, mode fs.FileMode) (net.Listener, error) {
 		return fail(err)
 	}
 	l.SetUnlinkOnClose(false) // it would remove the name it was made with
-	// Through the listening name, before anybody knows it.
+	// Through the listening name, before any client knows it.
 	if err := os.Chmod(d.Address(fresh), mode); err != nil {
 		l.Close()
 		return fail(err)

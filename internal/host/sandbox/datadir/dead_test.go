@@ -8,7 +8,7 @@ import (
 )
 
 // A sandbox that was killed is removed while its lease still counts: that its instance is dead is remembered for as
-// long as that may matter, whatever an instance is called.
+// long as that may matter, under any name that an instance gives itself.
 func TestRemovedSandboxIsKnownToBeDead(t *testing.T) {
 	d, err := Open(filepath.Join(t.TempDir(), "data"))
 	if err != nil {

@@ -53,7 +53,7 @@ func (s Sandbox) DiscardHome() error {
 	return errors.Join(put(s.HomeDir(), "home"), put(s.StateDir(), "state"))
 }
 
-// HasHome says whether there is a home of the sandbox's, whatever is in it: a directory, or a disk.
+// HasHome says whether there is a home of the sandbox's, empty or not: a directory, or a disk.
 func (s Sandbox) HasHome() (bool, error) {
 	for _, path := range []string{s.HomeDir(), s.StateDir(), s.Disk().Path()} {
 		err := unix.Access(path, unix.F_OK)
@@ -67,8 +67,8 @@ func (s Sandbox) HasHome() (bool, error) {
 	return false, nil
 }
 
-// holdsFiles says whether home, state or disk may hold what is nowhere else. A sandbox's directory that does is
-// removed by no sweep, whatever else is missing in it.
+// holdsFiles says whether home, state or disk may hold what is nowhere else. No sweep removes a
+// sandbox's directory that does, even when all else is missing in it.
 func (s Sandbox) holdsFiles() bool {
 	for _, path := range []string{s.HomeDir(), s.StateDir(), s.Disk().Path()} {
 		f, err := os.Open(path)

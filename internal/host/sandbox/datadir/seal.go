@@ -10,7 +10,7 @@ import (
 // A container whose mounted directory is not there cannot be started: the engine refuses it.
 // That is the only way to keep one from being started that the engine's clients cannot go
 // round, so it is what makes a verdict on an ended container stay true until the container
-// is removed. A container that runs keeps the directory, under whatever name.
+// is removed. A container that runs keeps the directory, under any name.
 
 // SealedRunDir is where RunDir is while the container must not be started.
 func (s Sandbox) SealedRunDir() string { return s.file("run.sealed") }

@@ -36,7 +36,7 @@ type Entry struct {
 	Record     datadir.Record  `json:"-"` // zero when there is a container without one
 }
 
-// errUnknown says that nobody knows a sandbox of that ID.
+// errUnknown says that neither the engine nor the data directory knows a sandbox of that ID.
 var errUnknown = errors.New("there is no such sandbox")
 
 // Over says that it has ended and that nothing is left to do about its end.

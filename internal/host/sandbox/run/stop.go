@@ -59,7 +59,7 @@ func bring(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, out 
 	return nil
 }
 
-// endNow halts a sandbox in whatever state it is and waits until it has been ended: by its program,
+// endNow halts a sandbox in any state and waits until it has been ended: by its program,
 // by the daemon, or by this process when neither is there. ErrNeverBegan when it had not started.
 //
 // A program that starts one looks for the mark after the start; this process looks for the start after

@@ -29,7 +29,7 @@ func withHome(t *testing.T, d datadir.Dir, size int) (*livesEngine, datadir.Reco
 	return e, r
 }
 
-// A home that is saved goes into the trash, whatever its size; one that is not stays where it is. That its
+// A home of any size that is saved goes into the trash; one that is not stays where it is. That its
 // container is gone does not make it less.
 func TestHomeIsDiscardedWhenItIsSaved(t *testing.T) {
 	for name, tc := range map[string]struct {
