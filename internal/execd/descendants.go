@@ -124,10 +124,10 @@ func (o *owners) learn(way []process.Proc, x *execution) *execution {
 
 // known is what can be said of a process by itself.
 func (o *owners) known(p process.Proc) *execution {
-	if x := o.sessions[p.PID]; x != nil && p.Start >= x.began {
+	if x := o.session(p.PID, p); x != nil {
 		return x
 	}
-	if x := o.sessions[p.Session]; x != nil && p.Start >= x.began {
+	if x := o.session(p.Session, p); x != nil {
 		return x
 	}
 	if x := o.seen.of(p); x != nil {
@@ -144,6 +144,25 @@ func (o *owners) known(p process.Proc) *execution {
 		return &execution{} // of one that is not known any more
 	}
 	return nil
+}
+
+// session is the exec whose session has a number, and a process in it. The number may be another session's by now.
+func (o *owners) session(number int, p process.Proc) *execution {
+	x := o.sessions[number]
+	if x == nil || p.Start < x.began {
+		return nil
+	}
+	if leader, ok := o.all[number]; ok && x.endedBefore(leader.Start) {
+		return nil
+	}
+	return x
+}
+
+// endedBefore says whether the exec's process had ended by then.
+func (x *execution) endedBefore(tick uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.status != nil && x.ended < tick
 }
 
 // descends says whether a process is below this server, so that no environment of others is read.

@@ -46,3 +46,21 @@ func TestProcessOfForgottenExecIsNoOthers(t *testing.T) {
 		t.Errorf("%d are known", len(seen.forgotten))
 	}
 }
+
+// TestSessionOfAReusedNumber: the number of an exec's process that has ended is another's by now.
+func TestSessionOfAReusedNumber(t *testing.T) {
+	one := &execution{child: &process.Child{PID: 10}, began: 100}
+	two := &execution{child: &process.Child{PID: 20}, began: 200, status: &process.Status{}, ended: 300}
+	all := map[int]process.Proc{
+		5:  {PID: 5, PPID: 1, Session: 1},
+		10: {PID: 10, PPID: 5, Session: 10, Start: 100},
+		20: {PID: 20, PPID: 10, Session: 20, Start: 350},
+		21: {PID: 21, PPID: 20, Session: 20, Start: 360},
+	}
+	o := &owners{self: 5, all: all, sessions: map[int]*execution{10: one, 20: two}, seen: newSightings(), found: map[int]*execution{}}
+	for _, pid := range []int{20, 21} {
+		if o.owns(two, all[pid]) || !o.owns(one, all[pid]) {
+			t.Errorf("process %d is of the exec that had its session's number", pid)
+		}
+	}
+}
