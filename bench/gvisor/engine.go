@@ -49,11 +49,11 @@ func startEngine(ctx context.Context, dir, runsc, runtime string) (*engine, erro
 	if err := os.WriteFile(filepath.Join(e.dir, "daemon.json"), config, 0o600); err != nil {
 		return nil, err
 	}
-	if err := command(ctx, "ip", "link", "add", bridge, "type", "bridge"); err != nil {
+	if err := ip(ctx, "link", "add", bridge, "type", "bridge"); err != nil {
 		return nil, err
 	}
 	// A network for documentation (RFC 5737): nothing routes it.
-	if err := errors.Join(command(ctx, "ip", "addr", "add", "198.51.100.1/24", "dev", bridge), command(ctx, "ip", "link", "set", bridge, "up")); err != nil {
+	if err := errors.Join(ip(ctx, "addr", "add", "198.51.100.1/24", "dev", bridge), ip(ctx, "link", "set", bridge, "up")); err != nil {
 		return nil, errors.Join(err, e.removeBridge())
 	}
 	log, err := os.Create(filepath.Join(e.dir, "log"))
@@ -134,13 +134,13 @@ func (e *engine) stop() error {
 }
 
 func (e *engine) removeBridge() error {
-	return command(context.Background(), "ip", "link", "del", bridge)
+	return ip(context.Background(), "link", "del", bridge)
 }
 
-// command runs a program and has what it said in its error.
-func command(ctx context.Context, name string, args ...string) error {
-	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %v: %w: %s", name, args, err, out)
+// ip runs ip(8) and has what it said in its error.
+func ip(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %v: %w: %s", args, err, out)
 	}
 	return nil
 }

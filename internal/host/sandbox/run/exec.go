@@ -63,7 +63,7 @@ func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o Exe
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	asking, asked := outlast(ctx, toldWithin)
+	asking, asked := outlast(ctx)
 	defer asked()
 	ctx = context.WithoutCancel(ctx)
 	command := asAgent(st, o.Command)

@@ -36,7 +36,7 @@ type flight struct {
 // start makes the container, joins the streams and starts it, in this order: nothing that
 // it says, and no end of it, is missed. An engine that is slow has toldWithin from the end of making on.
 func (x *session) start(ctx, making context.Context, spec engine.Spec, s Streams) (*flight, error) {
-	asking, asked := outlast(making, toldWithin)
+	asking, asked := outlast(making)
 	defer asked()
 	if x.TTY && x.Interactive && !terminal.Is(s.In) {
 		return nil, errors.New("cannot give the sandbox a terminal: the input is none; leave out -t")
@@ -94,12 +94,12 @@ func (x *session) start(ctx, making context.Context, spec engine.Spec, s Streams
 // start that is answered is stopped well, and one that is not must not hang this program.
 const toldWithin = 10 * time.Second
 
-// outlast is a context that ends some time after another one.
-func outlast(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+// outlast is a context that ends toldWithin after another one.
+func outlast(ctx context.Context) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		select {
-		case <-time.After(by):
+		case <-time.After(toldWithin):
 			cancel()
 		case <-longer.Done():
 		}

@@ -11,7 +11,7 @@ import (
 func TestCallOutlastsTheWordToEndForItsTimeAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		making, tell := context.WithCancel(t.Context())
-		call, over := outlast(making, toldWithin)
+		call, over := outlast(making)
 		defer over()
 		time.Sleep(time.Hour)
 		tell()
@@ -28,7 +28,7 @@ func TestCallOutlastsTheWordToEndForItsTimeAlone(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // one that is answered leaves no goroutine, or the bubble would not end
 		making, tell := context.WithCancel(t.Context())
-		_, over := outlast(making, toldWithin)
+		_, over := outlast(making)
 		tell()
 		over()
 	})
