@@ -38,10 +38,6 @@ const (
 	EnvProxySocket   = "PROXY_SOCKET"
 	EnvProxyForwards = "PROXY_FORWARDS"
 
-	// EnvForwardSocket is where the host asks for connections to ports of the container's
-	// loopback; see ForwardHost.
-	EnvForwardSocket = "FORWARD_SOCKET"
-
 	// EnvExecSocket is where the host starts processes, and reaches files and ports; see HostExecSocketName.
 	EnvExecSocket = "EXEC_SOCKET"
 

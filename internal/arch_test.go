@@ -85,7 +85,7 @@ var rooms = []struct {
 	{"internal/storage", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/relay", "internal/unixhttp"}},
 	{"cmd/sandbox-init", "container", []string{"contract", "internal/execd", "internal/pid1", "internal/storage", "internal/tarstream"}},
 	{"internal/host", "host", []string{"contract", "catalog", "internal/execapi", "internal/tarstream", "internal/relay", "internal/unixhttp"}},
-	{"cmd/sandbox", "host", []string{"contract", "catalog", "internal/host"}},
+	{"cmd/sandbox", "host", []string{"contract", "catalog", "internal/execapi", "internal/host"}},
 }
 
 // container is everything of the one binary of a sandbox that nothing on the host has as well; both

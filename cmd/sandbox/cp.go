@@ -4,8 +4,10 @@ import (
 	"context"
 	"os"
 
+	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/cp"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
 // cpCommand is `sandbox cp`.
@@ -21,12 +23,11 @@ func (c *cpCommand) Run(ctx context.Context) error {
 	if err := cp.Check(src, dst); err != nil {
 		return failure{exitUsage, err}
 	}
-	e, d, err := c.open(ctx)
+	d, err := datadir.Open(c.DataDir)
 	if err != nil {
 		return err
 	}
-	defer e.Close()
-	return cp.Copy(ctx, e, d, src, dst, cp.Options{
+	return cp.Copy(ctx, func() (*engine.Engine, error) { return engine.Open(ctx) }, d, src, dst, cp.Options{
 		Follow: c.Follow, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal.Is(os.Stderr),
 	})
 }

@@ -26,6 +26,8 @@ type cli struct {
 	Ps      psCommand      `cmd:"" help:"List sandboxes: those that run, and those that have unsaved changes."`
 	Inspect inspectCommand `cmd:"" help:"Tell what a sandbox may use, and how it has ended."`
 	Exec    execCommand    `cmd:"" help:"Run a command in a sandbox, as the agent."`
+	Execs   execsCommand   `cmd:"" help:"List the execs of a sandbox, or end some of them."`
+	Attach  attachCommand  `cmd:"" help:"Show the output of an exec, from its beginning or an offset on."`
 	Cp      cpCommand      `cmd:"" help:"Copy files into a sandbox, or out of one."`
 	Forward forwardCommand `cmd:"" help:"Make ports of a sandbox's localhost appear on this machine."`
 	Logs    logsCommand    `cmd:"" help:"Print a sandbox's output."`

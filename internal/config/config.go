@@ -36,8 +36,7 @@ type Config struct {
 	Cold  Cold
 	Proxy Proxy
 
-	ExecSocket    string // where the host reaches the exec server; empty: there is none
-	ForwardSocket string // where the host asks for ports of the container's; empty: nowhere
+	ExecSocket string // where the host reaches the exec server; empty: there is none
 }
 
 // HasStorage says whether anything is kept: a bucket was named.

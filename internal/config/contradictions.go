@@ -24,9 +24,6 @@ func (c *Config) contradictions(given map[string]bool) []Mistake {
 	if c.Proxy.Socket != "" && !c.HasStorage() {
 		wrong = append(wrong, Mistake{Variable: contract.EnvProxySocket, Problem: "needs S3_BUCKET: the storage process is what serves it"})
 	}
-	if c.ForwardSocket != "" && !c.HasStorage() {
-		wrong = append(wrong, Mistake{Variable: contract.EnvForwardSocket, Problem: "needs S3_BUCKET: the storage process is what serves it"})
-	}
 	// Each of these holds what must neither be uploaded nor be hidden by a mount.
 	apart := []struct{ name, path, other, otherPath string }{
 		{contract.EnvHotPath, c.HotPath, contract.EnvColdPath, c.ColdPath},

@@ -93,15 +93,6 @@ func variables() []Variable {
 			Meaning: "ports of 127.0.0.1 whose connections that proxy takes to one host each",
 			set:     func(c *Config, v string) (err error) { c.Proxy.Forwards, err = forwards(v); return err }},
 
-		{Name: contract.EnvForwardSocket, Range: "an absolute path", emptyOK: true,
-			Meaning: "a unix socket to make, on which the host asks for connections to ports of 127.0.0.1 and [::1]; its directory must be root's alone; empty: none",
-			set: func(c *Config, v string) (err error) {
-				if v != "" {
-					c.ForwardSocket, err = absolute(v)
-				}
-				return err
-			}},
-
 		{Name: contract.EnvExecSocket, Range: "an absolute path", emptyOK: true,
 			Meaning: "a unix socket to make, on which the host starts processes and reaches files and ports as the agent; its directory must be root's alone, and so must the start be; empty: no exec server",
 			set: func(c *Config, v string) (err error) {

@@ -86,12 +86,6 @@ func (s *session) run(ctx context.Context) int {
 	} else {
 		defer out.Close()
 	}
-	in, err := portforward.OpenInward(s.cfg.ForwardSocket, s.log)
-	if err != nil {
-		s.log.Error("the sandbox cannot be reached from outside", "event", "inward_open_failed", "error", err)
-	} else {
-		defer in.Close()
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if s.resumes {

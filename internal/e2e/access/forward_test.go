@@ -91,7 +91,7 @@ func exchange(address string, send io.Reader) ([]byte, error) {
 
 // TestForwardReachesServersInside: a server inside a sandbox without a network is reached from this machine
 // by many connections at a time, with all of 100 MB, by long conversations and half-closed
-// connections; and again when the storage process was killed.
+// connections; and again when the exec server was killed.
 func TestForwardReachesServersInside(t *testing.T) {
 	o := newOperator(t)
 	// The servers inside have a thread for each connection, more than the image's processes.
@@ -149,15 +149,17 @@ func TestForwardReachesServersInside(t *testing.T) {
 	many.Wait()
 	say("still there")
 
-	// The storage process is killed: its connections end, and the next one takes new ones.
+	// The exec server is killed: its connections end, and the next one takes new ones. The servers inside were
+	// its execs, and end with it.
 	harness.EngineOK(t, "exec", "--user", "0", "sandbox-"+id, "bash", "-c",
-		`pid() { jq '.storage_pid // 0' /run/sandbox/state.json; }; old=$(pid); kill -9 $old
-		until now=$(pid); [ $now != 0 ] && [ $now != $old ] && sandbox-init healthcheck; do sleep 0.1; done`)
+		`pid() { jq '.exec_pid // 0' /run/sandbox/state.json; }; old=$(pid); kill -9 $old
+		until now=$(pid); [ $now != 0 ] && [ $now != $old ]; do sleep 0.1; done`)
 	if _, err := answers.ReadString('\n'); err == nil {
 		t.Error("a connection outlives the process that joined it")
 	}
+	o.serveInside(id, "8081")
 	if got, err := exchange(at[1], strings.NewReader("again\n")); err != nil || string(got) != fmt.Sprintf("%x", sha256.Sum256([]byte("again\n"))) {
-		t.Errorf("after a crash of the storage process: %q, %v", got, err)
+		t.Errorf("after a crash of the exec server: %q, %v", got, err)
 	}
 
 	// What is taken is said, and nothing is listened on.
@@ -208,7 +210,7 @@ func TestForwardIsTheHostsAlone(t *testing.T) {
 	o := newOperator(t)
 	o.As(contract.AgentUID)
 	id := o.OK("run", "--image", catalog.Reference("", "core", ""), "--user-id", "u", "--access", "restricted", "--detach")
-	const inside = contract.HostDir + "/sockets/" + contract.HostForwardSocketName
+	const inside = contract.HostDir + "/sockets/" + contract.HostExecSocketName
 	for name, script := range map[string]string{
 		"connect": "curl -s --unix-socket " + inside + " http://x",
 		"list":    "ls " + contract.HostDir + "/sockets",
@@ -219,7 +221,7 @@ func TestForwardIsTheHostsAlone(t *testing.T) {
 			t.Errorf("the workload can %s it: %v", name, r)
 		}
 	}
-	socket := filepath.Join(o.SandboxDir(id).HostDir(), contract.HostForwardSocketName)
+	socket := filepath.Join(o.SandboxDir(id).HostDir(), contract.HostExecSocketName)
 	if st, err := os.Lstat(socket); err != nil || st.Mode().Type() != os.ModeSocket {
 		t.Fatalf("the socket: %v, %v", st, err)
 	}

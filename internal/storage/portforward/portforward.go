@@ -1,5 +1,4 @@
-// Package portforward joins ports of the container's loopback to the host: outward to the host's
-// proxy (Tunnel), inward to the workload's servers there (Inward).
+// Package portforward joins ports of the container's loopback to the host's proxy.
 //
 // A sandbox that may reach named hosts has no network. It has a socket in a mounted
 // directory that root alone may enter, and programs speak HTTP proxies over TCP. So this

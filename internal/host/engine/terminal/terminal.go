@@ -43,6 +43,15 @@ func Sizes(ctx context.Context, f *os.File, set func(width, height int)) {
 	}
 }
 
+// Size is that of a terminal; 0 when it does not say.
+func Size(f *os.File) (width, height int) {
+	w, h, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return w, h
+}
+
 // Width is that of a terminal; 80 when it does not say.
 func Width(f *os.File) int {
 	if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
@@ -31,18 +29,20 @@ type Options struct {
 const endWithin = 5 * time.Second
 
 // Copy copies from one place to the other.
-func Copy(ctx context.Context, e *engine.Engine, d datadir.Dir, src, dst Place, o Options) error {
+// open connects to the engine, which is asked only where the sandbox has no exec server or is not ready.
+func Copy(ctx context.Context, open func() (*engine.Engine, error), d datadir.Dir, src, dst Place, o Options) error {
 	if err := Check(src, dst); err != nil {
-		return err
-	}
-	id := src.ID + dst.ID // one of them is empty
-	if err := runs(ctx, e, d, id); err != nil {
 		return err
 	}
 	p := &tarstream.Progress{}
 	stop := o.show(p)
 	defer stop()
-	x := exec{e: e, d: d, id: id, Options: o, progress: p}
+	x := copying{Options: o, progress: p}
+	close, err := x.reach(ctx, open, d, src.ID+dst.ID) // one of them is empty
+	if err != nil {
+		return err
+	}
+	defer close()
 	done := make(chan error, 1)
 	go func() {
 		if src.ID == "" {
@@ -51,7 +51,6 @@ func Copy(ctx context.Context, e *engine.Engine, d datadir.Dir, src, dst Place, 
 			done <- x.out(ctx, src, dst)
 		}
 	}()
-	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -70,6 +69,38 @@ func Copy(ctx context.Context, e *engine.Engine, d datadir.Dir, src, dst Place, 
 	return nil
 }
 
+// reach finds the end in the sandbox.
+func (x *copying) reach(ctx context.Context, open func() (*engine.Engine, error), d datadir.Dir, id string) (close func(), err error) {
+	server, err := run.ConnectExec(ctx, d, id)
+	if err == nil {
+		x.inner = byServer{server, x.say}
+		return server.Close, nil
+	}
+	if !errors.Is(err, run.ErrNoServer) {
+		return nil, err
+	}
+	e, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if err := runs(ctx, e, d, id); err != nil {
+		e.Close()
+		return nil, err
+	}
+	server, _, _, err = run.AwaitExec(ctx, e, d, id, run.Streams{Err: x.Err})
+	switch {
+	case err == nil:
+		e.Close()
+		x.inner = byServer{server, x.say}
+		return server.Close, nil
+	case errors.Is(err, run.ErrNoServer):
+		x.inner = byCommand{e, d, id, x.say}
+		return func() { e.Close() }, nil
+	}
+	e.Close()
+	return nil, err
+}
+
 // runs finds out whether there is anything to copy from or to, and says what to do instead.
 func runs(ctx context.Context, e *engine.Engine, d datadir.Dir, id string) error {
 	entry, err := inventory.Find(ctx, e, d, id)
@@ -83,43 +114,20 @@ func runs(ctx context.Context, e *engine.Engine, d datadir.Dir, id string) error
 	return fmt.Errorf("cannot copy from or to the sandbox %s: it does not run; %s", id, mend)
 }
 
-// exec is a copy through a command in a sandbox.
-type exec struct {
-	e  *engine.Engine
-	d  datadir.Dir
-	id string
+// copying is a copy under way.
+type copying struct {
 	Options
+	inner    inner
 	progress *tarstream.Progress
 }
 
-// command runs the inner end, and makes an error of how it went.
-func (x exec) command(ctx context.Context, in *os.File, out io.Writer, args ...string) error {
-	var said tail
-	code, err := run.Exec(ctx, x.e, x.d, x.id, run.ExecOptions{
-		Command: append([]string{contract.InitBinary}, args...), Interactive: true,
-	}, run.Streams{In: in, Out: out, Err: &said})
-	lines := said.lines()
-	var last string
-	if code != 0 && len(lines) > 0 {
-		last, lines = lines[len(lines)-1], lines[:len(lines)-1]
-	}
-	for _, l := range lines {
-		x.say(l)
-	}
-	switch {
-	case err != nil:
-		return err
-	case code == 0:
-		return nil
-	case code == 2 && strings.Contains(last, "unknown flag"), code == 126, code == 127:
-		return errors.New("the sandbox's image has a sandbox-init that does not copy; build the image again and start it anew")
-	case last == "":
-		return fmt.Errorf("the copying process in the sandbox has ended with code %d", code)
-	}
-	return fmt.Errorf("as the agent: %s", last)
+// inner is the end of a copy in the sandbox. Its errors are what the agent's rights, or its files, did not allow.
+type inner interface {
+	unpack(ctx context.Context, path string, into bool, from *os.File) error
+	pack(ctx context.Context, path string, follow bool, to io.Writer) error
 }
 
-func (x exec) say(text string) {
+func (x copying) say(text string) {
 	clear := ""
 	if x.Terminal {
 		clear = "\r\x1b[K"
@@ -127,13 +135,13 @@ func (x exec) say(text string) {
 	fmt.Fprintf(x.Err, "%ssandbox: %s\n", clear, text)
 }
 
-func (x exec) note(name, reason string) {
+func (x copying) note(name, reason string) {
 	x.say(terminal.Plain(fmt.Sprintf("left out %q: %s", name, reason), maxLine))
 }
 
 // in packs here and unpacks there. When packing fails, the stream ends before its end, and
 // the inner end fails as well: what counts is why.
-func (x exec) in(ctx context.Context, src, dst Place) error {
+func (x copying) in(ctx context.Context, src, dst Place) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -150,11 +158,7 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 		w.Close()
 		packed <- err
 	}()
-	args := []string{tarstream.UnpackRole}
-	if src.archive() {
-		args = append(args, "--into")
-	}
-	err = x.command(ctx, r, io.Discard, append(args, tarstream.PathArguments(dst.Path)...)...)
+	err = x.inner.unpack(ctx, dst.Path, src.archive(), r)
 	r.Close() // a packer that still writes gets an error
 	if src.archive() {
 		// Nothing calls off a read of a terminal or of another program's pipe.
@@ -167,13 +171,7 @@ func (x exec) in(ctx context.Context, src, dst Place) error {
 }
 
 // out packs there and unpacks here.
-func (x exec) out(ctx context.Context, src, dst Place) error {
-	held, hold, err := os.Pipe() // see the inner end: it gives up when this closes
-	if err != nil {
-		return err
-	}
-	defer held.Close()
-	defer hold.Close()
+func (x copying) out(ctx context.Context, src, dst Place) error {
 	r, w := io.Pipe()
 	defer context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })()
 	unpacked := make(chan error, 1)
@@ -187,11 +185,7 @@ func (x exec) out(ctx context.Context, src, dst Place) error {
 		r.CloseWithError(err) // nil: what is still sent has no reader
 		unpacked <- err
 	}()
-	args := []string{tarstream.PackRole}
-	if x.Follow {
-		args = append(args, "--follow")
-	}
-	err = x.command(ctx, held, w, append(args, tarstream.PathArguments(src.Path)...)...)
+	err := x.inner.pack(ctx, src.Path, x.Follow, w)
 	w.Close()
 	uerr := <-unpacked
 	// One that was cut off has its reason there; any other is the reason.

@@ -52,7 +52,8 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 	if !entry.Running {
 		return fmt.Errorf("cannot forward to the sandbox %s: %w; `sandbox ps` lists those that run", id, ErrEnded)
 	}
-	if err := served(entry); err != nil {
+	socket, err := served(entry)
+	if err != nil {
 		return err
 	}
 	dir, err := sockdir.Open(entry.SandboxDir.HostDir())
@@ -60,7 +61,7 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 		return fmt.Errorf("cannot forward to the sandbox %s: %w", id, err)
 	}
 	defer dir.Close()
-	f := newForwarder(func(ctx context.Context) (net.Conn, error) { return dir.Dial(ctx, contract.HostForwardSocketName) }, tell)
+	f := newForwarder(func(ctx context.Context) (net.Conn, error) { return dir.Dial(ctx, socket) }, tell)
 	defer f.close()
 	if err := f.open(id, ports); err != nil {
 		return err
@@ -78,17 +79,22 @@ func Run(ctx context.Context, e Engine, d datadir.Dir, id string, ports []Port, 
 	}
 }
 
-// served finds out early that no process will ever answer: one that is ready has the socket, dead
-// or alive.
-func served(entry inventory.Entry) error {
-	_, err := os.Lstat(filepath.Join(entry.SandboxDir.HostDir(), contract.HostForwardSocketName))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+// served finds the socket that takes connections in, and finds out early that no process will ever answer: one that is
+// ready has a socket, dead or alive. Images from before there was an exec server have the storage process take them.
+func served(entry inventory.Entry) (socket string, err error) {
+	for _, name := range []string{contract.HostExecSocketName, contract.HostForwardSocketName} {
+		_, err := os.Lstat(filepath.Join(entry.SandboxDir.HostDir(), name))
+		if err == nil {
+			return name, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
 	}
 	if st, err := entry.SandboxDir.State(); err == nil && st.Ready {
-		return fmt.Errorf("cannot forward to the sandbox %s: its image %s has a sandbox-init that does not take connections in; build the image again and start it anew", entry.SandboxID, entry.Image)
+		return "", fmt.Errorf("cannot forward to the sandbox %s: its image %s has a sandbox-init that does not take connections in; build the image again and start it anew", entry.SandboxID, entry.Image)
 	}
-	return nil // it is still starting
+	return contract.HostExecSocketName, nil // it is still starting
 }
 
 // forwarder is a set of ports that are forwarded.

@@ -3,6 +3,7 @@ package forward
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/execapi"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 )
 
@@ -86,8 +88,12 @@ func (l *line) askOn(far net.Conn) (io.Reader, error) {
 		return fail(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		why, _ := io.ReadAll(io.LimitReader(res.Body, maxReason+1))
+		why, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 		res.Body.Close()
+		var p execapi.Problem // of an exec server; the storage process says it in words
+		if json.Unmarshal(why, &p) == nil && p.Message != "" {
+			why = []byte(p.Message)
+		}
 		return nil, errors.New(terminal.Plain(string(why), maxReason))
 	}
 	limit.N = math.MaxInt64

@@ -22,6 +22,7 @@ const (
 	socketsDir    = contract.HostDir + "/sockets"
 	storageSocket = socketsDir + "/" + contract.HostStorageSocketName
 	forwardSocket = socketsDir + "/" + contract.HostForwardSocketName
+	execSocket    = socketsDir + "/" + contract.HostExecSocketName
 	proxySocket   = socketsDir + "/" + contract.HostProxySocketName
 )
 

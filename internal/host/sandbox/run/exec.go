@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/execapi"
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
@@ -24,31 +26,163 @@ type ExecOptions struct {
 	Dir         string // empty: the home
 	Interactive bool
 	TTY         bool
+
+	// What only an exec server can.
+	Timeout time.Duration // 0: none
+	Detach  bool          // start it, print its ID and leave it to itself
+	JSON    bool          // tell how it has ended as a line of JSON, on Err
 }
 
 // Exec runs a command as the agent in a sandbox, once that is ready: before, its files are
-// not there. It returns the command's exit code.
-func Exec(ctx context.Context, e *engine.Engine, d datadir.Dir, id string, o ExecOptions, s Streams) (int, error) {
-	entry, err := inventory.Find(ctx, e, d, id)
-	if err != nil {
-		return 0, err
-	}
-	if !entry.Running {
-		return 0, fmt.Errorf("cannot run a command in the sandbox %s: it has ended", id)
-	}
-	if o.TTY && o.Interactive && !terminal.Is(s.In) {
-		return 0, errors.New("cannot give the command a terminal: the input is none; leave out -t")
-	}
-	if err := checkText(append(append([]string{o.Dir}, o.Command...), o.Env...)); err != nil {
+// not there. It returns the command's exit code. open connects to the engine, which is asked
+// only where the sandbox has no exec server or is not ready.
+func Exec(ctx context.Context, open func() (*engine.Engine, error), d datadir.Dir, id string, o ExecOptions, s Streams) (int, error) {
+	if err := o.check(s); err != nil {
 		return 0, fmt.Errorf("cannot run a command in the sandbox %s: %w", id, err)
 	}
-	revive(ctx, entry, func(string, ...any) {})()
-	over := Output{Err: s.Err}.waiting("the sandbox %s to be ready", id)
-	st, err := awaitReady(ctx, e, entry)
-	over()
+	server, err := ConnectExec(ctx, d, id)
+	if err == nil {
+		defer server.Close()
+		return server.exec(ctx, o, s)
+	}
+	if !errors.Is(err, ErrNoServer) {
+		return 0, err
+	}
+	e, err := open()
 	if err != nil {
 		return 0, err
 	}
+	defer e.Close()
+	server, entry, st, err := AwaitExec(ctx, e, d, id, s)
+	switch {
+	case err == nil:
+		defer server.Close()
+		return server.exec(ctx, o, s)
+	case !errors.Is(err, ErrNoServer):
+		return 0, err
+	case o.Detach || o.Timeout != 0 || o.JSON:
+		return 0, fmt.Errorf("--detach, --timeout and --json need an exec server: %w", noServer(id, entry.Image, err))
+	}
+	return execByEngine(ctx, e, entry, st, o, s)
+}
+
+// noServer says how to come by one.
+func noServer(id, image string, err error) error {
+	if errors.Is(err, ErrNoServer) {
+		return fmt.Errorf("the sandbox %s: %w; build its image %s again and start it anew", id, err, image)
+	}
+	return err
+}
+
+// check refuses what makes no sense before anything is asked.
+func (o ExecOptions) check(s Streams) error {
+	switch {
+	case o.TTY && o.Interactive && !terminal.Is(s.In):
+		return errors.New("it cannot have a terminal: the input is none; leave out -t")
+	case o.Detach && (o.Interactive || o.TTY):
+		return errors.New("--detach goes with neither -i nor -t: nobody types to a command that is left to itself; `sandbox attach` shows its output")
+	}
+	return checkText(append(append([]string{o.Dir}, o.Command...), o.Env...))
+}
+
+// exec runs a command by the exec server.
+func (x *ExecServer) exec(ctx context.Context, o ExecOptions, s Streams) (int, error) {
+	spec := execapi.Spec{Args: o.Command, Env: o.Env, Dir: o.Dir, Stdin: o.Interactive, Timeout: o.Timeout, Tied: !o.Detach}
+	if o.Detach {
+		started, err := x.Start(ctx, spec)
+		if err != nil {
+			return notStarted(err, s)
+		}
+		if o.JSON {
+			return 0, json.NewEncoder(s.Out).Encode(started)
+		}
+		fmt.Fprintln(s.Out, started.ID)
+		return 0, nil
+	}
+	if o.TTY {
+		if spec.Terminal = terminalOf(s.In); spec.Terminal == nil {
+			spec.Terminal = new(execapi.Size)
+		}
+	}
+	// From here on a signal is the command's, and ctx, which ends at the first, does not count.
+	signals := catchSignals()
+	defer signals.stop()
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	stream, err := x.StartAttached(context.WithoutCancel(ctx), spec)
+	if err != nil {
+		return notStarted(err, s)
+	}
+	c := &client{server: x, signals: signals, s: s, detach: make(chan struct{})}
+	c.stream.Store(stream)
+	f, err := c.attended(context.WithoutCancel(ctx), o.Interactive, o.TTY)
+	return told(f, err, o.JSON, s)
+}
+
+// notStarted is how a command ends that could not be: with the code that a shell gives, and the reason said.
+func notStarted(err error, s Streams) (int, error) {
+	if code, ok := execapi.StartCode(err); ok {
+		fmt.Fprintln(s.Err, "sandbox:", err)
+		return code, nil
+	}
+	return 0, err
+}
+
+// attended is follow with the operator's terminal and input.
+func (c *client) attended(ctx context.Context, interactive, tty bool) (execapi.Final, error) {
+	defer func() { c.stream.Load().Close() }()
+	if tty && terminal.Is(c.s.In) {
+		if interactive {
+			if restore, err := terminal.Raw(c.s.In); err == nil {
+				defer restore()
+			}
+		}
+		sizes, stop := context.WithCancel(ctx)
+		defer stop()
+		go terminal.Sizes(sizes, c.s.In, func(w, h int) {
+			_ = c.stream.Load().Resize(execapi.Size{Rows: uint16(h), Columns: uint16(w)})
+		})
+	}
+	if interactive {
+		go c.input(tty)
+	}
+	return c.follow(ctx)
+}
+
+// told says what the exit code does not.
+func told(f execapi.Final, err error, asJSON bool, s Streams) (int, error) {
+	if errors.Is(err, errDetached) {
+		fmt.Fprintln(s.Err, "\rsandbox: detached; the command goes on")
+		return 0, nil
+	}
+	if err != nil {
+		return f.Code, err
+	}
+	if asJSON {
+		if err := json.NewEncoder(s.Err).Encode(f); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case f.Reason == execapi.Lost:
+		return 0, errors.New("the command was lost: its sandbox's exec server was killed, and it was ended with it; processes that had left it may live until the sandbox stops")
+	case f.Reason == execapi.TimedOut && !asJSON:
+		fmt.Fprintln(s.Err, "sandbox: the command was ended at its timeout")
+	case f.Reason == execapi.OOM && !asJSON:
+		fmt.Fprintln(s.Err, "sandbox: the command was ended by the kernel: the sandbox's memory is full")
+	}
+	if f.Reason == execapi.TimedOut {
+		return exitTimeout, nil
+	}
+	return f.Code, nil
+}
+
+// exitTimeout is timeout(1)'s.
+const exitTimeout = 124
+
+// execByEngine is for sandboxes without an exec server.
+func execByEngine(ctx context.Context, e *engine.Engine, entry inventory.Entry, st contract.State, o ExecOptions, s Streams) (int, error) {
 	dir := o.Dir
 	if dir == "" {
 		dir = contract.DefaultHotPath

@@ -15,9 +15,9 @@ import (
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
-// initProcesses come on top of what the workload may have: the threads of sandbox-init and
-// of the storage process count against the container's limit as well.
-const initProcesses = 64
+// initProcesses come on top of what the workload may have: the threads of sandbox-init, of
+// the storage process and of the exec server count against the container's limit as well.
+const initProcesses = 64 + 24
 
 // mostManifest is far more than any manifest has.
 const mostManifest = 1 << 20
