@@ -188,6 +188,10 @@ bench-hot: ## the hot path beside aws s3 sync, rclone, s5cmd, a raw client and c
 	@scripts/ensure-packages.sh scripts/bench.apt
 	go run ./bench/hot
 
+.PHONY: bench-exec
+bench-exec: programs core ## the exec server beside docker exec and docker cp
+	go run ./bench/exec
+
 .PHONY: bench-cold
 bench-cold: ## the cold path beside rclone mount, s3fs and a raw client
 	@scripts/ensure-packages.sh scripts/bench.apt
