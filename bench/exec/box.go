@@ -27,7 +27,7 @@ type box struct {
 func startBox(program, image, dir string) (*box, error) {
 	b := &box{program: program, data: filepath.Join(dir, "data"), dir: dir}
 	// More than any image allows: 100 commands at once are measured.
-	out, err := exec.Command(program, "run", "--data-dir", b.data, "--image", image, "--user-id", "bench", "--detach", "--memory", "2g", "--processes", "400").Output()
+	out, err := exec.Command(program, "run", "--data-dir", b.data, "--image", image, "--user-id", "bench", "--detach", "--memory", "2g", "--processes", "400", "--no-read-only").Output()
 	if err != nil {
 		return nil, fmt.Errorf("cannot start a sandbox of %s: %w; run make core", image, err)
 	}

@@ -91,24 +91,48 @@ func serve(l net.Listener, control *os.File, o Options) error {
 	if err := os.Chdir(o.Home); err != nil {
 		o.Log.Warn("relative paths begin at the root", "event", "execd_home", "error", err.Error())
 	}
+	conn, err := control.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("cannot hear PID 1: %w", err)
+	}
+	s.told = func() (yes bool) {
+		_ = conn.Control(func(fd uintptr) { yes = readable(int(fd)) })
+		return yes
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
-	var buf [1]byte
-	for {
-		n, err := control.Read(buf[:])
-		if n == 0 || err != nil {
-			break
-		}
-		switch buf[0] {
-		case wire.ExecdReady:
-			s.Ready()
-		case wire.ExecdDrain:
-			s.Drain()
-		}
+	for over := false; !over; {
+		err := conn.Read(func(fd uintptr) bool {
+			if !readable(int(fd)) {
+				return false
+			}
+			over = s.hear(int(fd))
+			return true
+		})
+		over = over || err != nil
 	}
 	s.Ready() // what still waits is told that it comes too late
 	s.Close(lastStreams)
 	return <-served
+}
+
+// hear does what PID 1 says next. It says the end by closing its end, or by its own.
+func (s *Server) hear(control int) (over bool) {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	var said [1]byte
+	n, err := unix.Read(control, said[:])
+	switch {
+	case err == unix.EINTR || err == unix.EAGAIN:
+		return false
+	case n != 1:
+		return true
+	case said[0] == wire.ExecdReady:
+		s.Ready()
+	case said[0] == wire.ExecdDrain:
+		s.Drain()
+	}
+	return false
 }
 
 // deaths has a value when a child has ended. The signals that would end this process are taken and dropped: it ends

@@ -32,6 +32,8 @@ type Server struct {
 	ports     chan struct{} // see execapi.MaxPorts
 	http      *http.Server
 	ready     chan struct{} // closed when the sandbox is
+	hearing   sync.Mutex    // held while what PID 1 has said is read and done
+	told      func() bool   // PID 1 has said something that has not been read; see draining
 	becoming  sync.Once
 
 	streams streams
@@ -95,7 +97,18 @@ func (s *Server) Ready() { s.becoming.Do(func() { close(s.ready) }) }
 // Drain starts no more execs: the sandbox stops. What ends from now on was stopped.
 func (s *Server) Drain() { s.table.close() }
 
+// draining says whether PID 1 has said so. It does before it signals any process, and what an exec ends by may be
+// seen before what PID 1 has said was read: once the sandbox is ready that can only be that it stops.
 func (s *Server) draining() bool {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	select {
+	case <-s.ready:
+		if s.told != nil && s.told() {
+			return true
+		}
+	default:
+	}
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	return s.table.closed
