@@ -231,8 +231,9 @@ func TestExecServerIsTheHostsAlone(t *testing.T) {
 	}
 	o.OK("exec", id, "--", "sh", "-c", "kill -TERM $PPID; kill -HUP $PPID; kill -INT $PPID; sleep 0.1") // it takes no notice
 	// It stands still: the drain goes on without it.
-	p := o.Start("exec", id, "--", "sh", "-c", "echo up; kill -STOP $PPID; exec sleep 1000")
-	p.Out.Await(t, "up")
+	p := o.Start("exec", id, "--", "sh", "-c", "echo up; until [ -e ~/go ]; do sleep 0.01; done; kill -STOP $PPID; exec sleep 1000")
+	p.Out.Await(t, "up") // before the server stands still
+	o.OK("exec", "--detach", id, "--", "touch", "go")
 	if r := o.Do(nil, "stop", id); r.Code != 0 {
 		t.Errorf("stop: %v", r)
 	}
