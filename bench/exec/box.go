@@ -34,24 +34,24 @@ func startBox(program, image, dir string) (*box, error) {
 	b.id = strings.TrimSpace(string(out))
 	socket := filepath.Join(b.data, "sandboxes", b.id, "host", contract.HostExecSocketName)
 	b.Client = execapi.New(func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) })
-	return b, b.sandbox(nil, io.Discard, "exec", b.id, "--", "true") // it is ready
+	return b, b.sandbox(io.Discard, "exec", b.id, "--", "true") // it is ready
 }
 
 func (b *box) stop() {
-	_ = b.sandbox(nil, io.Discard, "rm", "--force", b.id)
+	_ = b.sandbox(io.Discard, "rm", "--force", b.id)
 }
 
 // sandbox runs our program, docker the peer.
-func (b *box) sandbox(in io.Reader, out io.Writer, command string, args ...string) error {
-	return runProgram(exec.Command(b.program, append([]string{command, "--data-dir", b.data}, args...)...), in, out)
+func (b *box) sandbox(out io.Writer, command string, args ...string) error {
+	return runProgram(exec.Command(b.program, append([]string{command, "--data-dir", b.data}, args...)...), out)
 }
 
-func (b *box) docker(in io.Reader, out io.Writer, args ...string) error {
-	return runProgram(exec.Command("docker", args...), in, out)
+func (b *box) docker(out io.Writer, args ...string) error {
+	return runProgram(exec.Command("docker", args...), out)
 }
 
-func runProgram(cmd *exec.Cmd, in io.Reader, out io.Writer) error {
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, os.Stderr
+func runProgram(cmd *exec.Cmd, out io.Writer) error {
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	return cmd.Run()
 }
 
@@ -88,8 +88,8 @@ func (b *box) commands(runs int) (r row, err error) {
 	r.figure = "exec of true"
 	return r, b.fill(&r, runs, runs/4,
 		func() error { return b.protocol(io.Discard, nil, "true") },
-		func() error { return b.sandbox(nil, io.Discard, "exec", b.id, "--", "true") },
-		func() error { return b.docker(nil, io.Discard, "exec", b.container(), "true") })
+		func() error { return b.sandbox(io.Discard, "exec", b.id, "--", "true") },
+		func() error { return b.docker(io.Discard, "exec", b.container(), "true") })
 }
 
 // fill measures all three.
@@ -120,10 +120,10 @@ func (b *box) firstByte(runs int) (r row, err error) {
 			run  func(out io.Writer) error
 		}{
 			{&r.own, func(out io.Writer) error {
-				return b.sandbox(nil, out, "exec", append([]string{b.id, "--"}, script...)...)
+				return b.sandbox(out, "exec", append([]string{b.id, "--"}, script...)...)
 			}},
 			{&r.docker, func(out io.Writer) error {
-				return b.docker(nil, out, append([]string{"exec", b.container()}, script...)...)
+				return b.docker(out, append([]string{"exec", b.container()}, script...)...)
 			}},
 		} {
 			w := &firstWrite{began: time.Now()}
@@ -158,8 +158,8 @@ func (b *box) output(int) (r row, err error) {
 	defer null.Close()
 	return r, b.fill(&r, 3, 3,
 		func() error { return b.protocol(io.Discard, nil, "head", "-c", bytes, "/dev/zero") },
-		func() error { return b.sandbox(nil, null, "exec", b.id, "--", "head", "-c", bytes, "/dev/zero") },
-		func() error { return b.docker(nil, null, "exec", b.container(), "head", "-c", bytes, "/dev/zero") })
+		func() error { return b.sandbox(null, "exec", b.id, "--", "head", "-c", bytes, "/dev/zero") },
+		func() error { return b.docker(null, "exec", b.container(), "head", "-c", bytes, "/dev/zero") })
 }
 
 const fileSize = 100 << 20
@@ -176,16 +176,16 @@ func (b *box) fileIn(int) (r row, err error) {
 		return r, err
 	}
 	return r, b.fill(&r, 0, 5, nil,
-		func() error { return b.sandbox(nil, io.Discard, "cp", file, b.id+":/tmp/ours") },
-		func() error { return b.docker(nil, io.Discard, "cp", file, b.container()+":/tmp/theirs") })
+		func() error { return b.sandbox(io.Discard, "cp", file, b.id+":/tmp/ours") },
+		func() error { return b.docker(io.Discard, "cp", file, b.container()+":/tmp/theirs") })
 }
 
 func (b *box) fileOut(int) (r row, err error) {
 	r.figure = "100 MB file out"
 	return r, b.fill(&r, 0, 5, nil,
-		func() error { return b.sandbox(nil, io.Discard, "cp", b.id+":/tmp/ours", filepath.Join(b.dir, "ours")) },
+		func() error { return b.sandbox(io.Discard, "cp", b.id+":/tmp/ours", filepath.Join(b.dir, "ours")) },
 		func() error {
-			return b.docker(nil, io.Discard, "cp", b.container()+":/tmp/theirs", filepath.Join(b.dir, "theirs"))
+			return b.docker(io.Discard, "cp", b.container()+":/tmp/theirs", filepath.Join(b.dir, "theirs"))
 		})
 }
 
@@ -215,6 +215,6 @@ func (b *box) atOnce(int) (r row, err error) {
 	}
 	return r, b.fill(&r, 3, 1,
 		hundred(func() error { return b.protocol(io.Discard, nil, "true") }),
-		hundred(func() error { return b.sandbox(nil, io.Discard, "exec", b.id, "--", "true") }),
-		hundred(func() error { return b.docker(nil, io.Discard, "exec", b.container(), "true") }))
+		hundred(func() error { return b.sandbox(io.Discard, "exec", b.id, "--", "true") }),
+		hundred(func() error { return b.docker(io.Discard, "exec", b.container(), "true") }))
 }
