@@ -315,15 +315,26 @@ func (m *model) compare(p string, f *os.File, i *item) {
 		b := make([]byte, 1+m.r.IntN(5000))
 		n, err := f.ReadAt(b, off)
 		want := i.data[off:min(off+int64(len(b)), int64(len(i.data)))]
+		if m.hasNoRoom(err) {
+			return
+		}
 		if err != nil && err != io.EOF || !bytes.Equal(b[:n], want) {
 			m.fatal("%q at %d reads %d bytes, not %d, or others: %v", p, off, n, len(want), err)
 		}
 		return
 	}
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
+	if m.hasNoRoom(err) && bytes.HasPrefix(i.data, b) {
+		return
+	}
 	if err != nil || !bytes.Equal(b, i.data) {
 		m.fatal("%q reads %d bytes, not the %d that are there, or others (first difference at %d): %v", p, len(b), len(i.data), differ(b, i.data), err)
 	}
+}
+
+// hasNoRoom tells whether a read was refused since what is not here yet cannot be brought to a full disk.
+func (m *model) hasNoRoom(err error) bool {
+	return m.ballast != "" && errors.Is(err, syscall.ENOSPC)
 }
 
 func differ(a, b []byte) int {
@@ -642,7 +653,14 @@ func (m *model) check() {
 		}
 		switch {
 		case i.link != "":
-			if got, err := os.Readlink(m.b.path(p)); err != nil || got != i.link {
+			got, err := os.Readlink(m.b.path(p))
+			if !known && errors.Is(err, syscall.EINVAL) { // a file until it is opened
+				if f, err := os.Open(m.b.path(p)); err == nil {
+					f.Close()
+				}
+				got, err = os.Readlink(m.b.path(p))
+			}
+			if err != nil || got != i.link {
 				m.fatal("%q points to %q, not %q: %v", p, got, i.link, err)
 			}
 		case i.dir == nil:
