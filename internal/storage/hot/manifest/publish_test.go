@@ -75,7 +75,7 @@ func TestPublish(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		goleak.VerifyNone(t, ignore, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-			goleak.IgnoreAnyFunction("github.com/matrx/sandbox/internal/testbed.(*Server).start.func1"), goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
+			goleak.IgnoreAnyFunction("github.com/matrx/sandbox/internal/s3process.Start.func1"), goleak.IgnoreAnyFunction("os/exec.(*Cmd).Start.func2"))
 	})
 }
 
