@@ -66,36 +66,65 @@ func TestPartOfWriteFindsRoom(t *testing.T) {
 	}
 }
 
-// TestRefusedWriteKeepsSize: a write that found room for a part of the blocks that it was to make local is refused
-// as a whole, and the next process finds the size that the file had.
-func TestRefusedWriteKeepsSize(t *testing.T) {
+// TestWriteOverMissingBlocksFindsRoomInPart: what counts of a write is what the file has of it afterwards, also in
+// the next process, and a block that was not written to its end is still to be fetched.
+func TestWriteOverMissingBlocksFindsRoomInPart(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t)
-	c := openCache(t, disk)
-	const size = 2*cache.BlockSize + 44<<10
-	f, err := c.Checkout(cache.VersionID("key", "etag", size), size)
-	if err != nil {
+	const size = 2*cache.BlockSize + 44<<10 // of which the first block is here
+	for name, tt := range map[string]struct {
+		off, n, room, least, most int
+	}{
+		"of a block that is here":         {64 << 10, 192 << 10, 40 << 10, 64 << 10, 64 << 10},
+		"of missing blocks, and then one": {cache.BlockSize, cache.BlockSize + 44<<10, 150 << 10, cache.BlockSize, cache.BlockSize},
+		"of less than a block":            {2 * cache.BlockSize, 384 << 10, 20 << 10, 0, 0},
+		"beyond the end":                  {2 * cache.BlockSize, 384 << 10, 200 << 10, 44 << 10, 383 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := smallDisk(t)
+			c := openCache(t, disk)
+			f, err := c.Checkout(cache.VersionID("key", "etag", size), size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, body := object(size, 4), object(int64(tt.n), 5)
+			if err := errors.Join(f.Fill(0, want[:cache.BlockSize]), f.BeginDirty("f")); err != nil {
+				t.Fatal(err)
+			}
+			leave(t, disk, tt.room)
+			n, err := f.WriteAt(body, int64(tt.off))
+			if n < tt.least || n > tt.most || (n == 0) != errors.Is(err, cache.ErrFull) || n > 0 && err != nil {
+				t.Fatalf("%d bytes with room for %d: %d, %v", tt.n, tt.room, n, err)
+			}
+			want = append(want[:tt.off:tt.off], append(bytes.Clone(body[:n]), want[min(tt.off+n, size):]...)...)
+			f.Return()
+			if err := errors.Join(c.Close(), os.Remove(filepath.Join(disk, "ballast"))); err != nil {
+				t.Fatal(err)
+			}
+			if f, err = openCache(t, disk).OpenDirty("f"); err != nil || f.Size() != int64(len(want)) {
+				t.Fatalf("the next process finds %d bytes, not %d, %v", f.Size(), len(want), err)
+			}
+			for lack, any := f.Missing(0, size); any; lack, any = f.Missing(0, size) {
+				if err := f.Fill(lack.Off, object(size, 4)[lack.Off:min(lack.Off+cache.BlockSize, size)]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := make([]byte, len(want))
+			if m, err := f.ReadAt(got, 0); m != len(want) || err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of it count, and %d read others (first difference at %d): %v", n, m, differ(got, want), err)
+			}
+		})
+	}
+}
+
+// leave fills a disk but for some bytes.
+func leave(t *testing.T, disk string, room int) {
+	t.Helper()
+	var st unix.Statfs_t
+	if err := unix.Statfs(disk, &st); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.BeginDirty("f"); err != nil {
+	if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, int(st.Bavail)*int(st.Bsize)-room), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 800<<10), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := f.WriteAt(make([]byte, 384<<10), 2*cache.BlockSize); n != 0 || !errors.Is(err, cache.ErrFull) {
-		t.Fatalf("384 KiB on a disk with room for some 200: %d, %v", n, err)
-	}
-	if f.Size() != size {
-		t.Errorf("its size is %d", f.Size())
-	}
-	f.Return()
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	f, err = openCache(t, disk).OpenDirty("f")
-	if err != nil || f.Size() != size || f.Whole() {
-		t.Errorf("the next process finds %d bytes, not %d, %v", f.Size(), size, err)
 	}
 }
 

@@ -572,8 +572,8 @@ func (m *model) fsync() {
 // mapRead compares a file with its mapping.
 func (m *model) mapRead() {
 	o := m.pickOpen()
-	if o == nil || len(o.i.data) == 0 || o.i.displaced != "" {
-		return
+	if o == nil || len(o.i.data) == 0 || o.i.displaced != "" || m.ballast != "" {
+		return // a page that finds no room is a SIGBUS
 	}
 	m.say("map %s of %d", o.f.Name(), len(o.i.data))
 	b, err := unix.Mmap(int(o.f.Fd()), 0, len(o.i.data), unix.PROT_READ, unix.MAP_SHARED)

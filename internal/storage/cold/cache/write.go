@@ -204,27 +204,46 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 		return 0, err
 	}
 	n, err := f.pwrite(fd, b, off)
-	if err != nil && fresh {
-		// The blocks that this made local would be filled over what was written of them. The size on the
-		// disk is what the next process takes for the size.
-		if off+int64(n) > f.size.Load() {
-			err = errors.Join(err, fd.Truncate(f.size.Load()))
+	if n > 0 && fresh {
+		if err != nil {
+			n = f.usable(off, n)
 		}
-		return 0, err
+		var unmarked error
+		n, unmarked = f.arrived(off, off+int64(n))
+		err = errors.Join(err, unmarked)
 	}
-	if n > 0 && off+int64(n) > f.size.Load() {
-		f.size.Store(off + int64(n))
+	size := f.size.Load()
+	if grown := off + int64(n); n > 0 && grown > size {
+		size = grown
+		f.size.Store(size)
 	}
-	if err != nil {
-		if n > 0 {
-			err = nil
-		}
-		return n, err
+	if n < len(b) { // the size on the disk is what the next process takes for the size
+		err = errors.Join(err, f.cutTo(fd, size))
 	}
-	if fresh {
-		err = f.arrived(off, end)
+	if n > 0 {
+		err = nil
 	}
 	return n, err
+}
+
+// cutTo takes off the disk what was written beyond the size, and does not count.
+func (f *File) cutTo(fd *os.File, size int64) error {
+	info, err := fd.Stat()
+	if err != nil || info.Size() <= size {
+		return err
+	}
+	return fd.Truncate(size)
+}
+
+// usable is how much counts of a write that ended early after n bytes: the block in which it ended would be
+// filled over what was written of it, when that is missing. What was written of blocks that are here counts: it
+// has changed them.
+func (f *File) usable(off int64, n int) int {
+	end := off + int64(n)
+	if i := end / BlockSize; end < f.limit && !f.have.get(i) {
+		return int(max(0, i*BlockSize-off))
+	}
+	return n
 }
 
 // tornBy says that the range covers a missing block in part only.
@@ -238,24 +257,25 @@ func (f *File) tornBy(off, end int64) bool {
 	return false
 }
 
-// arrived marks the blocks of a range as here, on disk first. With wr.
-func (f *File) arrived(off, end int64) error {
+// arrived marks the blocks of a range as here, on disk first, and says how many bytes of the range count: those
+// before the first block that the disk cannot mark, which would be filled over. With wr.
+func (f *File) arrived(off, end int64) (int, error) {
 	for i := off / BlockSize; i < blocks(min(end, f.limit)); i++ {
 		if f.have.get(i) {
 			continue
 		}
 		if f.mapFD != nil {
 			if err := f.writeMapByte(i, f.have[i/64]|1<<(i%64)); err != nil {
-				return err
+				return int(max(0, i*BlockSize-off)), err
 			}
 		}
 		f.have.set(i)
 		f.missing--
 	}
 	if f.missing == 0 {
-		return f.nowWhole()
+		return int(end - off), f.nowWhole()
 	}
-	return nil
+	return int(end - off), nil
 }
 
 // Truncate makes dirty content shorter or longer; what is added reads as zeros.
