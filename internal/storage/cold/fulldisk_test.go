@@ -6,10 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/matrx/sandbox/internal/storage/cold/attrindex"
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/testbed"
 )
@@ -114,6 +116,49 @@ func TestWriteOverMissingBlocksFindsRoomInPart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestIndexOnFullDiskTellsNoOlderAttributes: those of an object of which only the attributes have changed are not
+// found any more when the new ones find no room.
+func TestIndexOnFullDiskTellsNoOlderAttributes(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(*attrindex.Index) error{
+		"in the log":   func(*attrindex.Index) error { return nil },
+		"in the table": (*attrindex.Index).Fold,
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := smallDisk(t)
+			x := openIndex(t, disk)
+			e := attrindex.Entry{Key: "f", ETag: "0123456789abcdef0123456789abcdef", Size: 9, Modified: 1 << 30, Mode: 0o640}
+			if err := errors.Join(x.Put(e), prepare(x)); err != nil {
+				t.Fatal(err)
+			}
+			leave(t, disk, 0)
+			e.Mode, e.Target = 0o700, strings.Repeat("t", 4095) // which no block of the log has room for
+			if err := x.Put(e); !errors.Is(err, unix.ENOSPC) {
+				t.Fatalf("on a full disk: %v", err)
+			}
+			if got, ok := x.Find("f"); !ok || got != e {
+				t.Errorf("this process finds mode %o, %v", got.Mode, ok)
+			}
+			if err := errors.Join(x.Close(), os.Remove(filepath.Join(disk, "ballast"))); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := openIndex(t, disk).Find("f"); ok && got != e {
+				t.Errorf("the next process finds mode %o", got.Mode)
+			}
+		})
+	}
+}
+
+func openIndex(t *testing.T, dir string) *attrindex.Index {
+	t.Helper()
+	x, err := attrindex.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	return x
 }
 
 // leave fills a disk but for some bytes.

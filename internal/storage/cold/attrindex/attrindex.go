@@ -85,7 +85,29 @@ func (x *Index) Put(e Entry) error {
 		return nil
 	}
 	x.recent[strings.Clone(e.Key)] = e
-	return x.append(e)
+	return x.write(e)
+}
+
+// write has the disk know an entry, or know nothing that could be taken for it: a change of attributes alone
+// leaves content and ETag as they were, and an older entry of the key would be found for the new version. A full
+// disk refuses no removal.
+func (x *Index) write(e Entry) error {
+	err := x.append(e)
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(err, x.log.Reset())
+	if x.table == nil {
+		return err
+	}
+	if old, ok, unread := x.table.find(e.Key); unread == nil && !(ok && old.Is(e.ETag, e.Size, e.Modified)) {
+		return err
+	}
+	x.count = 0 // the next Fold makes the file again
+	if gone := os.Remove(filepath.Join(x.dir, tableName)); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
 }
 
 func (x *Index) append(e Entry) error {
@@ -198,12 +220,11 @@ func (x *Index) rewriteLog(taken map[string]Entry) error {
 	if err := x.log.Reset(); err != nil {
 		return err
 	}
+	var err error
 	for _, e := range x.recent {
-		if err := x.append(e); err != nil {
-			return err
-		}
+		err = errors.Join(err, x.write(e))
 	}
-	return nil
+	return err
 }
 
 // merge gives the entries of two sorted rows in order; of two with one key, the second row's.
