@@ -460,15 +460,25 @@ func (m *model) replace() {
 	}
 	m.say("replace %q", p)
 	b := m.content()
+	dir, name := m.at(path.Dir("/"+p)), path.Base(p)
 	f, err := os.OpenFile(m.b.path(p+"~"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	n := dir.dir[name+"~"] // of a replacement that was refused
 	if !m.want(err, 0) {
+		if _, err := os.Lstat(m.b.path(p + "~")); err == nil && n == nil { // it was made, and not opened
+			dir.dir[name+"~"] = &item{mode: 0o600}
+		}
 		return
 	}
-	n := &item{mode: 0o600}
+	if n == nil {
+		n = &item{mode: 0o600}
+		dir.dir[name+"~"] = n
+	}
+	n.data, n.mtime = nil, time.Time{}
 	m.put(f, n, b, 0)
 	m.want(f.Close(), 0)
 	if m.want(syscall.Rename(m.b.path(p+"~"), m.b.path(p)), 0) {
-		m.at(path.Dir("/" + p)).dir[path.Base(p)] = n
+		delete(dir.dir, name+"~")
+		dir.dir[name] = n
 	}
 }
 
