@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/matrx/sandbox/internal/pid1/sigtramp"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/logsink"
@@ -80,6 +82,10 @@ func run(home string, log *slog.Logger) error {
 
 // serve serves until PID 1 closes its end of control, or is gone.
 func serve(l net.Listener, control *os.File, o Options) error {
+	// An exec inherits what is ignored, and runc and posix_spawn(3) of glibc leave signal 32 so.
+	if err := sigtramp.ClearIgnored(); err != nil {
+		return fmt.Errorf("cannot give signals their default actions: %w", err)
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become the subreaper: %w", err)
 	}
