@@ -81,7 +81,7 @@ var rooms = []struct {
 	{"internal/pid1", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink"}},
 	{"internal/execapi", "", nil}, // a server and its clients
 	// What it starts, reaps and stops is of PID 1's kind, by the same rules.
-	{"internal/execd", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/execapi", "internal/tarstream", "internal/relay", "internal/pid1/process", "internal/pid1/privilege"}},
+	{"internal/execd", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/execapi", "internal/tarstream", "internal/relay", "internal/pid1/process", "internal/pid1/privilege", "internal/pid1/sigtramp"}},
 	{"internal/storage", "container", []string{"contract", "internal/config", "internal/wire", "internal/threads", "internal/logsink", "internal/relay", "internal/unixhttp"}},
 	{"cmd/sandbox-init", "container", []string{"contract", "internal/execd", "internal/pid1", "internal/storage", "internal/tarstream"}},
 	{"internal/host", "host", []string{"contract", "catalog", "internal/execapi", "internal/tarstream", "internal/relay", "internal/unixhttp"}},
