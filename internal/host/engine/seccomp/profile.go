@@ -26,6 +26,7 @@ func Profile(n Needs) (string, error) {
 		}
 	}
 	rules = append(rules, sockets()...)
+	rules = append(rules, noSocketcall())
 	if n.Mount {
 		rules = append(rules, allow("mount", "umount2"))
 	}
@@ -67,7 +68,7 @@ var never = []string{
 	"bpf", "perf_event_open", "userfaultfd", "kcmp", "pidfd_getfd", "lookup_dcookie",
 	"io_uring_setup", "io_uring_enter", "io_uring_register", // what they do, no filter sees
 	"modify_ldt", // 16-bit programs
-	"socketcall", // 32-bit programs' way around the rules on sockets: its arguments are behind a pointer
+	"socketcall", // see noSocketcall
 	"open_by_handle_at",
 	"setns", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount", "open_tree", "mount_setattr", "pivot_root",
 	"swapon", "swapoff", "quotactl", "quotactl_fd", "acct", "syslog", "vhangup", "nfsservctl",
@@ -113,6 +114,18 @@ func sockets() []*seccomp.Syscall {
 		rules = append(rules, socket(equal(domain, unix.AF_NETLINK), equal(protocol, p)))
 	}
 	return rules
+}
+
+// noSocketcall denies 32-bit programs, and 64-bit ones by int 0x80, the call whose arguments are behind a
+// pointer. It is not enough to leave it out: libseccomp makes of each rule on socket(2) one on socketcall
+// too, of which only the arguments before the type are left, and so allows every socket. A rule without
+// arguments goes before those. Its error is not the default's, since libseccomp drops a rule that says no more
+// than the default; ENOSYS has a C library use socket(2).
+func noSocketcall() *seccomp.Syscall {
+	errno := uint(unix.ENOSYS)
+	r := allow("socketcall")
+	r.Action, r.ErrnoRet = specs.ActErrno, &errno
+	return r
 }
 
 // namespaces are what Chromium's sandbox is made of: user, PID and network namespaces,
