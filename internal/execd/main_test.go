@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,8 +94,25 @@ func newSandbox(t *testing.T) *sandbox {
 	}
 	s.Client = execapi.New(func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", s.path) })
 	s.start()
+	t.Cleanup(s.killLeft)
 	t.Cleanup(s.end)
 	return s
+}
+
+// killLeft ends what execs have left behind: an exec's background outlives it, and the server as well.
+func (s *sandbox) killLeft() {
+	names, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		s.t.Error(err)
+	}
+	for _, name := range names {
+		if at, _ := os.Readlink(name); at != s.home {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+		}
+	}
 }
 
 // start starts a server, ready at once.
