@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -19,7 +18,8 @@ import (
 
 // A credential_process is a program that prints credentials ("Sourcing credentials with an external process", AWS
 // SDKs and Tools Reference Guide). The storage process runs it with its own rights, so it runs only
-// what root alone can write, without a shell, and what it says goes nowhere: it may be a secret.
+// what root alone can write, on the word of a file that no other user can write: a workload that could put its own
+// file there would be root. It uses no shell, and what the program says goes nowhere: it may be a secret.
 
 const (
 	processTimeout = time.Minute // as the SDKs'
@@ -31,6 +31,11 @@ func (f *fileSource) runProcess(ctx context.Context, command string) (Credential
 	args, err := splitCommand(command)
 	if err == nil {
 		args[0], err = trusted(args[0])
+	}
+	if err == nil {
+		if _, _, err = guard(f.path, os.Geteuid()); err != nil {
+			err = fmt.Errorf("credential_process is not run for a file that is not protected: %w", err)
+		}
 	}
 	if err != nil {
 		return Credentials{}, &lastingError{err}
@@ -64,7 +69,7 @@ func (f *fileSource) processEnv() []string {
 		}
 	}
 	add(f.env, "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE")
-	add(os.Getenv, "HOME", "HTTPS_PROXY", "NO_PROXY")
+	add(os.Getenv, "HTTPS_PROXY", "NO_PROXY")
 	return env
 }
 
@@ -96,28 +101,14 @@ func processAnswer(name string, out []byte) (Credentials, error) {
 
 // trusted is the program itself, if root alone can write it and every directory that it is in.
 func trusted(path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("credential_process %q: only a program with an absolute path is run", path)
-	}
-	real, err := filepath.EvalSymlinks(path)
+	program, info, err := guard(path, 0)
 	if err != nil {
-		return "", fmt.Errorf("credential_process: %w", err)
+		return "", fmt.Errorf("credential_process %q is not run: %w", path, err)
 	}
-	for p := real; ; p = filepath.Dir(p) {
-		info, err := os.Lstat(p)
-		if err != nil {
-			return "", fmt.Errorf("credential_process: %w", err)
-		}
-		if st := info.Sys().(*syscall.Stat_t); st.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
-			return "", fmt.Errorf("credential_process %q is not run: %s can be written by another user than root (chown root, chmod go-w)", path, p)
-		}
-		if p == real && (!info.Mode().IsRegular() || info.Mode()&0o111 == 0) {
-			return "", fmt.Errorf("credential_process %q is no program: %w", path, fs.ErrPermission)
-		}
-		if p == "/" {
-			return real, nil
-		}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return "", fmt.Errorf("credential_process %q is no program: %w", path, fs.ErrPermission)
 	}
+	return program, nil
 }
 
 // splitCommand splits a command line at blanks. Quotes of both kinds hold a word together, and a backslash
