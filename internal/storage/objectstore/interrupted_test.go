@@ -83,6 +83,9 @@ func TestAnswerCountsThoughTheTimeIsOver(t *testing.T) {
 	})
 	_, err := b.store.Head(ctx, "nothing")
 	wantKind(t, err, ErrNotFound)
+	if errors.Is(err, context.Canceled) {
+		t.Errorf("%v is said to be interrupted", err)
+	}
 }
 
 // fresh is a source that is asked for each request.
