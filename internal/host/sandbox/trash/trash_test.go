@@ -73,6 +73,45 @@ func TestRemoveFollowsNoLink(t *testing.T) {
 	}
 }
 
+// A directory that is found full may be a link when it is opened, and so may an entry of the trash.
+func TestRemoveOpensNoLink(t *testing.T) {
+	for name, remove := range map[string]func(d Dir, link string) error{
+		"an entry": func(d Dir, link string) error { return d.Remove(link, never) },
+		"a directory that becomes one": func(d Dir, link string) error {
+			name := "full"
+			if err := os.MkdirAll(filepath.Join(d.path, name, "a"), 0o700); err != nil {
+				return err
+			}
+			top, err := openDir(unix.AT_FDCWD, d.path)
+			if err != nil {
+				return err
+			}
+			defer top.Close()
+			r := remover{top: top, pause: never}
+			return r.remove(top, name, func(in *os.File, name string) error {
+				if err := errors.Join(os.RemoveAll(filepath.Join(d.path, name)), os.Rename(filepath.Join(d.path, link), filepath.Join(d.path, name))); err != nil {
+					t.Fatal(err)
+				}
+				return r.emptyChild(in, name)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, outside := newTrash(t), t.TempDir()
+			kept := filepath.Join(outside, "kept")
+			if err := errors.Join(os.WriteFile(kept, nil, 0o600), os.Symlink(outside, filepath.Join(d.path, "link"))); err != nil {
+				t.Fatal(err)
+			}
+			if err := remove(d, "link"); !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+				t.Errorf("it says %v", err)
+			}
+			if _, err := os.Stat(kept); err != nil {
+				t.Errorf("what the link leads to is gone: %v", err)
+			}
+		})
+	}
+}
+
 // A workload may make a tree deeper than a process may have open files, whose path no call takes.
 func TestRemoveOfADeepTree(t *testing.T) {
 	d := newTrash(t)
