@@ -35,7 +35,7 @@ func TestServerIsStartedAndEnded(t *testing.T) {
 
 // A program that prints other lines first, more than one ready line, or none.
 func TestStartWaitsForTheReadyLine(t *testing.T) {
-	const ready = `echo starting; echo '{"event":"other","endpoint":"no"}'; echo '{"event":"s3_ready","endpoint":"unix:///s"}'; echo '{"event":"s3_ready","endpoint":"unix:///again"}'; `
+	const ready = `echo starting; echo '{"event":"other","endpoint":"no"}'; echo '{"event":"s3_ready","endpoint":"unix:///s"}'; for n in 1 2 3; do echo '{"event":"s3_ready","endpoint":"unix:///again"}'; done; `
 	p, err := s3process.Start(t.Context(), exec.Command("sh", "-c", ready+"exec yes"))
 	if err != nil {
 		t.Fatal(err)
