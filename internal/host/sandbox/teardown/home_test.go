@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
 
@@ -64,6 +65,41 @@ func TestHomeIsDiscardedWhenItIsSaved(t *testing.T) {
 			trashed, err := d.Trash().Entries()
 			if want := map[bool]int{true: 1}[tc.discarded]; err != nil || len(trashed) != want || has == tc.discarded || r.Ended.Kept == tc.discarded || r.Ended.Removed != tc.discarded {
 				t.Errorf("%+v, it has a home: %t, the trash has %q, %v", r.Ended, has, trashed, err)
+			}
+		})
+	}
+}
+
+// A sandbox that says nothing has not begun; of one whose words cannot be read that is not known, and its home stays.
+func TestHomeStaysWhenTheStateCannotBeRead(t *testing.T) {
+	for name, tc := range map[string]struct {
+		state string // "": none
+		code  int
+		kept  bool
+	}{
+		"nothing was said":                      {"", unprepared, false},
+		"unreadable":                            {"\x00", unprepared, true},
+		"nothing was said of a configuration":   {"", contract.ExitConfig, false},
+		"unreadable, and a configuration's end": {"{", contract.ExitConfig, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := datadir.Open(filepath.Join(t.TempDir(), "data"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, r := withHome(t, d, 1)
+			e.kill()
+			e.c.ExitCode, r.FirstLife = tc.code, e.c.Began
+			err = e.sandboxDir.MarkStop()
+			if tc.state != "" {
+				err = errors.Join(err, os.WriteFile(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName), []byte(tc.state), 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err = End(t.Context(), e, e.sandboxDir, r)
+			if err != nil || r.Ended.Kept != tc.kept {
+				t.Errorf("it ended as %+v, %v", r.Ended, err)
 			}
 		})
 	}
