@@ -3,6 +3,7 @@ package egress
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -111,6 +114,60 @@ func TestPlainHTTP(t *testing.T) {
 	}
 	if served, refused := p.Counts(); served != 2 || refused != 3 {
 		t.Errorf("served %d, refused %d", served, refused)
+	}
+}
+
+// held is a connection of the proxy's that is counted while it is open.
+type held struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (h *held) Close() error {
+	h.once.Do(func() { h.open.Add(-1) })
+	return h.Conn.Close()
+}
+
+// A sandbox asks many hosts, each once: what the proxy keeps of them is bounded. An answer without a body comes after
+// its connection was kept, so that nothing is awaited here.
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}
+	go srv.Serve(l)
+	defer srv.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	var hosts []string
+	for n := range mostIdle + 20 {
+		hosts = append(hosts, fmt.Sprintf("127.0.0.%d:%s", n+1, port))
+	}
+	p, c, _ := proxied(t, hosts...)
+	var open atomic.Int64
+	upstream := p.plain.Transport.(*http.Transport)
+	dial := upstream.DialContext
+	upstream.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &held{Conn: conn, open: &open}, nil
+	}
+	for _, host := range hosts {
+		res, err := c.Get("http://" + host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusNoContent {
+			t.Fatalf("%s: %s", host, res.Status)
+		}
+	}
+	if n := open.Load(); n != mostIdle {
+		t.Errorf("%d connections are open after %d hosts", n, len(hosts))
 	}
 }
 

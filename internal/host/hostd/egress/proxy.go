@@ -39,6 +39,10 @@ const dialWithin = 30 * time.Second
 // other sandboxes to serve.
 const mostConnections = 256
 
+// mostIdle connections to servers are kept for later requests: with a wildcard rule a sandbox reaches any number of
+// hosts, and one that is kept belongs to no connection of the sandbox's that mostConnections counts.
+const mostIdle = 32
+
 // New makes a proxy.
 func New(rules []Rule, log *slog.Logger) *Proxy {
 	p := &Proxy{rules: rules, log: log}
@@ -54,6 +58,7 @@ func New(rules []Rule, log *slog.Logger) *Proxy {
 			DialContext:           func(ctx context.Context, _, address string) (net.Conn, error) { return p.dial(ctx, address) },
 			DisableCompression:    true, // the client's headers say what it takes, and it decodes itself
 			ResponseHeaderTimeout: 10 * time.Minute,
+			MaxIdleConns:          mostIdle,
 			MaxIdleConnsPerHost:   8,
 			IdleConnTimeout:       30 * time.Second,
 		},
