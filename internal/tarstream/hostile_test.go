@@ -127,10 +127,9 @@ func TestNothingGetsOut(t *testing.T) {
 // What is passed on to another tar has the names that were asked for, files, directories and
 // links alone, and no bits that give rights.
 func TestFilter(t *testing.T) {
-	for _, name := range []string{"dots", "dots to begin with", "dots alone", "absolute", "beside", "beside, by a prefix", "a hard link out", "a hard link beside",
-		"a hard link absolute", "two files", "a device", "a FIFO"} {
-		if err := Filter(io.Discard, bytes.NewReader(archive(t, hostile[name]...)), nil); err == nil {
-			t.Errorf("%s: passed on", name)
+	for name, entries := range hostile {
+		if err := Filter(io.Discard, bytes.NewReader(archive(t, entries...)), nil); (err == nil) != (name == "setuid") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var out bytes.Buffer

@@ -119,40 +119,6 @@ func (s *stream) below(name string) (string, error) {
 	return "", fmt.Errorf("the archive has the name %q, which is not below %q", name, s.top)
 }
 
-// Filter passes a stream on to another tar, and refuses what Unpack would refuse.
-func Filter(w io.Writer, r io.Reader, p *Progress) error {
-	if p == nil {
-		p = &Progress{}
-	}
-	s := newStream(r, false)
-	out := tar.NewWriter(w)
-	for {
-		h, _, err := s.next()
-		if errors.Is(err, io.EOF) {
-			return out.Close()
-		}
-		if err != nil {
-			return err
-		}
-		switch h.Typeflag {
-		case tar.TypeReg, tar.TypeDir, tar.TypeSymlink, tar.TypeLink:
-		default:
-			return fmt.Errorf("the archive has %q, which is neither a file, a directory nor a link", h.Name)
-		}
-		clean := &tar.Header{Format: tar.FormatPAX, Typeflag: h.Typeflag, Name: h.Name, Linkname: h.Linkname, Size: h.Size, Mode: h.Mode, ModTime: h.ModTime, Uid: h.Uid, Gid: h.Gid}
-		if h.Typeflag == tar.TypeLink && s.top != "." {
-			clean.Linkname = filepath.Join(s.top, h.Linkname)
-		}
-		if err := out.WriteHeader(clean); err != nil {
-			return err
-		}
-		if _, err := io.Copy(counted{out, p}, s.tar); err != nil {
-			return cut(err)
-		}
-		p.Files.Add(1)
-	}
-}
-
 func cut(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrCut
