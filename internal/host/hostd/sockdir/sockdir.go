@@ -42,7 +42,7 @@ func (d *Dir) Close() error { return d.f.Close() }
 
 // Address is a path of the socket that is valid in this process while the directory is open.
 func (d *Dir) Address(name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(int(d.f.Fd())) + "/" + name
+	return descriptor(d.f) + "/" + name
 }
 
 // Listen listens on a socket with the given permissions. A socket that is there, a dead
@@ -61,8 +61,8 @@ func (d *Dir) Listen(name string, mode fs.FileMode) (net.Listener, error) {
 		return fail(err)
 	}
 	l.SetUnlinkOnClose(false) // it would remove the name it was made with
-	// Through the listening name, before any client knows it.
-	if err := os.Chmod(d.Address(fresh), mode); err != nil {
+	// By the first name, before any client knows it.
+	if err := d.chmod(fresh, mode); err != nil {
 		l.Close()
 		return fail(err)
 	}
@@ -85,20 +85,47 @@ func (d *Dir) Remove(name string) error {
 // Dial connects to a socket of the directory and to nothing else: a container may have
 // written there, so a symbolic link is not followed.
 func (d *Dir) Dial(ctx context.Context, name string) (net.Conn, error) {
+	f, err := d.socket(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return new(net.Dialer).DialContext(ctx, "unix", descriptor(f))
+}
+
+// chmod sets the permissions of a socket. A container may have put something else in its place, and the process
+// that follows a link here is the operator's.
+func (d *Dir) chmod(name string, mode fs.FileMode) error {
+	f, err := d.socket(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return os.Chmod(descriptor(f), mode)
+}
+
+// socket opens what has the name, without a use of it, when that is a socket.
+func (d *Dir) socket(name string) (*os.File, error) {
+	path := d.f.Name() + "/" + name
 	fd, err := unix.Openat(int(d.f.Fd()), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.f.Name() + "/" + name, Err: err}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer unix.Close(fd)
+	f := os.NewFile(uintptr(fd), path)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: d.f.Name() + "/" + name, Err: err}
+		f.Close()
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return nil, &fs.PathError{Op: "connect", Path: d.f.Name() + "/" + name, Err: errNotSocket}
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errNotSocket}
 	}
-	return new(net.Dialer).DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(fd))
+	return f, nil
 }
+
+// descriptor is a path of an open file that leads nowhere else.
+func descriptor(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
 type listener struct {
 	net.Listener

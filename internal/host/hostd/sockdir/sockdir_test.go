@@ -112,10 +112,25 @@ func TestDialFollowsNoLink(t *testing.T) {
 	}
 	for _, name := range []string{"s.sock", "file"} {
 		if _, err := d.Dial(t.Context(), name); !errors.Is(err, errNotSocket) {
-			t.Errorf("Dial(%q) gives %v, want ErrNotSocket", name, err)
+			t.Errorf("Dial(%q) gives %v, want errNotSocket", name, err)
 		}
 	}
 	if _, err := d.Dial(t.Context(), "none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Dial of a missing name gives %v", err)
+	}
+}
+
+// What root in a container puts in the place of a new socket, before that has its permissions, leads to no other file.
+func TestPermissionsAreTheSocketsAlone(t *testing.T) {
+	d := open(t, t.TempDir())
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(os.WriteFile(secret, nil, 0o600), os.Symlink(secret, filepath.Join(d.f.Name(), "link"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.chmod("link", 0o666); !errors.Is(err, errNotSocket) {
+		t.Errorf("it says %v, want errNotSocket", err)
+	}
+	if fi, err := os.Stat(secret); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Errorf("the file that the link leads to is %v, %v", fi.Mode(), err)
 	}
 }
