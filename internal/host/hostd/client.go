@@ -94,6 +94,10 @@ func (c *Client) Authorize(ctx context.Context, id string, own Credentials) erro
 	return nil
 }
 
+// maxAnswer is far more than an answer has: a handover's, the longest, has the credentials of each sandbox of
+// the daemon's, 64 KiB at most. One that is cut would lose them, since the daemon has ended by then.
+const maxAnswer = 64 << 20
+
 // do sends a value, nil for none, and reads the answer into another.
 func (c *Client) do(ctx context.Context, method, path string, value, into any) error {
 	var sent io.Reader
@@ -113,9 +117,12 @@ func (c *Client) do(ctx context.Context, method, path string, value, into any) e
 		return err
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return err
+	}
+	if len(body) > maxAnswer {
+		return fmt.Errorf("the daemon answers %s %s with more than %d MiB", method, path, maxAnswer>>20)
 	}
 	if res.StatusCode == http.StatusNotFound {
 		return errNoSuchCall

@@ -2,9 +2,11 @@ package hostd
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,6 +127,24 @@ func TestDaemonHandsOver(t *testing.T) {
 	}
 	if r, err := s.Load(); err != nil || r.Ended != nil {
 		t.Errorf("the sandbox was ended: %+v, %v", r.Ended, err)
+	}
+}
+
+// However many sandboxes a daemon has, it hands over the credentials of all.
+func TestHandoverOfManySandboxes(t *testing.T) {
+	d := newDir(t)
+	all := make(map[string]Credentials)
+	for n := range 1000 {
+		all[strconv.Itoa(n)] = Credentials{AccessKey: "k", SecretKey: "s", SessionToken: strings.Repeat("t", 2<<10)}
+	}
+	serveAs(t, d, map[string]http.HandlerFunc{"POST /v1/handover": func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, all) }})
+	c, err := Dial(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.replace(t.Context(), Status{}); err != nil || !maps.Equal(c.handed, all) {
+		t.Errorf("%d of %d are handed over, %v", len(c.handed), len(all), err)
 	}
 }
 
