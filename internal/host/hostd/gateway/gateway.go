@@ -32,7 +32,7 @@ type Options struct {
 	Honours string
 
 	// Room, when given, says why an object or part of that size, or a copy of another key, may
-	// not be stored.
+	// not be stored, or an upload not be begun.
 	Room func(size int64, source string) error
 }
 
@@ -93,16 +93,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, refused := g.scope.admit(r)
-	if refused == nil && r.ContentLength < 0 {
-		refused = &refusal{http.StatusLengthRequired, "MissingContentLength", "S3 wants to know a body's length before it comes"}
-	}
-	if stores := q.name == "PutObject" || q.name == "UploadPart"; refused == nil && stores && g.room != nil {
-		if err := g.room(r.ContentLength, q.source); err != nil {
-			refused = &refusal{http.StatusBadRequest, "EntityTooLarge", err.Error()} // final for this key alone
-			// A connection that is closed while the client sends loses the answer, and the client
-			// would try again.
-			_, _ = io.Copy(io.Discard, r.Body)
-		}
+	if refused == nil {
+		refused = g.bound(q, r)
 	}
 	if refused != nil {
 		g.refuse(w, r, refused)
@@ -111,6 +103,29 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.served.Add(1)
 	a := &admitted{request: q, lease: g.watchLease(q, r)}
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, a)))
+}
+
+// maxRequest is the longest body that the store does not keep but takes as a whole into its memory: the parts of a
+// CompleteMultipartUpload, 10,000 with their checksums at most.
+const maxRequest = 4 << 20
+
+// bound refuses a request whose body is too long, or for which there is no room.
+func (g *Gateway) bound(q request, r *http.Request) *refusal {
+	switch {
+	case r.ContentLength < 0:
+		return &refusal{http.StatusLengthRequired, "MissingContentLength", "S3 wants to know a body's length before it comes"}
+	case !q.stores && r.ContentLength > maxRequest:
+		return &refusal{http.StatusBadRequest, "MaxMessageLengthExceeded", q.name + " has a body of more than 4 MiB"}
+	case !q.takes || g.room == nil:
+		return nil
+	}
+	if err := g.room(r.ContentLength, q.source); err != nil {
+		// A connection that is closed while the client sends loses the answer, and the client
+		// would try again.
+		_, _ = io.Copy(io.Discard, r.Body)
+		return &refusal{http.StatusBadRequest, "EntityTooLarge", err.Error()} // final for this key alone
+	}
+	return nil
 }
 
 // rewrite makes the request to the store from what was admitted, and from nothing else.

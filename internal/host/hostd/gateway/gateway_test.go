@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -364,5 +365,51 @@ func TestRefusedProbeIsNoWarning(t *testing.T) {
 		if warns := strings.Contains(log.String(), "gateway_upstream_refused"); warns != tc.warns {
 			t.Errorf("%d to %s: the log has %q", tc.status, tc.key, log.String())
 		}
+	}
+}
+
+// A body that the store would take into its memory is bounded; what takes room is asked about before the store hears of it.
+func TestRequestsAreBounded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		method, params string
+		size           int
+		full           bool
+		code           int
+		reason         string
+	}{
+		"an upload's parts":           {"POST", "?uploadId=1", maxRequest, true, 200, ""},
+		"too many of them":            {"POST", "?uploadId=1", maxRequest + 1, false, 400, "MaxMessageLengthExceeded"},
+		"a deletion with a body":      {"DELETE", "", maxRequest + 1, false, 400, "MaxMessageLengthExceeded"},
+		"a read with a body":          {"GET", "", maxRequest + 1, false, 400, "MaxMessageLengthExceeded"},
+		"an object":                   {"PUT", "", maxRequest + 1, false, 200, ""},
+		"a part":                      {"PUT", "?partNumber=1&uploadId=1", maxRequest + 1, false, 200, ""},
+		"an upload":                   {"POST", "?uploads", 0, false, 200, ""},
+		"an object, without room":     {"PUT", "", 1, true, 400, "EntityTooLarge"},
+		"a part, without room":        {"PUT", "?partNumber=1&uploadId=1", 1, true, 400, "EntityTooLarge"},
+		"an upload, without room":     {"POST", "?uploads", 0, true, 400, "EntityTooLarge"},
+		"a deletion, without room":    {"DELETE", "", 0, true, 200, ""},
+		"an upload's end, of nothing": {"DELETE", "?uploadId=1", 0, true, 200, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+			d := openDoor(t, "bounded", Options{Upstream: f.upstream(), Room: func(int64, string) error {
+				if tc.full {
+					return errors.New("it is full")
+				}
+				return nil
+			}})
+			target, length := "/"+bucket+"/"+d.prefix+"hot/a"+tc.params, []string(nil)
+			body := strings.Repeat("x", tc.size)
+			if tc.reason == "MaxMessageLengthExceeded" { // of what is announced: the rest would be cut off with the answer
+				body, length = "", []string{"Content-Length", strconv.Itoa(tc.size)}
+			}
+			code, answer := d.raw(t, tc.method, target, body, length...)
+			if code != tc.code || !strings.Contains(answer, tc.reason) {
+				t.Errorf("it is answered with %d %s", code, answer)
+			}
+			if asked := len(f.got); asked != 0 != (tc.code == http.StatusOK) {
+				t.Errorf("the store was asked %d times", asked)
+			}
+		})
 	}
 }

@@ -18,6 +18,8 @@ type operation struct {
 	may    []string // parameters that it may have as well
 	lists  bool     // answers with keys: prefix must be within the scope
 	copies bool     // may have a copy source
+	stores bool     // has a body that the store keeps
+	takes  bool     // makes the store take room
 }
 
 // operations are all that pass. Of those that a method and an address allow, the
@@ -26,9 +28,9 @@ var operations = []operation{
 	{name: "ListParts", method: http.MethodGet, object: true, need: []string{"uploadId"}, may: []string{"max-parts", "part-number-marker"}},
 	{name: "GetObject", method: http.MethodGet, object: true, may: []string{"partNumber"}},
 	{name: "HeadObject", method: http.MethodHead, object: true, may: []string{"partNumber"}},
-	{name: "UploadPart", method: http.MethodPut, object: true, need: []string{"uploadId", "partNumber"}, copies: true},
-	{name: "PutObject", method: http.MethodPut, object: true, copies: true},
-	{name: "CreateMultipartUpload", method: http.MethodPost, object: true, need: []string{"uploads"}},
+	{name: "UploadPart", method: http.MethodPut, object: true, need: []string{"uploadId", "partNumber"}, copies: true, stores: true, takes: true},
+	{name: "PutObject", method: http.MethodPut, object: true, copies: true, stores: true, takes: true},
+	{name: "CreateMultipartUpload", method: http.MethodPost, object: true, need: []string{"uploads"}, takes: true},
 	{name: "CompleteMultipartUpload", method: http.MethodPost, object: true, need: []string{"uploadId"}},
 	{name: "AbortMultipartUpload", method: http.MethodDelete, object: true, need: []string{"uploadId"}},
 	{name: "DeleteObject", method: http.MethodDelete, object: true},

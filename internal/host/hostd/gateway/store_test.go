@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -121,7 +123,8 @@ func direct() *s3.Client {
 	})
 }
 
-// raw sends a request whose target is written as it is, with nothing cleaned or escaped.
+// raw sends a request whose target is written as it is, with nothing cleaned or escaped. A Content-Length among the
+// headers stands for the body's own.
 func (d *door) raw(t *testing.T, method, target, body string, header ...string) (int, string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
@@ -130,7 +133,10 @@ func (d *door) raw(t *testing.T, method, target, body string, header ...string) 
 	}
 	defer conn.Close()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: s3\r\nConnection: close\r\nContent-Length: %d\r\n", method, target, len(body))
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: s3\r\nConnection: close\r\n", method, target)
+	if !slices.Contains(header, "Content-Length") {
+		header = append(slices.Clone(header), "Content-Length", strconv.Itoa(len(body)))
+	}
 	for n := 0; n < len(header); n += 2 {
 		fmt.Fprintf(&b, "%s: %s\r\n", header[n], header[n+1])
 	}
