@@ -34,7 +34,7 @@ func (c *logsCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if s.Container == "" { // it is gone, and its output was kept
-		sayCut(s.SandboxDir.LogCut())
+		sayCut(s.SandboxDir.Marks().LogCut())
 		return printFile(s.SandboxDir.LogFile())
 	}
 	box, err := e.Inspect(ctx, s.Container)

@@ -38,7 +38,7 @@ func (d *Daemon) stop(s *sandbox) {
 }
 
 func (d *Daemon) stopNow(s *sandbox) error {
-	if err := s.sandboxDir.MarkStop(); err != nil {
+	if err := s.sandboxDir.Marks().SetStop(); err != nil {
 		return err
 	}
 	r, err := s.sandboxDir.Load()

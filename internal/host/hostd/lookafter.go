@@ -82,7 +82,7 @@ func (d *Daemon) followToEnd(sandboxDir datadir.Sandbox) error {
 		if err := sandboxDir.Unseal(); err != nil {
 			return err
 		}
-		if sandboxDir.StopMarked() {
+		if sandboxDir.Marks().Stop() {
 			// The program that was to stop it may have been killed before it did.
 			d.work.Go(func() { d.stopMarked(e, sandboxDir, r) })
 		}

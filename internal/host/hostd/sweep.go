@@ -231,7 +231,7 @@ func (d *Daemon) takeUp(c engine.Container, s datadir.Sandbox) error {
 	}
 	defer lock.Unlock()
 	r.Ended, r.Fresh = nil, false
-	if err := errors.Join(s.ClearMarks(), s.Save(r)); err != nil {
+	if err := errors.Join(s.Marks().Clear(), s.Save(r)); err != nil {
 		return err
 	}
 	d.Log.Info("a sandbox was started again", "event", "taken_up", "sandbox_id", s.ID)

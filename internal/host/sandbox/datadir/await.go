@@ -33,25 +33,3 @@ func (s Sandbox) AwaitState(ctx context.Context, ok func(contract.State) bool) (
 		}
 	}
 }
-
-// AwaitStopMark waits until the sandbox is told from outside to end, see MarkStop, or ctx is done.
-func (s Sandbox) AwaitStopMark(ctx context.Context) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("cannot watch the sandbox %s: %w", s.ID, err)
-	}
-	defer w.Close()
-	if err := w.Add(s.path); err != nil {
-		return fmt.Errorf("cannot watch the sandbox %s: %w", s.ID, err)
-	}
-	for !s.StopMarked() {
-		select {
-		case <-w.Events:
-		case err := <-w.Errors:
-			return fmt.Errorf("cannot watch the sandbox %s: %w", s.ID, err)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}

@@ -1,49 +1,86 @@
 package datadir
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/fsnotify/fsnotify"
 )
 
-// MarkStop remembers that the sandbox was told from outside to end.
-func (s Sandbox) MarkStop() error { return s.mark("stop") }
+// Marks are what programs of the host have noted of a sandbox, for the process that looks after it. Each is a file
+// of its own, so that none needs the lock.
+type Marks struct{ sandbox Sandbox }
 
-// MarkTimeout remembers that it is ended by its time limit.
-func (s Sandbox) MarkTimeout() error { return s.mark("timeout") }
+// Marks are those of this sandbox.
+func (s Sandbox) Marks() Marks { return Marks{s} }
 
-// MarkLogCut remembers that the beginning of the output may be missing in LogFile.
-func (s Sandbox) MarkLogCut() error { return s.mark("log.cut") }
+const (
+	stopMark    = "stop"
+	timeoutMark = "timeout"
+	logCutMark  = "log.cut"
+)
 
-// LogCut says whether MarkLogCut was called.
-func (s Sandbox) LogCut() bool { return s.marked("log.cut") }
+// SetStop notes that the sandbox was told from outside to end.
+func (m Marks) SetStop() error { return m.set(stopMark) }
 
-func (s Sandbox) mark(name string) error {
-	f, err := os.OpenFile(s.file(name), os.O_CREATE|os.O_WRONLY, 0o600)
+// SetTimeout notes that it is ended by its time limit.
+func (m Marks) SetTimeout() error { return m.set(timeoutMark) }
+
+// SetLogCut notes that the beginning of the output may be missing in LogFile.
+func (m Marks) SetLogCut() error { return m.set(logCutMark) }
+
+func (m Marks) set(name string) error {
+	f, err := os.OpenFile(m.sandbox.file(name), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("cannot note why the sandbox %s is stopped: %w", s.ID, err)
+		return fmt.Errorf("cannot leave the mark %s of the sandbox %s: %w", name, m.sandbox.ID, err)
 	}
 	return f.Close()
 }
 
-// StopMarked says whether MarkStop was called, TimeoutMarked MarkTimeout; ClearMarks
-// forgets both for another run.
-func (s Sandbox) StopMarked() bool { return s.marked("stop") }
+// Stop says whether SetStop was called.
+func (m Marks) Stop() bool { return m.has(stopMark) }
 
-// TimeoutMarked see StopMarked.
-func (s Sandbox) TimeoutMarked() bool { return s.marked("timeout") }
+// Timeout says whether SetTimeout was called.
+func (m Marks) Timeout() bool { return m.has(timeoutMark) }
 
-func (s Sandbox) marked(name string) bool {
-	_, err := os.Stat(s.file(name))
+// LogCut says whether SetLogCut was called.
+func (m Marks) LogCut() bool { return m.has(logCutMark) }
+
+func (m Marks) has(name string) bool {
+	_, err := os.Stat(m.sandbox.file(name))
 	return err == nil
 }
 
-// ClearMarks see StopMarked.
-func (s Sandbox) ClearMarks() error {
-	for _, name := range []string{"stop", "timeout"} {
-		if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Clear forgets stop and timeout for another run.
+func (m Marks) Clear() error {
+	for _, name := range []string{stopMark, timeoutMark} {
+		if err := os.Remove(m.sandbox.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+	}
+	return nil
+}
+
+// AwaitStop waits for the mark of SetStop, or until ctx is done.
+func (m Marks) AwaitStop(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("cannot watch the sandbox %s: %w", m.sandbox.ID, err)
+	}
+	defer w.Close()
+	if err := w.Add(m.sandbox.path); err != nil {
+		return fmt.Errorf("cannot watch the sandbox %s: %w", m.sandbox.ID, err)
+	}
+	for !m.Stop() {
+		select {
+		case <-w.Events:
+		case err := <-w.Errors:
+			return fmt.Errorf("cannot watch the sandbox %s: %w", m.sandbox.ID, err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ func (x *session) start(ctx, making context.Context, spec engine.Spec, s Streams
 		}
 	}
 	f.ended = x.engine.Wait(ctx, id, true)
-	if x.sandboxDir.StopMarked() {
+	if x.sandboxDir.Marks().Stop() {
 		return nil, errStopped
 	}
 	defer x.out.waiting("the container engine to start the container")()
@@ -172,7 +172,7 @@ func (x *session) follow(f *flight, signals *signalQueue) (int, error) {
 	regained := make(chan *hostd.Hold, 1)
 	stopper := stopper{x: x}
 	defer stopper.close()
-	if x.sandboxDir.StopMarked() { // see endNow
+	if x.sandboxDir.Marks().Stop() { // see endNow
 		stopper.begin(ctx)
 	}
 	var (

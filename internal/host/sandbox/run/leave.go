@@ -22,7 +22,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 	}()
 	stopper := stopper{x: x}
 	defer stopper.close()
-	if x.sandboxDir.StopMarked() { // see endNow
+	if x.sandboxDir.Marks().Stop() { // see endNow
 		stopper.begin(ctx)
 	}
 	for {
@@ -48,7 +48,7 @@ func (x *session) leave(f *flight, signals *signalQueue) (int, error) {
 			if err != nil {
 				return 0, fmt.Errorf("the sandbox %s runs, but whether it is ready cannot be told: %w", x.record.SandboxID, err)
 			}
-			if st, _ := x.sandboxDir.State(); st.Phase != contract.PhaseExit && !x.sandboxDir.StopMarked() {
+			if st, _ := x.sandboxDir.State(); st.Phase != contract.PhaseExit && !x.sandboxDir.Marks().Stop() {
 				x.out.left(x.record)
 				return 0, nil
 			}

@@ -111,7 +111,7 @@ func Save(ctx context.Context, o Options, id string, s Streams, out Output) (int
 	}
 	x.lock = lock
 	defer x.close()
-	if err := errors.Join(sandboxDir.Unseal(), sandboxDir.ClearMarks()); err != nil {
+	if err := errors.Join(sandboxDir.Unseal(), sandboxDir.Marks().Clear()); err != nil {
 		return 0, err
 	}
 	// The old container holds the name, and nothing that a new one does not have: its
@@ -200,7 +200,7 @@ func (x *session) bring(ctx context.Context, s Streams, signals *signalQueue) (i
 	making, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		if x.sandboxDir.AwaitStopMark(making) == nil {
+		if x.sandboxDir.Marks().AwaitStop(making) == nil {
 			cancel(errStopped)
 		}
 	}()

@@ -107,7 +107,7 @@ func (s *stopper) begin(ctx context.Context) {
 	}
 	failed, sandboxDir, container := s.failed, s.x.sandboxDir, s.x.record.Container
 	go func() {
-		err := sandboxDir.MarkStop()
+		err := sandboxDir.Marks().SetStop()
 		if serr := teardown.Stop(ctx, s.x.engine, sandboxDir, container); serr != nil {
 			err = serr // the mark is for the words alone
 		}

@@ -71,7 +71,7 @@ func endNow(ctx context.Context, e *engine.Engine, entry inventory.Entry, out Ou
 	release := revive(ctx, entry, out.say)
 	defer release()
 	for {
-		if err := entry.SandboxDir.MarkStop(); errors.Is(err, fs.ErrNotExist) {
+		if err := entry.SandboxDir.Marks().SetStop(); errors.Is(err, fs.ErrNotExist) {
 			return entry.Record, teardown.ErrNeverBegan
 		} else if err != nil && !teardown.IsFull(err) { // one that runs is stopped without it
 			return entry.Record, err

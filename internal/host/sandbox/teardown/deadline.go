@@ -30,8 +30,8 @@ func Deadline(ctx context.Context, e Stopper, sandboxDir datadir.Sandbox, r data
 			return
 		}
 		// One that is being stopped already stays that.
-		if !sandboxDir.StopMarked() {
-			late <- sandboxDir.MarkTimeout() // and it is stopped, marked or not
+		if !sandboxDir.Marks().Stop() {
+			late <- sandboxDir.Marks().SetTimeout() // and it is stopped, marked or not
 		}
 		if err := Stop(ctx, e, sandboxDir, r.Container); err != nil && ctx.Err() == nil {
 			late <- err

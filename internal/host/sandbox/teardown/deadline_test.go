@@ -51,22 +51,22 @@ func TestDeadlineCountsFromTheContainersStart(t *testing.T) {
 		late := Deadline(t.Context(), c, sandboxDir, datadir.Record{Limits: datadir.Limits{Timeout: 2 * time.Hour}})
 		time.Sleep(time.Hour - time.Second)
 		synctest.Wait()
-		if c.stops.Load() != 0 || sandboxDir.TimeoutMarked() {
+		if c.stops.Load() != 0 || sandboxDir.Marks().Timeout() {
 			t.Error("it is stopped before its time")
 		}
 		if err := <-late; err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if c.stops.Load() != 1 || !sandboxDir.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.TimeoutMarked())
+		if c.stops.Load() != 1 || !sandboxDir.Marks().Timeout() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.Marks().Timeout())
 		}
 	})
 }
 
 func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
 	sandboxDir := newSandboxDir(t)
-	if err := sandboxDir.MarkStop(); err != nil {
+	if err := sandboxDir.Marks().SetStop(); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestDeadlineOfOneThatIsStoppedAlready(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		// The process that marked it may have been killed before the stop: it is not left running.
-		if c.stops.Load() != 1 || sandboxDir.TimeoutMarked() {
-			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.TimeoutMarked())
+		if c.stops.Load() != 1 || sandboxDir.Marks().Timeout() {
+			t.Errorf("stopped %d times, marked %t", c.stops.Load(), sandboxDir.Marks().Timeout())
 		}
 	})
 }
@@ -94,7 +94,7 @@ func TestNoDeadline(t *testing.T) {
 		stop() // it has ended before
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if c.stops.Load() != 0 || sandboxDir.TimeoutMarked() {
+		if c.stops.Load() != 0 || sandboxDir.Marks().Timeout() {
 			t.Error("one that has ended is stopped")
 		}
 	})

@@ -90,7 +90,7 @@ func TestHomeStaysWhenTheStateCannotBeRead(t *testing.T) {
 			e, r := withHome(t, d, 1)
 			e.kill()
 			e.c.ExitCode, r.FirstLife = tc.code, e.c.Began
-			err = e.sandboxDir.MarkStop()
+			err = e.sandboxDir.Marks().SetStop()
 			if tc.state != "" {
 				err = errors.Join(err, os.WriteFile(filepath.Join(e.sandboxDir.RunDir(), contract.StateFileName), []byte(tc.state), 0o600))
 			}

@@ -124,7 +124,7 @@ func IsFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(er
 
 // revoke takes back what was decided of a sandbox that runs, and gives ErrRunning.
 func revoke(sandboxDir datadir.Sandbox, r datadir.Record) (datadir.Record, error) {
-	err := errors.Join(sandboxDir.Unseal(), sandboxDir.ClearMarks()) // they were the other life's
+	err := errors.Join(sandboxDir.Unseal(), sandboxDir.Marks().Clear()) // they were the other life's
 	if r.Ended != nil {
 		r.Ended = nil
 		err = errors.Join(err, sandboxDir.Save(r))
@@ -177,7 +177,7 @@ func judge(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r datadir.
 		victims = readVictims(c.ID, c.Began)
 		c.OOMKilled = c.OOMKilled || len(victims) > 0
 	}
-	ended := decide(r, c, gone, marks{stop: sandboxDir.StopMarked(), timeout: sandboxDir.TimeoutMarked()}, st)
+	ended := decide(r, c, gone, marks{stop: sandboxDir.Marks().Stop(), timeout: sandboxDir.Marks().Timeout()}, st)
 	if c.OOMKilled {
 		ended.OOM = victims
 		ended.Reason = ofMemory(ended.Reason, r.Limits.Memory, ended.OOM)
@@ -272,7 +272,7 @@ func KeepOutput(ctx context.Context, e Engine, sandboxDir datadir.Sandbox, r dat
 		return err
 	}
 	if meter.Cut() {
-		if err := sandboxDir.MarkLogCut(); err != nil {
+		if err := sandboxDir.Marks().SetLogCut(); err != nil {
 			return err
 		}
 	}
