@@ -73,13 +73,13 @@ func (s Sandbox) make(r Record) (lock *Lock, err error) {
 func (s Sandbox) Remove() error {
 	// While there is a record: a program that is killed in between leaves a mount that the daemon ends.
 	if err := s.Disk().Remove(); err != nil {
-		return fmt.Errorf("cannot remove the record of the sandbox %s: %w", s.ID, err)
+		return fmt.Errorf("cannot remove the disk of the sandbox %s: %w", s.ID, err)
 	}
 	if instance := s.Instance(); instance != "" {
 		_ = s.Dir().markDead(instance) // or its lease has to run out
 	}
 	if err := s.DiscardHome(); err != nil {
-		return fmt.Errorf("cannot remove what is known of the sandbox %s: %w", s.ID, err)
+		return fmt.Errorf("cannot remove the home of the sandbox %s: %w", s.ID, err)
 	}
 	gone := filepath.Join(filepath.Dir(s.path), removed+s.ID+"-"+rand.Text())
 	err := os.Rename(s.path, gone)
@@ -101,12 +101,10 @@ const leftoverAfter = time.Minute
 // remove is given to scrub, which empties a directory as root, with the record that is in it.
 func (d Dir) Sweep(scrub func(dir string, r Record) error) error {
 	entries, err := os.ReadDir(d.sandboxes())
-	if err == nil {
-		err = d.forgetDead()
-	}
 	if err != nil {
 		return fmt.Errorf("cannot sweep the data directory: %w", err)
 	}
+	err = d.forgetDead()
 	for _, e := range entries {
 		path := filepath.Join(d.sandboxes(), e.Name())
 		switch {
