@@ -166,7 +166,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 			t.Fatalf("%s: %s", host, res.Status)
 		}
 	}
-	if n := open.Load(); n != mostIdle {
+	if n := open.Load(); n > mostIdle { // fewer, where a busy machine has the transport give one up
 		t.Errorf("%d connections are open after %d hosts", n, len(hosts))
 	}
 }
