@@ -394,6 +394,7 @@ func (w *world) settle() {
 		w.start()
 		for len(w.jobs) > 0 {
 			w.work(false)
+			w.consistent()
 		}
 		if w.queue.Len() == 0 && fmt.Sprint(w.disk) == fmt.Sprint(w.s3) {
 			return
@@ -428,7 +429,7 @@ func TestOrderAgainstModel(t *testing.T) {
 // consistent checks what the line keeps of itself.
 func (w *world) consistent() {
 	q := w.queue
-	flying, bulk, bytes, stuckN := 0, 0, int64(0), 0
+	flying, bulk, bytes, stuckN, blocked, waiters := 0, 0, int64(0), 0, 0, 0
 	below := map[string]int{}
 	for name, it := range q.items {
 		if it.name != name || q.since.has(it) != true || q.ageOf(it).has(it) != true {
@@ -448,6 +449,16 @@ func (w *world) consistent() {
 		if it.is(stuck) {
 			stuckN++
 		}
+		if it.queue == &q.blocked {
+			blocked++
+			if !q.waiters[it.waitsFor][it] {
+				w.t.Fatalf("%q waits for %q, which does not find it", name, it.waitsFor)
+			}
+			above := q.items[it.waitsFor]
+			if it.waitsFor == "" && q.below[name] == 0 || it.waitsFor != "" && (above == nil || !above.is(counted)) {
+				w.t.Fatalf("%q waits for %q, which is not pending", name, it.waitsFor)
+			}
+		}
 		held := (it.kind == Write || it.again == Write) && !(it.is(stuck) && it.is(replaces)) && it.queue != &q.blocked
 		if q.hold.has(it) != held && !it.is(inFlight) {
 			w.t.Fatalf("%q holds deletes back: %v, want %v", name, q.hold.has(it), held)
@@ -461,6 +472,12 @@ func (w *world) consistent() {
 	}
 	if flying != q.InFlight() || bytes != q.Bytes() || stuckN != q.StuckLen() || fmt.Sprint(below) != fmt.Sprint(q.below) {
 		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", q.InFlight(), flying, q.Bytes(), bytes, q.StuckLen(), stuckN, q.below, below)
+	}
+	for _, all := range q.waiters {
+		waiters += len(all)
+	}
+	if blocked != len(q.blocked.items) || blocked != waiters {
+		w.t.Fatalf("%d writes wait for a delete, and %d are found by one, of %d", len(q.blocked.items), waiters, blocked)
 	}
 	if bulk != q.bulkFlying || bulk > q.rules.BulkMost {
 		w.t.Fatalf("%d jobs of %d take long", q.bulkFlying, bulk)

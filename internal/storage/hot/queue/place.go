@@ -237,10 +237,10 @@ func (p *places) unblock(name string) {
 		}
 	}
 	for _, it := range free {
-		if _, waits := p.mustWait(it.name); !waits {
+		// A write that still has to wait may wait for another delete from now on, also for one above it that
+		// was observed while it waited for those below it. That delete has to find it.
+		if above, waits := p.mustWait(it.name); !waits || above != it.waitsFor {
 			p.place(it)
-		} else if it.waitsFor == name {
-			p.place(it) // for another delete from now on: promote says for which
 		}
 	}
 }

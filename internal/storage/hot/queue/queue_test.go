@@ -261,6 +261,23 @@ func TestFileWaitsForADeletionThatWasTakenBack(t *testing.T) {
 	}
 }
 
+// A file waits for the deletes below it. When they are gone, it waits for a delete above it, observed meanwhile.
+func TestWriteWaitsForADeleteAboveAfterThoseBelow(t *testing.T) {
+	q := New(rules)
+	q.Delete("p/y/z", true, 1*ms)
+	q.Write("p/y", 1, Order{}, 2*ms)
+	got, _ := drain(q, 1000*ms)
+	want(t, "below it", got)
+	q.Delete("p", true, 1001*ms)
+	q.Same("p/y/z", false, true, 1002*ms) // S3 never had it
+	q.ObservedUpTo(1003 * ms)
+	got, jobs := drain(q, 3000*ms)
+	want(t, "above it", got, "p")
+	q.Done(jobs["p"], Stored, 0, 3000*ms)
+	got, _ = drain(q, 4000*ms)
+	want(t, "at last", got, "p/y")
+}
+
 // What could not be stored is tried again when it changes, and not when it is only seen again.
 func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	for _, anew := range []bool{true, false} {
