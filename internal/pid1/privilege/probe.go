@@ -33,12 +33,18 @@ func tryOpen(path string, flags int) error {
 
 // asAgent calls f on a thread with the agent's effective identity and no groups, which takes the
 // effective capabilities away too. setfsuid(2) would change less, but gVisor does not know it. The real
-// and the saved user ID stay root's, so the agent may not send the thread a signal. It ends with the
-// goroutine: nothing else may ever run on it.
+// and the saved user ID stay root's, so the agent may neither signal nor trace the thread. It ends with the
+// goroutine: nothing else may ever run on it. The main thread would not end, and the process would look like
+// the agent's for good; held meanwhile, it leaves the work to another.
 func asAgent(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			result <- asAgent(f)
+			return
+		}
 		if unix.Geteuid() == 0 && becomeAgent() != nil {
 			result <- nil // not known: assume that it can
 			return
