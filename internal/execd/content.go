@@ -14,36 +14,67 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/matrx/sandbox/internal/execapi"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
-// copies bounds how much content is moved at a time: each copy may block in a thread.
-const mostCopies = 4
+// Content is moved in turns: what reads or writes files may block in a thread. A turn is given up for each wait for the
+// client, so that clients that neither read nor send hold up no others.
+const (
+	mostCopies    = 4
+	mostTransfers = 64 // at a time, those that wait for their clients included: each has a buffer
+)
 
-func (s *Server) copying(r *http.Request) (leave func(), err error) {
-	select {
-	case s.copies <- struct{}{}:
-		return func() { <-s.copies }, nil
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+// onContent moves the content of a file or a tree, in its turn.
+func (s *Server) onContent(move func(w http.ResponseWriter, r *http.Request, path string) (any, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) (any, error) {
+		path, err := asked{r}.path("path")
+		if err != nil {
+			return nil, err
+		}
+		for _, place := range []chan struct{}{s.transfers, s.copies} {
+			select {
+			case place <- struct{}{}:
+				defer func() { <-place }()
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		}
+		r.Body = &turnReader{r.Body, s.copies}
+		return move(&turnWriter{w, s.copies}, r, path)
 	}
+}
+
+type turnReader struct {
+	io.ReadCloser
+	turn threads.Gate
+}
+
+func (t *turnReader) Read(b []byte) (int, error) {
+	t.turn.Leave()
+	defer t.turn.Enter()
+	return t.ReadCloser.Read(b)
+}
+
+type turnWriter struct {
+	http.ResponseWriter
+	turn threads.Gate
+}
+
+func (t *turnWriter) Write(b []byte) (int, error) {
+	t.turn.Leave()
+	defer t.turn.Enter()
+	return t.ResponseWriter.Write(b)
 }
 
 // copyBuffer is what one read or write moves.
 const copyBuffer = 256 << 10
 
-func (s *Server) readFile(w http.ResponseWriter, r *http.Request) (any, error) {
-	a := asked{r}
-	path, err := a.path("path")
-	offset, oerr := a.number("offset", 0)
-	length, lerr := a.number("length", -1)
-	if err := errors.Join(err, oerr, lerr); err != nil {
+func readFile(w http.ResponseWriter, r *http.Request, path string) (any, error) {
+	offset, err := asked{r}.number("offset", 0)
+	length, lerr := asked{r}.number("length", -1)
+	if err := errors.Join(err, lerr); err != nil {
 		return nil, failed(err)
 	}
-	leave, err := s.copying(r)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
 	// O_NONBLOCK: a FIFO would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -78,18 +109,11 @@ func (s *Server) readFile(w http.ResponseWriter, r *http.Request) (any, error) {
 // onlyWriter hides what would choose another buffer.
 type onlyWriter struct{ io.Writer }
 
-func (s *Server) putFile(_ http.ResponseWriter, r *http.Request) (any, error) {
-	a := asked{r}
-	path, err := a.path("path")
-	mode, merr := a.mode(0)
-	if err := errors.Join(err, merr); err != nil {
-		return nil, failed(err)
-	}
-	leave, err := s.copying(r)
+func putFile(_ http.ResponseWriter, r *http.Request, path string) (any, error) {
+	mode, err := asked{r}.mode(0)
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
 	return done{}, failed(put(path, mode, r.Body))
 }
 
@@ -133,16 +157,7 @@ func named(err error, path string) error {
 	return fmt.Errorf("cannot write %q: %w", path, err)
 }
 
-func (s *Server) appendFile(_ http.ResponseWriter, r *http.Request) (any, error) {
-	path, err := asked{r}.path("path")
-	if err != nil {
-		return nil, err
-	}
-	leave, err := s.copying(r)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
+func appendFile(_ http.ResponseWriter, r *http.Request, path string) (any, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o644)
 	if err != nil {
 		return nil, failed(err)

@@ -85,15 +85,15 @@ func (s *Server) fileRoutes() map[string]handler {
 	return map[string]handler{
 		"GET /v1/files/stat":    s.statFile,
 		"GET /v1/files/list":    s.listFiles,
-		"GET /v1/files/content": s.readFile,
-		"PUT /v1/files/content": s.putFile,
-		"POST /v1/files/append": s.appendFile,
+		"GET /v1/files/content": s.onContent(readFile),
+		"PUT /v1/files/content": s.onContent(putFile),
+		"POST /v1/files/append": s.onContent(appendFile),
 		"POST /v1/files/mkdir":  onPath(makeDir),
 		"POST /v1/files/rename": onPath(rename),
 		"POST /v1/files/remove": onPath(removeFile),
 		"POST /v1/files/chmod":  onPath(chmod),
-		"GET /v1/files/tar":     s.tarOut,
-		"PUT /v1/files/tar":     s.tarIn,
+		"GET /v1/files/tar":     s.onContent(tarOut),
+		"PUT /v1/files/tar":     s.onContent(tarIn),
 		"GET /v1/files/watch":   s.watchFiles,
 	}
 }

@@ -13,7 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
 )
@@ -138,6 +140,49 @@ func TestPutIsAtomic(t *testing.T) {
 type failing struct{ error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.error }
+
+// TestStalledClientsHoldUpNoOthers: more of them than copies are made at a time, which do not read, or do not send.
+func TestStalledClientsHoldUpNoOthers(t *testing.T) {
+	s := newSandbox(t)
+	if err := os.WriteFile(filepath.Join(s.home, "large"), make([]byte, 8<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer stop()
+	begins := func() error { // within the time that a client gives it
+		r, err := s.Read(ctx, "large", 0, -1)
+		if err == nil {
+			t.Cleanup(func() { r.Close() })
+		}
+		return err
+	}
+	for range mostCopies + 1 {
+		if err := begins(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(s.home, "put"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for n := range mostCopies + 1 {
+		r, w := io.Pipe()
+		sending.Go(func() { _ = s.Put(ctx, fmt.Sprint("put/", n), 0, r) })
+		if _, err := io.WriteString(w, "some"); err != nil {
+			t.Fatal(err)
+		}
+		context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	}
+	for until := time.Now().Add(patience); len(strings.Fields(entries(t, filepath.Join(s.home, "put")))) <= mostCopies; { // each has a file
+		if time.Now().After(until) {
+			t.Fatalf("of %d that send there are only %s", mostCopies+1, entries(t, filepath.Join(s.home, "put")))
+		}
+	}
+	if err := begins(); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestTar(t *testing.T) {
 	s := newSandbox(t)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/matrx/sandbox/internal/execapi"
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/threads"
 )
 
 // Server is the exec server. Its process must be a child subreaper and reap by the Reaper that it is given.
@@ -28,7 +29,8 @@ type Server struct {
 	spawner   *process.Spawner
 	oom       *oomCount
 	ends      chan struct{} // see mostEnds
-	copies    chan struct{} // see mostCopies
+	copies    threads.Gate  // see mostCopies
+	transfers chan struct{} // see mostTransfers
 	ports     chan struct{} // see execapi.MaxPorts
 	http      *http.Server
 	ready     chan struct{} // closed when the sandbox is
@@ -65,7 +67,8 @@ func newServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, heap: &heap{}, sightings: newSightings(), spawner: spawner, oom: newOOMCount(oomFiles()),
-		ends: make(chan struct{}, mostEnds), copies: make(chan struct{}, mostCopies), ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
+		ends: make(chan struct{}, mostEnds), copies: threads.NewGate(mostCopies), transfers: make(chan struct{}, mostTransfers),
+		ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table = newTable(s.forgot)

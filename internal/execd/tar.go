@@ -42,19 +42,10 @@ func (s *started) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-func (s *Server) tarOut(w http.ResponseWriter, r *http.Request) (any, error) {
-	path, err := asked{r}.path("path")
-	if err != nil {
-		return nil, err
-	}
-	leave, err := s.copying(r)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
+func tarOut(w http.ResponseWriter, r *http.Request, path string) (any, error) {
 	var left notes
 	out := &started{ResponseWriter: w}
-	err = tarstream.Pack(out, path, tarstream.PackOptions{Follow: asked{r}.yes("follow"), Note: left.add})
+	err := tarstream.Pack(out, path, tarstream.PackOptions{Follow: asked{r}.yes("follow"), Note: left.add})
 	if err != nil && !out.yes {
 		return nil, failed(err)
 	}
@@ -67,17 +58,8 @@ func (s *Server) tarOut(w http.ResponseWriter, r *http.Request) (any, error) {
 	return nil, nil
 }
 
-func (s *Server) tarIn(_ http.ResponseWriter, r *http.Request) (any, error) {
-	path, err := asked{r}.path("path")
-	if err != nil {
-		return nil, err
-	}
-	leave, err := s.copying(r)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
+func tarIn(_ http.ResponseWriter, r *http.Request, path string) (any, error) {
 	var left notes
-	err = tarstream.Unpack(r.Body, path, tarstream.UnpackOptions{Into: asked{r}.yes("into"), Note: left.add})
+	err := tarstream.Unpack(r.Body, path, tarstream.UnpackOptions{Into: asked{r}.yes("into"), Note: left.add})
 	return execapi.Unpacked{Notes: left.list}, failed(err)
 }
