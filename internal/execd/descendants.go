@@ -21,7 +21,8 @@ import (
 //  3. the environment that it was executed with has the exec's mark, which may be one that has been forgotten.
 //
 // A process of which none can be said has left its session and its environment. It may be any exec's that ran when it
-// began, and ends with the first of them that is ended: no process of an exec escapes the exec's timeout.
+// began, and ends with the first of them that is ended. One that has left its session and wears the mark of another exec
+// is taken for that one's, and outlives its own exec's timeout: execs are not isolated from each other.
 type descendants struct {
 	x *execution
 }

@@ -9,9 +9,11 @@
 //   - An exec has exactly one Final. It follows all output that was written before the exec's process ended.
 //   - A slow reader slows the process that writes, and nothing else. Without a reader a process is never held up:
 //     the oldest output goes, and a reader that comes later is told which.
-//   - A timeout or a removal ends every descendant, double forks included; see descendants.
+//   - A timeout or a removal ends every descendant, double forks included, but one that has left its session and passes
+//     itself off as another exec's; see descendants.
 //   - No client and no process makes it take memory without bound: execs, output, standard input under way,
 //     connections, requests and frames have bounds.
+//   - A client that neither reads nor sends holds up no other's content.
 //   - It is killed at any instant: PID 1 starts another, which knows the execs of the one before from the
 //     records and reports them lost.
 //
