@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
 )
@@ -62,6 +63,7 @@ func TestClientThatBreaksTheProtocolIsCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = c.SetDeadline(time.Now().Add(patience))
 		fmt.Fprintf(c, "GET /v1/execs/x/attach?offset=0 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", execapi.Protocol)
 		r := bufio.NewReader(c)
 		res, err := http.ReadResponse(r, nil)

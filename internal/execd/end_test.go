@@ -20,7 +20,8 @@ func (s *sandbox) stalled(spec execapi.Spec) *execapi.Stream {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { st.Close() })
-	for last := int64(-1); ; time.Sleep(50 * time.Millisecond) { // until its process waits
+	for last := int64(-1); ; { // until its process waits: it says nothing while another says as much and ends
+		s.run(sh("head -c 8000000 /dev/zero"))
 		x, err := s.Get(s.t.Context(), st.Exec.ID)
 		if err != nil {
 			s.t.Fatal(err)
@@ -49,15 +50,8 @@ func TestEndWaitsForNoReader(t *testing.T) {
 		spec := talks()
 		spec.Timeout = 2 * time.Second
 		st := s.stalled(spec)
-		var x execapi.Exec
-		for until := time.Now().Add(10 * time.Second); x.Final == nil && time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
-			var err error
-			if x, err = s.Get(t.Context(), st.Exec.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if x.Final == nil || x.Final.Reason != execapi.TimedOut {
-			t.Errorf("it has ended with %+v", x.Final)
+		if f := s.over(st.Exec.ID); f.Reason != execapi.TimedOut {
+			t.Errorf("it has ended with %+v", f)
 		}
 		o, err := collect(st)
 		if err != nil || o.final.Reason != execapi.TimedOut || o.final.Output != st.Offset {

@@ -104,19 +104,27 @@ func TestSignalPassesInputThatIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, st, "up")
-	wrote := make(chan struct{})
+	type end struct {
+		outcome
+		error
+	}
+	ended := make(chan end, 1)
 	go func() {
-		_, _ = st.Write(make([]byte, 1<<20))
-		close(wrote)
+		got, err := collect(st)
+		ended <- end{got, err}
 	}()
+	for range 2 { // as much as its pipe takes, and as much as waits for it; then comes the signal
+		if _, err := st.Write(make([]byte, execapi.Window)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := st.Signal(int(unix.SIGTERM)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := collect(st)
-	if err != nil || got.final.Code != 3 {
-		t.Errorf("%+v, %v", got.final, err)
+	_, _ = st.Write(make([]byte, execapi.Window)) // it waits for the exec's end at most
+	if got := <-ended; got.error != nil || got.final.Code != 3 {
+		t.Errorf("%+v, %v", got.final, got.error)
 	}
-	<-wrote
 }
 
 func TestAttachAgainAtAnOffset(t *testing.T) {
@@ -252,7 +260,7 @@ func TestTiedExecEndsWithItsStream(t *testing.T) {
 		ends   bool
 	}{{"tied", true, false, true}, {"tied and detached", true, true, false}, {"not tied", false, false, false}} {
 		t.Run(tc.name, func(t *testing.T) {
-			spec := sh("trap '' HUP; echo up; sleep 1000 & wait")
+			spec := resists()
 			spec.Tied = tc.tied
 			st, err := s.StartAttached(t.Context(), spec)
 			if err != nil {
@@ -271,13 +279,7 @@ func TestTiedExecEndsWithItsStream(t *testing.T) {
 				}
 				return
 			}
-			// Another that is tied has ended since.
-			other, err := s.StartAttached(t.Context(), execapi.Spec{Args: []string{"sleep", "1000"}, Tied: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			other.Close()
-			s.over(other.Exec.ID)
+			s.hungUp()
 			if x, err := s.Get(t.Context(), st.Exec.ID); err != nil || x.Final != nil {
 				t.Errorf("%+v, %v", x.Final, err)
 			}
@@ -286,6 +288,24 @@ func TestTiedExecEndsWithItsStream(t *testing.T) {
 			}
 		})
 	}
+}
+
+// resists does not end by a hang-up alone.
+func resists() execapi.Spec { return sh("trap '' HUP; echo up; exec sleep 1000") }
+
+// hungUp returns when one more exec that is tied has ended since its client broke off, which takes no less than that of
+// an earlier one.
+func (s *sandbox) hungUp() {
+	s.t.Helper()
+	spec := resists()
+	spec.Tied = true
+	st, err := s.StartAttached(s.t.Context(), spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	await(s.t, st, "up")
+	st.Close()
+	s.over(st.Exec.ID)
 }
 
 // TestKilledServerLosesItsExecs: the next one reports them lost, and knows how those ended that had.

@@ -172,6 +172,7 @@ type outcome struct {
 // collect reads a stream to its end.
 func collect(st *execapi.Stream) (o outcome, err error) {
 	defer st.Close()
+	defer within(st)()
 	var out, errs bytes.Buffer
 	for {
 		e, err := st.Next()
@@ -214,6 +215,7 @@ func sh(script string) execapi.Spec {
 // await reads a stream until its output has a text, and returns the output so far.
 func await(t *testing.T, st *execapi.Stream, text string) string {
 	t.Helper()
+	defer within(st)()
 	var seen strings.Builder
 	for !strings.Contains(seen.String(), text) {
 		e, err := st.Next()
@@ -227,6 +229,11 @@ func await(t *testing.T, st *execapi.Stream, text string) string {
 
 // patience bounds what would otherwise hang a broken test. Nothing is measured by it.
 const patience = time.Minute
+
+// within breaks a stream off when patience is at its end.
+func within(st *execapi.Stream) (enough func() bool) {
+	return time.AfterFunc(patience, func() { st.Close() }).Stop
+}
 
 // ends waits until a process has ended, which is not this one's child.
 func ends(t *testing.T, pid int) {
