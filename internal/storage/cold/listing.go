@@ -266,12 +266,7 @@ func (l *listing) leave(depth int) {
 // complete ends a directory: what was there and did not come is gone.
 func (l *listing) complete(n *node) {
 	fs, d := l.fs, n.dir
-	i := 0
-	for _, c := range d.children {
-		fs.breathe(i)
-		if i++; c.parent != n {
-			continue // removed or renamed in that moment
-		}
+	for _, c := range breathing(fs, d.children) {
 		if c.pass >= l.pass || c.touched > l.ops || fs.pendingIn(c) {
 			continue
 		}

@@ -52,6 +52,30 @@ func TestMemoryOfNames(t *testing.T) {
 	runtime.KeepAlive(fs)
 }
 
+// TestLoopsSeeNothingThatHasGone while they gave mu up.
+func TestLoopsSeeNothingThatHasGone(t *testing.T) {
+	t.Parallel()
+	fs, there, cleared := &FS{}, map[int]bool{}, false
+	for i := range 100 * breath {
+		there[i] = true
+	}
+	fs.mu.Lock()
+	go func() {
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		clear(there)
+		cleared = true
+	}()
+	for !cleared {
+		for i := range breathing(fs, there) {
+			if !there[i] {
+				t.Fatalf("%d has gone, and is seen", i)
+			}
+		}
+	}
+	fs.mu.Unlock()
+}
+
 // TestClosedFileIsAsListed: what a node has of a file that was written, stored and closed goes with that.
 func TestClosedFileIsAsListed(t *testing.T) {
 	t.Parallel()

@@ -389,12 +389,9 @@ func (d *Dir) readLocked() {
 		name string
 		node *node
 	}
-	children, i := d.node.dir.children, 0
-	all := make([]entry, 0, len(children))
-	for name, n := range children {
+	all := make([]entry, 0, len(d.node.dir.children))
+	for name, n := range breathing(d.fs, d.node.dir.children) {
 		all = append(all, entry{name, n})
-		d.fs.breathe(i)
-		i++
 	}
 	d.fs.mu.Unlock()
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })

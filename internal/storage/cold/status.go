@@ -24,10 +24,8 @@ func (fs *FS) Status() *contract.ColdStatus {
 	st := &contract.ColdStatus{}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
-	i := 0
-	for _, s := range fs.dirtyKeys {
-		fs.breathe(i)
-		if i++; s.covered {
+	for _, s := range breathing(fs, fs.dirtyKeys) {
+		if s.covered {
 			continue
 		}
 		st.PendingFiles++
@@ -83,10 +81,8 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 
 // retryNow has dirty keys that failed tried again at once. With mu.
 func (fs *FS) retryNow() {
-	i := 0
-	for _, s := range fs.dirtyKeys {
-		fs.breathe(i)
-		if i++; s.failures > 0 {
+	for _, s := range breathing(fs, fs.dirtyKeys) {
+		if s.failures > 0 {
 			s.failures, s.final = 0, false
 			fs.holdDeletions(s, time.Now())
 			if s.inReady > 0 {

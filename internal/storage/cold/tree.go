@@ -3,6 +3,7 @@ package cold
 import (
 	"hash/fnv"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"time"
 
@@ -65,12 +66,20 @@ func (fs *FS) detach(n *node) {
 // request waits long for it.
 const breath = 1024
 
-// breathe gives mu up for a moment in the step i of a loop. What the loop goes through may change meanwhile: a
-// range over a map allows that, between two steps.
-func (fs *FS) breathe(i int) {
-	if i%breath == breath-1 {
-		fs.mu.Unlock()
-		fs.mu.Lock()
+// breathing goes through a map with mu, and gives that up for a moment now and then. The map may change meanwhile:
+// the moment is between two steps, so that each step's entry is in the map when the step begins.
+func breathing[K comparable, V any](fs *FS, m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		i := 0
+		for k, v := range m {
+			if !yield(k, v) {
+				return
+			}
+			if i++; i%breath == 0 {
+				fs.mu.Unlock()
+				fs.mu.Lock()
+			}
+		}
 	}
 }
 
