@@ -226,6 +226,39 @@ func TestBytesSentOfDatabase(t *testing.T) {
 	}
 }
 
+// TestObjectOfDatabaseWhoseLogIsGone: what the object had from a log or a journal is sent anew from the
+// database's file when that has gone, though nothing has written there since. A journal that goes is a commit.
+func TestObjectOfDatabaseWhoseLogIsGone(t *testing.T) {
+	needs(t, "sqlite3")
+	for name, change := range map[string][]string{
+		"-wal":     {"PRAGMA wal_autocheckpoint=0", "UPDATE t SET y = 'changed' WHERE x BETWEEN 20000 AND 20100"},
+		"-journal": {"PRAGMA journal_mode=DELETE", "PRAGMA cache_size=2", "BEGIN", "UPDATE t SET y = 'changed' WHERE x BETWEEN 20000 AND 20100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, throughProxy)
+			fill := "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x+1 FROM c WHERE x < 30000) INSERT INTO t SELECT x, randomblob(1000) FROM c"
+			if _, err := ledger.Run(b.path("x.db"), "PRAGMA journal_mode=WAL", "CREATE TABLE t(x INTEGER PRIMARY KEY, y)", fill); err != nil {
+				t.Fatal(err)
+			}
+			b.sync()
+			ledger.Crash(t, b.path("x.db"), change...)
+			b.await()
+			b.proxy.Forget()
+			b.sh(`rm x.db` + name + `; rm -f x.db-shm`)
+			b.sync()
+			here, err := os.ReadFile(b.path("x.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.bucket.Want(keys+"x.db", string(here))
+			if sent := b.proxy.Sent(); sent > 16<<20 {
+				t.Errorf("%d bytes are sent", sent)
+			}
+		})
+	}
+}
+
 // TestSyncWaitsForNothingLater: a sync ends although what it waits for is changed again while it is sent.
 func TestSyncWaitsForNothingLater(t *testing.T) {
 	needs(t, "sqlite3")
