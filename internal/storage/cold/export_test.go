@@ -7,5 +7,27 @@ var KeyOf = keyOf
 
 const MaxFile = maxFile
 
+// Extras are the paths of which more is kept than what a listing tells.
+func Extras(fs *FS) []string {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	paths := []string{}
+	var walk func(n *node)
+	walk = func(n *node) {
+		if n.extra != &nothing {
+			paths = append(paths, n.path())
+		}
+		if n.isDir() {
+			for _, c := range n.dir.children {
+				walk(c)
+			}
+		}
+	}
+	for _, c := range fs.root.dir.children {
+		walk(c)
+	}
+	return paths
+}
+
 // NothingIsWritten says that no node has written to what nodes share.
 func NothingIsWritten() bool { return reflect.ValueOf(nothing).IsZero() }
