@@ -3,13 +3,13 @@
 // # The parts
 //
 //	FS        the tree, what differs from S3, and what runs in the background; its operations
-//	          are in ops.go
+//	          are in ops.go and opendir.go
 //	node      a file, directory or symbolic link; one version of it, see below
-//	listing   what LIST says becomes nodes (listing.go, load.go, walk.go)
+//	listing   what LIST says becomes nodes (listing.go, load.go, walk.go), also of one name (resolve.go)
 //	content   the bytes of a file: the cache and what fetches into it (content.go, fetch.go)
 //	          ahead of a reader: of one file readahead.go, of a directory's neighbours.go
 //	dirtyKey  a key whose object is not yet what the tree says (dirtykey.go), and what brings
-//	          it there (dispatch.go, job.go, compose.go, finish.go, moved.go)
+//	          it there (dispatch.go, job.go, send.go, compose.go, finish.go, moved.go)
 //	database  SQLite's files, which are one object (database.go)
 //	recover   what an earlier process left (recover.go), and an earlier boot (crashed.go)
 //	place     what is stored by path, for the control socket (paths.go, place.go)

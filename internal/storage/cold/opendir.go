@@ -1,0 +1,125 @@
+package cold
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// OpenDir opens a directory: what S3 has in it is known then.
+func (fs *FS) OpenDir(ctx context.Context, id ID) (*Dir, error) {
+	n, err := fs.dirByID(id)
+	if err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	fs.walked(n)
+	alive := fs.alive(n)
+	fs.mu.Unlock()
+	if !alive {
+		return &Dir{fs: fs, node: n}, nil
+	}
+	if err := fs.load(ctx, n, fs.since()); err != nil {
+		fs.mu.Lock()
+		ok := fs.serveStale(n, err)
+		fs.mu.Unlock()
+		if !ok {
+			return nil, err
+		}
+	}
+	// A marker that other tools made: one request, once. Without an answer it goes as well.
+	if err := fs.fetchAttrs(ctx, n); err != nil {
+		fs.log.Debug("a directory's attributes are not known", "event", "cold_attributes", "error", err)
+	}
+	return &Dir{fs: fs, node: n}, nil
+}
+
+// Dir is an open directory. Its entries are those of the moment at which reading began, as POSIX allows,
+// save that what has gone since is left out.
+type Dir struct {
+	fs   *FS
+	node *node
+
+	mu      sync.Mutex
+	entries []*node
+	names   []string
+}
+
+// DirEntry is one entry of a Dir.
+type DirEntry struct {
+	Name string
+	Attr Attr // of "." and ".." the ID and the type alone
+}
+
+// Read hands out entries from a position on, of which the first is 0, until emit says that it takes no
+// more. refer: each entry that it took, but "." and "..", is a reference. emit is called with locks held.
+func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fs := d.fs
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if pos == 0 {
+		d.readLocked()
+	}
+	for i := pos; i < uint64(len(d.entries))+2; i++ {
+		if i < 2 {
+			if !emit(i, d.dot(i)) {
+				return
+			}
+			continue
+		}
+		n := d.currentLocked(int(i - 2))
+		if n == nil {
+			continue
+		}
+		if !emit(i, DirEntry{d.names[i-2], fs.attrOf(n)}) {
+			return
+		}
+		if refer {
+			fs.refer(n)
+		}
+	}
+}
+
+func (d *Dir) dot(i uint64) DirEntry {
+	n, name := d.node, "."
+	if i == 1 {
+		name = ".."
+		if n.parent != nil {
+			n = n.parent
+		}
+	}
+	return DirEntry{name, Attr{ID: n.id, Ino: d.fs.inoOf(n), Mode: syscall.S_IFDIR}}
+}
+
+// currentLocked is the node that has the name of the ith entry now; nil when none has. With FS.mu.
+func (d *Dir) currentLocked(i int) *node {
+	n, name := d.entries[i], d.names[i]
+	if n.parent != d.node || n.name != name {
+		return d.node.dir.child(name) // replaced, or gone
+	}
+	return n
+}
+
+// readLocked takes the entries as they are. With FS.mu, which it gives up for a while.
+func (d *Dir) readLocked() {
+	type entry struct {
+		name string
+		node *node
+	}
+	all := make([]entry, 0, len(d.node.dir.children))
+	for name, n := range breathing(d.fs, d.node.dir.children) {
+		all = append(all, entry{name, n})
+	}
+	d.fs.mu.Unlock()
+	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	d.entries, d.names = make([]*node, len(all)), make([]string, len(all))
+	for i, e := range all {
+		d.entries[i], d.names[i] = e.node, e.name
+	}
+	d.fs.mu.Lock()
+	d.node.dir.sequence = sequence{names: d.names}
+}
