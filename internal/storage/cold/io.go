@@ -11,7 +11,6 @@ import (
 
 	"github.com/matrx/sandbox/internal/storage/cold/cache"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
-	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
 // Handle is an open file.
@@ -104,7 +103,7 @@ func (fs *FS) requeue(n *node) {
 }
 
 // Read pins a range of a file's content, fetching what is missing and reading ahead. When the
-// cache has no room for it the bytes are in direct instead.
+// cache or its disk has no room for it, the bytes are in direct instead, and are not kept.
 func (h *Handle) Read(ctx context.Context, off int64, n int) (p cache.Pinned, direct []byte, err error) {
 	h.mu.Lock()
 	ahead := h.cur.advance(off, off+int64(n), h.fs.aheadLimit())
@@ -119,43 +118,13 @@ func (h *Handle) Read(ctx context.Context, off int64, n int) (p cache.Pinned, di
 		}
 		err := h.c.await(ctx, lack.Off)
 		if errors.Is(err, cache.ErrFull) {
-			direct, err = h.readPast(ctx, off, n)
+			direct, err = h.c.readPast(ctx, off, n)
 			return p, direct, err
 		}
 		if err != nil {
 			return p, nil, err
 		}
 	}
-}
-
-// readPast reads a clean file past the cache, which is full of what is not in S3 yet.
-func (h *Handle) readPast(ctx context.Context, off int64, n int) ([]byte, error) {
-	fs := h.fs
-	h.c.mu.Lock()
-	key, etag, size := h.c.key, h.c.etag, h.c.size
-	h.c.mu.Unlock()
-	if h.c.file.Dirty() {
-		return nil, cache.ErrFull
-	}
-	n = int(min(int64(n), size-off))
-	if n <= 0 {
-		return []byte{}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, fs.patience)
-	defer cancel()
-	rd, err := fs.store.Get(ctx, key, objectstore.GetOptions{IfMatch: etag, Offset: off, Length: int64(n)})
-	if err != nil {
-		return nil, err
-	}
-	defer rd.Close()
-	b := make([]byte, n)
-	for got := 0; got < n; {
-		m, err := rd.Read(b[got:])
-		if got += m; err != nil && got < n {
-			return nil, err
-		}
-	}
-	return b, nil
 }
 
 // aheadLimit bounds read-ahead by what the cache can hold.

@@ -36,19 +36,24 @@ func (m *model) toggleDisk() {
 	}
 }
 
+// cacheOnDiskOf12MiB has the cache on a disk of its own.
+func cacheOnDiskOf12MiB(b *bed) {
+	disk := b.disk()
+	if err := errors.Join(os.Mkdir(disk, 0o700), unix.Mount("tmpfs", disk, "tmpfs", 0, "size=12m,mode=700")); err != nil {
+		b.t.Fatalf("cannot mount: %v; run the tests as root", err)
+	}
+	b.t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	b.conf.Config.Cold.CachePath = filepath.Join(disk, "cache")
+}
+
+func (b *bed) disk() string { return filepath.Join(b.state, "disk") }
+
 // TestModelFullDisk has the disk below the cache fill up and become free again at any moment: what is
 // refused with ENOSPC changes nothing, and what was acknowledged stays.
 func TestModelFullDisk(t *testing.T) {
 	t.Parallel()
-	var disk string
-	m := newModel(t, quiet(time.Millisecond), patience(3*time.Second), func(b *bed) {
-		disk = filepath.Join(b.state, "disk")
-		if err := errors.Join(os.Mkdir(disk, 0o700), unix.Mount("tmpfs", disk, "tmpfs", 0, "size=12m,mode=700")); err != nil {
-			b.t.Fatal(err)
-		}
-		b.t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
-		b.conf.Config.Cold.CachePath = filepath.Join(disk, "cache")
-	})
+	m := newModel(t, quiet(time.Millisecond), patience(3*time.Second), cacheOnDiskOf12MiB)
+	disk := m.b.disk()
 	m.ballast = disk
 	m.rounds(8000/part, 400/part, func(round int) {
 		os.Remove(filepath.Join(disk, "ballast"))
