@@ -178,7 +178,7 @@ func (t *tx) commit() error {
 		}
 	}
 	if len(b.Put)+len(b.Remove) > 0 {
-		if err := fs.journal.Apply(b, len(fs.dirtyKeys)); err != nil {
+		if err := fs.writeJournal(b); err != nil {
 			t.rollback()
 			return err
 		}
@@ -189,6 +189,11 @@ func (t *tx) commit() error {
 	fs.compact()
 	fs.wake()
 	return nil
+}
+
+// writeJournal has the journal know a batch. With mu.
+func (fs *FS) writeJournal(b pending.Batch) error {
+	return fs.cache.WithRoom(func() error { return fs.journal.Apply(b, len(fs.dirtyKeys)) })
 }
 
 func (t *tx) rollback() {

@@ -223,7 +223,7 @@ func (fs *FS) beginWriteID(j *job) error {
 			j.meta[k] = v
 		}
 	}
-	return fs.journal.Apply(pending.Batch{Put: []pending.Entry{s.entry()}}, len(fs.dirtyKeys))
+	return fs.writeJournal(pending.Batch{Put: []pending.Entry{s.entry()}})
 }
 
 // maxWrites is how many ids of attempts are remembered: the newest.

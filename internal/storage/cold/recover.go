@@ -80,7 +80,7 @@ func (fs *FS) setAside(e *pending.Entry, why error) {
 // rewrite has the journal follow what recover decides. Without room for it the next start decides the
 // same again.
 func (fs *FS) rewrite(b pending.Batch) {
-	if err := fs.journal.Apply(b, len(fs.dirtyKeys)); err != nil {
+	if err := fs.writeJournal(b); err != nil {
 		fs.log.Warn("the cold path's journal does not have what was recovered of it", "event", "cold_journal", "error", err)
 	}
 }

@@ -49,7 +49,7 @@ func (fs *FS) noteUpload(j *job, id string) {
 		return // it goes on if its node has only got another name
 	}
 	j.dirty.uploadID, j.dirty.uploadGen = id, j.gen
-	if err := fs.journal.Apply(pending.Batch{Put: []pending.Entry{j.dirty.entry()}}, len(fs.dirtyKeys)); err != nil {
+	if err := fs.writeJournal(pending.Batch{Put: []pending.Entry{j.dirty.entry()}}); err != nil {
 		fs.log.Warn("a multipart upload would not be continued after a kill", "event", "cold_journal", "error", err)
 	}
 }

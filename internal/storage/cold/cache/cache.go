@@ -144,6 +144,9 @@ func (c *Cache) checkBoot() error {
 // Recovered notes that this boot of the machine has judged what the one before it left. A process
 // that dies before that leaves the judgement to the next.
 func (c *Cache) Recovered() error {
+	if was, err := os.ReadFile(filepath.Join(c.dir, "boot_id")); err == nil && string(was) == c.bootID {
+		return nil // so that a process starts on a full disk
+	}
 	if err := os.WriteFile(filepath.Join(c.dir, "boot_id"), []byte(c.bootID), 0o600); err != nil {
 		return fmt.Errorf("cannot note this boot of the machine in the cold path's cache: %w", err)
 	}

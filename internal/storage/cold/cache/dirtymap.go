@@ -42,7 +42,7 @@ func (f *File) createMap(name string) error {
 	for i := range f.have {
 		b = binary.LittleEndian.AppendUint64(b, atomic.LoadUint64(&f.have[i]))
 	}
-	if _, err := fd.WriteAt(b, 0); err != nil {
+	if err := f.c.WithRoom(func() error { _, err := fd.WriteAt(b, 0); return err }); err != nil {
 		fd.Close()
 		os.Remove(fd.Name())
 		return full(err)

@@ -142,7 +142,11 @@ func (c *Cache) dropOldest() string { // with c.mu
 func (c *Cache) Create(name string) (*File, error) {
 	f := &File{c: c, dirty: true, name: name, held: true}
 	f.whole.Store(true)
-	fd, err := os.OpenFile(c.dirtyName(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	var fd *os.File
+	err := c.WithRoom(func() (err error) {
+		fd, err = os.OpenFile(c.dirtyName(name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		return err
+	})
 	if err != nil {
 		return nil, full(err)
 	}
@@ -293,7 +297,7 @@ func (c *Cache) syncNames() error {
 
 // full makes one error of the two ways in which a disk is full.
 func full(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if noRoom(err) {
 		return fmt.Errorf("%w (%w)", ErrFull, err)
 	}
 	return err

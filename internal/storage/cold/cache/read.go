@@ -160,12 +160,9 @@ func (f *File) pwrite(fd *os.File, b []byte, off int64) (n int, err error) {
 		n += max(m, 0)
 		switch {
 		case err == nil, err == unix.EINTR:
-		case (err == unix.ENOSPC || err == unix.EDQUOT) && !squeezed:
+		case noRoom(err) && !squeezed:
 			squeezed = true
-			if f.c.squeeze(max(64<<20, int64(len(b)))) != nil {
-				// Not that much is clean; what there was has been freed.
-				f.c.log.Debug("the disk of the cold path's cache is full", "event", "cold_disk_full")
-			}
+			f.c.freeRoom(max(roomFor, int64(len(b))))
 		default:
 			return n, full(err)
 		}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"container/list"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,6 +31,30 @@ func (c *Cache) squeeze(n int64) error {
 	c.mu.Unlock()
 	return c.makeRoom(func() bool { return c.used <= target }, func() {})
 }
+
+// WithRoom runs something that needs room on the cache's disk, and again after clean content has made some: what
+// can be fetched again goes before anything is refused.
+func (c *Cache) WithRoom(do func() error) error {
+	err := do()
+	if !noRoom(err) {
+		return err
+	}
+	c.freeRoom(roomFor)
+	return do()
+}
+
+// freeRoom evicts what is clean, since the disk is full.
+func (c *Cache) freeRoom(n int64) {
+	if c.squeeze(n) != nil {
+		// Not that much is clean; what there was has been freed.
+		c.log.Debug("the disk of the cold path's cache is full", "event", "cold_disk_full")
+	}
+}
+
+// roomFor is how much is freed on a full disk, in bytes, so that not every write has to.
+const roomFor = 64 << 20
+
+func noRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // makeRoom evicts until enough says so, and then calls then under the same lock.
 func (c *Cache) makeRoom(enough func() bool, then func()) error {

@@ -29,7 +29,7 @@ func (f *File) BeginDirty(name string) error {
 			return err
 		}
 	}
-	if err := os.Rename(f.path(), f.c.dirtyName(name)); err != nil {
+	if err := f.c.WithRoom(func() error { return os.Rename(f.path(), f.c.dirtyName(name)) }); err != nil {
 		f.dropMapOf(name)
 		return full(err)
 	}
