@@ -37,12 +37,13 @@ type attrIndex struct {
 
 	mu      sync.Mutex
 	timer   *time.Timer // of the next publish
+	news    bool        // there is something to share
 	sharing sync.Mutex  // one at a time
 	etag    string      // of the shared index, as this one knows it
 }
 
 func openIndex(fs *FS, dir string) (*attrIndex, error) {
-	x, err := attrindex.Open(dir)
+	x, err := attrindex.Open(dir, fs.cache.WithRoom)
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +87,17 @@ func (a *attrIndex) note(e attrindex.Entry) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.timer == nil {
-		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.fs.ctx) })
-	} else if _, recent := a.x.Counts(); recent == attrindex.FoldAt {
+	a.news = true
+	a.schedule()
+	if _, recent := a.x.Counts(); recent == attrindex.FoldAt || a.x.Doubtful() {
 		a.timer.Reset(0)
+	}
+}
+
+// schedule has the index be shared in a while. With mu.
+func (a *attrIndex) schedule() {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.fs.ctx, a.fs.store.ServerDate().Unix()) })
 	}
 }
 
@@ -164,7 +172,7 @@ func (a *attrIndex) adopt(ctx context.Context) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := a.x.Adopt(name); err != nil {
+	if err := a.x.Adopt(name, a.fs.store.ServerDate().Unix()); err != nil {
 		// Damaged, or of a newer form: the next publish replaces it.
 		a.fs.log.Warn("the shared index of attributes cannot be read", "event", "cold_index", "error", err)
 	}
@@ -179,33 +187,43 @@ func (a *attrIndex) setETag(etag string) {
 	}
 }
 
-// publish shares what is new.
-func (a *attrIndex) publish(ctx context.Context) {
+// publish shares what is new; asOf is as for attrindex.Index.Fold. What is left is shared later.
+func (a *attrIndex) publish(ctx context.Context, asOf int64) {
+	a.sharing.Lock()
+	defer a.sharing.Unlock()
+	<-a.loaded
 	a.mu.Lock()
 	if a.timer != nil {
 		a.timer.Stop()
 		a.timer = nil
 	}
+	_, recent := a.x.Counts()
+	some := a.news || recent > 0
+	a.news = false
 	a.mu.Unlock()
-	a.sharing.Lock()
-	defer a.sharing.Unlock()
-	<-a.loaded
-	if _, recent := a.x.Counts(); recent == 0 || ctx.Err() != nil {
+	if !some || ctx.Err() != nil {
 		return
 	}
-	err := a.share(ctx)
+	err := a.share(ctx, asOf)
 	if errors.Is(err, objectstore.ErrPrecondition) {
 		if err = a.adopt(ctx); err == nil {
-			err = a.share(ctx)
+			err = a.share(ctx, asOf)
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		a.fs.log.Info("the index of attributes could not be shared", "event", "cold_index", "error", err)
+		a.fs.log.Info("the index of attributes could not be shared; it is tried again later", "event", "cold_index", "error", err)
+	}
+	_, recent = a.x.Counts()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.news = a.news || err != nil
+	if (a.news || recent > 0) && a.fs.ctx.Err() == nil {
+		a.schedule()
 	}
 }
 
-func (a *attrIndex) share(ctx context.Context) error {
-	if err := a.x.Fold(); err != nil {
+func (a *attrIndex) share(ctx context.Context, asOf int64) error {
+	if err := a.x.Fold(asOf); err != nil {
 		return err
 	}
 	f, size, err := a.x.Table()

@@ -29,5 +29,8 @@ func Extras(fs *FS) []string {
 	return paths
 }
 
+// ShareIndex does what is done a minute after a change.
+func ShareIndex(fs *FS) { fs.index.publish(fs.ctx, fs.store.ServerDate().Unix()) }
+
 // NothingIsWritten says that no node has written to what nodes share.
 func NothingIsWritten() bool { return reflect.ValueOf(nothing).IsZero() }

@@ -100,6 +100,7 @@ func serve(text string) error {
 	mux.Handle(contract.ControlColdPrefix, httpapi.Handler(tree))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(tree.Status()) })
 	mux.HandleFunc("GET /extras", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(cold.Extras(tree)) })
+	mux.HandleFunc("POST /index", func(http.ResponseWriter, *http.Request) { cold.ShareIndex(tree) })
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(store.Requests()) })
 	mux.HandleFunc("POST /flush", func(w http.ResponseWriter, r *http.Request) {
 		ms, _ := time.ParseDuration(r.URL.Query().Get("for"))

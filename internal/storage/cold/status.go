@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/contract"
+	"github.com/matrx/sandbox/internal/storage/cold/attrindex"
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
@@ -74,7 +75,7 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 	}()
 	left := fs.await(ctx, func(s *dirtyKey) bool { return s.first <= until && !s.covered })
 	if len(left) == 0 {
-		fs.index.publish(ctx)
+		fs.index.publish(ctx, attrindex.Final)
 	}
 	return append(left, fs.damaged...)
 }

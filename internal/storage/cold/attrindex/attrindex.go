@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,8 @@ import (
 
 // Index is the files in one directory. It may be used by many goroutines.
 type Index struct {
-	dir string
+	dir  string
+	room func(do func() error) error
 
 	folding sync.Mutex // one new table at a time
 
@@ -27,6 +29,8 @@ type Index struct {
 	recent map[string]Entry
 	log    *reclog.Log
 	buf    []byte
+
+	doubtful bool // see Doubtful
 }
 
 const (
@@ -37,11 +41,15 @@ const (
 	FoldAt = 10_000
 )
 
-var logFormat = reclog.Format{Magic: "cold attributes 1\n", MaxRecord: maxBlock}
+var logFormat = reclog.Format{
+	Magic: "cold attributes 1\n", MaxRecord: maxBlock,
+	Reserve: 128 << 10, // some 1,000 entries, so that a full disk has room for those of what is being stored
+}
 
-// Open reads what there is. What is damaged is dropped; the error is one of the disk.
-func Open(dir string) (*Index, error) {
-	x := &Index{dir: dir, recent: map[string]Entry{}}
+// Open reads what there is. What is damaged is dropped; the error is one of the disk. room runs something that
+// needs room on the disk, and again when it has made some.
+func Open(dir string, room func(do func() error) error) (*Index, error) {
+	x := &Index{dir: dir, room: room, recent: map[string]Entry{}}
 	var err error
 	if x.table, err = openTable(filepath.Join(dir, tableName)); err == nil {
 		for _, err := range x.table.all() {
@@ -84,15 +92,27 @@ func (x *Index) Put(e Entry) error {
 	if old, ok := x.get(e.Key); ok && old == e || !ok && e.ETag == "" {
 		return nil
 	}
+	if x.table != nil && e.ETag != "" && !x.doubtful {
+		old, ok, err := x.table.find(e.Key)
+		x.doubtful = ok && err == nil && old != e && old.Is(e.ETag, e.Size, e.Modified)
+	}
 	x.recent[strings.Clone(e.Key)] = e
 	return x.write(e)
+}
+
+// Doubtful says that the table has an entry that would be taken for one of a newer version, which the log has: an
+// index that was shared is to be replaced at once.
+func (x *Index) Doubtful() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.doubtful
 }
 
 // write has the disk know an entry, or know nothing that could be taken for it: a change of attributes alone
 // leaves content and ETag as they were, and an older entry of the key would be found for the new version. A full
 // disk refuses no removal.
 func (x *Index) write(e Entry) error {
-	err := x.append(e)
+	err := x.room(func() error { return x.append(e) })
 	if err == nil {
 		return nil
 	}
@@ -145,12 +165,17 @@ func (x *Index) Counts() (all, recent int) {
 	return x.count, len(x.recent)
 }
 
-// Fold writes the table anew, with what was new when it was called.
-func (x *Index) Fold() error {
+// Final is the asOf of a table after which nothing is written.
+const Final = math.MaxInt64
+
+// Fold writes the table anew, with what was new when it was called. asOf is a time of S3's clock that is not later
+// than now: an entry is left in the log, and its key out of the table, as long as a version that is written after
+// Fold could be taken for it.
+func (x *Index) Fold(asOf int64) error {
 	if all, recent := x.Counts(); recent == 0 && all > 0 {
 		return nil
 	}
-	return x.replace(merge)
+	return x.replace(asOf, merge)
 }
 
 func tableEntries(t *table) iter.Seq2[Entry, error] {
@@ -172,28 +197,28 @@ func sorted(m map[string]Entry) iter.Seq2[Entry, error] {
 
 // replace writes a new table, made of the old one and of what is new, while both go on being used,
 // and then puts it in their place.
-func (x *Index) replace(build func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error]) (err error) {
+func (x *Index) replace(asOf int64, build func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error]) (err error) {
 	x.folding.Lock()
 	defer x.folding.Unlock()
 	x.mu.Lock()
 	old, taken := x.table, maps.Clone(x.recent)
 	x.mu.Unlock()
+	for k, e := range taken {
+		if e.Modified >= asOf-slack {
+			taken[k] = Entry{Key: k} // an older entry of the key does not stay either
+		}
+	}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("cannot write the index of attributes: %w", err)
 		}
 	}()
-	name := filepath.Join(x.dir, tableName)
-	f, err := os.OpenFile(name+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	name, count := filepath.Join(x.dir, tableName), 0
+	err = x.room(func() (err error) {
+		count, err = writeTableAt(name, build(tableEntries(old), sorted(taken)))
 		return err
-	}
-	count, err := writeTable(f, build(tableEntries(old), sorted(taken)))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(name+".new", name)
-	}
+	})
 	if err != nil {
-		os.Remove(name + ".new")
 		return err
 	}
 	fresh, err := openTable(name)
@@ -205,8 +230,24 @@ func (x *Index) replace(build func(table, recent iter.Seq2[Entry, error]) iter.S
 	if old != nil {
 		old.close()
 	}
-	x.table, x.count = fresh, count
+	x.table, x.count, x.doubtful = fresh, count, false
 	return x.rewriteLog(taken)
+}
+
+// writeTableAt writes a table that has its name when it is whole.
+func writeTableAt(name string, entries iter.Seq2[Entry, error]) (count int, err error) {
+	f, err := os.OpenFile(name+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	count, err = writeTable(f, entries)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		os.Remove(name + ".new")
+	}
+	return count, err
 }
 
 // rewriteLog keeps what came after the new table was begun. A kill in the middle loses entries,
@@ -271,14 +312,14 @@ func mergeBy(a, b iter.Seq2[Entry, error], choose func(a, b Entry) Entry) iter.S
 }
 
 // Adopt takes the entries of another table, a file, into this one: of two with one key, the one
-// about the newer version. Own entries win where both are as new.
-func (x *Index) Adopt(name string) error {
+// about the newer version. Own entries win where both are as new. asOf is as for Fold.
+func (x *Index) Adopt(name string, asOf int64) error {
 	other, err := openTable(name)
 	if err != nil {
 		return fmt.Errorf("cannot read an index of attributes: %w", err)
 	}
 	defer other.close()
-	return x.replace(func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
+	return x.replace(asOf, func(table, recent iter.Seq2[Entry, error]) iter.Seq2[Entry, error] {
 		return mergeBy(other.all(), mergeKeepingGone(table, recent), func(theirs, ours Entry) Entry {
 			if ours.ETag != "" && theirs.Modified > ours.Modified {
 				return theirs

@@ -28,7 +28,7 @@ func entry(r *rand.Rand, key string) Entry {
 
 func open(t *testing.T, dir string) *Index {
 	t.Helper()
-	x, err := Open(dir)
+	x, err := Open(dir, func(do func() error) error { return do() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestRandom(t *testing.T) {
 		}
 		switch r.IntN(200) {
 		case 0:
-			if err := x.Fold(); err != nil {
+			if err := x.Fold(Final); err != nil {
 				t.Fatal(err)
 			}
 		case 1:
@@ -79,7 +79,7 @@ func TestRandom(t *testing.T) {
 			check(t, x, want, known)
 		}
 	}
-	if err := x.Fold(); err != nil {
+	if err := x.Fold(Final); err != nil {
 		t.Fatal(err)
 	}
 	check(t, x, want, known)
@@ -103,16 +103,62 @@ func TestAdopt(t *testing.T) {
 	for _, e := range []Entry{older, onlyA, gone} {
 		a.Put(e)
 	}
-	a.Fold()
+	a.Fold(Final)
 	a.Put(Entry{Key: "gone"})
 	for _, e := range []Entry{newer, onlyB, gone} {
 		b.Put(e)
 	}
-	b.Fold()
-	if err := a.Adopt(filepath.Join(b.dir, tableName)); err != nil {
+	b.Fold(Final)
+	if err := a.Adopt(filepath.Join(b.dir, tableName), Final); err != nil {
 		t.Fatal(err)
 	}
 	check(t, a, map[string]Entry{"both": newer, "a": onlyA, "b": onlyB}, []string{"both", "a", "b", "gone", "c"})
+}
+
+// TestTableLeavesOutWhatIsYoung: of what another version could be taken for, the table has nothing. The index goes on
+// finding it.
+func TestTableLeavesOutWhatIsYoung(t *testing.T) {
+	dir := t.TempDir()
+	x := open(t, dir)
+	other := entry(rand.New(rand.NewPCG(5, 5)), "other")
+	other.Modified = 50
+	old := Entry{Key: "k", ETag: "0123456789abcdef0123456789abcdef", Size: 3, Modified: 97, Mode: 0o100640, Mtime: 1}
+	shared := func(asOf int64) *Index {
+		t.Helper()
+		if err := x.Fold(asOf); err != nil {
+			t.Fatal(err)
+		}
+		fresh := open(t, t.TempDir())
+		t.Cleanup(func() { fresh.Close() })
+		if err := fresh.Adopt(filepath.Join(dir, tableName), Final); err != nil {
+			t.Fatal(err)
+		}
+		return fresh
+	}
+	known := []string{"k", "other"}
+	x.Put(old)
+	x.Put(other)
+	check(t, shared(99), map[string]Entry{"other": other}, known)
+	check(t, x, map[string]Entry{"k": old, "other": other}, known)
+	check(t, shared(100), map[string]Entry{"k": old, "other": other}, known)
+	if x.Doubtful() {
+		t.Error("what the table has is in doubt")
+	}
+	young := old
+	young.Mode, young.Modified = 0o100700, 99
+	x.Put(young)
+	if !x.Doubtful() {
+		t.Error("the table has an entry that is taken for the newer version's")
+	}
+	check(t, shared(100), map[string]Entry{"other": other}, known)
+	if x.Doubtful() {
+		t.Error("the new table has it still")
+	}
+	x.Close()
+	x = open(t, dir)
+	check(t, x, map[string]Entry{"k": young, "other": other}, known)
+	check(t, shared(Final), map[string]Entry{"k": young, "other": other}, known)
+	x.Close()
 }
 
 // TestDamage flips and cuts bytes everywhere: the index opens, and tells nothing wrong.
@@ -126,7 +172,7 @@ func TestDamage(t *testing.T) {
 		want[e.Key] = e
 		x.Put(e)
 		if i == 200 {
-			x.Fold()
+			x.Fold(Final)
 		}
 	}
 	x.Close()

@@ -11,7 +11,7 @@ type Entry struct {
 	Key      string // below the prefix
 	ETag     string // empty: the object is gone
 	Size     int64
-	Modified int64  // seconds since the epoch, S3's clock; good to 2 s
+	Modified int64  // seconds since the epoch, S3's clock; good to slack
 	Mode     uint32 // st_mode with the type bits
 	Mtime    int64  // nanoseconds since the epoch
 	Target   string // of a symbolic link
@@ -22,8 +22,13 @@ type Entry struct {
 // Is says that the entry is about a version that a listing shows: the same content, and not
 // written since. A store whose copies onto themselves keep Last-Modified shows an earlier one.
 func (e *Entry) Is(etag string, size, modified int64) bool {
-	return e.ETag == etag && e.Size == size && modified <= e.Modified+2
+	return e.ETag == etag && e.Size == size && modified <= e.Modified+slack
 }
+
+// slack is by how many seconds Modified may be wrong: of what is written here it is the Date of the answer. A
+// version with other attributes that is written within it has to be kept from being taken for the one before; see
+// Fold.
+const slack = 2
 
 // hasIdentity is set in the mode of an entry that has ctime and inode at its end. Earlier versions wrote none.
 const hasIdentity = 1 << 31

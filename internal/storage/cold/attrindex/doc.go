@@ -4,7 +4,10 @@
 //
 // It is an accelerator and never the truth, which is in each object's metadata. An entry is for one
 // version of an object, so a caller that has listed the object knows whether the entry is about it:
-// ETag, size and Last-Modified have to agree.
+// ETag, size and Last-Modified have to agree. A change of attributes alone leaves ETag and size as they were, and
+// S3 counts in seconds, so a table leaves out what is too young to be told from the version that comes next: a
+// sandbox that ends before it has shared the next table leaves no older attributes behind that look like the newer
+// object's.
 //
 // # Files
 //
