@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/matrx/sandbox/conformance/s3"
 	"github.com/matrx/sandbox/contract"
 )
 
@@ -18,6 +19,20 @@ func (e *Env) Ready(ctx context.Context, s Start) (*Sandbox, error) {
 		return nil, err
 	}
 	return box, box.WaitReady(ctx)
+}
+
+// Hydrating starts a sandbox that has booted and cannot become ready: its S3 is away until w.Link.Mend.
+func (e *Env) Hydrating(ctx context.Context) (*Sandbox, *s3.Workspace, error) {
+	w, err := e.Workspace()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.Link.Cut()
+	box, err := e.Start(ctx, Start{Workspace: w})
+	if err != nil {
+		return nil, nil, err
+	}
+	return box, w, box.WaitFile(ctx, contract.DefaultRunDir+"/"+contract.StateFileName)
 }
 
 // Bare starts the image with the probe in the place of its entrypoint, as the agent: the image's

@@ -83,16 +83,8 @@ func healthFollowsReadiness(ctx context.Context, e *check.Env) error {
 	if h := im.Config.Config.Healthcheck; h == nil || !slices.Equal(h.Test, want) {
 		return check.Fail(fmt.Sprintf("the health check is %v, not %q", h, want), "set no HEALTHCHECK: it is inherited")
 	}
-	w, err := e.Workspace()
+	s, w, err := e.Hydrating(ctx)
 	if err != nil {
-		return err
-	}
-	w.Link.Cut() // S3 is away: hydrate cannot complete
-	s, err := e.Start(ctx, check.Start{Workspace: w})
-	if err != nil {
-		return err
-	}
-	if err := s.WaitFile(ctx, contract.DefaultRunDir+"/"+contract.StateFileName); err != nil {
 		return err
 	}
 	if code, out, err := s.Exec(ctx, "", contract.InitBinary, "healthcheck"); err != nil {

@@ -26,16 +26,8 @@ var Checks = []check.Check{
 }
 
 func readyIsTrue(ctx context.Context, e *check.Env) error {
-	w, err := e.Workspace()
+	s, w, err := e.Hydrating(ctx)
 	if err != nil {
-		return err
-	}
-	w.Link.Cut() // S3 is away: hydrate cannot complete
-	s, err := e.Start(ctx, check.Start{Workspace: w})
-	if err != nil {
-		return err
-	}
-	if err := s.WaitFile(ctx, contract.DefaultRunDir+"/"+contract.StateFileName); err != nil {
 		return err
 	}
 	if code, _, err := s.Exec(ctx, "0", check.Probe, "exists", contract.DefaultReadyFile); err != nil {

@@ -134,11 +134,11 @@ func TestImageAgentInstallsPackages(t *testing.T) {
 	}
 }
 
-// The doors, for orchestrators that call these names, do what the binary does.
+// The scripts of contract.ScriptsDir, for orchestrators that call these names, run sandbox-init.
 func TestImageWrapperScripts(t *testing.T) {
 	eachImage(t, func(t *testing.T, _, ref string) {
-		door := func(name string) string { return contract.ScriptsDir + "/" + name }
-		r := harness.Engine(t, nil, "run", "--rm", "--entrypoint", door("entrypoint.sh"), ref, "bash", "-c", "cat /proc/1/comm; exit 41")
+		script := func(name string) string { return contract.ScriptsDir + "/" + name }
+		r := harness.Engine(t, nil, "run", "--rm", "--entrypoint", script("entrypoint.sh"), ref, "bash", "-c", "cat /proc/1/comm; exit 41")
 		if r.Code != 41 || !strings.HasPrefix(r.Stdout, "sandbox-init") {
 			t.Errorf("entrypoint.sh: %v", r)
 		}
@@ -148,13 +148,13 @@ func TestImageWrapperScripts(t *testing.T) {
 		for _, name := range []string{"healthcheck.sh", "hot-sync.sh", "cold-mount.sh"} {
 			// What they do is the binary's own; that they reach it is what is asked here.
 			own := map[string]string{"healthcheck.sh": "healthcheck", "hot-sync.sh": "checkpoint", "cold-mount.sh": "cold"}[name]
-			got := harness.Engine(t, nil, "exec", box, door(name))
+			got := harness.Engine(t, nil, "exec", box, script(name))
 			want := harness.Engine(t, nil, "exec", box, contract.InitBinary, own)
 			if got.Code != want.Code {
 				t.Errorf("%s: %v; sandbox-init %s: %v", name, got, own, want)
 			}
 		}
-		if r := harness.Engine(t, nil, "exec", box, door("shutdown.sh")); r.Code != 0 {
+		if r := harness.Engine(t, nil, "exec", box, script("shutdown.sh")); r.Code != 0 {
 			t.Fatalf("shutdown.sh: %v", r)
 		}
 		if code := harness.EngineOK(t, "wait", box); code != "0" {
