@@ -108,14 +108,17 @@ func (e *engine) command(ctx context.Context, name string, args ...string) *exec
 func (e *engine) load(ctx context.Context, image string) error {
 	save := exec.CommandContext(ctx, "docker", "save", image)
 	load := e.docker(ctx, "load", "--quiet")
-	var err error
-	if load.Stdin, err = save.StdoutPipe(); err != nil {
+	content, err := save.StdoutPipe()
+	if err != nil {
 		return err
 	}
+	load.Stdin = content
 	if err := errors.Join(save.Start(), load.Start()); err != nil {
 		return err
 	}
-	if err := errors.Join(load.Wait(), save.Wait()); err != nil {
+	err = load.Wait()
+	content.Close() // a save that nothing reads any more ends
+	if err := errors.Join(err, save.Wait()); err != nil {
 		return fmt.Errorf("cannot copy the image %s; `make core` makes it: %w", image, err)
 	}
 	return nil
