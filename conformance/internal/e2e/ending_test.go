@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"os"
@@ -24,7 +25,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			// A name of its own, by which this run's containers are told from others'.
-			ref := "matrx-suite-ending:" + strings.ToLower(strings.Fields(signal.String())[0])
+			ref := "matrx-suite-ending:" + strings.ToLower(rand.Text()[:8])
 			docker(t, "tag", base, ref)
 			t.Cleanup(func() { docker(t, "rmi", ref) })
 			started := starts(t, ref)

@@ -222,7 +222,7 @@ func TestDiskOfAKilledProgramGoes(t *testing.T) {
 // A limit that cannot be held is an error with the reason; an image's wish gives way, which
 // inspect tells; the operator's ceiling does not.
 func TestDiskThatCannotBeMadeIsAnError(t *testing.T) {
-	const ref = "matrx-sandbox-fakeinit:disk"
+	ref := harness.Ref("disk")
 	newOperator(t) // makes the image of fakeinit
 	derived(t, ref, "FROM "+harness.FakeinitImage+"\nCOPY capabilities.json /etc/sandbox/\n", map[string]string{"capabilities.json": `{"schema_version": 1, "name": "d", "version": "1",
 "default_access_mode": "restricted", "resource_limits": {"memory_mb": 512, "cpu_cores": 1, "timeout_seconds": 300, "max_processes": 50, "disk_mb": 48}}`})

@@ -125,7 +125,7 @@ func keepsItsPromises(b *harness.ColdBox, image string) {
 // are written to in either case.
 func TestRootIsWritableWhereAskedFor(t *testing.T) {
 	o := newOperator(t)
-	const ref = "matrx-sandbox-base:writes"
+	ref := harness.Ref("writes")
 	derived(t, ref, "FROM "+catalog.Reference("", "base", "")+`
 USER root
 RUN mkdir -m 777 /own /volume
@@ -158,7 +158,7 @@ USER agent
 // denied, a profile denies: the engine's own allows more to a container with SYS_ADMIN.
 func TestSeccompDeniesCallsOfRoot(t *testing.T) {
 	o := newOperator(t)
-	const ref = "matrx-sandbox-fakeinit:browser"
+	ref := harness.Ref("browser")
 	derived(t, ref, "FROM "+harness.FakeinitImage+"\nCOPY capabilities.json /etc/sandbox/\n", map[string]string{"capabilities.json": `{"schema_version": 1, "name": "b", "version": "1", "capabilities": ["browser"],
 "default_access_mode": "restricted", "resource_limits": {"memory_mb": 512, "cpu_cores": 1, "timeout_seconds": 300, "max_processes": 50}}`})
 	always := []string{"add_key", "bpf", "clone user+cgroup", "clone user+ipc", "clone user+mount", "clone user+uts", "clone3", "fsopen",

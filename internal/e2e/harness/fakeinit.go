@@ -13,7 +13,7 @@ import (
 )
 
 // FakeinitImage has internal/e2e/fakeinit in the place of sandbox-init, and nothing else.
-const FakeinitImage = "matrx-sandbox-fakeinit:test"
+var FakeinitImage = Ref("fakeinit")
 
 // MakeFakeinit makes that image, once a package; Main removes it.
 func MakeFakeinit(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // TestSelectChainWithTheSuite: an image of a user's own is registered, judged by the whole suite,
 // selected and run.
 func TestSelectChainWithTheSuite(t *testing.T) {
-	const ref = "matrx-sandbox-e2e-greeter-judged:latest"
+	ref := harness.Ref("greeter-judged")
 	suite, err := filepath.Abs(filepath.Join(harness.Repository, "bin", "sandbox-conformance"))
 	if err != nil {
 		t.Fatal(err)

@@ -139,7 +139,7 @@ func chain(t *testing.T, ref string, judge func(o *harness.Operator, digest stri
 // TestRunOfARegisteredImageChecksItsID has the verdict from a record; with the suite itself it is
 // TestSelectChainWithTheSuite (make long).
 func TestRunOfARegisteredImageChecksItsID(t *testing.T) {
-	const ref = "matrx-sandbox-e2e-greeter:latest"
+	ref := harness.Ref("greeter")
 	chain(t, ref, func(o *harness.Operator, digest string) {
 		dir, err := verdict.Dir()
 		if err == nil {

@@ -35,7 +35,7 @@ func TestImageCanBeExtended(t *testing.T) {
 	}
 	for _, agent := range []string{"sandbox", "agent"} {
 		t.Run("USER "+agent, func(t *testing.T) {
-			ref := "matrx-sandbox-e2e-extended-" + agent + ":latest"
+			ref := harness.Ref("extended-" + agent)
 			if r := harness.Engine(t, nil, "buildx", "build", "--load", "--progress", "plain", "--network", "none",
 				"--build-arg", "BASE_IMAGE="+catalog.Reference("", "core", ""), "--build-arg", "AGENT="+agent, "--tag", ref, dir); r.Code != 0 {
 				t.Fatalf("the build failed: %v", r)

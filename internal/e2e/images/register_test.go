@@ -46,7 +46,7 @@ func importImage(t *testing.T, ref string, files map[string]string) {
 func TestSelectRegisteredImage(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	const ref = "example.com/e2e-select-mine:1"
+	ref := harness.Ref("select-mine")
 	importImage(t, ref, map[string]string{"etc/sandbox/capabilities.json": "-> ../../opt/mine.json", "opt/mine.json": registeredManifest})
 	o := harness.NewOperator(t)
 
@@ -143,7 +143,7 @@ func TestSelectRegisterRefuses(t *testing.T) {
 		"nonsense": {map[string]string{"etc/sandbox/capabilities.json": `{"name":"mine"}`}, "breaks the contract's schema"},
 		"circle":   {map[string]string{"etc/sandbox/capabilities.json": "-> capabilities.json"}, "too many"},
 	} {
-		ref := "example.com/e2e-select-" + name + ":1"
+		ref := harness.Ref("select-" + name)
 		importImage(t, ref, tc.files)
 		if r := o.Do(nil, "images", "register", ref); r.Code == 0 || !strings.Contains(r.Stderr, tc.want) {
 			t.Errorf("%s: %v, want %q", name, r, tc.want)

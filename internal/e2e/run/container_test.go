@@ -142,7 +142,7 @@ func TestContainerIsStartedAsDocumented(t *testing.T) {
 // The time of a stop is the image's own when the image alone gives one.
 func TestStopTimeoutIsTheImages(t *testing.T) {
 	o := harness.NewOperator(t)
-	const ref = "matrx-sandbox-fakeinit:patient"
+	ref := harness.Ref("patient")
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+harness.FakeinitImage+"\nENV SHUTDOWN_TIMEOUT_SECONDS=77\n"), 0o600); err != nil {
 		t.Fatal(err)

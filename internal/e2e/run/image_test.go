@@ -127,7 +127,7 @@ func TestImageMountsItsColdPath(t *testing.T) {
 // go, or be given to another image.
 func TestCheckedImageIsTheOneThatRuns(t *testing.T) {
 	o := harness.NewOperator(t)
-	const ref = "matrx-sandbox-fakeinit:checked"
+	ref := harness.Ref("checked")
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+harness.FakeinitImage+"\nLABEL checked=1\n"), 0o644); err != nil {
 		t.Fatal(err)
