@@ -46,8 +46,8 @@ func identity() string {
 	return strings.Join(lines, " ")
 }
 
-// TestProbeLeavesTheProcessRoots: the main thread never ends, whatever it is made, and the agent could set its
-// priority.
+// TestProbeLeavesTheProcessRoots: the main thread keeps the identity that it was given for ever, and the agent could set
+// the priority of one of its own.
 func TestProbeLeavesTheProcessRoots(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("run this test as root, as PID 1 is")
