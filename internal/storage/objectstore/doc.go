@@ -21,7 +21,8 @@
 //     middle of a body is continued where it broke, of the same version or not at all.
 //   - What is passing (a reset, 500, 503 SlowDown, 429, a stalled connection, a conflict
 //     409) is tried again with backoff and full jitter, Retry-After honoured, until ctx's
-//     deadline; without a deadline for Options.Patience. What is not passing returns
+//     deadline; without a deadline for Options.Patience. After a connection that moved nothing the
+//     next attempt dials, and waits longer: the store may be slow. What is not passing returns
 //     at once. Test errors with errors.Is and the Err values; *Error has the details.
 //   - A conditional write whose answer was lost is recognised as our own when its
 //     metadata carries posixattr.WriteIDKey: it succeeds, and is not taken for another

@@ -24,8 +24,8 @@ type Options struct {
 	// no deadline; 60 s.
 	Patience time.Duration
 	// Stall is how long a connection may move nothing before it is given up and the
-	// request sent anew; 30 s. What a server does by itself (Copy, Complete) may take
-	// twenty times as long.
+	// request sent anew, with twice the time, at most eight times; 30 s. What a server does by itself
+	// (Copy, Complete) may take twenty times as long.
 	Stall time.Duration
 	// PartSize is the size of the parts of a multipart upload and of the ranges of a
 	// Download, in bytes; at least 5 MiB; 16 MiB. What is smaller goes in one request.
@@ -83,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	t := newTransport(e, roots)
 	roles := newServiceTransport(roots)
 	s := &Store{
-		sender: &sender{options: o, log: o.Log, endpoint: e, transport: t, notice: noticeAfter, signer: protocol.Signer{Region: o.S3.Region}},
+		sender: &sender{options: o, log: o.Log, endpoint: e, transport: t, closeIdle: t.CloseIdleConnections, notice: noticeAfter, signer: protocol.Signer{Region: o.S3.Region}},
 		idle:   []interface{ CloseIdleConnections() }{t, roles},
 	}
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})

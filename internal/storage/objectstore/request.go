@@ -56,7 +56,19 @@ type request struct {
 	once      bool   // what may be chance is not tried again
 	subject   string // in errors, when it is not the key
 	attempts  int    // requests sent so far
+	stalls    int    // of them, those that were given up because nothing moved
 	ambiguous bool   // one of them may have arrived though its answer did not
+}
+
+// longerWaits is how often an attempt that stalled doubles the time of the next one.
+const longerWaits = 3
+
+// stallLimit is how long the connection of the next attempt may move nothing.
+func (r *request) stallLimit(limit time.Duration) time.Duration {
+	if r.verb.slow() {
+		return 20 * limit
+	}
+	return limit << min(r.stalls, longerWaits)
 }
 
 func (r *request) set(name, value string) {

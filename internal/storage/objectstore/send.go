@@ -22,6 +22,7 @@ type sender struct {
 	log       *slog.Logger
 	endpoint  protocol.Endpoint
 	transport http.RoundTripper
+	closeIdle func() // closes the connections that wait for a request
 	keys      *credentials.Keyring
 	signer    protocol.Signer
 	skew      atomic.Int64  // what to add to the local clock, in ns
@@ -122,7 +123,7 @@ func (s *sender) attempt(ctx context.Context, r *request) (_ *response, next out
 	if ctx.Err() != nil { // asked of the caller's own context: see sendBody.Read
 		return nil, final, 0, s.interrupted(ctx, r, nil)
 	}
-	w := newWatch(ctx, s.options.Stall, r.verb.slow())
+	w := newWatch(ctx, r.stallLimit(s.options.Stall), s.closeIdle)
 	var body *sendBody
 	var sent io.ReadCloser
 	if r.body != nil && r.size > 0 {
@@ -139,6 +140,11 @@ func (s *sender) attempt(ctx context.Context, r *request) (_ *response, next out
 		}
 		err = w.explain(err)
 		w.stop()
+		if errors.Is(err, errStalled) {
+			r.stalls++
+		} else if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			s.closeIdle() // for the reason that a stall has
+		}
 		if body != nil && body.err != nil { // the local file, not the network
 			return nil, final, 0, s.fail(r, nil, body.err)
 		}

@@ -20,13 +20,12 @@ type watch struct {
 	timer  *time.Timer
 }
 
-func newWatch(ctx context.Context, limit time.Duration, slow bool) *watch {
+// newWatch calls closeIdle before it ends an attempt: a router that has forgotten one connection without a
+// word has forgotten the idle ones too, and the next attempt must not be sent over one of those.
+func newWatch(ctx context.Context, limit time.Duration, closeIdle func()) *watch {
 	w := &watch{caller: ctx, limit: limit}
-	if slow {
-		w.limit *= 20
-	}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
-	w.timer = time.AfterFunc(w.limit, func() { w.cancel(errStalled) })
+	w.timer = time.AfterFunc(w.limit, func() { closeIdle(); w.cancel(errStalled) })
 	return w
 }
 
