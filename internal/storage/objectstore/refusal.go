@@ -33,6 +33,9 @@ func (s *sender) refusal(ctx context.Context, r *request, resp *http.Response, b
 		resp.StatusCode == http.StatusTemporaryRedirect):
 		kind, next = ErrWrongRegion, final
 		e.Hint = fmt.Sprintf("set S3_REGION=%s (it is %q)", region, s.options.S3.Region)
+	case !isS3 && redirects(resp.StatusCode) && resp.Header.Get("Location") != "":
+		kind, next = ErrEndpoint, final
+		e.Hint = fmt.Sprintf("what answers at %s sends requests on to %q: set S3_ENDPOINT to the address of the store itself", s.endpoint.Name, resp.Header.Get("Location"))
 	case !isS3 && r.method != http.MethodHead && next == final && !errors.Is(kind, ErrPrecondition) && !errors.Is(kind, ErrAccessDenied):
 		kind = ErrEndpoint
 		e.Message = text(body)
@@ -59,6 +62,16 @@ func (s *sender) refusal(ctx context.Context, r *request, resp *http.Response, b
 		e.Hint = s.hint(kind)
 	}
 	return e, next, wait
+}
+
+// redirects says that a status sends the client elsewhere. S3 does so with a document that has a code; without one it is a
+// proxy's, to https for one. Requests are not sent there: they are signed for the host that was configured.
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
 }
 
 // text is the beginning of an answer that is no S3 error, for a message.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -103,6 +104,17 @@ func TestDiagnosis(t *testing.T) {
 		defer fault.Remove()
 		wantKind(t, check(c, b.bucket.Credentials()), ErrEndpoint, "nginx", "S3_ENDPOINT")
 	})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		t.Run(fmt.Sprint("a redirect of a proxy, ", status), func(t *testing.T) {
+			b.proxy.Forget()
+			fault := b.fault("LIST", 0, testbed.Answer(status, map[string]string{"Location": "https://store.example.org/x"}, "<html>moved</html>"))
+			defer fault.Remove()
+			wantKind(t, check(c, b.bucket.Credentials()), ErrEndpoint, "S3_ENDPOINT", "https://store.example.org/x")
+			if n := b.proxy.Count(""); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
 	t.Run("a page that says 200", func(t *testing.T) {
 		fault := b.fault("LIST", 0, testbed.Answer(200, nil, "<html>login</html>"))
 		defer fault.Remove()
