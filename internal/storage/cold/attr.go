@@ -18,17 +18,17 @@ type AttrChange struct {
 }
 
 // setattr changes attributes. The owner is always the agent: another one cannot be kept.
-func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
+func (fl *files) setattr(ctx context.Context, n *node, ch AttrChange) error {
 	if ch.UID != nil && *ch.UID != contract.AgentUID || ch.GID != nil && *ch.GID != contract.AgentGID {
 		return syscall.EPERM
 	}
 	if ch.Size != nil {
-		if err := fs.truncate(ctx, n, *ch.Size); err != nil {
+		if err := fl.truncate(ctx, n, *ch.Size); err != nil {
 			return err
 		}
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
 	now := time.Now()
 	if ch.Atime != nil {
 		n.own().atime = *ch.Atime
@@ -44,7 +44,7 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
 		return nil
 	}
 	was, had := *n, *n.extra
-	t := fs.begin()
+	t := fl.changes.begin()
 	if ch.Mode != nil {
 		n.mode, n.modeKnown = *ch.Mode&permMask, true
 	}
@@ -57,32 +57,32 @@ func (fs *FS) setattr(ctx context.Context, n *node, ch AttrChange) error {
 		n.ctime = was.ctime
 		n.own().live, n.own().gen = had.live, had.gen
 	})
-	if n != fs.root && n.parent != nil {
+	if n != fl.tree.root && n.parent != nil {
 		t.want(n.objectPath(), n, n.remote)
 	}
 	return t.commit()
 }
 
 // truncate makes a file shorter or longer.
-func (fs *FS) truncate(ctx context.Context, n *node, size int64) error {
+func (fl *files) truncate(ctx context.Context, n *node, size int64) error {
 	if n.kind != pending.File {
 		return syscall.EINVAL
 	}
 	if size > maxFile {
 		return syscall.EFBIG
 	}
-	fs.mu.Lock()
+	fl.mu.Lock()
 	stale := n.displaced != "" && n.opens == 0 // by its path another file is found
-	fs.mu.Unlock()
+	fl.mu.Unlock()
 	if stale {
 		return syscall.ESTALE
 	}
-	c, err := fs.beginWrite(ctx, n)
+	c, err := fl.beginWrite(ctx, n)
 	if err != nil {
 		return err
 	}
-	err = fs.withSpace(ctx, n, func() error { return c.file.Truncate(size) })
-	fs.endWrite(n, c, err == nil)
+	err = fl.withSpace(ctx, n, func() error { return c.file.Truncate(size) })
+	fl.endWrite(n, c, err == nil)
 	return err
 }
 

@@ -30,7 +30,7 @@ const (
 
 // attrIndex is the index of attributes, and its copy in S3.
 type attrIndex struct {
-	fs     *FS
+	*core
 	x      *attrindex.Index
 	dir    string
 	loaded chan struct{} // closed when the shared index is in, or cannot be had
@@ -42,12 +42,12 @@ type attrIndex struct {
 	etag    string      // of the shared index, as this one knows it
 }
 
-func openIndex(fs *FS, dir string) (*attrIndex, error) {
-	x, err := attrindex.Open(dir, fs.cache.WithRoom)
+func openIndex(c *core, dir string) (*attrIndex, error) {
+	x, err := attrindex.Open(dir, c.cache.WithRoom)
 	if err != nil {
 		return nil, err
 	}
-	a := &attrIndex{fs: fs, x: x, dir: dir, loaded: make(chan struct{})}
+	a := &attrIndex{core: c, x: x, dir: dir, loaded: make(chan struct{})}
 	if b, err := os.ReadFile(a.file("etag")); err == nil {
 		a.etag = string(b)
 	}
@@ -56,9 +56,9 @@ func openIndex(fs *FS, dir string) (*attrIndex, error) {
 
 func (a *attrIndex) file(suffix string) string { return filepath.Join(a.dir, "attrs."+suffix) }
 
-func (a *attrIndex) key() string { return a.fs.cfg.MetaPrefix() + indexKey }
+func (a *attrIndex) key() string { return a.cfg.MetaPrefix() + indexKey }
 
-// put remembers what is known of a node's object. With FS.mu.
+// put remembers what is known of a node's object. With core.mu.
 func (a *attrIndex) put(n *node) {
 	if n.parent == nil || n.origin != "" || n.remote.ETag == "" || !n.modeKnown || !n.mtimeKnown {
 		return
@@ -82,7 +82,7 @@ func (a *attrIndex) drop(path string) {
 
 func (a *attrIndex) note(e attrindex.Entry) {
 	if err := a.x.Put(e); err != nil {
-		a.fs.log.Warn("attributes will have to be asked for again", "event", "cold_index", "error", err)
+		a.log.Warn("attributes will have to be asked for again", "event", "cold_index", "error", err)
 		return
 	}
 	a.mu.Lock()
@@ -97,12 +97,12 @@ func (a *attrIndex) note(e attrindex.Entry) {
 // schedule has the index be shared in a while. With mu.
 func (a *attrIndex) schedule() {
 	if a.timer == nil {
-		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.fs.ctx, a.fs.store.ServerDate().Unix()) })
+		a.timer = time.AfterFunc(publishAfter, func() { a.publish(a.ctx, a.store.ServerDate().Unix()) })
 	}
 }
 
 // find gives a node that a listing shows the attributes that are known of that very version. With
-// FS.mu.
+// core.mu.
 func (a *attrIndex) find(n *node, key string) bool {
 	e, ok := a.x.Find(key)
 	if !ok || !e.Is(n.remote.ETag, n.remote.Size, n.remote.Modified) {
@@ -126,7 +126,7 @@ func (a *attrIndex) find(n *node, key string) bool {
 }
 
 // findDir gives a directory whose marker no listing has shown yet the attributes that it had. With
-// FS.mu.
+// core.mu.
 func (a *attrIndex) findDir(n *node) {
 	key, err := keyOf(n.objectPath())
 	if err != nil {
@@ -140,17 +140,17 @@ func (a *attrIndex) findDir(n *node) {
 // load takes in the index that an earlier sandbox shared.
 func (a *attrIndex) load() {
 	defer close(a.loaded)
-	ctx, cancel := context.WithTimeout(a.fs.ctx, indexWait)
+	ctx, cancel := context.WithTimeout(a.ctx, indexWait)
 	defer cancel()
-	if err := a.adopt(ctx); err != nil && a.fs.ctx.Err() == nil {
-		a.fs.log.Info("the shared index of attributes is not there; modes and links show when files are opened",
+	if err := a.adopt(ctx); err != nil && a.ctx.Err() == nil {
+		a.log.Info("the shared index of attributes is not there; modes and links show when files are opened",
 			"event", "cold_index", "error", err)
 	}
 }
 
 // adopt reads the shared index when it is not the one that is known.
 func (a *attrIndex) adopt(ctx context.Context) error {
-	rd, err := a.fs.store.Get(ctx, a.key(), objectstore.GetOptions{})
+	rd, err := a.store.Get(ctx, a.key(), objectstore.GetOptions{})
 	if errors.Is(err, objectstore.ErrNotFound) {
 		a.setETag("")
 		return nil
@@ -172,9 +172,9 @@ func (a *attrIndex) adopt(ctx context.Context) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := a.x.Adopt(name, a.fs.store.ServerDate().Unix()); err != nil {
+	if err := a.x.Adopt(name, a.store.ServerDate().Unix()); err != nil {
 		// Damaged, or of a newer form: the next publish replaces it.
-		a.fs.log.Warn("the shared index of attributes cannot be read", "event", "cold_index", "error", err)
+		a.log.Warn("the shared index of attributes cannot be read", "event", "cold_index", "error", err)
 	}
 	a.setETag(rd.ETag)
 	return nil
@@ -183,7 +183,7 @@ func (a *attrIndex) adopt(ctx context.Context) error {
 func (a *attrIndex) setETag(etag string) {
 	a.etag = etag
 	if err := os.WriteFile(a.file("etag"), []byte(etag), 0o600); err != nil {
-		a.fs.log.Debug("the shared index will be read again", "event", "cold_index", "error", err)
+		a.log.Debug("the shared index will be read again", "event", "cold_index", "error", err)
 	}
 }
 
@@ -211,13 +211,13 @@ func (a *attrIndex) publish(ctx context.Context, asOf int64) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		a.fs.log.Info("the index of attributes could not be shared; it is tried again later", "event", "cold_index", "error", err)
+		a.log.Info("the index of attributes could not be shared; it is tried again later", "event", "cold_index", "error", err)
 	}
 	_, recent = a.x.Counts()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.news = a.news || err != nil
-	if (a.news || recent > 0) && a.fs.ctx.Err() == nil {
+	if (a.news || recent > 0) && a.ctx.Err() == nil {
 		a.schedule()
 	}
 }
@@ -231,12 +231,12 @@ func (a *attrIndex) share(ctx context.Context, asOf int64) error {
 		return err
 	}
 	defer f.Close()
-	ctx, release, err := a.fs.fence.Write(ctx)
+	ctx, release, err := a.fence.Write(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	o, err := a.fs.store.Put(ctx, a.key(), f, size, objectstore.PutOptions{
+	o, err := a.store.Put(ctx, a.key(), f, size, objectstore.PutOptions{
 		Condition: objectstore.Condition{IfMatch: a.etag, IfNoneMatch: a.etag == ""},
 		Metadata:  map[string]string{posixattr.WriteIDKey: newDataName()},
 	})

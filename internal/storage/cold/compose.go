@@ -25,33 +25,33 @@ const composedMark = "~"
 func composed(uploadID string) bool { return strings.HasPrefix(uploadID, composedMark) }
 
 // basis is the version in S3 on which a node's content is based. With mu.
-func (fs *FS) basis(n *node) (objectstore.Basis, bool) {
+func (cs *contents) basis(n *node) (objectstore.Basis, bool) {
 	if n.wholeOnly || n.remote.ETag == "" || n.remote.Size < composeFrom {
 		return objectstore.Basis{}, false
 	}
-	key, err := fs.contentKey(n)
+	key, err := cs.contentKey(n)
 	return objectstore.Basis{Key: key, ETag: n.remote.ETag, Size: n.remote.Size}, err == nil
 }
 
 // plan says how content that differs from its basis in some ranges can be sent in part. With mu.
-func (fs *FS) plan(n *node, size int64, changed []cache.Range) (objectstore.Plan, bool) {
-	b, ok := fs.basis(n)
+func (cs *contents) plan(n *node, size int64, changed []cache.Range) (objectstore.Plan, bool) {
+	b, ok := cs.basis(n)
 	if !ok || size < composeFrom {
 		return objectstore.Plan{}, false
 	}
 	for _, r := range changed {
 		b.Changed = append(b.Changed, objectstore.Range(r))
 	}
-	return fs.store.Plan(size, b)
+	return cs.store.Plan(size, b)
 }
 
 // planUpload decides how a job sends its content, and says what it reads of it. With mu.
-func (fs *FS) planUpload(j *job, size int64, changed []cache.Range, known bool) []cache.Range {
+func (j *job) planUpload(size int64, changed []cache.Range, known bool) []cache.Range {
 	j.plan = nil
 	if known {
 		changed = append(slices.Clone(changed), j.node.patched...) // the object has that from other files
 		slices.SortFunc(changed, func(a, b cache.Range) int { return cmp.Compare(a.Off, b.Off) })
-		if p, ok := fs.plan(j.node, size, changed); ok {
+		if p, ok := j.contents.plan(j.node, size, changed); ok {
 			j.plan = &p
 			var needed []cache.Range
 			for _, r := range p.Sent {
@@ -64,21 +64,21 @@ func (fs *FS) planUpload(j *job, size int64, changed []cache.Range, known bool) 
 }
 
 // copiesInParts says that S3 can copy an object that is too large for one request. With mu.
-func (fs *FS) copiesInParts(n *node) bool {
-	_, ok := fs.plan(n, n.size, nil)
+func (cs *contents) copiesInParts(n *node) bool {
+	_, ok := cs.plan(n, n.size, nil)
 	return ok
 }
 
 // planCopy has a job copy its node's object. With mu.
-func (fs *FS) planCopy(j *job) error {
+func (j *job) planCopy() error {
 	n := j.node
-	key, err := fs.contentKey(n)
+	key, err := j.contents.contentKey(n)
 	if err != nil {
 		return err
 	}
 	j.copyFrom, j.copyETag, j.size, j.plan = key, n.remote.ETag, n.remote.Size, nil
 	if j.size > objectstore.MaxCopy {
-		p, ok := fs.plan(n, j.size, nil)
+		p, ok := j.contents.plan(n, j.size, nil)
 		if !ok {
 			return errChanged // it is brought here first
 		}
@@ -88,7 +88,7 @@ func (fs *FS) planCopy(j *job) error {
 }
 
 // goesUpInParts says that what is missing of a dirty file need not come here before it goes up. With mu.
-func (fs *FS) goesUpInParts(n *node) bool {
+func (cs *contents) goesUpInParts(n *node) bool {
 	if n.content == nil || n.parent == nil {
 		return false
 	}
@@ -96,27 +96,27 @@ func (fs *FS) goesUpInParts(n *node) bool {
 	if !known {
 		return false
 	}
-	_, ok := fs.plan(n, n.content.file.Size(), changed)
+	_, ok := cs.plan(n, n.content.file.Size(), changed)
 	return ok
 }
 
 // compose sends what the plan says.
-func (fs *FS) compose(ctx context.Context, j *job, cond objectstore.Condition) (objectstore.Object, error) {
-	o, err := fs.store.Compose(ctx, j.key, j.body, *j.plan, objectstore.PutOptions{
-		Condition: cond, Metadata: j.meta, Verify: func() error { return fs.uploaded(j) },
-		OnUploadID: func(id string) { fs.noteUpload(j, composedMark+id) },
+func (j *job) compose(ctx context.Context, cond objectstore.Condition) (objectstore.Object, error) {
+	o, err := j.store.Compose(ctx, j.key, j.body, *j.plan, objectstore.PutOptions{
+		Condition: cond, Metadata: j.meta, Verify: func() error { return j.uploaded() },
+		OnUploadID: func(id string) { j.noteUpload(composedMark + id) },
 	})
 	if errors.Is(err, objectstore.ErrUnsupported) {
-		err = fs.sendWhole(j, err)
+		err = j.sendWhole(err)
 	}
 	return o, err
 }
 
 // sendWhole has the next attempt send all of the content.
-func (fs *FS) sendWhole(j *job, why error) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (j *job) sendWhole(why error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.node.own().wholeOnly = true
-	fs.log.Info("a changed file is sent as a whole, since S3 does not copy the parts that did not change", "event", "cold_whole", "path", j.path, "error", why)
+	j.log.Info("a changed file is sent as a whole, since S3 does not copy the parts that did not change", "event", "cold_whole", "path", j.path, "error", why)
 	return fmt.Errorf("%w: %w", errChanged, why)
 }

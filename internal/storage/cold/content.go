@@ -9,14 +9,31 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
+// contents is the bytes of files: the cache, and what is fetched into it.
+type contents struct {
+	*core
+	tree     *tree
+	changes  *changes
+	index    *attrIndex
+	fetching chan struct{} // a place for each GET of content
+	guessing chan struct{} // a place for each file that is fetched ahead
+}
+
+func newContents(c *core, tr *tree, ch *changes, index *attrIndex) *contents {
+	return &contents{
+		core: c, tree: tr, changes: ch, index: index,
+		fetching: make(chan struct{}, fetchers), guessing: make(chan struct{}, neighbourJobs),
+	}
+}
+
 // content is the bytes of a file while it has users: the cached file, and the extents that are
 // being fetched into it.
 type content struct {
-	fs   *FS
+	in   *contents
 	node *node
 	file *cache.File
 
-	users int // handles, jobs, readers; with FS.mu
+	users int // handles, jobs, readers; with core.mu
 
 	mu      sync.Mutex
 	arrived sync.Cond // a block came, or an extent ended
@@ -32,19 +49,19 @@ type content struct {
 }
 
 // acquire gives the content of a file, opening it for the first user. With mu.
-func (fs *FS) acquire(n *node) (*content, error) {
+func (cs *contents) acquire(n *node) (*content, error) {
 	c := n.content
 	if c == nil {
-		c = &content{fs: fs, node: n, etag: n.remote.ETag, size: n.remote.Size}
+		c = &content{in: cs, node: n, etag: n.remote.ETag, size: n.remote.Size}
 		c.arrived.L = &c.mu
 		var err error
-		if c.key, err = fs.contentKey(n); err != nil {
+		if c.key, err = cs.contentKey(n); err != nil {
 			return nil, err
 		}
 		if n.dirty() {
-			c.file, err = fs.cache.OpenDirty(n.data)
+			c.file, err = cs.cache.OpenDirty(n.data)
 		} else {
-			c.file, err = fs.cache.Checkout(cache.VersionID(c.key, c.etag, c.size), c.size)
+			c.file, err = cs.cache.Checkout(cache.VersionID(c.key, c.etag, c.size), c.size)
 		}
 		if err != nil {
 			return nil, err
@@ -54,14 +71,14 @@ func (fs *FS) acquire(n *node) (*content, error) {
 	c.users++
 	if c.ctx == nil || c.ctx.Err() != nil {
 		c.mu.Lock()
-		c.ctx, c.stop = context.WithCancel(fs.ctx)
+		c.ctx, c.stop = context.WithCancel(cs.ctx)
 		c.mu.Unlock()
 	}
 	return c, nil
 }
 
 // contentKey is where the remote content of a node is; empty: there is none. With mu.
-func (fs *FS) contentKey(n *node) (string, error) {
+func (cs *contents) contentKey(n *node) (string, error) {
 	switch {
 	case n.remote.ETag == "":
 		return "", nil
@@ -69,7 +86,7 @@ func (fs *FS) contentKey(n *node) (string, error) {
 		return n.lastKey, nil
 	}
 	key, err := keyOf(n.source())
-	return fs.prefix + key, err
+	return cs.prefix + key, err
 }
 
 // release ends a use. The end of the last one breaks off the fetches under way. With mu.
@@ -81,7 +98,7 @@ func (c *content) release() {
 	}
 }
 
-// settle gives the file back to the cache when nothing uses it. With FS.mu.
+// settle gives the file back to the cache when nothing uses it. With core.mu.
 func (c *content) settle() {
 	c.mu.Lock()
 	busy := c.users > 0 || c.fetches > 0
@@ -91,10 +108,10 @@ func (c *content) settle() {
 		return
 	}
 	n.own().content = nil
-	c.fs.setOriginOfOrphan(n)
+	c.in.setOriginOfOrphan(n)
 	c.file.Return()
-	c.fs.dropOrphan(n)
-	c.fs.slim(n)
+	c.in.dropOrphan(n)
+	c.in.changes.slim(n)
 }
 
 // moved says that the content is at another key, or in another version, from now on.
@@ -105,106 +122,106 @@ func (c *content) moved(key string, v version) {
 }
 
 // fillAll brings what is missing of a file.
-func (fs *FS) fillAll(ctx context.Context, n *node) error {
-	fs.mu.Lock()
+func (cs *contents) fillAll(ctx context.Context, n *node) error {
+	cs.mu.Lock()
 	if n.parent == nil && n.opens == 0 {
-		fs.mu.Unlock()
+		cs.mu.Unlock()
 		return nil // it is removed, and no process has it open any more
 	}
-	c, err := fs.acquire(n)
-	fs.mu.Unlock()
+	c, err := cs.acquire(n)
+	cs.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer func() {
-		fs.mu.Lock()
+		cs.mu.Lock()
 		c.release()
-		fs.mu.Unlock()
+		cs.mu.Unlock()
 	}()
 	return c.fill(ctx, 0, c.file.Size())
 }
 
 // bringHere makes a file's remote content its own dirty content, whole in the cache, where
 // nothing evicts it: S3 may lose it then.
-func (fs *FS) bringHere(ctx context.Context, n *node) error {
-	fs.mu.Lock()
+func (cs *contents) bringHere(ctx context.Context, n *node) error {
+	cs.mu.Lock()
 	if n.dirty() || n.kind != pending.File || n.parent == nil && n.opens == 0 {
-		fs.mu.Unlock()
+		cs.mu.Unlock()
 		return nil
 	}
-	c, err := fs.acquire(n)
+	c, err := cs.acquire(n)
 	if err == nil {
-		if err = fs.beginDirty(n, false); err != nil {
+		if err = cs.beginDirty(n, false); err != nil {
 			c.release()
 		}
 	}
-	fs.mu.Unlock()
+	cs.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	err = c.fill(ctx, 0, c.file.Size())
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	defer c.release()
 	if err == nil && c.file.Whole() {
-		fs.setOrigin(n, "")
+		cs.changes.setOrigin(n, "")
 	}
 	return err
 }
 
 // localize is bringHere in the background, once. A file that cannot be had any more lets go
 // of its key all the same: its readers get ESTALE. With mu.
-func (fs *FS) localize(n *node) {
+func (cs *contents) localize(n *node) {
 	if n.kind != pending.File || n.localizing {
 		if n.kind != pending.File {
-			fs.setOrigin(n, "") // a link's or a marker's content is in the node
+			cs.changes.setOrigin(n, "") // a link's or a marker's content is in the node
 		}
 		return
 	}
 	n.own().localizing = true
-	fs.background(func() {
-		err := fs.bringHere(fs.ctx, n)
+	cs.background(func() {
+		err := cs.bringHere(cs.ctx, n)
 		if err == nil {
-			err = fs.fillAll(fs.ctx, n)
+			err = cs.fillAll(cs.ctx, n)
 		}
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
 		n.own().localizing = false
 		if err == nil {
-			fs.setOrigin(n, "")
+			cs.changes.setOrigin(n, "")
 		} else if noSpace(err) {
-			fs.retryLocalize(n)
+			cs.retryLocalize(n)
 		} else if n.parent == nil && !away(err) {
-			fs.log.Info("a file that was removed while it was open can only be read as far as it is cached", "event", "cold_orphan", "error", err)
-			fs.setOrigin(n, "")
+			cs.log.Info("a file that was removed while it was open can only be read as far as it is cached", "event", "cold_orphan", "error", err)
+			cs.changes.setOrigin(n, "")
 		}
-		fs.recheck()
+		cs.changes.recheck()
 	})
 }
 
 // retryLocalize waits for room in the cache, in the background. What needs the key waits so long.
-func (fs *FS) retryLocalize(n *node) {
-	changed := fs.cache.Changed()
-	fs.background(func() {
+func (cs *contents) retryLocalize(n *node) {
+	changed := cs.cache.Changed()
+	cs.background(func() {
 		later := time.NewTimer(retryFirst)
 		defer later.Stop()
 		select {
 		case <-changed:
 		case <-later.C:
-		case <-fs.ctx.Done():
+		case <-cs.ctx.Done():
 			return
 		}
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
 		if n.origin != "" {
-			fs.localize(n)
+			cs.localize(n)
 		}
 	})
 }
 
 // setOriginOfOrphan lets go of the key of a removed file that no process has open any more. With mu.
-func (fs *FS) setOriginOfOrphan(n *node) {
+func (cs *contents) setOriginOfOrphan(n *node) {
 	if n.parent == nil && n.origin != "" {
-		fs.setOrigin(n, "")
+		cs.changes.setOrigin(n, "")
 	}
 }

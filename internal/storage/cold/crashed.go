@@ -25,9 +25,9 @@ type crashed struct {
 func (c crashed) nameFor(path string) string { return c.names[path] }
 
 // judgeCrash finds out what a crash of the machine has left.
-func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
+func (rc *recovery) judgeCrash(entries []pending.Entry) crashed {
 	c := crashed{names: map[string]string{}}
-	if !fs.cache.Rebooted() {
+	if !rc.cache.Rebooted() {
 		return c
 	}
 	now := time.Now()
@@ -43,7 +43,7 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 	for stem, members := range groups {
 		database, usable := false, true
 		for _, e := range members {
-			magic, ok := fs.inspect(e)
+			magic, ok := rc.inspect(e)
 			database = database || magic
 			usable = usable && ok
 		}
@@ -51,16 +51,16 @@ func (fs *FS) judgeCrash(entries []pending.Entry) crashed {
 			if database && usable || !database && e.Synced {
 				continue
 			}
-			c.names[e.Path] = fs.keptAs(path.Base(stem), now) + strings.TrimPrefix(e.Path, stem)
+			c.names[e.Path] = rc.contents.keptAs(path.Base(stem), now) + strings.TrimPrefix(e.Path, stem)
 		}
 	}
 	return c
 }
 
 // keptAs is the conflict name of a file's stem, which leaves room for the longest ending.
-func (fs *FS) keptAs(stem string, at time.Time) string {
-	room := MaxName - len(sqlitefile.JournalSuffix) - len(conflict.Name("", fs.cfg.SandboxID, at))
-	return conflict.Name(stem[:min(len(stem), max(room, 0))], fs.cfg.SandboxID, at)
+func (cs *contents) keptAs(stem string, at time.Time) string {
+	room := MaxName - len(sqlitefile.JournalSuffix) - len(conflict.Name("", cs.cfg.SandboxID, at))
+	return conflict.Name(stem[:min(len(stem), max(room, 0))], cs.cfg.SandboxID, at)
 }
 
 // stemOf is the path of the database to which a file would belong; of any other file the path itself.
@@ -73,8 +73,8 @@ func stemOf(path string) string {
 
 // inspect looks at an entry's content: whether it is a file of SQLite's, and whether it can be
 // recovered.
-func (fs *FS) inspect(e *pending.Entry) (database, usable bool) {
-	f, err := fs.cache.OpenDirty(e.Data)
+func (rc *recovery) inspect(e *pending.Entry) (database, usable bool) {
+	f, err := rc.cache.OpenDirty(e.Data)
 	if err != nil {
 		return false, false
 	}

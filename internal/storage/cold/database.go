@@ -18,14 +18,21 @@ import (
 // dirty key of a database or of a member is covered when S3 has the image of their content. It stays in the
 // journal, so that a process that takes over finds all of the files, and is queued again with the next change.
 
+// databases tells which files are a database's.
+type databases struct {
+	*core
+	changes  *changes
+	contents *contents
+}
+
 // databaseOf is the database that a file belongs to; nil: to none. With mu.
-func (fs *FS) databaseOf(n *node) *node {
+func (ds *databases) databaseOf(n *node) *node {
 	base, ok := sqlitefile.Base(n.name)
 	if !ok || n.parent == nil || n.kind != pending.File {
 		return nil
 	}
 	b := n.parent.dir.child(base)
-	if b == nil || b.kind != pending.File || !fs.isDatabase(b) {
+	if b == nil || b.kind != pending.File || !ds.isDatabase(b) {
 		return nil
 	}
 	return b
@@ -33,12 +40,12 @@ func (fs *FS) databaseOf(n *node) *node {
 
 // isDatabase tells by the headers that are here: its own, or that of a log or a journal beside it, since an
 // encrypted database has no header.
-func (fs *FS) isDatabase(b *node) bool {
-	return sqlitefile.IsDatabase(fs.header(b)) || len(fs.countingMembers(b)) > 0
+func (ds *databases) isDatabase(b *node) bool {
+	return sqlitefile.IsDatabase(ds.header(b)) || len(ds.countingMembers(b)) > 0
 }
 
 // members are the files beside a database that belong to it by their names.
-func (fs *FS) members(b *node) (all []*node) {
+func (ch *changes) members(b *node) (all []*node) {
 	if b.parent == nil || b.kind != pending.File {
 		return nil
 	}
@@ -51,25 +58,25 @@ func (fs *FS) members(b *node) (all []*node) {
 }
 
 // countingMembers are those whose content SQLite would apply to the database.
-func (fs *FS) countingMembers(b *node) (counting []*node) {
-	for _, m := range fs.members(b) {
-		if fs.counts(m) {
+func (ds *databases) countingMembers(b *node) (counting []*node) {
+	for _, m := range ds.changes.members(b) {
+		if ds.counts(m) {
 			counting = append(counting, m)
 		}
 	}
 	return counting
 }
 
-func (fs *FS) counts(m *node) bool {
-	return !strings.HasSuffix(m.name, sqlitefile.IndexSuffix) && sqlitefile.IsLog(fs.header(m))
+func (ds *databases) counts(m *node) bool {
+	return !strings.HasSuffix(m.name, sqlitefile.IndexSuffix) && sqlitefile.IsLog(ds.header(m))
 }
 
 // header is the beginning of a file's content, as far as it is here.
-func (fs *FS) header(n *node) []byte {
+func (ds *databases) header(n *node) []byte {
 	if n.size < sqlitefile.HeaderSize {
 		return nil
 	}
-	c, err := fs.acquire(n)
+	c, err := ds.contents.acquire(n)
 	if err != nil {
 		return nil
 	}
@@ -80,9 +87,9 @@ func (fs *FS) header(n *node) []byte {
 }
 
 // covers says that S3 has what a member has, in the database's object, or that nothing in it counts.
-func (fs *FS) covers(b, m *node) bool {
-	s, own := fs.dirtyKeys[b.objectPath()], fs.dirtyKeys[m.objectPath()]
-	if fs.counts(m) {
+func (ds *databases) covers(b, m *node) bool {
+	s, own := ds.changes.dirtyKeys[b.objectPath()], ds.changes.dirtyKeys[m.objectPath()]
+	if ds.counts(m) {
 		if own != nil && own.hasObject() { // an image has been stored: what it has is not needed any more
 			_, stored := b.coverage[m]
 			return stored
@@ -94,64 +101,64 @@ func (fs *FS) covers(b, m *node) bool {
 }
 
 // awaitsDatabase says that a member waits until the database's object has its content, and sees to that.
-func (fs *FS) awaitsDatabase(s *dirtyKey) bool {
-	b := fs.databaseOf(s.node)
-	if b == nil || fs.covers(b, s.node) {
+func (wb *writeback) awaitsDatabase(s *dirtyKey) bool {
+	b := wb.databases.databaseOf(s.node)
+	if b == nil || wb.databases.covers(b, s.node) {
 		return false
 	}
-	if k := fs.dirtyKeys[b.objectPath()]; k != nil {
-		fs.uncover(b)
+	if k := wb.changes.dirtyKeys[b.objectPath()]; k != nil {
+		wb.changes.uncover(b)
 		if s.final = k.final; k.final { // a flush must not wait for it in vain
 			s.err, s.failures = k.err, k.failures
 		}
 		return true
 	}
-	t := fs.begin()
+	t := wb.changes.begin()
 	t.want(b.objectPath(), b, b.remote)
 	if err := t.commit(); err != nil {
-		fs.log.Info("a database will be stored when the disk has room for the journal", "event", "cold_journal", "path", b.objectPath(), "error", err)
-		fs.recheckLater()
+		wb.log.Info("a database will be stored when the disk has room for the journal", "event", "cold_journal", "path", b.objectPath(), "error", err)
+		wb.recheckLater()
 	}
 	return true
 }
 
 // recheckLater gives every dirty key that was blocked another chance after a pause.
-func (fs *FS) recheckLater() {
-	fs.background(func() {
+func (wb *writeback) recheckLater() {
+	wb.background(func() {
 		later := time.NewTimer(retryFirst)
 		defer later.Stop()
 		select {
 		case <-later.C:
-		case <-fs.ctx.Done():
+		case <-wb.ctx.Done():
 			return
 		}
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		fs.recheck()
+		wb.mu.Lock()
+		defer wb.mu.Unlock()
+		wb.changes.recheck()
 	})
 }
 
 // coverMember ends the wait of a member of which S3 has no object and needs none.
-func (fs *FS) coverMember(s *dirtyKey) bool {
-	if s.deletion() || s.hasObject() || fs.databaseOf(s.node) == nil {
+func (ds *databases) coverMember(s *dirtyKey) bool {
+	if s.deletion() || s.hasObject() || ds.databaseOf(s.node) == nil {
 		return false
 	}
-	fs.cover(s)
+	ds.changes.cover(s)
 	return true
 }
 
-func (fs *FS) cover(s *dirtyKey) {
+func (ch *changes) cover(s *dirtyKey) {
 	s.covered, s.node.own().covered = true, true
 	s.failures, s.err, s.final, s.failing = 0, nil, false, time.Time{}
 	s.blocked = false
-	delete(fs.waiting, s)
-	fs.ready.remove(s)
-	fs.holdDeletions(s, time.Now())
-	fs.progressed()
+	delete(ch.waiting, s)
+	ch.ready.remove(s)
+	ch.holdDeletions(s, time.Now())
+	ch.progressed()
 }
 
 // uncover queues the dirty key of a covered file again: what S3 has is not its content any more.
-func (fs *FS) uncover(n *node) {
+func (ch *changes) uncover(n *node) {
 	if !n.covered {
 		return
 	}
@@ -159,31 +166,31 @@ func (fs *FS) uncover(n *node) {
 	if n.parent == nil {
 		return
 	}
-	s := fs.dirtyKeys[n.objectPath()]
+	s := ch.dirtyKeys[n.objectPath()]
 	if s == nil || s.node != n || !s.covered {
 		return
 	}
 	now := time.Now()
-	fs.seq++
+	ch.seq++
 	s.covered = false
-	s.seq, s.first, s.since = fs.seq, fs.seq, now
-	s.due = fs.dueAt(s, now)
-	fs.ready.set(s)
-	fs.holdDeletions(s, now)
-	fs.wake()
+	s.seq, s.first, s.since = ch.seq, ch.seq, now
+	s.due = ch.dueAt(s, now)
+	ch.ready.set(s)
+	ch.holdDeletions(s, now)
+	ch.wake()
 }
 
 // leavesDatabase has what stays of a database judged anew when one of its files goes.
-func (fs *FS) leavesDatabase(n *node) {
+func (ch *changes) leavesDatabase(n *node) {
 	if n.parent == nil || n.kind != pending.File {
 		return
 	}
-	for _, m := range fs.members(n) {
-		fs.uncover(m)
+	for _, m := range ch.members(n) {
+		ch.uncover(m)
 	}
 	if base, ok := sqlitefile.Base(n.name); ok && n.covered {
 		if b := n.parent.dir.child(base); b != nil {
-			fs.uncover(b)
+			ch.uncover(b)
 		}
 	}
 	if n.covered {

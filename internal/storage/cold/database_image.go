@@ -24,28 +24,28 @@ type database struct {
 	committed bool // the journal's transaction has ended
 }
 
-func (d *database) close(fs *FS) {
+func (d *database) close(c *core) {
 	for _, s := range d.snapshots {
 		s.Close()
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	for _, c := range d.contents {
-		c.release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, of := range d.contents {
+		of.release()
 	}
 }
 
 // prepareDatabase brings all of a database here, takes its files at one instant and puts the image together.
-func (fs *FS) prepareDatabase(ctx context.Context, j *job) error {
+func (j *job) prepareDatabase(ctx context.Context) error {
 	for _, n := range append([]*node{j.node}, j.database.members...) {
-		if err := fs.bringHere(ctx, n); err != nil {
+		if err := j.contents.bringHere(ctx, n); err != nil {
 			return err
 		}
-		if err := fs.fillAll(ctx, n); err != nil {
+		if err := j.contents.fillAll(ctx, n); err != nil {
 			return err
 		}
 	}
-	if err := fs.takeDatabase(j); err != nil {
+	if err := j.takeDatabase(); err != nil {
 		return err
 	}
 	image, err := j.image(ctx)
@@ -54,21 +54,21 @@ func (fs *FS) prepareDatabase(ctx context.Context, j *job) error {
 	}
 	image.Patched(func(off, end int64) { j.database.patched = append(j.database.patched, cache.Range{Off: off, End: end}) })
 	j.body, j.size = image, image.Size()
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.planUpload(j, j.size, append(j.database.changed, j.database.patched...), j.database.known)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.planUpload(j.size, append(j.database.changed, j.database.patched...), j.database.known)
 	return nil
 }
 
 // takeDatabase takes snapshots of a database's files while no write to any of them is under way.
-func (fs *FS) takeDatabase(j *job) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (j *job) takeDatabase() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	d, n := j.database, j.node
 	if j.dirty.gen != j.keyGen || n.writing > 0 || !n.dirty() {
 		return errChanged
 	}
-	fs.takenAt(j)
+	j.takenAt()
 	d.coverage = map[*node]uint64{}
 	var err error
 	j.snapshot, _, err = n.content.file.Snapshot(func(size int64, changed []cache.Range, known bool) []cache.Range {
@@ -79,10 +79,10 @@ func (fs *FS) takeDatabase(j *job) error {
 		return takeError(err)
 	}
 	for _, m := range d.members {
-		if fs.databaseOf(m) != n || m.writing > 0 || m.jobs > 0 || !m.dirty() {
+		if j.databases.databaseOf(m) != n || m.writing > 0 || m.jobs > 0 || !m.dirty() {
 			return errChanged
 		}
-		c, err := fs.acquire(m)
+		c, err := j.contents.acquire(m)
 		if err != nil {
 			return err
 		}
@@ -93,13 +93,13 @@ func (fs *FS) takeDatabase(j *job) error {
 		}
 		d.snapshots, d.coverage[m] = append(d.snapshots, snap), m.dataGen
 		if m.name == n.name+sqlitefile.JournalSuffix {
-			d.committed = fs.committed(snap, n.parent)
+			d.committed = j.committed(snap, n.parent)
 		}
 	}
-	if len(fs.countingMembers(n)) != len(d.members) {
+	if len(j.databases.countingMembers(n)) != len(d.members) {
 		return errChanged // another has come
 	}
-	return fs.beginWriteID(j)
+	return j.beginWriteID()
 }
 
 func takeError(err error) error {
@@ -111,13 +111,13 @@ func takeError(err error) error {
 
 // committed tells whether the super-journal that a journal names is gone, which commits the transaction. Only
 // the database's own directory is looked at: elsewhere the super-journal is taken for there.
-func (fs *FS) committed(journal *cache.Snapshot, dir *node) bool {
+func (wk *worker) committed(journal *cache.Snapshot, dir *node) bool {
 	back, ok, err := sqlitefile.OpenRollback(journal, journal.Size())
 	if err != nil || !ok {
 		return false
 	}
 	super, err := back.SuperName()
-	if err != nil || super == "" || filepath.Dir(super) != filepath.Join(fs.cfg.ColdPath, dir.path()) {
+	if err != nil || super == "" || filepath.Dir(super) != filepath.Join(wk.cfg.ColdPath, dir.path()) {
 		return false
 	}
 	return dir.dir.child(filepath.Base(super)) == nil

@@ -11,12 +11,12 @@ import (
 )
 
 // storedDatabase: S3 has the image that the attempt sent. The database's file stays as it is, and dirty.
-func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
+func (j *job) storedDatabase(t *tx, v version) error {
 	s, n, d := j.dirty, j.node, j.database
 	remote, origin, patched := n.remote, n.origin, n.patched
-	t.undo(func() { n.remote, n.own().patched = remote, patched; fs.setOrigin(n, origin) })
+	t.undo(func() { n.remote, n.own().patched = remote, patched; j.changes.setOrigin(n, origin) })
 	n.remote, n.own().patched = v, d.patched
-	fs.setOrigin(n, "")
+	j.changes.setOrigin(n, "")
 	n.checked = t.now
 	if n.gen != j.gen || n.dataGen != j.dataGen || n.writing > 0 {
 		s.failing = time.Time{}
@@ -25,21 +25,21 @@ func (fs *FS) storedDatabase(t *tx, j *job, v version) error {
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.index.put(n)
-	fs.basedOn(j, v)
+	j.contents.index.put(n)
+	j.basedOn(v)
 	n.own().coverage = d.coverage
 	if n.gen == j.gen && n.dataGen == j.dataGen && n.writing == 0 {
-		fs.cover(s)
+		j.changes.cover(s)
 	}
 	for m := range d.coverage {
-		fs.storedMember(n, m, j.began, t.now)
+		j.storedMember(n, m, j.began, t.now)
 	}
 	return nil
 }
 
 // membersFollow has the members of a database that was called name follow it to its conflict copy's name: beside
 // theirs they would be applied to that.
-func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
+func (wk *worker) membersFollow(t *tx, b *node, members []*node, name string) {
 	dir := b.parent.path()
 	for _, m := range members {
 		if !m.dirty() {
@@ -47,25 +47,25 @@ func (fs *FS) membersFollow(t *tx, b *node, members []*node, name string) {
 		}
 		was, remote := m.name, m.remote
 		t.forget(join(dir, was))
-		fs.detach(m)
-		fs.attach(b.parent, b.name+strings.TrimPrefix(was, name), m)
+		wk.changes.detach(m)
+		wk.tree.attach(b.parent, b.name+strings.TrimPrefix(was, name), m)
 		m.remote = version{}
 		t.want(join(dir, m.name), m, version{})
-		t.undo(func() { fs.detach(m); fs.attach(b.parent, was, m); m.remote = remote })
+		t.undo(func() { wk.changes.detach(m); wk.tree.attach(b.parent, was, m); m.remote = remote })
 	}
 }
 
 // storedMember notes that S3 has what a member of b had at a moment: what is left to do came after that.
-func (fs *FS) storedMember(b, m *node, began uint64, now time.Time) {
-	k := fs.dirtyKeys[m.objectPathOrEmpty()]
+func (wk *worker) storedMember(b, m *node, began uint64, now time.Time) {
+	k := wk.changes.dirtyKeys[m.objectPathOrEmpty()]
 	if k == nil || k.node != m || k.running || k.first >= began || k.hasObject() {
 		return
 	}
-	if fs.databaseOf(m) == b && fs.covers(b, m) && fs.coverMember(k) {
+	if wk.databases.databaseOf(m) == b && wk.databases.covers(b, m) && wk.databases.coverMember(k) {
 		return
 	}
 	k.seq, k.first, k.since, k.failing = began, began, now, time.Time{}
-	fs.holdDeletions(k, now)
+	wk.changes.holdDeletions(k, now)
 }
 
 // hasObject says that S3 has, or may have, an object at the key.
@@ -76,11 +76,11 @@ var errMemberTaken = errors.New("another client wrote this object, which SQLite 
 
 // removeMember removes the object of a member whose content is in the database's object. All of the member is
 // here.
-func (fs *FS) removeMember(ctx context.Context, j *job) outcome {
-	if err := errors.Join(fs.bringHere(ctx, j.node), fs.fillAll(ctx, j.node)); err != nil {
+func (j *job) removeMember(ctx context.Context) outcome {
+	if err := errors.Join(j.contents.bringHere(ctx, j.node), j.contents.fillAll(ctx, j.node)); err != nil {
 		return outcome{err: err}
 	}
-	o := fs.delete(ctx, j)
+	o := j.delete(ctx)
 	if o.conflict {
 		return outcome{err: fmt.Errorf("%w: %w", errMemberTaken, objectstore.ErrPrecondition)}
 	}
@@ -88,8 +88,8 @@ func (fs *FS) removeMember(ctx context.Context, j *job) outcome {
 }
 
 // memberRemoved: S3 has no object of a member any more.
-func (fs *FS) memberRemoved(j *job) error {
-	t := fs.begin()
+func (j *job) memberRemoved() error {
+	t := j.changes.begin()
 	s, n := t.touch(j.path), j.node
 	if s != j.dirty || s.node != n {
 		if s != nil {

@@ -16,16 +16,16 @@ import (
 const conflictMark = ".conflict-"
 
 // displace takes a node out of the tree for what S3 says. With mu.
-func (fs *FS) displace(n *node) {
-	fs.markDisplaced(n, n.parent, n.path())
-	fs.detach(n)
+func (ls *listings) displace(n *node) {
+	ls.markDisplaced(n, n.parent, n.path())
+	ls.changes.detach(n)
 }
 
-func (fs *FS) markDisplaced(n, parent *node, path string) {
+func (ls *listings) markDisplaced(n, parent *node, path string) {
 	switch {
 	case n.isDir():
 		for name, c := range n.dir.children {
-			fs.markDisplaced(c, n, join(path, name))
+			ls.markDisplaced(c, n, join(path, name))
 		}
 	case n.kind == pending.File && (n.opens > 0 || n.lookups > 0):
 		n.own().displaced, n.own().displacedDir = path, parent
@@ -33,34 +33,33 @@ func (fs *FS) markDisplaced(n, parent *node, path string) {
 }
 
 // readmit gives a displaced file the name of a conflict copy, as part of t. All of its content is here.
-func (fs *FS) readmit(t *tx, n *node) {
+func (cs *contents) readmit(t *tx, n *node) {
 	path, parent, remote := n.displaced, n.displacedDir, n.remote
 	name := path[strings.LastIndexByte(path, '/')+1:]
-	if !fs.alive(parent) {
-		parent, name = fs.nearestDir(path)
+	if !cs.tree.alive(parent) {
+		parent, name = cs.tree.nearestDir(path)
 	}
-	fs.attach(parent, fs.conflictName(parent, name), n)
+	cs.tree.attach(parent, cs.conflictName(parent, name), n)
 	n.own().displaced, n.own().displacedDir, n.remote = "", nil, version{}
 	t.undo(func() {
-		fs.detach(n)
+		cs.changes.detach(n)
 		n.own().displaced, n.own().displacedDir, n.remote = path, parent, remote
 	})
 }
 
 // readmitted says so, once that is in the journal.
-func (fs *FS) readmitted(n *node, path string) {
-	fs.conflicts++
-	fs.log.Warn("another client replaced or deleted the object of a file that is open and was written to here; the content written here is kept under another name",
+func (cs *contents) readmitted(n *node, path string) {
+	cs.log.Warn("another client replaced or deleted the object of a file that is open and was written to here; the content written here is kept under another name",
 		"event", "cold_conflict", "path", path, "kept_as", n.path())
-	fs.notifyEntry(n.parent, n.name)
+	cs.tree.notifyEntry(n.parent, n.name)
 }
 
 // conflictName is a name for a conflict copy that is free.
-func (fs *FS) conflictName(parent *node, name string) string {
+func (cs *contents) conflictName(parent *node, name string) string {
 	at := time.Now()
 	for {
-		ours := fs.keptAs(name, at)
-		if parent.dir.child(ours) == nil && fs.dirtyKeys[join(parent.path(), ours)] == nil {
+		ours := cs.keptAs(name, at)
+		if parent.dir.child(ours) == nil && cs.changes.dirtyKeys[join(parent.path(), ours)] == nil {
 			return ours
 		}
 		at = at.Add(time.Millisecond)
@@ -69,8 +68,8 @@ func (fs *FS) conflictName(parent *node, name string) string {
 
 // nearestDir finds or makes the directory that a path is in. Where a file is in the way of it, it is the
 // directory of that file.
-func (fs *FS) nearestDir(path string) (*node, string) {
-	n := fs.root
+func (tr *tree) nearestDir(path string) (*node, string) {
+	n := tr.root
 	for {
 		name, rest, more := strings.Cut(path, "/")
 		if !more {
@@ -78,11 +77,11 @@ func (fs *FS) nearestDir(path string) (*node, string) {
 		}
 		c := n.dir.child(name)
 		if c == nil {
-			c = fs.newNode(pending.Dir)
+			c = tr.newNode(pending.Dir)
 			c.mode, c.modeKnown, c.mtimeKnown = 0o755, true, true
-			c.mtime, c.ctime = fs.root.mtime, fs.root.ctime
-			fs.attach(n, name, c)
-			fs.notifyEntry(n, name)
+			c.mtime, c.ctime = tr.root.mtime, tr.root.ctime
+			tr.attach(n, name, c)
+			tr.notifyEntry(n, name)
 		}
 		if !c.isDir() {
 			return n, path[strings.LastIndexByte(path, '/')+1:]

@@ -2,17 +2,21 @@
 //
 // # The parts
 //
-//	FS        the tree, what differs from S3, and what runs in the background; its operations
-//	          are in ops.go and opendir.go
-//	node      a file, directory or symbolic link; one version of it, see below
-//	listing   what LIST says becomes nodes (listing.go, load.go, walk.go), also of one name (resolve.go)
-//	content   the bytes of a file: the cache and what fetches into it (content.go, fetch.go)
-//	          ahead of a reader: of one file readahead.go, of a directory's neighbours.go
-//	dirtyKey  a key whose object is not yet what the tree says (dirtykey.go), and what brings
-//	          it there (dispatch.go, job.go, send.go, compose.go, finish.go, moved.go)
-//	database  SQLite's files, which are one object (database.go)
-//	recover   what an earlier process left (recover.go), and an earlier boot (crashed.go)
-//	place     what is stored by path, for the control socket (paths.go, place.go)
+//	FS         the operations that the fronts call; made of the parts below, of which each knows only
+//	           those below it, by its fields (fs.go)
+//	names      making, renaming and removing names (make.go, rename.go, remove.go, place.go)
+//	files      writing, truncating and changing attributes (io.go, attr.go, space.go)
+//	recovery   what an earlier process left (recover.go), and an earlier boot (crashed.go)
+//	writeback  brings dirty keys to S3 by jobs (dispatch.go, job.go, send.go, compose.go, finish.go,
+//	           moved.go)
+//	listings   what LIST says becomes nodes (listing.go, load.go, walk.go), also of one name (resolve.go)
+//	databases  SQLite's files, which are one object (database.go)
+//	contents   the bytes of files: the cache and what fetches into it (content.go, fetch.go, past.go);
+//	           ahead of a reader: of one file readahead.go, of a directory's neighbours.go
+//	changes    the dirty keys: the keys whose object is not yet what the tree says (dirtykey.go), their
+//	           order (order.go), and changes of several that are one (tx.go)
+//	tree       the nodes; a node is a file, directory or symbolic link, in one version of it, see below
+//	core       the configuration, the store, the disk and the lock, which all of them have
 //
 // Two fronts translate requests into the tree's operations: fusefs the kernel's, httpapi the control
 // socket's. Packages cache and pending keep bytes and dirty keys on the disk; attrindex keeps attributes that LIST does not tell.
@@ -37,8 +41,8 @@
 //
 // # Locks
 //
-// FS.mu guards the tree and the dirty keys and is never held while S3 is waited for; content.mu
+// core.mu guards the tree and the dirty keys and is never held while S3 is waited for; content.mu
 // guards what is being fetched. They nest in this order, the cache's own locks below them.
-// A front is told of changes with FS.mu held, and must not wait: the kernel may wait for a request of
+// A front is told of changes with core.mu held, and must not wait: the kernel may wait for a request of
 // its own.
 package cold

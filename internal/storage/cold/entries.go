@@ -13,16 +13,16 @@ import (
 // asks S3 for the modes of directories that are not known. What S3 has is listed before List returns; the
 // entries are made while they are taken, as the tree is then.
 func (fs *FS) List(ctx context.Context, path string, recursive, dirAttrs bool) (iter.Seq2[contract.ColdEntry, error], error) {
-	n, err := fs.find(ctx, path)
+	n, err := fs.names.find(ctx, path)
 	if err == nil && n.isDir() {
 		if recursive {
-			err = fs.loadTree(ctx, n, fs.since())
+			err = fs.listings.loadTree(ctx, n, fs.tree.since())
 		} else {
-			err = fs.load(ctx, n, fs.since())
+			err = fs.listings.load(ctx, n, fs.tree.since())
 		}
 	}
 	if err == nil && dirAttrs {
-		err = fs.fetchDirAttrs(ctx, n)
+		err = fs.listings.fetchDirAttrs(ctx, n)
 	}
 	if err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func (fs *FS) List(ctx context.Context, path string, recursive, dirAttrs bool) (
 
 // fetchDirAttrs asks for the modes of the directories below a directory, as far as they have objects whose
 // modes are not known. A file's come with its content.
-func (fs *FS) fetchDirAttrs(ctx context.Context, top *node) error {
+func (ls *listings) fetchDirAttrs(ctx context.Context, top *node) error {
 	var dirs []*node
 	var collect func(n *node)
 	collect = func(n *node) {
@@ -46,16 +46,16 @@ func (fs *FS) fetchDirAttrs(ctx context.Context, top *node) error {
 			collect(c)
 		}
 	}
-	fs.mu.Lock()
+	ls.mu.Lock()
 	collect(top)
-	fs.mu.Unlock()
+	ls.mu.Unlock()
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
 	for _, n := range dirs {
 		if gctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { return fs.fetchAttrs(gctx, n) })
+		g.Go(func() error { return ls.contents.fetchAttrs(gctx, n) })
 	}
 	return g.Wait()
 }
@@ -64,7 +64,7 @@ func (fs *FS) fetchDirAttrs(ctx context.Context, top *node) error {
 // long. Its error is the end of ctx.
 func (fs *FS) entries(ctx context.Context, n *node, recursive bool) iter.Seq2[contract.ColdEntry, error] {
 	return func(yield func(contract.ColdEntry, error) bool) {
-		c := &treeCursor{fs: fs, recursive: recursive}
+		c := &treeCursor{in: fs.changes, recursive: recursive}
 		described := make([]contract.ColdEntry, 0, batch)
 		for described = c.begin(n, described); len(described) > 0; described = c.next(described[:0]) {
 			for _, e := range described {
@@ -82,7 +82,7 @@ func (fs *FS) entries(ctx context.Context, n *node, recursive bool) iter.Seq2[co
 
 // treeCursor is a place in the tree, between two entries.
 type treeCursor struct {
-	fs        *FS
+	in        *changes
 	recursive bool
 	stack     []*level
 }
@@ -95,26 +95,26 @@ type level struct {
 
 // begin gives the first entries.
 func (c *treeCursor) begin(n *node, to []contract.ColdEntry) []contract.ColdEntry {
-	c.fs.mu.Lock()
+	c.in.mu.Lock()
 	if !n.isDir() {
-		defer c.fs.mu.Unlock()
-		return append(to, c.fs.describe(n))
+		defer c.in.mu.Unlock()
+		return append(to, c.in.describe(n))
 	}
 	c.enterLocked(n)
-	c.fs.mu.Unlock()
+	c.in.mu.Unlock()
 	return c.next(to)
 }
 
 func (c *treeCursor) enterLocked(n *node) {
-	at := &level{Dir: Dir{fs: c.fs, node: n}}
+	at := &level{Dir: Dir{in: c.in, node: n}}
 	c.stack = append(c.stack, at)
 	at.readLocked()
 }
 
 // next fills to with the next entries; none when all were given.
 func (c *treeCursor) next(to []contract.ColdEntry) []contract.ColdEntry {
-	c.fs.mu.Lock()
-	defer c.fs.mu.Unlock()
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
 	for len(c.stack) > 0 && len(to) < cap(to) {
 		at := c.stack[len(c.stack)-1]
 		if at.done == len(at.entries) {
@@ -125,7 +125,7 @@ func (c *treeCursor) next(to []contract.ColdEntry) []contract.ColdEntry {
 		if at.done++; n == nil {
 			continue
 		}
-		to = append(to, c.fs.describe(n))
+		to = append(to, c.in.describe(n))
 		if c.recursive && n.isDir() {
 			c.enterLocked(n)
 		}

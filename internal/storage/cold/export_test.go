@@ -23,7 +23,7 @@ func Extras(fs *FS) []string {
 			}
 		}
 	}
-	for _, c := range fs.root.dir.children {
+	for _, c := range fs.tree.root.dir.children {
 		walk(c)
 	}
 	return paths

@@ -117,13 +117,13 @@ func (c *content) start(off, end int64) *extent {
 
 // run fetches one extent.
 func (c *content) run(ctx context.Context, e *extent, key, etag string, size int64) {
-	fs := c.fs
+	cs := c.in
 	err := c.get(ctx, e, key, etag, size)
 	for range wrongMost {
 		if !errors.Is(err, objectstore.ErrChecksum) {
 			break
 		}
-		fs.log.Warn("what S3 sent is not what its checksum says; it is asked for again", "event", "cold_checksum", "key", key)
+		cs.log.Warn("what S3 sent is not what its checksum says; it is asked for again", "event", "cold_checksum", "key", key)
 		err = c.get(ctx, e, key, etag, size)
 	}
 	gone := errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrNotFound)
@@ -140,37 +140,37 @@ func (c *content) run(ctx context.Context, e *extent, key, etag string, size int
 	if gone {
 		c.err = err
 	}
-	if errors.Is(err, context.Canceled) && fs.ctx.Err() == nil && !errors.Is(context.Cause(ctx), errNoProgress) {
+	if errors.Is(err, context.Canceled) && cs.ctx.Err() == nil && !errors.Is(context.Cause(ctx), errNoProgress) {
 		err = nil // broken off for lack of readers; there may be one now
 	}
 	e.done, e.err = true, err
 	c.arrived.Broadcast()
 	c.mu.Unlock()
-	fs.mu.Lock()
+	cs.mu.Lock()
 	c.mu.Lock()
 	c.fetches--
 	c.mu.Unlock()
 	if gone && !c.node.stale {
 		c.node.stale = true
-		fs.expire(c.node.parent)
-		fs.log.Info("a file that is being read was changed or removed in S3", "event", "cold_stale", "key", key)
+		cs.tree.expire(c.node.parent)
+		cs.log.Info("a file that is being read was changed or removed in S3", "event", "cold_stale", "key", key)
 	}
 	c.settle()
-	fs.mu.Unlock()
+	cs.mu.Unlock()
 }
 
 // get reads an extent's bytes into the cache, block after block.
 func (c *content) get(ctx context.Context, e *extent, key, etag string, size int64) error {
-	fs := c.fs
+	cs := c.in
 	select {
-	case fs.fetching <- struct{}{}:
-		defer func() { <-fs.fetching }()
+	case cs.fetching <- struct{}{}:
+		defer func() { <-cs.fetching }()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(fs.patience, func() { cancel(errNoProgress) })
+	watchdog := time.AfterFunc(cs.patience, func() { cancel(errNoProgress) })
 	defer watchdog.Stop()
 
 	o := objectstore.GetOptions{IfMatch: etag}
@@ -178,7 +178,7 @@ func (c *content) get(ctx context.Context, e *extent, key, etag string, size int
 	if !small {
 		o.Offset, o.Length = e.off, e.end-e.off
 	}
-	rd, err := fs.store.Get(ctx, key, o)
+	rd, err := cs.store.Get(ctx, key, o)
 	if err != nil {
 		return progressError(ctx, err)
 	}
@@ -186,9 +186,9 @@ func (c *content) get(ctx context.Context, e *extent, key, etag string, size int
 	if small {
 		return progressError(ctx, c.getSmall(rd, size))
 	}
-	fs.mu.Lock()
-	fs.applyAttrs(c.node, rd.Object, nil)
-	fs.mu.Unlock()
+	cs.mu.Lock()
+	cs.applyAttrs(c.node, rd.Object, nil)
+	cs.mu.Unlock()
 	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
 	defer blockBuffers.Put(buf)
 	for at := e.off; at < e.end; {
@@ -196,7 +196,7 @@ func (c *content) get(ctx context.Context, e *extent, key, etag string, size int
 		if _, err := io.ReadFull(rd, b); err != nil {
 			return progressError(ctx, err)
 		}
-		watchdog.Reset(fs.patience)
+		watchdog.Reset(cs.patience)
 		if err := c.file.Fill(at, b); err != nil {
 			return err
 		}
@@ -220,9 +220,9 @@ func (c *content) getSmall(rd *objectstore.Reader, size int64) error {
 		}
 		return err
 	}
-	c.fs.mu.Lock()
-	c.fs.applyAttrs(c.node, rd.Object, b)
-	c.fs.mu.Unlock()
+	c.in.mu.Lock()
+	c.in.applyAttrs(c.node, rd.Object, b)
+	c.in.mu.Unlock()
 	for at := int64(0); at < size; at += cache.BlockSize {
 		if err := c.file.Fill(at, b[at:min(at+cache.BlockSize, size)]); err != nil {
 			return err

@@ -13,14 +13,14 @@ import (
 
 // fetchAttrs fetches the attributes that no listing, index or request has told yet, since a write
 // replaces all metadata.
-func (fs *FS) fetchAttrs(ctx context.Context, n *node) error {
-	fs.mu.Lock()
+func (cs *contents) fetchAttrs(ctx context.Context, n *node) error {
+	cs.mu.Lock()
 	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
 	source := ""
 	if !known {
 		source = n.source()
 	}
-	fs.mu.Unlock()
+	cs.mu.Unlock()
 	if known {
 		return nil
 	}
@@ -28,37 +28,37 @@ func (fs *FS) fetchAttrs(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	o, err := fs.store.Head(ctx, fs.prefix+key)
+	o, err := cs.store.Head(ctx, cs.prefix+key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil // the write that follows finds out what that means
 	}
 	if err != nil {
 		return err
 	}
-	fs.mu.Lock()
-	link := fs.applyAttrs(n, o, nil)
-	fs.mu.Unlock()
+	cs.mu.Lock()
+	link := cs.applyAttrs(n, o, nil)
+	cs.mu.Unlock()
 	if link {
-		return fs.fillAll(ctx, n) // with its body it becomes one
+		return cs.fillAll(ctx, n) // with its body it becomes one
 	}
 	return nil
 }
 
 // applyAttrs takes the attributes of an object that a response told; body is its content when that
 // came along. It says whether the node is a link whose target has to be read first. With mu.
-func (fs *FS) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool) {
+func (cs *contents) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool) {
 	if o.ETag != n.remote.ETag || n.modeKnown && n.mtimeKnown || n.stale {
 		return false
 	}
 	a, err := posixattr.Decode(o.Metadata, o.LastModified, n.isDir())
 	if err != nil {
-		fs.log.Debug("attributes in an object's metadata cannot be read", "event", "cold_attributes", "key", o.Key, "error", err)
+		cs.log.Debug("attributes in an object's metadata cannot be read", "event", "cold_attributes", "key", o.Key, "error", err)
 	}
 	if a.Type() == posixattr.TypeSymlink && n.kind == pending.File && o.Size > 0 && o.Size <= maxTarget {
 		if body == nil {
 			return true
 		}
-		fs.becomeLink(n, a, string(body))
+		cs.becomeLink(n, a, string(body))
 		return false
 	}
 	if !n.modeKnown {
@@ -71,7 +71,7 @@ func (fs *FS) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool)
 		n.own().foreign = f
 	}
 	if n.mode != 0o644 || n.mtime != o.LastModified.UnixNano() { // else a listing tells as much
-		fs.index.put(n)
+		cs.index.put(n)
 	}
 	return false
 }
@@ -81,20 +81,20 @@ const maxTarget = 4095
 
 // becomeLink puts a link where a listing made believe that there was a file. An open of the file
 // gets ESTALE, and the kernel looks the name up again.
-func (fs *FS) becomeLink(n *node, a posixattr.Attr, target string) {
+func (cs *contents) becomeLink(n *node, a posixattr.Attr, target string) {
 	n.stale = true
 	parent := n.parent
-	if parent == nil || fs.dirtyKeys[n.path()] != nil {
+	if parent == nil || cs.changes.dirtyKeys[n.path()] != nil {
 		return
 	}
-	fs.detach(n)
-	l := fs.newNode(pending.Symlink)
+	cs.changes.detach(n)
+	l := cs.tree.newNode(pending.Symlink)
 	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = a.Perm()&permMask, a.Mtime, true, true
 	l.ctime, l.size, l.own().target = n.ctime, int64(len(target)), target
 	l.remote, l.pass, l.checked, l.own().touched = n.remote, n.pass, n.checked, n.touched
-	fs.attach(parent, n.name, l)
-	fs.index.put(l)
-	fs.notifyEntry(parent, n.name)
+	cs.tree.attach(parent, n.name, l)
+	cs.index.put(l)
+	cs.tree.notifyEntry(parent, n.name)
 }
 
 // permMask is what is kept of a mode: setuid and setgid never enter a sandbox.

@@ -13,71 +13,71 @@ import (
 
 // finish takes an attempt's outcome into the tree. The dirty key goes when S3 has what the tree wants;
 // else it is queued again, with what is known now of S3.
-func (fs *FS) finish(j *job, o outcome) { // with mu
+func (j *job) finish(o outcome) { // with mu
 	s := j.dirty
 	s.running, s.cancel = false, nil
-	fs.ops++
+	j.changes.ops++
 	var err error
 	switch {
 	case j.member && o.err == nil:
-		err = fs.memberRemoved(j)
+		err = j.memberRemoved()
 	case o.conflict:
-		err = fs.yield(j, o.object)
+		err = j.yield(o.object)
 	case o.vanished:
-		err = fs.vanished(j, o.err)
+		err = j.vanished(o.err)
 	case o.torn && s.node == j.node && !strings.Contains(j.node.name, conflictMark):
-		err = fs.yield(j, o.object)
+		err = j.yield(o.object)
 	case o.rebase:
-		err = fs.rebase(j, versionOf(o.object, o.object.Size))
+		err = j.rebase(versionOf(o.object, o.object.Size))
 	case o.err != nil:
-		fs.failed(j, o.err)
+		j.failed(o.err)
 	default:
-		err = fs.stored(j, versionOf(o.object, j.size))
+		err = j.stored(versionOf(o.object, j.size))
 	}
 	if err != nil { // of the journal: S3 is right, and what we know of it is not on disk yet
-		fs.failed(j, err)
+		j.failed(err)
 	}
 }
 
 // stored: S3 has what the attempt sent.
-func (fs *FS) stored(j *job, v version) error {
+func (j *job) stored(v version) error {
 	n := j.node
-	t := fs.begin()
+	t := j.changes.begin()
 	s := t.touch(j.path)
 	s.base, s.writes, s.uploadID = v, nil, ""
-	fs.noteWritten(j)
+	j.noteWritten()
 	if n == nil {
-		fs.index.drop(j.path)
+		j.contents.index.drop(j.path)
 		if s.gen == j.keyGen {
 			t.forget(j.path)
 		}
 		return t.commit()
 	}
-	n.own().touched = fs.ops
+	n.own().touched = j.changes.ops
 	n.own().sent, n.own().sentAt = j.sent(), t.now
 	if s.node != n || s.gen != j.keyGen {
-		return fs.storedElsewhere(t, j, v)
+		return j.storedElsewhere(t, v)
 	}
 	if j.database != nil {
-		return fs.storedDatabase(t, j, v)
+		return j.storedDatabase(t, v)
 	}
-	// A write that is under way has marked neither yet; see FS.write.
+	// A write that is under way has marked neither yet; see files.beginWrite.
 	sameData := n.dataGen == j.dataGen && n.writing == 0
 	same := n.gen == j.gen && sameData
 	data, live, remote, origin, patched := n.data, n.live, n.remote, n.origin, n.patched
 	t.undo(func() {
 		n.own().data, n.own().live, n.remote, n.own().patched = data, live, remote, patched
-		fs.setOrigin(n, origin)
+		j.changes.setOrigin(n, origin)
 	})
 	if sameData {
 		n.own().data, n.own().live = "", false
 	}
 	// What is missing of it, or was not changed since, is in the new version as well.
 	n.remote, n.own().patched = v, nil
-	fs.setOrigin(n, "")
+	j.changes.setOrigin(n, "")
 	n.checked = time.Now()
 	if same {
-		fs.index.put(n) // before the journal forgets the attributes
+		j.contents.index.put(n) // before the journal forgets the attributes
 		t.forget(j.path)
 	} else {
 		s.failing = time.Time{}
@@ -88,37 +88,37 @@ func (fs *FS) stored(j *job, v version) error {
 	}
 	// The journal speaks no longer of the dirty name when that goes.
 	if sameData && data != "" {
-		fs.markClean(n, j, v)
+		j.markClean(n, v)
 	} else {
-		fs.basedOn(j, v)
+		j.basedOn(v)
 	}
 	if j.copyFrom != "" {
-		fs.cache.Rekey(cache.VersionID(j.copyFrom, j.copyETag, j.size), cache.VersionID(j.key, v.ETag, v.Size))
+		j.cache.Rekey(cache.VersionID(j.copyFrom, j.copyETag, j.size), cache.VersionID(j.key, v.ETag, v.Size))
 	}
 	return nil
 }
 
 // markClean gives content that S3 has to the cache, to keep or to drop.
-func (fs *FS) markClean(n *node, j *job, v version) {
+func (j *job) markClean(n *node, v version) {
 	c := n.content
 	c.moved(j.key, v)
 	if err := c.file.MarkClean(cache.VersionID(j.key, v.ETag, v.Size)); err != nil {
-		fs.log.Warn("cached content could not be kept", "event", "cold_cache_clean", "error", err)
+		j.log.Warn("cached content could not be kept", "event", "cold_cache_clean", "error", err)
 	}
 }
 
 // noteWritten keeps a listing that began before the write from undoing it.
-func (fs *FS) noteWritten(j *job) {
+func (j *job) noteWritten() {
 	if j.node != nil {
-		delete(fs.gone, j.path)
-	} else if fs.listings > 0 {
-		fs.gone[j.path] = fs.ops
+		delete(j.changes.gone, j.path)
+	} else if j.changes.listings > 0 {
+		j.changes.gone[j.path] = j.changes.ops
 	}
 }
 
 // parentOf finds the directory of a dirty key's path, when it is in the tree.
-func (fs *FS) parentOf(path string) *node {
-	n, rest := fs.root, strings.TrimSuffix(path, "/")
+func (tr *tree) parentOf(path string) *node {
+	n, rest := tr.root, strings.TrimSuffix(path, "/")
 	for {
 		name, below, more := strings.Cut(rest, "/")
 		if !more {
@@ -133,8 +133,8 @@ func (fs *FS) parentOf(path string) *node {
 }
 
 // rebase: S3 has another version than was believed, and it may be replaced.
-func (fs *FS) rebase(j *job, v version) error {
-	t := fs.begin()
+func (j *job) rebase(v version) error {
+	t := j.changes.begin()
 	s := t.touch(j.path)
 	s.base = v
 	if j.node != nil && j.node.isDir() && v.ETag != "" && s.node == j.node {
@@ -144,31 +144,31 @@ func (fs *FS) rebase(j *job, v version) error {
 }
 
 // failed: the attempt has to be made again.
-func (fs *FS) failed(j *job, err error) {
-	if j.begun != j.dirty.uploadID || fs.dirtyKeys[j.path] != j.dirty {
-		fs.abandon(j.path, j.begun)
+func (j *job) failed(err error) {
+	if j.begun != j.dirty.uploadID || j.changes.dirtyKeys[j.path] != j.dirty {
+		j.changes.abandon(j.path, j.begun)
 	}
 	s := j.dirty
-	if fs.dirtyKeys[j.path] != s {
+	if j.changes.dirtyKeys[j.path] != s {
 		return
 	}
 	again := errors.Is(err, errChanged) || errors.Is(err, cache.ErrSnapshot) || errors.Is(err, objectstore.ErrChecksum) ||
-		errors.Is(err, context.Canceled) && fs.ctx.Err() == nil
+		errors.Is(err, context.Canceled) && j.ctx.Err() == nil
 	if !again {
 		if s.failures++; s.failing.IsZero() {
 			s.failing = time.Now()
 		}
 		first := s.err == nil
 		s.err, s.final = err, lasting(err)
-		level := fs.log.Info
+		level := j.log.Info
 		if s.final && first {
-			level = fs.log.Warn
+			level = j.log.Warn
 		}
 		level("a change of the cold path is not in S3 yet", "event", "cold_pending", "path", j.path, "error", err, "failures", s.failures)
 	}
-	fs.holdDeletions(s, time.Now())
-	s.due = fs.dueAt(s, time.Now())
-	fs.ready.set(s)
+	j.changes.holdDeletions(s, time.Now())
+	s.due = j.changes.dueAt(s, time.Now())
+	j.changes.ready.set(s)
 }
 
 // lasting says that an error does not pass by itself.
@@ -186,15 +186,15 @@ func lasting(err error) bool {
 }
 
 // yield: another client wrote the key. Theirs keeps it; ours gets another name beside it.
-func (fs *FS) yield(j *job, theirs objectstore.Object) error {
-	t := fs.begin()
+func (j *job) yield(theirs objectstore.Object) error {
+	t := j.changes.begin()
 	s := t.touch(j.path)
 	n := j.node
 	if n == nil || s.node != n {
 		if s.node == nil { // a deletion: theirs stays
 			t.forget(j.path)
-			fs.expire(fs.parentOf(j.path))
-			fs.log.Info("a file was changed in S3 while it was deleted here; theirs stays", "event", "cold_conflict", "path", j.path)
+			j.tree.expire(j.tree.parentOf(j.path))
+			j.log.Info("a file was changed in S3 while it was deleted here; theirs stays", "event", "cold_conflict", "path", j.path)
 		} else {
 			s.base = versionOf(theirs, theirs.Size)
 		}
@@ -202,64 +202,62 @@ func (fs *FS) yield(j *job, theirs objectstore.Object) error {
 	}
 	parent, name := n.parent, n.name
 	dirPath := strings.TrimSuffix(j.path, name)
-	ours := fs.conflictName(parent, name)
-	members := fs.countingMembers(n)
+	ours := j.contents.conflictName(parent, name)
+	members := j.databases.countingMembers(n)
 	if !n.dirty() && n.origin == "" {
 		// Only its attributes were changed, and theirs has its own.
 		t.forget(j.path)
-		fs.displace(n)
-		t.undo(func() { fs.attach(parent, name, n); n.own().displaced, n.own().displacedDir = "", nil })
+		j.listings.displace(n)
+		t.undo(func() { j.tree.attach(parent, name, n); n.own().displaced, n.own().displacedDir = "", nil })
 	} else {
 		t.forget(j.path)
-		fs.detach(n)
-		fs.attach(parent, ours, n)
+		j.changes.detach(n)
+		j.tree.attach(parent, ours, n)
 		t.want(dirPath+ours, n, version{}).inherit(s.first)
-		t.undo(func() { fs.detach(n); fs.attach(parent, name, n) })
-		fs.membersFollow(t, n, members, name)
-		fs.log.Warn("another client changed the object of a file that was changed here; the file of this sandbox is kept under another name",
+		t.undo(func() { j.changes.detach(n); j.tree.attach(parent, name, n) })
+		j.membersFollow(t, n, members, name)
+		j.log.Warn("another client changed the object of a file that was changed here; the file of this sandbox is kept under another name",
 			"event", "cold_conflict", "path", j.path, "kept_as", dirPath+ours)
 	}
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.conflicts++
-	fs.expire(parent)
-	fs.notifyEntry(parent, name)
-	fs.notifyEntry(parent, ours)
+	j.tree.expire(parent)
+	j.tree.notifyEntry(parent, name)
+	j.tree.notifyEntry(parent, ours)
 	for _, m := range members {
-		fs.notifyEntry(parent, name+strings.TrimPrefix(m.name, ours))
-		fs.notifyEntry(parent, m.name)
+		j.tree.notifyEntry(parent, name+strings.TrimPrefix(m.name, ours))
+		j.tree.notifyEntry(parent, m.name)
 	}
 	return nil
 }
 
 // vanished: a renamed file's content was still to be copied, and another client changed or
 // removed it. What was read of it may be here.
-func (fs *FS) vanished(j *job, why error) error {
+func (j *job) vanished(why error) error {
 	n := j.node
 	if n.content != nil && n.content.file.Whole() {
-		fs.localize(n)
-		fs.failed(j, errChanged)
+		j.contents.localize(n)
+		j.failed(errChanged)
 		return nil
 	}
-	fs.log.Warn("a file that was renamed or had its attributes changed here was replaced or removed in S3 before that could be done there; it is as it is in S3",
+	j.log.Warn("a file that was renamed or had its attributes changed here was replaced or removed in S3 before that could be done there; it is as it is in S3",
 		"event", "cold_conflict", "path", j.path, "error", why)
-	t := fs.begin()
+	t := j.changes.begin()
 	t.forget(j.path)
 	parent, name := n.parent, n.name
 	if parent != nil && j.dirty.node == n {
-		fs.detach(n)
-		t.undo(func() { fs.attach(parent, name, n) })
+		j.changes.detach(n)
+		t.undo(func() { j.tree.attach(parent, name, n) })
 	}
 	if err := t.commit(); err != nil {
 		return err
 	}
 	n.stale = true
-	fs.setOrigin(n, "")
-	fs.conflicts++
-	fs.expire(parent)
+	j.changes.setOrigin(n, "")
+	j.tree.expire(parent)
 	if parent != nil {
-		fs.notifyEntry(parent, name)
+		j.tree.notifyEntry(parent, name)
 	}
 	return nil
 }

@@ -13,9 +13,17 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
+// files is what is done to a file: its content and its attributes.
+type files struct {
+	*core
+	tree     *tree
+	changes  *changes
+	contents *contents
+}
+
 // Handle is an open file.
 type Handle struct {
-	fs    *FS
+	in    *files
 	node  *node
 	c     *content
 	write bool
@@ -32,36 +40,36 @@ func newDataName() string {
 
 // open opens a file. ESTALE when another client replaced its object: the kernel looks the name up
 // again then, and opens what is there now.
-func (fs *FS) open(ctx context.Context, n *node, write bool) (*Handle, error) {
-	fs.mu.Lock()
+func (fl *files) open(ctx context.Context, n *node, write bool) (*Handle, error) {
+	fl.mu.Lock()
 	if n.kind != pending.File {
-		fs.mu.Unlock()
+		fl.mu.Unlock()
 		return nil, syscall.EINVAL
 	}
-	if n.stale || n.displaced != "" || n.parent == nil && !fs.orphanWhole(n) {
-		fs.mu.Unlock()
+	if n.stale || n.displaced != "" || n.parent == nil && !fl.contents.orphanWhole(n) {
+		fl.mu.Unlock()
 		return nil, syscall.ESTALE
 	}
-	c, err := fs.acquire(n)
+	c, err := fl.contents.acquire(n)
 	if err != nil {
-		fs.mu.Unlock()
+		fl.mu.Unlock()
 		return nil, err
 	}
 	n.own().opens++
 	if write {
 		n.own().writers++
 	} else {
-		fs.openedInTurn(n)
+		fl.contents.openedInTurn(n)
 	}
 	// What a listing calls a small file may be a link: its metadata comes with its content.
 	unknown := !n.modeKnown && !n.dirty() && n.size > 0 && n.size <= maxTarget
-	fs.mu.Unlock()
-	h := &Handle{fs: fs, node: n, c: c, write: write}
+	fl.mu.Unlock()
+	h := &Handle{in: fl, node: n, c: c, write: write}
 	if unknown {
 		err = c.fill(ctx, 0, n.size)
-		fs.mu.Lock()
+		fl.mu.Lock()
 		stale := n.stale
-		fs.mu.Unlock()
+		fl.mu.Unlock()
 		if stale {
 			h.Close()
 			return nil, syscall.ESTALE
@@ -76,29 +84,29 @@ func (fs *FS) open(ctx context.Context, n *node, write bool) (*Handle, error) {
 
 // Close ends the handle.
 func (h *Handle) Close() {
-	fs, n := h.fs, h.node
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	fl, n := h.in, h.node
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
 	n.own().opens--
 	if h.write {
 		n.own().writers--
-		fs.requeue(n)
+		fl.changes.requeue(n)
 	}
 	if n.opens == 0 && n.parent == nil {
-		fs.setOrigin(n, "")
+		fl.changes.setOrigin(n, "")
 	}
 	h.c.release()
 }
 
 // requeue has a node's dirty key judged anew: it is open for writing no longer. With mu.
-func (fs *FS) requeue(n *node) {
+func (ch *changes) requeue(n *node) {
 	if n.parent == nil {
 		return
 	}
-	if s := fs.dirtyKeys[n.objectPath()]; s != nil && s.node == n && s.inReady > 0 && s.failures == 0 {
-		s.due = fs.dueAt(s, time.Now())
-		fs.ready.set(s)
-		fs.wake()
+	if s := ch.dirtyKeys[n.objectPath()]; s != nil && s.node == n && s.inReady > 0 && s.failures == 0 {
+		s.due = ch.dueAt(s, time.Now())
+		ch.ready.set(s)
+		ch.wake()
 	}
 }
 
@@ -106,7 +114,7 @@ func (fs *FS) requeue(n *node) {
 // cache or its disk has no room for it, the bytes are in direct instead, and are not kept.
 func (h *Handle) Read(ctx context.Context, off int64, n int) (p cache.Pinned, direct []byte, err error) {
 	h.mu.Lock()
-	ahead := h.cur.advance(off, off+int64(n), h.fs.aheadLimit())
+	ahead := h.cur.advance(off, off+int64(n), h.in.contents.aheadLimit())
 	h.mu.Unlock()
 	if ahead > off+int64(n) {
 		h.c.expect(off, ahead)
@@ -128,26 +136,26 @@ func (h *Handle) Read(ctx context.Context, off int64, n int) (p cache.Pinned, di
 }
 
 // aheadLimit bounds read-ahead by what the cache can hold.
-func (fs *FS) aheadLimit() int64 {
-	_, dirty, limit := fs.cache.Used()
+func (cs *contents) aheadLimit() int64 {
+	_, dirty, limit := cs.cache.Used()
 	return max(0, min(maxAhead, (limit-dirty)/4))
 }
 
 // beginWrite makes a file's content its own, before the first byte of it changes, and keeps a job
 // that is under way from taking it for what it sent.
-func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
+func (fl *files) beginWrite(ctx context.Context, n *node) (*content, error) {
 	var c *content
-	err := fs.withSpace(ctx, n, func() error {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
+	err := fl.withSpace(ctx, n, func() error {
+		fl.mu.Lock()
+		defer fl.mu.Unlock()
 		if n.stale {
 			return syscall.ESTALE
 		}
 		var err error
-		if c, err = fs.acquire(n); err != nil {
+		if c, err = fl.contents.acquire(n); err != nil {
 			return err
 		}
-		if err = fs.beginDirty(n, true); err != nil {
+		if err = fl.contents.beginDirty(n, true); err != nil {
 			c.release()
 			return err
 		}
@@ -159,9 +167,9 @@ func (fs *FS) beginWrite(ctx context.Context, n *node) (*content, error) {
 }
 
 // endWrite notes what a write has changed, which is nothing when it was refused.
-func (fs *FS) endWrite(n *node, c *content, changed bool) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (fl *files) endWrite(n *node, c *content, changed bool) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
 	now := time.Now()
 	n.own().writing--
 	n.own().dataGen++
@@ -171,14 +179,14 @@ func (fs *FS) endWrite(n *node, c *content, changed bool) {
 		n.changed(now)
 	}
 	if n.covered {
-		fs.uncover(n)
+		fl.changes.uncover(n)
 	}
 	c.release()
 }
 
 // beginDirty makes content dirty that is clean, and has the journal know when it is about to be
 // changed by a write. With mu and with the content in use.
-func (fs *FS) beginDirty(n *node, write bool) error {
+func (cs *contents) beginDirty(n *node, write bool) error {
 	if n.dirty() && (!write || n.live && !n.synced) {
 		return nil
 	}
@@ -195,17 +203,17 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 	if n.parent != nil || n.displaced != "" {
 		// The journal first: it may speak of a file that is not there (then nothing was
 		// written), but no content may be there of which it does not speak.
-		t := fs.begin()
+		t := cs.changes.begin()
 		t.undo(restore)
 		if n.displaced != "" {
-			fs.readmit(t, n)
+			cs.readmit(t, n)
 		}
 		t.want(n.objectPath(), n, n.remote)
 		if err := t.commit(); err != nil {
 			return err
 		}
 		if was.displaced != "" {
-			fs.readmitted(n, was.displaced)
+			cs.readmitted(n, was.displaced)
 		}
 	}
 	if was.data != "" {
@@ -220,21 +228,21 @@ func (fs *FS) beginDirty(n *node, write bool) error {
 
 // WriteAt writes to the file.
 func (h *Handle) WriteAt(ctx context.Context, b []byte, off int64) (int, error) {
-	fs, n := h.fs, h.node
+	fl, n := h.in, h.node
 	if off+int64(len(b)) > maxFile {
 		return 0, syscall.EFBIG
 	}
-	c, err := fs.beginWrite(ctx, n)
+	c, err := fl.beginWrite(ctx, n)
 	if err != nil {
 		return 0, err
 	}
 	done := 0
-	defer func() { fs.endWrite(n, c, done > 0) }()
-	err = fs.withSpace(ctx, n, func() error {
+	defer func() { fl.endWrite(n, c, done > 0) }()
+	err = fl.withSpace(ctx, n, func() error {
 		m, err := c.file.WriteAt(b[done:], off+int64(done))
 		for errors.Is(err, cache.ErrMissing) {
 			// A block that is changed in part has to be whole first.
-			if err = fs.fillEdges(ctx, c, off+int64(done), off+int64(len(b))); err == nil {
+			if err = fl.fillEdges(ctx, c, off+int64(done), off+int64(len(b))); err == nil {
 				m, err = c.file.WriteAt(b[done:], off+int64(done))
 			}
 		}
@@ -251,7 +259,7 @@ func (h *Handle) WriteAt(ctx context.Context, b []byte, off int64) (int, error) 
 }
 
 // fillEdges brings the blocks in which a write begins and ends.
-func (fs *FS) fillEdges(ctx context.Context, c *content, off, end int64) error {
+func (fl *files) fillEdges(ctx context.Context, c *content, off, end int64) error {
 	for _, at := range []int64{off, end - 1} {
 		if at < c.file.Size() {
 			if err := c.await(ctx, at-at%cache.BlockSize); err != nil {
@@ -266,11 +274,11 @@ func (fs *FS) fillEdges(ctx context.Context, c *content, off, end int64) error {
 // returns without one, and so is the rest of the content, unless S3 is to take that from the version that
 // it has.
 func (h *Handle) Flush(ctx context.Context) error {
-	fs, n := h.fs, h.node
-	fs.mu.Lock()
+	fl, n := h.in, h.node
+	fl.mu.Lock()
 	idle := !n.dirty() || !n.live
-	parts := !idle && fs.goesUpInParts(n)
-	fs.mu.Unlock()
+	parts := !idle && fl.contents.goesUpInParts(n)
+	fl.mu.Unlock()
 	if idle || !h.write {
 		return nil
 	}
@@ -279,51 +287,51 @@ func (h *Handle) Flush(ctx context.Context) error {
 			return err
 		}
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return fs.settleData(n, n.synced)
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.contents.settleData(n, n.synced)
 }
 
 // Sync returns when the content is on the local disk, and with it the journal's word of it. It
 // is on its way to S3 then.
 func (h *Handle) Sync(ctx context.Context) error {
-	fs, n := h.fs, h.node
-	fs.mu.Lock()
+	fl, n := h.in, h.node
+	fl.mu.Lock()
 	dirty := n.dirty()
-	parts := dirty && fs.goesUpInParts(n)
-	fs.mu.Unlock()
+	parts := dirty && fl.contents.goesUpInParts(n)
+	fl.mu.Unlock()
 	if dirty {
 		if !parts {
 			if err := h.c.fill(ctx, 0, h.c.file.Size()); err != nil {
 				return err
 			}
 		}
-		fs.mu.Lock()
+		fl.mu.Lock()
 		gen := n.dataGen
-		fs.mu.Unlock()
+		fl.mu.Unlock()
 		if err := h.c.file.Sync(); err != nil {
 			return err
 		}
-		fs.mu.Lock()
+		fl.mu.Lock()
 		var err error
 		if n.dataGen == gen {
-			err = fs.settleData(n, true)
+			err = fl.contents.settleData(n, true)
 		}
-		fs.mu.Unlock()
+		fl.mu.Unlock()
 		if err != nil {
 			return err
 		}
 	}
-	return fs.journal.Sync()
+	return fl.journal.Sync()
 }
 
 // settleData has the journal know a file's mtime as it is now. With mu.
-func (fs *FS) settleData(n *node, synced bool) error {
+func (cs *contents) settleData(n *node, synced bool) error {
 	if n.parent == nil || !n.dirty() || n.writing > 0 {
 		return nil
 	}
 	live, was := n.live, n.synced
-	t := fs.begin()
+	t := cs.changes.begin()
 	n.own().live, n.own().synced = false, synced
 	t.undo(func() { n.own().live, n.own().synced = live, was })
 	t.want(n.objectPath(), n, n.remote)

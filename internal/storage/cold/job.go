@@ -18,6 +18,8 @@ import (
 // job is one attempt to bring a dirty key's key to where the tree wants it: the dirty key and its node as
 // they were when it began.
 type job struct {
+	*worker
+
 	dirty *dirtyKey
 	path  string
 	key   string
@@ -27,7 +29,7 @@ type job struct {
 	keyGen  uint64
 	gen     uint64
 	dataGen uint64
-	began   uint64 // FS.seq: what changed since has a higher one
+	began   uint64 // changes.seq: what changed since has a higher one
 
 	id   string   // of this write; sent with it
 	ids  []string // of this write and those before it
@@ -63,52 +65,52 @@ type outcome struct {
 }
 
 // process makes one attempt.
-func (fs *FS) process(s *dirtyKey, n *node) {
-	ctx, cancel := context.WithCancel(fs.ctx)
+func (wb *writeback) process(s *dirtyKey, n *node) {
+	ctx, cancel := context.WithCancel(wb.ctx)
 	defer cancel()
-	fs.mu.Lock()
-	j := &job{dirty: s, path: s.path, base: s.base, node: n, keyGen: s.gen, began: fs.seq}
+	wb.mu.Lock()
+	j := &job{worker: wb.worker, dirty: s, path: s.path, base: s.base, node: n, keyGen: s.gen, began: wb.changes.seq}
 	j.cancel = cancel
 	var o outcome
 	var c *content
 	if s.node != n {
 		o.err = errChanged
 	} else if j.node != nil && j.node.kind == pending.File {
-		c, o.err = fs.acquire(j.node)
-		b := fs.databaseOf(j.node)
-		if j.member = b != nil; j.member && !fs.covers(b, j.node) {
+		c, o.err = wb.contents.acquire(j.node)
+		b := wb.databases.databaseOf(j.node)
+		if j.member = b != nil; j.member && !wb.databases.covers(b, j.node) {
 			o.err = errChanged
 		}
-		if members := fs.countingMembers(j.node); !j.member && len(members) > 0 {
+		if members := wb.databases.countingMembers(j.node); !j.member && len(members) > 0 {
 			j.database = &database{members: members}
 		}
 	}
-	fs.mu.Unlock()
+	wb.mu.Unlock()
 	if o.err == nil {
 		j.key, o.err = keyOf(j.path)
 	}
 	if o.err == nil {
-		j.key = fs.prefix + j.key
+		j.key = wb.prefix + j.key
 		if j.node == nil {
-			o = fs.delete(ctx, j)
+			o = j.delete(ctx)
 		} else if j.member {
-			o = fs.removeMember(ctx, j)
-		} else if o.err = fs.prepare(ctx, j); o.err == nil {
-			o = fs.write(ctx, j)
+			o = j.removeMember(ctx)
+		} else if o.err = j.prepare(ctx); o.err == nil {
+			o = j.write(ctx)
 		}
 		o.torn = errors.Is(o.err, errTorn)
 	}
-	fs.mu.Lock()
-	fs.finish(j, o)
-	fs.mu.Unlock()
+	wb.mu.Lock()
+	j.finish(o)
+	wb.mu.Unlock()
 	if j.snapshot != nil {
 		j.snapshot.Close()
 	}
 	if j.database != nil {
-		j.database.close(fs)
+		j.database.close(wb.core)
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	wb.mu.Lock()
+	defer wb.mu.Unlock()
 	if c != nil {
 		c.release()
 	}
@@ -119,26 +121,26 @@ var errChanged = errors.New("it changed meanwhile")
 
 // prepare takes what is to be written as it is now, and notes in the journal that a write with
 // a new id is about to begin: an attempt that later finds that id at the key knows it for ours.
-func (fs *FS) prepare(ctx context.Context, j *job) error {
-	if err := fs.fetchAttrs(ctx, j.node); err != nil {
+func (j *job) prepare(ctx context.Context) error {
+	if err := j.contents.fetchAttrs(ctx, j.node); err != nil {
 		return err
 	}
 	if j.database != nil {
-		return fs.prepareDatabase(ctx, j)
+		return j.prepareDatabase(ctx)
 	}
 	n := j.node
 	if n.kind == pending.File {
-		fs.mu.Lock()
-		bring := !n.dirty() && n.size > objectstore.MaxCopy && !fs.copiesInParts(n)
-		fs.mu.Unlock()
+		j.mu.Lock()
+		bring := !n.dirty() && n.size > objectstore.MaxCopy && !j.contents.copiesInParts(n)
+		j.mu.Unlock()
 		if bring {
-			if err := fs.bringHere(ctx, n); err != nil {
+			if err := j.contents.bringHere(ctx, n); err != nil {
 				return err
 			}
 		}
 	}
 	for {
-		done, err := fs.take(j)
+		done, err := j.take()
 		if done || err != nil {
 			return err
 		}
@@ -156,17 +158,17 @@ func (fs *FS) prepare(ctx context.Context, j *job) error {
 var errTorn = errors.New("it was changed here in part, and its object was replaced or deleted by another client before the rest of it was here")
 
 // take copies what the attempt needs out of the node, at one moment.
-func (fs *FS) take(j *job) (bool, error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (j *job) take() (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	s, n := j.dirty, j.node
 	if s.gen != j.keyGen {
 		return false, errChanged
 	}
-	if len(fs.countingMembers(n)) > 0 {
+	if len(j.databases.countingMembers(n)) > 0 {
 		return false, errChanged // it has become a database that is being written
 	}
-	fs.takenAt(j)
+	j.takenAt()
 	switch {
 	case n.kind == pending.Dir:
 		j.body = strings.NewReader("")
@@ -174,7 +176,7 @@ func (fs *FS) take(j *job) (bool, error) {
 		j.body, j.size = strings.NewReader(n.target), int64(len(n.target))
 	case n.dirty():
 		snap, lack, err := n.content.file.Snapshot(func(size int64, changed []cache.Range, known bool) []cache.Range {
-			return fs.planUpload(j, size, changed, known)
+			return j.planUpload(size, changed, known)
 		})
 		if errors.Is(err, cache.ErrMissing) {
 			j.lack = lack
@@ -188,23 +190,23 @@ func (fs *FS) take(j *job) (bool, error) {
 			return false, err
 		}
 	default:
-		if err := fs.planCopy(j); err != nil {
+		if err := j.planCopy(); err != nil {
 			return false, err
 		}
 	}
-	return true, fs.beginWriteID(j)
+	return true, j.beginWriteID()
 }
 
 // takenAt notes what the attempt takes. Changes from now on have a higher number, so that neither a deletion nor a
 // sync from before waits for those that come while it is sent. With mu.
-func (fs *FS) takenAt(j *job) {
-	fs.seq++
-	j.gen, j.dataGen, j.base, j.began = j.node.gen, j.node.dataGen, j.dirty.base, fs.seq
+func (j *job) takenAt() {
+	j.changes.seq++
+	j.gen, j.dataGen, j.base, j.began = j.node.gen, j.node.dataGen, j.dirty.base, j.changes.seq
 }
 
 // beginWriteID notes in the journal that a write with a new id is about to begin, or the one that goes on. With
 // mu.
-func (fs *FS) beginWriteID(j *job) error {
+func (j *job) beginWriteID() error {
 	s, n := j.dirty, j.node
 	if s.uploadID != "" && s.uploadGen == n.gen && len(s.writes) > 0 && j.plan == nil && j.database == nil && !composed(s.uploadID) {
 		j.uploadID, j.id = s.uploadID, s.writes[len(s.writes)-1]
@@ -213,7 +215,7 @@ func (fs *FS) beginWriteID(j *job) error {
 		rand.Read(b[:])
 		j.id = hex.EncodeToString(b[:])
 		s.writes = append(s.writes[max(0, len(s.writes)-maxWrites+1):], j.id)
-		fs.abandon(j.path, s.uploadID)
+		j.changes.abandon(j.path, s.uploadID)
 		s.uploadID = ""
 	}
 	j.ids = s.writes
@@ -223,7 +225,7 @@ func (fs *FS) beginWriteID(j *job) error {
 			j.meta[k] = v
 		}
 	}
-	return fs.writeJournal(pending.Batch{Put: []pending.Entry{s.entry()}})
+	return j.changes.writeJournal(pending.Batch{Put: []pending.Entry{s.entry()}})
 }
 
 // maxWrites is how many ids of attempts are remembered: the newest.

@@ -10,12 +10,12 @@ import (
 )
 
 // listing turns the keys below one directory, as they come from LIST in their order, into
-// nodes. All of it is with FS.mu.
+// nodes. All of it is with core.mu.
 //
 // What is under way here is newer than what LIST says: a key with a dirty key is left as it is, and so
-// is one that was written or deleted by us after the listing began (FS.ops).
+// is one that was written or deleted by us after the listing began (changes.ops).
 type listing struct {
-	fs     *FS
+	in     *listings
 	top    *node
 	prefix string // of the keys of what is in top
 	pass   uint32
@@ -23,7 +23,7 @@ type listing struct {
 	began  time.Time
 
 	stack  []frame // the directories between top and the newest key
-	moves  uint64  // FS.moves when the stack was right
+	moves  uint64  // tree.moves when the stack was right
 	last   string  // the newest key
 	direct int     // entries of top itself
 	nested int     // keys further down
@@ -65,8 +65,8 @@ func (l *listing) add(e *objectstore.Entry) {
 		return
 	}
 	l.last = e.Key
-	if l.moves != l.fs.moves { // directories were renamed or removed since
-		l.stack, l.moves = l.stack[:0], l.fs.moves
+	if l.moves != l.in.tree.moves { // directories were renamed or removed since
+		l.stack, l.moves = l.stack[:0], l.in.tree.moves
 	}
 	rest, parent, depth := e.Key[len(l.prefix):], l.top, 0
 	if l.deleted(rest) {
@@ -114,7 +114,7 @@ func (l *listing) add(e *objectstore.Entry) {
 // deleted says that a deletion of the key is pending here, or was done after the listing began: what
 // it would make visible stays invisible.
 func (l *listing) deleted(rest string) bool {
-	if len(l.fs.dirtyKeys)+len(l.fs.gone) == 0 {
+	if len(l.in.changes.dirtyKeys)+len(l.in.changes.gone) == 0 {
 		return false
 	}
 	path, marker := l.top.path(), strings.HasSuffix(rest, "/")
@@ -131,20 +131,20 @@ func (l *listing) deleted(rest string) bool {
 	if marker {
 		path += "/"
 	}
-	return l.fs.beingDeleted(path) || l.fs.gone[path] > l.ops
+	return l.in.changes.beingDeleted(path) || l.in.changes.gone[path] > l.ops
 }
 
 // doubtful says that a subdirectory is not known here and something below it is being deleted: if
 // that is all there is below it, it has been removed, and is in S3 for a moment still.
 func (l *listing) doubtful(name string) bool {
-	if len(l.fs.dirtyKeys)+len(l.fs.gone) == 0 || l.top.dir.child(name) != nil {
+	if len(l.in.changes.dirtyKeys)+len(l.in.changes.gone) == 0 || l.top.dir.child(name) != nil {
 		return false
 	}
 	path := join(l.top.path(), name) + "/"
-	if l.fs.beingDeleted(path) || l.fs.deleting[path] > 0 {
+	if l.in.changes.beingDeleted(path) || l.in.changes.deleting[path] > 0 {
 		return true
 	}
-	for p, at := range l.fs.gone {
+	for p, at := range l.in.changes.gone {
 		if at > l.ops && strings.HasPrefix(p, path) {
 			return true
 		}
@@ -154,38 +154,38 @@ func (l *listing) doubtful(name string) bool {
 
 // hide counts a key that cannot be shown.
 func (l *listing) hide(parent *node, key string) {
-	if l.fs.hiddenSeen[parent.id] != l.pass {
-		l.fs.hiddenSeen[parent.id] = l.pass
+	if l.in.hiddenSeen[parent.id] != l.pass {
+		l.in.hiddenSeen[parent.id] = l.pass
 		parent.dir.hidden = 0
 	}
 	parent.dir.hidden++
-	if !l.fs.hiddenSaid {
-		l.fs.hiddenSaid = true
-		l.fs.log.Warn("a key in S3 cannot be a file here, and is not shown; sandbox-init cold ls --keys shows all",
+	if !l.in.hiddenSaid {
+		l.in.hiddenSaid = true
+		l.in.log.Warn("a key in S3 cannot be a file here, and is not shown; sandbox-init cold ls --keys shows all",
 			"event", "cold_hidden", "key", key)
 	}
 }
 
 // directory finds or makes a subdirectory; nil when a pending file of ours has its name.
 func (l *listing) directory(parent *node, name string) *node {
-	fs, n := l.fs, parent.dir.child(name)
+	ls, n := l.in, parent.dir.child(name)
 	if n != nil && !n.isDir() {
-		if fs.dirtyKeys[n.path()] != nil {
+		if ls.changes.dirtyKeys[n.path()] != nil {
 			return nil
 		}
 		// The name is both a file and a directory in S3. The directory is shown: it may hold many.
-		fs.displace(n)
+		ls.displace(n)
 		n = nil
 	}
 	if n == nil {
-		n = fs.newNode(pending.Dir)
+		n = ls.tree.newNode(pending.Dir)
 		n.mode, n.modeKnown, n.mtimeKnown = 0o755, true, true
-		n.mtime = fs.started.UnixNano()
+		n.mtime = ls.started.UnixNano()
 		n.ctime = n.mtime
-		fs.attach(parent, name, n)
+		ls.tree.attach(parent, name, n)
 	}
-	if n.pass == 0 && n.remote.ETag == "" && fs.dirtyKeys[n.objectPath()] == nil {
-		fs.index.findDir(n)
+	if n.pass == 0 && n.remote.ETag == "" && ls.changes.dirtyKeys[n.objectPath()] == nil {
+		ls.index.findDir(n)
 	}
 	l.saw(n)
 	return n
@@ -193,7 +193,7 @@ func (l *listing) directory(parent *node, name string) *node {
 
 // marker takes the object that stands for a directory itself.
 func (l *listing) marker(n *node, e *objectstore.Entry) {
-	if n == l.fs.root || l.fs.dirtyKeys[n.path()+"/"] != nil || n.touched > l.ops {
+	if n == l.in.tree.root || l.in.changes.dirtyKeys[n.path()+"/"] != nil || n.touched > l.ops {
 		return
 	}
 	l.renew(n, e)
@@ -214,14 +214,14 @@ func (l *listing) renew(n *node, e *objectstore.Entry) {
 		n.own().foreign = nil
 	}
 	n.ctime = e.LastModified.UnixNano()
-	if !l.fs.index.find(n, e.Key[len(l.fs.prefix):]) {
+	if !l.in.index.find(n, e.Key[len(l.in.prefix):]) {
 		n.mtime = n.ctime
 	}
 }
 
 // file takes an object that is a file or a link.
 func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
-	fs, n := l.fs, parent.dir.child(name)
+	ls, n := l.in, parent.dir.child(name)
 	if n != nil && n.isDir() {
 		parent.dir.hidden++ // the name is both; the directory came first, or is ours
 		return
@@ -229,7 +229,7 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 	if n != nil {
 		newer := n.pass > l.pass
 		n.pass = max(n.pass, l.pass)
-		if newer || n.touched > l.ops || len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.path()] != nil {
+		if newer || n.touched > l.ops || len(ls.changes.dirtyKeys) > 0 && ls.changes.dirtyKeys[n.path()] != nil {
 			return
 		}
 		if n.remote.ETag == e.ETag && n.remote.Size == e.Size && !n.stale {
@@ -237,11 +237,11 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 			n.checked = l.began
 			return
 		}
-		fs.displace(n) // another version is another node
+		ls.displace(n) // another version is another node
 	}
-	n = fs.newNode(pending.File)
+	n = ls.tree.newNode(pending.File)
 	n.mode, n.size = 0o644, e.Size
-	fs.attach(parent, strings.Clone(name), n)
+	ls.tree.attach(parent, strings.Clone(name), n)
 	l.renew(n, e)
 	l.saw(n)
 }
@@ -265,33 +265,33 @@ func (l *listing) leave(depth int) {
 
 // complete ends a directory: what was there and did not come is gone.
 func (l *listing) complete(n *node) {
-	fs, d := l.fs, n.dir
-	for _, c := range breathing(fs, d.children) {
-		if c.pass >= l.pass || c.touched > l.ops || fs.pendingIn(c) {
+	ls, d := l.in, n.dir
+	for _, c := range breathing(ls.core, d.children) {
+		if c.pass >= l.pass || c.touched > l.ops || ls.changes.pendingIn(c) {
 			continue
 		}
-		fs.index.drop(c.objectPath())
-		fs.displace(c)
+		ls.index.drop(c.objectPath())
+		ls.displace(c)
 	}
-	if fs.hiddenSeen[n.id] != l.pass {
+	if ls.hiddenSeen[n.id] != l.pass {
 		d.hidden = 0
 	}
-	delete(fs.hiddenSeen, n.id)
+	delete(ls.hiddenSeen, n.id)
 	d.complete, d.singleLookups, d.retry = true, 0, time.Time{}
 	d.listed = l.began
 }
 
 // pendingIn says that something of the node or below it is not in S3 yet.
-func (fs *FS) pendingIn(n *node) bool {
-	if len(fs.dirtyKeys) == 0 {
+func (ch *changes) pendingIn(n *node) bool {
+	if len(ch.dirtyKeys) == 0 {
 		return false
 	}
-	if fs.dirtyKeys[n.objectPath()] != nil {
+	if ch.dirtyKeys[n.objectPath()] != nil {
 		return true
 	}
 	if n.isDir() {
 		for _, c := range n.dir.children {
-			if fs.pendingIn(c) {
+			if ch.pendingIn(c) {
 				return true
 			}
 		}

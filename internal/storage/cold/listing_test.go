@@ -40,8 +40,8 @@ func TestListingsOverlap(t *testing.T) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	began := func() *listing {
-		fs.pass++
-		return &listing{fs: fs, top: fs.root, prefix: fs.prefix, pass: fs.pass, ops: fs.ops, began: time.Now(), moves: fs.moves}
+		fs.listings.pass++
+		return &listing{in: fs.listings, top: fs.tree.root, prefix: fs.prefix, pass: fs.listings.pass, ops: fs.changes.ops, began: time.Now(), moves: fs.tree.moves}
 	}
 	see := func(l *listing, names ...string) {
 		for _, n := range names {
@@ -51,7 +51,7 @@ func TestListingsOverlap(t *testing.T) {
 	first := began()
 	see(first, "a", "b", "gone", "sub/x")
 	first.leave(0)
-	first.complete(fs.root)
+	first.complete(fs.tree.root)
 	for _, laterEndsFirst := range []bool{true, false} {
 		older := began()
 		newer := began()
@@ -64,17 +64,17 @@ func TestListingsOverlap(t *testing.T) {
 		}
 		for _, l := range ends {
 			l.leave(0)
-			l.complete(fs.root)
+			l.complete(fs.tree.root)
 			for _, n := range []string{"a", "b", "sub"} {
-				if fs.root.dir.child(n) == nil {
+				if fs.tree.root.dir.child(n) == nil {
 					t.Fatalf("%q is gone when one of two listings that saw it ends; the later one ended first: %v", n, laterEndsFirst)
 				}
 			}
-			if fs.root.dir.child("sub").dir.child("x") == nil {
+			if fs.tree.root.dir.child("sub").dir.child("x") == nil {
 				t.Fatal("sub/x is gone")
 			}
 		}
-		if fs.root.dir.child("gone") != nil {
+		if fs.tree.root.dir.child("gone") != nil {
 			t.Error("what neither saw is there")
 		}
 	}

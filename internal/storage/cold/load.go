@@ -28,23 +28,36 @@ const (
 	stand = 5 * time.Second
 )
 
+// listings brings what S3 lists into the tree.
+type listings struct {
+	*core
+	tree     *tree
+	changes  *changes
+	contents *contents
+	index    *attrIndex
+
+	pass       uint32 // of listings
+	hiddenSeen map[uint64]uint32
+	hiddenSaid bool
+}
+
 // load lists a directory, unless that is known since then or under way.
-func (fs *FS) load(ctx context.Context, n *node, since time.Time) error {
+func (ls *listings) load(ctx context.Context, n *node, since time.Time) error {
 	joined := false
 	for {
-		fs.mu.Lock()
-		if !fs.alive(n) {
-			fs.mu.Unlock()
+		ls.mu.Lock()
+		if !ls.tree.alive(n) {
+			ls.mu.Unlock()
 			return syscall.ENOENT
 		}
-		if fs.fresh(n, since) {
-			fs.mu.Unlock()
+		if ls.tree.fresh(n, since) {
+			ls.mu.Unlock()
 			return nil
 		}
 		if !joined {
 			joined = true
-			if wait := fs.joinWalk(n); wait != nil {
-				fs.mu.Unlock()
+			if wait := ls.joinWalk(n); wait != nil {
+				ls.mu.Unlock()
 				if err := wait(ctx); err != nil {
 					return err
 				}
@@ -54,13 +67,13 @@ func (fs *FS) load(ctx context.Context, n *node, since time.Time) error {
 		l := n.dir.listing
 		if l == nil {
 			var err error
-			if l, err = fs.list(n, false); err != nil {
-				fs.mu.Unlock()
+			if l, err = ls.list(n, false); err != nil {
+				ls.mu.Unlock()
 				return err
 			}
 		}
 		l.waiters++
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 		if err := l.wait(ctx); err != nil {
 			return err
 		}
@@ -78,8 +91,8 @@ func (l *listing) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	l.fs.mu.Lock()
-	defer l.fs.mu.Unlock()
+	l.in.mu.Lock()
+	defer l.in.mu.Unlock()
 	if l.waiters--; l.waiters == 0 {
 		l.cancel(errAbandoned)
 	}
@@ -90,23 +103,23 @@ func (l *listing) wait(ctx context.Context) error {
 var errAbandoned = errors.New("nothing waits for the listing any more")
 
 // loadTree lists a directory and all that is below it.
-func (fs *FS) loadTree(ctx context.Context, n *node, since time.Time) error {
+func (ls *listings) loadTree(ctx context.Context, n *node, since time.Time) error {
 	for {
-		fs.mu.Lock()
-		if fs.treeFresh(n, since) {
-			fs.mu.Unlock()
+		ls.mu.Lock()
+		if ls.tree.treeFresh(n, since) {
+			ls.mu.Unlock()
 			return nil
 		}
 		l := n.dir.listing
 		if l == nil {
 			var err error
-			if l, err = fs.list(n, true); err != nil {
-				fs.mu.Unlock()
+			if l, err = ls.list(n, true); err != nil {
+				ls.mu.Unlock()
 				return err
 			}
 		}
 		l.waiters++
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 		if err := l.wait(ctx); err != nil {
 			return err
 		}
@@ -116,12 +129,12 @@ func (fs *FS) loadTree(ctx context.Context, n *node, since time.Time) error {
 	}
 }
 
-func (fs *FS) treeFresh(n *node, since time.Time) bool {
-	if !fs.fresh(n, since) {
+func (tr *tree) treeFresh(n *node, since time.Time) bool {
+	if !tr.fresh(n, since) {
 		return false
 	}
 	for _, c := range n.dir.children {
-		if c.isDir() && !fs.treeFresh(c, since) {
+		if c.isDir() && !tr.treeFresh(c, since) {
 			return false
 		}
 	}
@@ -129,7 +142,7 @@ func (fs *FS) treeFresh(n *node, since time.Time) bool {
 }
 
 // list begins a listing. With mu.
-func (fs *FS) list(n *node, deep bool) (*listing, error) {
+func (ls *listings) list(n *node, deep bool) (*listing, error) {
 	key, err := keyOf(n.path())
 	if err != nil {
 		return nil, err
@@ -137,19 +150,19 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 	if key != "" {
 		key += "/"
 	}
-	fs.pass++
+	ls.pass++
 	l := &listing{
-		fs: fs, top: n, prefix: fs.prefix + key, pass: fs.pass, ops: fs.ops,
-		began: time.Now(), moves: fs.moves, deep: deep, done: make(chan struct{}),
+		in: ls, top: n, prefix: ls.prefix + key, pass: ls.pass, ops: ls.changes.ops,
+		began: time.Now(), moves: ls.tree.moves, deep: deep, done: make(chan struct{}),
 	}
-	l.ctx, l.cancel = context.WithCancelCause(fs.ctx)
+	l.ctx, l.cancel = context.WithCancelCause(ls.ctx)
 	n.dir.listing = l
-	fs.listings++
-	if !fs.background(l.run) {
-		fs.listings--
+	ls.changes.listings++
+	if !ls.background(l.run) {
+		ls.changes.listings--
 		n.dir.listing = nil
 		l.cancel(nil)
-		return nil, fs.ctx.Err()
+		return nil, ls.ctx.Err()
 	}
 	return l, nil
 }
@@ -157,39 +170,39 @@ func (fs *FS) list(n *node, deep bool) (*listing, error) {
 // run asks for pages until all is there. It first reads everything below the directory, which in
 // one page brings a small tree as a whole, and turns to the directory alone when there is more.
 func (l *listing) run() {
-	fs := l.fs
+	ls := l.in
 	defer l.cancel(nil)
 	select {
-	case <-fs.index.loaded: // else a listing would show links as files
+	case <-ls.index.loaded: // else a listing would show links as files
 	case <-l.ctx.Done():
 	}
-	fs.mu.Lock()
-	w, begun := fs.begunBy(l)
-	fs.mu.Unlock()
+	ls.mu.Lock()
+	w, begun := ls.begunBy(l)
+	ls.mu.Unlock()
 	err := errEnough
 	if !begun {
 		err = l.read(objectstore.ListOptions{Prefix: l.prefix}, func() bool { return l.deep || l.nested <= nestedMost })
 	}
 	if errors.Is(err, errEnough) {
 		if !begun {
-			fs.mu.Lock()
+			ls.mu.Lock()
 			w = &walk{cursor: l.rest(), passes: [2]uint32{l.pass}, began: l.began, cut: slices.Clone(l.stack), last: l.last}
 			l.stack = l.stack[:0] // what the page cut through is not complete
-			fs.mu.Unlock()
+			ls.mu.Unlock()
 		}
 		err = l.read(objectstore.ListOptions{Prefix: l.prefix, StartAfter: l.last, Delimiter: "/"}, nil)
 		if err == nil {
 			err = l.resolveDoubts()
 		}
 		if err == nil {
-			fs.mu.Lock()
-			fs.offerWalk(l, w)
-			fs.mu.Unlock()
+			ls.mu.Lock()
+			ls.offerWalk(l, w)
+			ls.mu.Unlock()
 		}
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if err == nil && fs.alive(l.top) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if err == nil && ls.tree.alive(l.top) {
 		l.leave(0)
 		l.top.dir.large = l.direct > largeDir
 		l.complete(l.top)
@@ -198,7 +211,7 @@ func (l *listing) run() {
 	l.err = err
 	l.top.dir.listing = nil
 	close(l.done)
-	fs.listingEnded()
+	ls.changes.listingEnded()
 }
 
 // resolveDoubts looks into subdirectories until a key is found that is not being deleted.
@@ -223,9 +236,9 @@ func (l *listing) rest() string {
 }
 
 // listingEnded forgets what only listings under way have to know. With mu.
-func (fs *FS) listingEnded() {
-	if fs.listings--; fs.listings == 0 {
-		clear(fs.gone)
+func (ch *changes) listingEnded() {
+	if ch.listings--; ch.listings == 0 {
+		clear(ch.gone)
 	}
 }
 
@@ -233,16 +246,16 @@ var errEnough = errors.New("enough")
 
 // read takes the entries of one LIST. It stops with errEnough when more says so.
 func (l *listing) read(o objectstore.ListOptions, more func() bool) error {
-	fs := l.fs
+	ls := l.in
 	ctx, cancel := context.WithCancelCause(l.ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(fs.patience, func() { cancel(errNoProgress) })
+	watchdog := time.AfterFunc(ls.patience, func() { cancel(errNoProgress) })
 	defer watchdog.Stop()
 	entries := make([]objectstore.Entry, 0, batch)
 	flush := func() bool {
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
-		if !fs.alive(l.top) {
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		if !ls.tree.alive(l.top) {
 			return false
 		}
 		for i := range entries {
@@ -251,11 +264,11 @@ func (l *listing) read(o objectstore.ListOptions, more func() bool) error {
 		entries = entries[:0]
 		return true
 	}
-	for e, err := range fs.store.List(ctx, o) {
+	for e, err := range ls.store.List(ctx, o) {
 		if err != nil {
 			return progressError(ctx, err)
 		}
-		watchdog.Reset(fs.patience)
+		watchdog.Reset(ls.patience)
 		if entries = append(entries, e); len(entries) < batch {
 			continue
 		}

@@ -11,21 +11,31 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
+// names is what is done to names: making, renaming and removing them.
+type names struct {
+	*core
+	tree     *tree
+	changes  *changes
+	contents *contents
+	listings *listings
+	files    *files
+}
+
 // checkName says whether S3 can hold a name in a directory.
-func (fs *FS) checkName(parent *node, name string, isDir bool) error {
+func (ns *names) checkName(parent *node, name string, isDir bool) error {
 	if len(name) > MaxName {
 		return syscall.ENAMETOOLONG
 	}
 	if name == "" || name == "." || name == ".." || strings.IndexByte(name, 0) >= 0 || strings.IndexByte(name, '/') >= 0 {
 		return syscall.EINVAL
 	}
-	fs.mu.Lock()
+	ns.mu.Lock()
 	path := join(parent.path(), name)
-	fs.mu.Unlock()
-	return fs.checkPath(path, isDir)
+	ns.mu.Unlock()
+	return ns.checkPath(path, isDir)
 }
 
-func (fs *FS) checkPath(path string, isDir bool) error {
+func (ns *names) checkPath(path string, isDir bool) error {
 	key, err := keyOf(path)
 	if err != nil {
 		return syscall.EINVAL
@@ -33,18 +43,18 @@ func (fs *FS) checkPath(path string, isDir bool) error {
 	if isDir {
 		key += "/"
 	}
-	if len(fs.prefix)+len(key) > posixattr.MaxKey {
+	if len(ns.prefix)+len(key) > posixattr.MaxKey {
 		return syscall.ENAMETOOLONG
 	}
 	return nil
 }
 
 // free finds out that a name is not taken.
-func (fs *FS) free(ctx context.Context, parent *node, name string, isDir bool) error {
-	if err := fs.checkName(parent, name, isDir); err != nil {
+func (ns *names) free(ctx context.Context, parent *node, name string, isDir bool) error {
+	if err := ns.checkName(parent, name, isDir); err != nil {
 		return err
 	}
-	switch _, err := fs.resolve(ctx, parent, name); {
+	switch _, err := ns.listings.resolve(ctx, parent, name); {
 	case err == nil:
 		return syscall.EEXIST
 	case errors.Is(err, syscall.ENOENT):
@@ -55,8 +65,8 @@ func (fs *FS) free(ctx context.Context, parent *node, name string, isDir bool) e
 }
 
 // add puts a new node into a directory and its dirty key into the journal. With mu.
-func (fs *FS) add(parent *node, name string, n *node) error {
-	if !fs.alive(parent) {
+func (ns *names) add(parent *node, name string, n *node) error {
+	if !ns.tree.alive(parent) {
 		return syscall.ENOENT
 	}
 	if parent.dir.child(name) != nil {
@@ -67,38 +77,38 @@ func (fs *FS) add(parent *node, name string, n *node) error {
 	n.mtime, n.modeKnown, n.mtimeKnown = now.UnixNano(), true, true
 	n.changed(now)
 	n.checked = now
-	t := fs.begin()
-	fs.attach(parent, name, n)
-	t.undo(func() { fs.detach(n) })
+	t := ns.changes.begin()
+	ns.tree.attach(parent, name, n)
+	t.undo(func() { ns.changes.detach(n) })
 	t.want(n.objectPath(), n, version{})
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.touchDir(parent, now)
+	ns.touchDir(parent, now)
 	return nil
 }
 
 // touchDir gives a directory whose entries changed its time. It is not kept: S3 has no directories.
-func (fs *FS) touchDir(d *node, now time.Time) {
+func (ns *names) touchDir(d *node, now time.Time) {
 	d.mtime, d.ctime = now.UnixNano(), now.UnixNano()
 }
 
 // create makes an empty file. It is the caller's to open.
-func (fs *FS) create(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
-	if err := fs.free(ctx, parent, name, false); err != nil {
+func (ns *names) create(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
+	if err := ns.free(ctx, parent, name, false); err != nil {
 		return nil, err
 	}
 	data := newDataName()
-	f, err := fs.cache.Create(data)
+	f, err := ns.cache.Create(data)
 	if err != nil {
 		return nil, err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.File)
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	n := ns.tree.newNode(pending.File)
 	n.mode, n.own().data, n.own().live = mode&permMask, data, true
 	n.own().gen, n.own().dataGen = 1, 1
-	if err := fs.add(parent, name, n); err != nil {
+	if err := ns.add(parent, name, n); err != nil {
 		f.Discard()
 		return nil, err
 	}
@@ -106,31 +116,31 @@ func (fs *FS) create(ctx context.Context, parent *node, name string, mode uint32
 	return n, nil
 }
 
-func (fs *FS) mkdir(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
-	if err := fs.free(ctx, parent, name, true); err != nil {
+func (ns *names) mkdir(ctx context.Context, parent *node, name string, mode uint32) (*node, error) {
+	if err := ns.free(ctx, parent, name, true); err != nil {
 		return nil, err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.Dir)
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	n := ns.tree.newNode(pending.Dir)
 	n.mode = mode & permMask
 	n.dir.complete, n.dir.listed = true, time.Now()
-	return n, fs.add(parent, name, n)
+	return n, ns.add(parent, name, n)
 }
 
-func (fs *FS) symlink(ctx context.Context, parent *node, name, target string) (*node, error) {
+func (ns *names) symlink(ctx context.Context, parent *node, name, target string) (*node, error) {
 	if len(target) > maxTarget {
 		return nil, syscall.ENAMETOOLONG
 	}
 	if target == "" {
 		return nil, syscall.ENOENT // symlink(2)
 	}
-	if err := fs.free(ctx, parent, name, false); err != nil {
+	if err := ns.free(ctx, parent, name, false); err != nil {
 		return nil, err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.Symlink)
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	n := ns.tree.newNode(pending.Symlink)
 	n.mode, n.own().target, n.size = 0o777, target, int64(len(target))
-	return n, fs.add(parent, name, n)
+	return n, ns.add(parent, name, n)
 }

@@ -6,7 +6,7 @@ import "github.com/matrx/sandbox/internal/storage/cold/pending"
 // under the old path, and need not be sent again.
 
 // storedElsewhere takes in that S3 has what an attempt sent at a path that the node has left. With mu.
-func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
+func (j *job) storedElsewhere(t *tx, v version) error {
 	n := j.node
 	if n.kind != pending.File || j.database != nil || n.origin != "" && n.origin != j.path {
 		return t.commit()
@@ -18,34 +18,34 @@ func (fs *FS) storedElsewhere(t *tx, j *job, v version) error {
 			return err
 		}
 		n.remote = v
-		fs.basedOn(j, v)
+		j.basedOn(v)
 		return nil
 	}
-	s := fs.dirtyKeys[n.objectPath()]
+	s := j.changes.dirtyKeys[n.objectPath()]
 	if s == nil || s.node != n || n.data == "" {
 		return t.commit()
 	}
 	data, live, remote, origin := n.data, n.live, n.remote, n.origin
-	t.undo(func() { n.own().data, n.own().live, n.remote = data, live, remote; fs.setOrigin(n, origin) })
+	t.undo(func() { n.own().data, n.own().live, n.remote = data, live, remote; j.changes.setOrigin(n, origin) })
 	if sameData {
 		n.own().data, n.own().live = "", false // its object will be a copy of what has arrived
 	}
 	n.remote = v
-	fs.setOrigin(n, j.path)
+	j.changes.setOrigin(n, j.path)
 	t.touch(n.objectPath())
 	if err := t.commit(); err != nil {
 		return err
 	}
 	if sameData {
-		fs.markClean(n, j, v)
+		j.markClean(n, v)
 	} else {
-		fs.basedOn(j, v)
+		j.basedOn(v)
 	}
 	return nil
 }
 
 // basedOn has the content be fetched from, and be compared with, the version that an attempt stored.
-func (fs *FS) basedOn(j *job, v version) {
+func (j *job) basedOn(v version) {
 	if c := j.node.content; c != nil {
 		c.moved(j.key, v)
 		if j.snapshot != nil {

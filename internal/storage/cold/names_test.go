@@ -12,10 +12,10 @@ import (
 
 // listNames has a tree of names as a listing makes it: in directories of 1,000, with ETags as S3 has them.
 func listNames(fs *FS, dirs int) {
-	l := &listing{fs: fs, top: fs.root, prefix: fs.prefix, began: time.Now()}
+	l := &listing{in: fs.listings, top: fs.tree.root, prefix: fs.prefix, began: time.Now()}
 	fs.mu.Lock()
-	fs.pass++
-	l.pass, l.ops, l.moves = fs.pass, fs.ops, fs.moves
+	fs.listings.pass++
+	l.pass, l.ops, l.moves = fs.listings.pass, fs.changes.ops, fs.tree.moves
 	fs.mu.Unlock()
 	for d := range dirs {
 		fs.mu.Lock()
@@ -29,7 +29,7 @@ func listNames(fs *FS, dirs int) {
 	}
 	fs.mu.Lock()
 	l.leave(0)
-	l.complete(fs.root)
+	l.complete(fs.tree.root)
 	fs.mu.Unlock()
 }
 
@@ -55,7 +55,7 @@ func TestMemoryOfNames(t *testing.T) {
 // TestLoopsSeeNothingThatHasGone while they gave mu up.
 func TestLoopsSeeNothingThatHasGone(t *testing.T) {
 	t.Parallel()
-	fs, there, cleared := &FS{}, map[int]bool{}, false
+	fs, there, cleared := &core{}, map[int]bool{}, false
 	for i := range 100 * breath {
 		there[i] = true
 	}
@@ -82,18 +82,18 @@ func TestClosedFileIsAsListed(t *testing.T) {
 	fs := newFS(t)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.newNode(pending.File)
-	fs.attach(fs.root, "f", n)
+	n := fs.tree.newNode(pending.File)
+	fs.tree.attach(fs.tree.root, "f", n)
 	n.own().opens, n.own().gen, n.own().dataGen = 1, 3, 5
-	if fs.slim(n); n.opens != 1 {
+	if fs.changes.slim(n); n.opens != 1 {
 		t.Error("an open file has lost what it has")
 	}
 	n.own().opens = 0
-	if fs.slim(n); n.extra != &nothing {
+	if fs.changes.slim(n); n.extra != &nothing {
 		t.Errorf("it still has %+v", *n.extra)
 	}
 	n.own().data = "name"
-	if fs.slim(n); !n.dirty() {
+	if fs.changes.slim(n); !n.dirty() {
 		t.Error("a dirty file has lost its content")
 	}
 	if !NothingIsWritten() {

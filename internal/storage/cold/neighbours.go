@@ -33,7 +33,7 @@ type sequence struct {
 
 // openedInTurn notes that a file is opened for reading, and fetches those that are likely to be
 // opened next. With mu.
-func (fs *FS) openedInTurn(n *node) {
+func (cs *contents) openedInTurn(n *node) {
 	if n.parent == nil || n.dirty() || n.size > neighbourSize {
 		return
 	}
@@ -52,49 +52,49 @@ func (fs *FS) openedInTurn(n *node) {
 	end := min(len(s.names), s.next+neighboursAhead)
 	for s.ahead = max(s.ahead, s.next); s.ahead < end; s.ahead++ {
 		if c := n.parent.dir.child(s.names[s.ahead]); c != nil {
-			fs.fetchAhead(c)
+			cs.fetchAhead(c)
 		}
 	}
 }
 
 // fetchAhead brings a small file into the cache in the background. It reports no error: an open
 // of the file asks again. With mu.
-func (fs *FS) fetchAhead(n *node) {
-	if !fs.worthFetching(n) {
+func (cs *contents) fetchAhead(n *node) {
+	if !cs.worthFetching(n) {
 		return
 	}
 	key, err := keyOf(n.source())
-	if err != nil || fs.cache.Whole(cache.VersionID(fs.prefix+key, n.remote.ETag, n.remote.Size)) {
+	if err != nil || cs.cache.Whole(cache.VersionID(cs.prefix+key, n.remote.ETag, n.remote.Size)) {
 		return
 	}
-	fs.background(func() {
+	cs.background(func() {
 		select {
-		case fs.guessing <- struct{}{}:
-			defer func() { <-fs.guessing }()
-		case <-fs.ctx.Done():
+		case cs.guessing <- struct{}{}:
+			defer func() { <-cs.guessing }()
+		case <-cs.ctx.Done():
 			return
 		}
-		fs.mu.Lock()
-		if !fs.worthFetching(n) {
-			fs.mu.Unlock()
+		cs.mu.Lock()
+		if !cs.worthFetching(n) {
+			cs.mu.Unlock()
 			return
 		}
-		c, err := fs.acquire(n)
-		fs.mu.Unlock()
+		c, err := cs.acquire(n)
+		cs.mu.Unlock()
 		if err != nil {
 			return
 		}
-		if err := c.fill(fs.ctx, 0, c.file.Size()); err != nil {
-			fs.log.Debug("a file was not fetched ahead", "event", "cold_ahead", "key", c.key, "error", err)
+		if err := c.fill(cs.ctx, 0, c.file.Size()); err != nil {
+			cs.log.Debug("a file was not fetched ahead", "event", "cold_ahead", "key", c.key, "error", err)
 		}
-		fs.mu.Lock()
+		cs.mu.Lock()
 		c.release()
-		fs.mu.Unlock()
+		cs.mu.Unlock()
 	})
 }
 
 // worthFetching says that a file is small, as it is in S3, and without users of its content.
-func (fs *FS) worthFetching(n *node) bool {
+func (cs *contents) worthFetching(n *node) bool {
 	return n.kind == pending.File && n.parent != nil && !n.dirty() && !n.stale && n.content == nil &&
 		n.remote.ETag != "" && n.size > 0 && n.size <= neighbourSize
 }

@@ -13,11 +13,11 @@ import (
 // version is what S3 holds at a key; no ETag: nothing.
 type version = pending.Version
 
-// node is a file, a directory or a symbolic link. Its fields are guarded by FS.mu. A tree has many of which no more
+// node is a file, a directory or a symbolic link. Its fields are guarded by core.mu. A tree has many of which no more
 // is known than what a listing tells: the rest is apart.
 type node struct {
 	id     uint64
-	ino    uint64 // st_ino; 0: of its path, see FS.inoOf
+	ino    uint64 // st_ino; 0: of its path, see tree.inoOf
 	parent *node  // nil: the root, or unlinked
 	name   string
 	dir    *dir
@@ -50,7 +50,7 @@ type extra struct {
 	opens   int    // handles
 	writers int    // of these, for writing
 	jobs    int    // under way
-	touched uint64 // FS.ops when we last changed its object
+	touched uint64 // changes.ops when we last changed its object
 	origin  string // see node.remote
 
 	sent   int64 // bytes, by the last upload of it
@@ -90,11 +90,11 @@ func (n *node) own() *extra {
 }
 
 // slim lets a node's extra go when nothing in it is of use any more. With mu.
-func (fs *FS) slim(n *node) {
+func (ch *changes) slim(n *node) {
 	x := n.extra
 	busy := x.opens+x.jobs+x.writing > 0 || x.covered || x.wholeOnly || x.localizing
 	kept := x.origin+x.data+x.target+x.lastKey+x.displaced != "" || x.foreign != nil || x.content != nil || x.patched != nil || x.atime != 0
-	if x == &nothing || busy || kept || n.parent == nil || x.sent > sentMost || fs.listings > 0 && x.touched > 0 || fs.dirtyKeys[n.objectPath()] != nil {
+	if x == &nothing || busy || kept || n.parent == nil || x.sent > sentMost || ch.listings > 0 && x.touched > 0 || ch.dirtyKeys[n.objectPath()] != nil {
 		return
 	}
 	n.extra = &nothing

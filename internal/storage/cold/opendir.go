@@ -10,36 +10,36 @@ import (
 
 // OpenDir opens a directory: what S3 has in it is known then.
 func (fs *FS) OpenDir(ctx context.Context, id ID) (*Dir, error) {
-	n, err := fs.dirByID(id)
+	n, err := fs.tree.dirByID(id)
 	if err != nil {
 		return nil, err
 	}
 	fs.mu.Lock()
-	fs.walked(n)
-	alive := fs.alive(n)
+	fs.listings.walked(n)
+	alive := fs.tree.alive(n)
 	fs.mu.Unlock()
 	if !alive {
-		return &Dir{fs: fs, node: n}, nil
+		return &Dir{in: fs.changes, node: n}, nil
 	}
-	if err := fs.load(ctx, n, fs.since()); err != nil {
+	if err := fs.listings.load(ctx, n, fs.tree.since()); err != nil {
 		fs.mu.Lock()
-		ok := fs.serveStale(n, err)
+		ok := fs.listings.serveStale(n, err)
 		fs.mu.Unlock()
 		if !ok {
 			return nil, err
 		}
 	}
 	// A marker that other tools made: one request, once. Without an answer it goes as well.
-	if err := fs.fetchAttrs(ctx, n); err != nil {
+	if err := fs.contents.fetchAttrs(ctx, n); err != nil {
 		fs.log.Debug("a directory's attributes are not known", "event", "cold_attributes", "error", err)
 	}
-	return &Dir{fs: fs, node: n}, nil
+	return &Dir{in: fs.changes, node: n}, nil
 }
 
 // Dir is an open directory. Its entries are those of the moment at which reading began, as POSIX allows,
 // save that what has gone since is left out.
 type Dir struct {
-	fs   *FS
+	in   *changes
 	node *node
 
 	mu      sync.Mutex
@@ -58,9 +58,9 @@ type DirEntry struct {
 func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	fs := d.fs
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	ch := d.in
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
 	if pos == 0 {
 		d.readLocked()
 	}
@@ -75,11 +75,11 @@ func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) boo
 		if n == nil {
 			continue
 		}
-		if !emit(i, DirEntry{d.names[i-2], fs.attrOf(n)}) {
+		if !emit(i, DirEntry{d.names[i-2], ch.attrOf(n)}) {
 			return
 		}
 		if refer {
-			fs.refer(n)
+			ch.refer(n)
 		}
 	}
 }
@@ -92,10 +92,10 @@ func (d *Dir) dot(i uint64) DirEntry {
 			n = n.parent
 		}
 	}
-	return DirEntry{name, Attr{ID: n.id, Ino: d.fs.inoOf(n), Mode: syscall.S_IFDIR}}
+	return DirEntry{name, Attr{ID: n.id, Ino: d.in.tree.inoOf(n), Mode: syscall.S_IFDIR}}
 }
 
-// currentLocked is the node that has the name of the ith entry now; nil when none has. With FS.mu.
+// currentLocked is the node that has the name of the ith entry now; nil when none has. With core.mu.
 func (d *Dir) currentLocked(i int) *node {
 	n, name := d.entries[i], d.names[i]
 	if n.parent != d.node || n.name != name {
@@ -104,22 +104,22 @@ func (d *Dir) currentLocked(i int) *node {
 	return n
 }
 
-// readLocked takes the entries as they are. With FS.mu, which it gives up for a while.
+// readLocked takes the entries as they are. With core.mu, which it gives up for a while.
 func (d *Dir) readLocked() {
 	type entry struct {
 		name string
 		node *node
 	}
 	all := make([]entry, 0, len(d.node.dir.children))
-	for name, n := range breathing(d.fs, d.node.dir.children) {
+	for name, n := range breathing(d.in.core, d.node.dir.children) {
 		all = append(all, entry{name, n})
 	}
-	d.fs.mu.Unlock()
+	d.in.mu.Unlock()
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	d.entries, d.names = make([]*node, len(all)), make([]string, len(all))
 	for i, e := range all {
 		d.entries[i], d.names[i] = e.node, e.name
 	}
-	d.fs.mu.Lock()
+	d.in.mu.Lock()
 	d.node.dir.sequence = sequence{names: d.names}
 }

@@ -37,7 +37,7 @@ type Front interface {
 func (fs *FS) Mount(f Front) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.front = f
+	fs.tree.front = f
 }
 
 // Unmount takes back every reference that the front has, unless there is another one already. Its handles
@@ -45,80 +45,58 @@ func (fs *FS) Mount(f Front) {
 func (fs *FS) Unmount(f Front) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if fs.front != f {
+	if fs.tree.front != f {
 		return
 	}
-	fs.front = nil
-	for id, n := range fs.ids {
-		if n.lookups = 0; n != fs.root {
-			delete(fs.ids, id)
-			fs.dropOrphan(n)
+	fs.tree.front = nil
+	for id, n := range fs.tree.ids {
+		if n.lookups = 0; n != fs.tree.root {
+			delete(fs.tree.ids, id)
+			fs.contents.dropOrphan(n)
 		}
 	}
 }
 
 // notifyEntry has the front look a name up again. With mu.
-func (fs *FS) notifyEntry(parent *node, name string) {
-	if fs.front == nil || parent == nil || parent != fs.root && parent.lookups == 0 {
+func (tr *tree) notifyEntry(parent *node, name string) {
+	if tr.front == nil || parent == nil || parent != tr.root && parent.lookups == 0 {
 		return
 	}
-	fs.front.EntryChanged(parent.id, name)
+	tr.front.EntryChanged(parent.id, name)
 }
 
-func (fs *FS) byID(id ID) (*node, error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.ids[id]
+func (tr *tree) byID(id ID) (*node, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	n := tr.ids[id]
 	if n == nil {
 		return nil, syscall.ESTALE
 	}
 	return n, nil
 }
 
-func (fs *FS) dirByID(id ID) (*node, error) {
-	n, err := fs.byID(id)
+func (tr *tree) dirByID(id ID) (*node, error) {
+	n, err := tr.byID(id)
 	if err == nil && !n.isDir() || err != nil {
 		return nil, syscall.ENOTDIR
 	}
 	return n, nil
 }
 
-// attrOf is what a front may be told of a node now. With mu.
-func (fs *FS) attrOf(n *node) Attr {
-	a := Attr{
-		ID: n.id, Ino: fs.inoOf(n), Mode: n.mode | n.typeBits(), Size: n.size, Nlink: 1,
-		Atime: n.atime, Mtime: n.mtime, Ctime: n.ctime, Valid: fs.valid(n, time.Now()),
-	}
-	if n.parent == nil && n != fs.root {
-		a.Nlink = 0
-	}
-	if a.Atime == 0 {
-		a.Atime = a.Mtime
-	}
-	return a
-}
-
-// refer is attrOf, and counts a reference that the front has from now on. With mu.
-func (fs *FS) refer(n *node) Attr {
-	n.lookups++
-	fs.ids[n.id] = n
-	return fs.attrOf(n)
-}
-
 // Lookup finds a name in a directory, and gives a reference to it. An Attr without an ID says that there
 // is none, and for how long that may be believed; ENOENT that it may not.
 func (fs *FS) Lookup(ctx context.Context, dir ID, name string) (Attr, error) {
-	parent, err := fs.dirByID(dir)
+	parent, err := fs.tree.dirByID(dir)
 	if err != nil {
 		return Attr{}, err
 	}
 	if len(name) > MaxName {
 		return Attr{}, syscall.ENAMETOOLONG
 	}
-	n, err := fs.resolve(ctx, parent, name)
+	n, err := fs.listings.resolve(ctx, parent, name)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if errors.Is(err, syscall.ENOENT) && fs.alive(parent) && fs.fresh(parent, fs.since()) {
+	if errors.Is(err, syscall.ENOENT) && fs.tree.alive(parent) && fs.tree.fresh(parent, fs.tree.since()) {
 		if left := time.Until(parent.dir.listed.Add(fs.ttl)); left > 0 {
 			return Attr{Valid: left}, nil
 		}
@@ -126,20 +104,20 @@ func (fs *FS) Lookup(ctx context.Context, dir ID, name string) (Attr, error) {
 	if err != nil {
 		return Attr{}, err
 	}
-	return fs.refer(n), nil
+	return fs.changes.refer(n), nil
 }
 
 // Forget takes references back.
 func (fs *FS) Forget(id ID, count uint64) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.ids[id]
-	if n == nil || n == fs.root {
+	n := fs.tree.ids[id]
+	if n == nil || n == fs.tree.root {
 		return
 	}
 	if n.lookups -= min(count, n.lookups); n.lookups == 0 {
-		delete(fs.ids, id)
-		fs.dropOrphan(n)
+		delete(fs.tree.ids, id)
+		fs.contents.dropOrphan(n)
 	}
 }
 
@@ -147,18 +125,18 @@ func (fs *FS) Forget(id ID, count uint64) {
 func (fs *FS) Stat(id ID) (Attr, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.ids[id]
+	n := fs.tree.ids[id]
 	if n == nil {
 		return Attr{}, syscall.ESTALE
 	}
-	return fs.attrOf(n), nil
+	return fs.changes.attrOf(n), nil
 }
 
 // SetAttr changes attributes, the size included.
 func (fs *FS) SetAttr(ctx context.Context, id ID, ch AttrChange) (Attr, error) {
-	n, err := fs.byID(id)
+	n, err := fs.tree.byID(id)
 	if err == nil {
-		err = fs.setattr(ctx, n, ch)
+		err = fs.files.setattr(ctx, n, ch)
 	}
 	if err != nil {
 		return Attr{}, err
@@ -170,7 +148,7 @@ func (fs *FS) SetAttr(ctx context.Context, id ID, ch AttrChange) (Attr, error) {
 func (fs *FS) Readlink(id ID) (string, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.ids[id]
+	n := fs.tree.ids[id]
 	if n == nil || n.kind != pending.Symlink {
 		return "", syscall.EINVAL
 	}
@@ -179,11 +157,11 @@ func (fs *FS) Readlink(id ID) (string, error) {
 
 // Open opens a file.
 func (fs *FS) Open(ctx context.Context, id ID, write bool) (*Handle, error) {
-	n, err := fs.byID(id)
+	n, err := fs.tree.byID(id)
 	if err != nil {
 		return nil, err
 	}
-	return fs.open(ctx, n, write)
+	return fs.files.open(ctx, n, write)
 }
 
 // CreateFlags are those of open(2) that matter to a file that is made.
@@ -192,51 +170,51 @@ type CreateFlags struct{ Write, Exclusive, Truncate bool }
 // Create makes a file and opens it, and gives a reference to it. A file that is there already is opened,
 // unless Exclusive asks for a new one.
 func (fs *FS) Create(ctx context.Context, dir ID, name string, mode uint32, f CreateFlags) (Attr, *Handle, error) {
-	parent, err := fs.dirByID(dir)
+	parent, err := fs.tree.dirByID(dir)
 	if err != nil {
 		return Attr{}, nil, err
 	}
-	n, err := fs.create(ctx, parent, name, mode)
+	n, err := fs.names.create(ctx, parent, name, mode)
 	if errors.Is(err, syscall.EEXIST) && !f.Exclusive {
-		if n, err = fs.resolve(ctx, parent, name); err == nil && n.isDir() {
+		if n, err = fs.listings.resolve(ctx, parent, name); err == nil && n.isDir() {
 			err = syscall.EISDIR
 		}
 	}
 	if err != nil {
 		return Attr{}, nil, err
 	}
-	h, err := fs.open(ctx, n, f.Write)
+	h, err := fs.files.open(ctx, n, f.Write)
 	if err != nil {
 		return Attr{}, nil, err
 	}
 	if f.Truncate {
-		if err := fs.truncate(ctx, n, 0); err != nil {
+		if err := fs.files.truncate(ctx, n, 0); err != nil {
 			h.Close()
 			return Attr{}, nil, err
 		}
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	return fs.refer(n), h, nil
+	return fs.changes.refer(n), h, nil
 }
 
 // Mknod makes an empty file, and gives a reference to it.
 func (fs *FS) Mknod(ctx context.Context, dir ID, name string, mode uint32) (Attr, error) {
-	return fs.made(dir, func(parent *node) (*node, error) { return fs.create(ctx, parent, name, mode) })
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.names.create(ctx, parent, name, mode) })
 }
 
 // Mkdir makes a directory, and gives a reference to it.
 func (fs *FS) Mkdir(ctx context.Context, dir ID, name string, mode uint32) (Attr, error) {
-	return fs.made(dir, func(parent *node) (*node, error) { return fs.mkdir(ctx, parent, name, mode) })
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.names.mkdir(ctx, parent, name, mode) })
 }
 
 // Symlink makes a symbolic link, and gives a reference to it.
 func (fs *FS) Symlink(ctx context.Context, dir ID, name, target string) (Attr, error) {
-	return fs.made(dir, func(parent *node) (*node, error) { return fs.symlink(ctx, parent, name, target) })
+	return fs.made(dir, func(parent *node) (*node, error) { return fs.names.symlink(ctx, parent, name, target) })
 }
 
 func (fs *FS) made(dir ID, do func(parent *node) (*node, error)) (Attr, error) {
-	parent, err := fs.dirByID(dir)
+	parent, err := fs.tree.dirByID(dir)
 	if err != nil {
 		return Attr{}, err
 	}
@@ -246,39 +224,39 @@ func (fs *FS) made(dir ID, do func(parent *node) (*node, error)) (Attr, error) {
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	return fs.refer(n), nil
+	return fs.changes.refer(n), nil
 }
 
 // Unlink removes a file or a link.
 func (fs *FS) Unlink(ctx context.Context, dir ID, name string) error {
-	parent, err := fs.dirByID(dir)
+	parent, err := fs.tree.dirByID(dir)
 	if err != nil {
 		return err
 	}
-	return fs.unlink(ctx, parent, name)
+	return fs.names.unlink(ctx, parent, name)
 }
 
 // Rmdir removes an empty directory.
 func (fs *FS) Rmdir(ctx context.Context, dir ID, name string) error {
-	parent, err := fs.dirByID(dir)
+	parent, err := fs.tree.dirByID(dir)
 	if err != nil {
 		return err
 	}
-	return fs.rmdir(ctx, parent, name)
+	return fs.names.rmdir(ctx, parent, name)
 }
 
 // Rename moves a node, with what is below it, in place of what has the new name; EEXIST where that is not
 // to be.
 func (fs *FS) Rename(ctx context.Context, from ID, name string, to ID, newName string, noReplace bool) error {
-	source, err := fs.dirByID(from)
+	source, err := fs.tree.dirByID(from)
 	if err != nil {
 		return err
 	}
-	target, err := fs.dirByID(to)
+	target, err := fs.tree.dirByID(to)
 	if err != nil {
 		return err
 	}
-	return fs.rename(ctx, source, name, target, newName, noReplace)
+	return fs.names.rename(ctx, source, name, target, newName, noReplace)
 }
 
 // SyncDir returns when the disk knows what was done in directories.

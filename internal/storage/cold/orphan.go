@@ -13,9 +13,9 @@ import (
 // open, and the kernel looks the name up again.
 
 // orphaned sees to the content of a file that has lost its name, and whose path was path. With mu.
-func (fs *FS) orphaned(n *node, path string) {
+func (cs *contents) orphaned(n *node, path string) {
 	if n.kind != pending.File {
-		fs.setOrigin(n, "")
+		cs.changes.setOrigin(n, "")
 		return
 	}
 	source := path
@@ -23,41 +23,41 @@ func (fs *FS) orphaned(n *node, path string) {
 		source = n.origin
 	}
 	if key, err := keyOf(source); err == nil {
-		n.own().lastKey = fs.prefix + key
+		n.own().lastKey = cs.prefix + key
 	}
 	if n.opens == 0 {
-		fs.setOrigin(n, "")
-		fs.dropOrphan(n)
+		cs.changes.setOrigin(n, "")
+		cs.dropOrphan(n)
 		return
 	}
 	if n.remote.ETag != "" && !(n.dirty() && n.content.file.Whole()) {
 		if n.origin == "" {
-			fs.setOrigin(n, path)
+			cs.changes.setOrigin(n, path)
 		}
-		fs.localize(n)
+		cs.localize(n)
 	}
 }
 
 // orphanWhole says that all of an orphan is here, so that it can be opened. With mu.
-func (fs *FS) orphanWhole(n *node) bool {
+func (cs *contents) orphanWhole(n *node) bool {
 	switch {
 	case n.content != nil:
 		return n.content.file.Whole()
 	case n.dirty():
-		return fs.wholeHere(n)
+		return cs.wholeHere(n)
 	default:
-		return fs.cache.Whole(cache.VersionID(n.lastKey, n.remote.ETag, n.remote.Size))
+		return cs.cache.Whole(cache.VersionID(n.lastKey, n.remote.ETag, n.remote.Size))
 	}
 }
 
 // dropOrphan removes the dirty content of an orphan that is not in use and that the kernel has forgotten.
 // With mu.
-func (fs *FS) dropOrphan(n *node) {
+func (cs *contents) dropOrphan(n *node) {
 	if n.parent != nil || n.lookups > 0 || n.content != nil || !n.dirty() {
 		return
 	}
-	if err := fs.cache.RemoveDirty(n.data); err != nil {
-		fs.log.Warn("cached content of a file that was removed cannot be removed", "event", "cold_cache_remove", "error", err)
+	if err := cs.cache.RemoveDirty(n.data); err != nil {
+		cs.log.Warn("cached content of a file that was removed cannot be removed", "event", "cold_cache_remove", "error", err)
 	}
 	n.own().data = ""
 }

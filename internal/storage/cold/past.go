@@ -10,7 +10,7 @@ import (
 
 // readPast reads past the cache, which has no room: what is here comes from the cache's file, the rest from S3.
 func (c *content) readPast(ctx context.Context, off int64, n int) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.fs.patience)
+	ctx, cancel := context.WithTimeout(ctx, c.in.patience)
 	defer cancel()
 	b := make([]byte, max(0, min(int64(n), c.file.Size()-off)))
 	for got := 0; got < len(b); {
@@ -50,7 +50,7 @@ func (c *content) getPiece(ctx context.Context, b []byte, off int64) (int, error
 	c.mu.Lock()
 	key, etag := c.key, c.etag
 	c.mu.Unlock()
-	rd, err := c.fs.store.Get(ctx, key, objectstore.GetOptions{IfMatch: etag, Offset: off, Length: int64(len(b))})
+	rd, err := c.in.store.Get(ctx, key, objectstore.GetOptions{IfMatch: etag, Offset: off, Length: int64(len(b))})
 	if err != nil {
 		c.mu.Lock()
 		moved := c.key != key || c.etag != etag

@@ -19,8 +19,8 @@ import (
 // below the root and stays there, and nothing follows a symbolic link.
 
 // find walks to a path of the query. It does not follow links.
-func (fs *FS) find(ctx context.Context, path string) (*node, error) {
-	n := fs.root
+func (ns *names) find(ctx context.Context, path string) (*node, error) {
+	n := ns.tree.root
 	for c := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		if c == "" {
 			continue
@@ -31,7 +31,7 @@ func (fs *FS) find(ctx context.Context, path string) (*node, error) {
 		if !n.isDir() {
 			return nil, syscall.ENOTDIR
 		}
-		next, err := fs.resolve(ctx, n, c)
+		next, err := ns.listings.resolve(ctx, n, c)
 		if err != nil {
 			return nil, err
 		}
@@ -41,12 +41,12 @@ func (fs *FS) find(ctx context.Context, path string) (*node, error) {
 }
 
 // describe is an entry as the control socket shows it. With mu.
-func (fs *FS) describe(n *node) contract.ColdEntry {
+func (ch *changes) describe(n *node) contract.ColdEntry {
 	path := n.path()
 	e := contract.ColdEntry{
 		Path: shown(path), Kind: "file", Size: n.size,
 		Mode: fmt.Sprintf("%04o", n.mode), Mtime: time.Unix(0, n.mtime).UTC(),
-		Target: n.target, Pending: len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.objectPathOrEmpty()] != nil,
+		Target: n.target, Pending: len(ch.dirtyKeys) > 0 && ch.dirtyKeys[n.objectPathOrEmpty()] != nil,
 	}
 	if !utf8.ValidString(path) {
 		e.RawPath = []byte(path)
@@ -104,42 +104,42 @@ func whyHidden(key string) string {
 // alone.
 func (fs *FS) SyncBelow(ctx context.Context, path string) []contract.Unsaved {
 	fs.mu.Lock()
-	fs.hurryUp(1)
-	fs.retryNow()
-	until := fs.seq
+	fs.changes.hurryUp(1)
+	fs.changes.retryNow()
+	until := fs.changes.seq
 	fs.mu.Unlock()
 	defer func() {
 		fs.mu.Lock()
-		fs.hurryUp(-1)
+		fs.changes.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	return fs.await(ctx, func(s *dirtyKey) bool {
+	return fs.writeback.await(ctx, func(s *dirtyKey) bool {
 		return s.first <= until && !s.covered && (path == "" || s.path == path || !strings.HasSuffix(path, "/") && strings.HasPrefix(s.path, path+"/"))
 	})
 }
 
 // Remove removes a file, or a directory, with all that is in it where recursive says so.
 func (fs *FS) Remove(ctx context.Context, path string, recursive bool) error {
-	n, err := fs.find(ctx, path)
-	if err == nil && n == fs.root {
+	n, err := fs.names.find(ctx, path)
+	if err == nil && n == fs.tree.root {
 		err = syscall.EINVAL
 	}
 	if err != nil {
 		return err
 	}
-	return fs.removeTree(ctx, n, recursive)
+	return fs.names.removeTree(ctx, n, recursive)
 }
 
 // removeTree removes a file, or a directory with all that is in it.
-func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
+func (ns *names) removeTree(ctx context.Context, n *node, recursive bool) error {
 	if n.isDir() {
-		if err := fs.load(ctx, n, fs.since()); err != nil {
+		if err := ns.listings.load(ctx, n, ns.tree.since()); err != nil {
 			return err
 		}
-		fs.mu.Lock()
-		f := Dir{fs: fs, node: n}
+		ns.mu.Lock()
+		f := Dir{in: ns.changes, node: n}
 		f.readLocked()
-		fs.mu.Unlock()
+		ns.mu.Unlock()
 		if len(f.entries) > 0 && !recursive {
 			return syscall.ENOTEMPTY
 		}
@@ -147,27 +147,27 @@ func (fs *FS) removeTree(ctx context.Context, n *node, recursive bool) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := fs.removeTree(ctx, c, true); err != nil {
+			if err := ns.removeTree(ctx, c, true); err != nil {
 				return err
 			}
 		}
 	}
-	fs.mu.Lock()
+	ns.mu.Lock()
 	parent, name := n.parent, n.name
-	fs.mu.Unlock()
+	ns.mu.Unlock()
 	if parent == nil {
 		return nil // another request was faster
 	}
-	remove := fs.unlink
+	remove := ns.unlink
 	if n.isDir() {
-		remove = fs.rmdir
+		remove = ns.rmdir
 	}
 	if err := remove(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
-	fs.mu.Lock()
-	fs.notifyEntry(parent, name)
-	fs.mu.Unlock()
+	ns.mu.Lock()
+	ns.tree.notifyEntry(parent, name)
+	ns.mu.Unlock()
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (fs *FS) RemoveKey(ctx context.Context, key string) error {
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	fs.expire(fs.parentOf(key))
+	fs.tree.expire(fs.tree.parentOf(key))
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (fs *FS) OpenPath(ctx context.Context, path string) (*Handle, error) {
 }
 
 func (fs *FS) openPath(ctx context.Context, path string) (*Handle, error) {
-	n, err := fs.find(ctx, path)
+	n, err := fs.names.find(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (fs *FS) openPath(ctx context.Context, path string) (*Handle, error) {
 	case pending.Symlink:
 		return nil, syscall.ELOOP
 	}
-	return fs.open(ctx, n, false)
+	return fs.files.open(ctx, n, false)
 }
 
 // Size is how long the content is.
@@ -219,12 +219,12 @@ func (h *Handle) Size() int64 { return h.c.file.Size() }
 
 // Describe tells what is open; what S3 has not told of it yet is asked for.
 func (h *Handle) Describe(ctx context.Context) (contract.ColdEntry, error) {
-	if err := h.fs.fetchAttrs(ctx, h.node); err != nil {
+	if err := h.in.contents.fetchAttrs(ctx, h.node); err != nil {
 		return contract.ColdEntry{}, err
 	}
-	h.fs.mu.Lock()
-	defer h.fs.mu.Unlock()
-	return h.fs.describe(h.node), nil
+	h.in.mu.Lock()
+	defer h.in.mu.Unlock()
+	return h.in.changes.describe(h.node), nil
 }
 
 // ReadInto reads as much as there is for a buffer.

@@ -26,46 +26,46 @@ type PutRequest struct {
 
 // Placed is what Put has put in its place, on its way to S3.
 type Placed struct {
-	fs   *FS
+	in   *changes
 	node *node
 }
 
 // Object is the path of its object, as SyncBelow takes it: a directory's ends in "/". Empty: it has been
 // removed.
 func (p Placed) Object() string {
-	p.fs.mu.Lock()
-	defer p.fs.mu.Unlock()
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
 	return p.node.objectPathOrEmpty()
 }
 
 // Describe tells what it is now.
 func (p Placed) Describe() contract.ColdEntry {
-	p.fs.mu.Lock()
-	defer p.fs.mu.Unlock()
-	return p.fs.describe(p.node)
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	return p.in.describe(p.node)
 }
 
 // Put stores a file, a directory or a symbolic link, in place of a file or a link that has its path. It
 // returns when what is stored is kept here.
 func (fs *FS) Put(ctx context.Context, r PutRequest) (Placed, error) {
-	n, err := fs.put(ctx, r)
-	return Placed{fs, n}, err
+	n, err := fs.names.put(ctx, r)
+	return Placed{fs.changes, n}, err
 }
 
-func (fs *FS) put(ctx context.Context, r PutRequest) (*node, error) {
+func (ns *names) put(ctx context.Context, r PutRequest) (*node, error) {
 	if r.Path == "" {
 		return nil, syscall.EINVAL
 	}
 	if r.Kind == "dir" {
-		return fs.putDir(ctx, r.Path, r.Mode)
+		return ns.putDir(ctx, r.Path, r.Mode)
 	}
 	dir, name := "", r.Path
 	if i := strings.LastIndexByte(r.Path, '/'); i >= 0 {
 		dir, name = r.Path[:i], r.Path[i+1:]
 	}
-	parent, err := fs.findDir(ctx, dir)
+	parent, err := ns.findDir(ctx, dir)
 	if err == nil {
-		err = fs.checkName(parent, name, false)
+		err = ns.checkName(parent, name, false)
 	}
 	if err != nil {
 		return nil, err
@@ -75,73 +75,73 @@ func (fs *FS) put(ctx context.Context, r PutRequest) (*node, error) {
 		if r.Mode < 0 {
 			r.Mode = 0o644
 		}
-		return fs.receive(ctx, parent, name, r)
+		return ns.receive(ctx, parent, name, r)
 	case "symlink":
-		return fs.putLink(ctx, parent, name, r.Target, r.Mtime)
+		return ns.putLink(ctx, parent, name, r.Target, r.Mtime)
 	}
 	return nil, syscall.EINVAL
 }
 
 // putDir makes a directory, and gives it or the one that is there a mode.
-func (fs *FS) putDir(ctx context.Context, path string, mode int64) (*node, error) {
-	n, err := fs.findDir(ctx, path)
-	if err != nil || mode < 0 || n == fs.root {
+func (ns *names) putDir(ctx context.Context, path string, mode int64) (*node, error) {
+	n, err := ns.findDir(ctx, path)
+	if err != nil || mode < 0 || n == ns.tree.root {
 		return n, err
 	}
-	if err := fs.fetchAttrs(ctx, n); err != nil {
+	if err := ns.contents.fetchAttrs(ctx, n); err != nil {
 		return nil, err
 	}
-	fs.mu.Lock()
+	ns.mu.Lock()
 	same := n.mode == uint32(mode)&permMask
-	fs.mu.Unlock()
+	ns.mu.Unlock()
 	if same {
 		return n, nil
 	}
 	m := uint32(mode)
-	return n, fs.setattr(ctx, n, AttrChange{Mode: &m})
+	return n, ns.files.setattr(ctx, n, AttrChange{Mode: &m})
 }
 
 // putLink puts a symbolic link under a name, in place of a file or link that has it.
-func (fs *FS) putLink(ctx context.Context, parent *node, name, target string, mtime int64) (*node, error) {
+func (ns *names) putLink(ctx context.Context, parent *node, name, target string, mtime int64) (*node, error) {
 	if target == "" {
 		return nil, syscall.EINVAL
 	}
 	if len(target) > maxTarget {
 		return nil, syscall.ENAMETOOLONG
 	}
-	if _, err := fs.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
+	if _, err := ns.listings.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		return nil, err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.Symlink)
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	n := ns.tree.newNode(pending.Symlink)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = 0o777, true, mtime, true
 	n.own().target, n.size = target, int64(len(target))
 	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()
-	if err := fs.install(parent, name, n); err != nil {
+	if err := ns.install(parent, name, n); err != nil {
 		return nil, err
 	}
-	fs.notifyEntry(parent, name)
+	ns.tree.notifyEntry(parent, name)
 	return n, nil
 }
 
 // findDir walks to a directory, making what is missing of it: keys need no directories.
-func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
-	n := fs.root
+func (ns *names) findDir(ctx context.Context, path string) (*node, error) {
+	n := ns.tree.root
 	for c := range strings.SplitSeq(path, "/") {
 		if c == "" {
 			continue
 		}
-		next, err := fs.resolve(ctx, n, c)
+		next, err := ns.listings.resolve(ctx, n, c)
 		if errors.Is(err, syscall.ENOENT) {
-			if next, err = fs.mkdir(ctx, n, c, 0o755); errors.Is(err, syscall.EEXIST) { // another request was faster
-				next, err = fs.resolve(ctx, n, c)
+			if next, err = ns.mkdir(ctx, n, c, 0o755); errors.Is(err, syscall.EEXIST) { // another request was faster
+				next, err = ns.listings.resolve(ctx, n, c)
 			}
-			fs.mu.Lock()
-			fs.notifyEntry(n, c)
-			fs.mu.Unlock()
+			ns.mu.Lock()
+			ns.tree.notifyEntry(n, c)
+			ns.mu.Unlock()
 		}
 		if err != nil {
 			return nil, err
@@ -155,70 +155,70 @@ func (fs *FS) findDir(ctx context.Context, path string) (*node, error) {
 }
 
 // receive takes a body into the cache and then puts it under its name, in place of what has it.
-func (fs *FS) receive(ctx context.Context, parent *node, name string, r PutRequest) (*node, error) {
+func (ns *names) receive(ctx context.Context, parent *node, name string, r PutRequest) (*node, error) {
 	data := newDataName()
-	f, err := fs.cache.Create(data)
+	f, err := ns.cache.Create(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := fs.copyBody(ctx, r.Body, f); err != nil {
+	if err := ns.files.copyBody(ctx, r.Body, f); err != nil {
 		f.Discard()
 		return nil, err
 	}
-	if _, err := fs.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
+	if _, err := ns.listings.resolve(ctx, parent, name); err != nil && !errors.Is(err, syscall.ENOENT) {
 		f.Discard()
 		return nil, err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	n := fs.newNode(pending.File)
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	n := ns.tree.newNode(pending.File)
 	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint32(r.Mode)&permMask, true, r.Mtime, true
 	n.own().data, n.size, n.own().gen, n.own().dataGen = data, f.Size(), 1, 1
 	n.ino = newIno()
 	n.changed(time.Now())
 	n.checked = time.Now()
-	if err := fs.install(parent, name, n); err != nil {
+	if err := ns.install(parent, name, n); err != nil {
 		f.Discard()
 		return nil, err
 	}
 	f.Return()
-	fs.notifyEntry(parent, name)
+	ns.tree.notifyEntry(parent, name)
 	return n, nil
 }
 
 // install puts a new file under a name, in place of a file that has it. With mu.
-func (fs *FS) install(parent *node, name string, n *node) error {
-	if !fs.alive(parent) {
+func (ns *names) install(parent *node, name string, n *node) error {
+	if !ns.tree.alive(parent) {
 		return syscall.ENOENT
 	}
 	old := parent.dir.child(name)
 	if old != nil && old.isDir() {
 		return syscall.EISDIR
 	}
-	t := fs.begin()
+	t := ns.changes.begin()
 	base, path := version{}, join(parent.path(), name)
 	if old != nil {
 		if old.origin == "" {
 			base = old.remote
 		}
-		fs.detach(old)
-		t.undo(func() { fs.attach(parent, name, old) })
+		ns.changes.detach(old)
+		t.undo(func() { ns.tree.attach(parent, name, old) })
 	}
-	fs.attach(parent, name, n)
-	t.undo(func() { fs.detach(n) })
+	ns.tree.attach(parent, name, n)
+	t.undo(func() { ns.changes.detach(n) })
 	t.want(path, n, base)
 	if err := t.commit(); err != nil {
 		return err
 	}
 	if old != nil {
-		fs.orphaned(old, path)
+		ns.contents.orphaned(old, path)
 	}
-	fs.touchDir(parent, time.Now())
+	ns.touchDir(parent, time.Now())
 	return nil
 }
 
 // copyBody writes what a client sends into the cache.
-func (fs *FS) copyBody(ctx context.Context, body io.Reader, f *cache.File) error {
+func (fl *files) copyBody(ctx context.Context, body io.Reader, f *cache.File) error {
 	buf := blockBuffers.Get().(*[cache.BlockSize]byte)
 	defer blockBuffers.Put(buf)
 	off := int64(0)
@@ -232,7 +232,7 @@ func (fs *FS) copyBody(ctx context.Context, body io.Reader, f *cache.File) error
 		}
 		for b := buf[:n]; len(b) > 0; {
 			var m int
-			err := fs.withSpace(ctx, nil, func() (err error) {
+			err := fl.withSpace(ctx, nil, func() (err error) {
 				m, err = f.WriteAt(b, off)
 				return err
 			})

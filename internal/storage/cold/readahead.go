@@ -97,7 +97,7 @@ func (c *content) missLength() int64 {
 	if size <= firstAhead {
 		return size
 	}
-	_, _, limit := c.fs.cache.Used()
+	_, _, limit := c.in.cache.Used()
 	if size > limit/2 {
 		return cache.BlockSize
 	}

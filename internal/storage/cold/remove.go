@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-func (fs *FS) unlink(ctx context.Context, parent *node, name string) error {
-	if _, err := fs.resolve(ctx, parent, name); err != nil {
+func (ns *names) unlink(ctx context.Context, parent *node, name string) error {
+	if _, err := ns.listings.resolve(ctx, parent, name); err != nil {
 		return err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
 	n := parent.dir.child(name)
 	switch {
 	case n == nil:
@@ -19,35 +19,35 @@ func (fs *FS) unlink(ctx context.Context, parent *node, name string) error {
 	case n.isDir():
 		return syscall.EISDIR
 	}
-	t := fs.begin()
+	t := ns.changes.begin()
 	path := n.objectPath()
-	fs.leaves(t, n, path)
+	ns.leaves(t, n, path)
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.touchDir(parent, time.Now())
-	fs.orphaned(n, path)
+	ns.touchDir(parent, time.Now())
+	ns.contents.orphaned(n, path)
 	return nil
 }
 
-func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
-	n, err := fs.resolve(ctx, parent, name)
+func (ns *names) rmdir(ctx context.Context, parent *node, name string) error {
+	n, err := ns.listings.resolve(ctx, parent, name)
 	if err != nil {
 		return err
 	}
 	if !n.isDir() {
 		return syscall.ENOTDIR
 	}
-	if err := fs.load(ctx, n, fs.since()); err != nil {
-		fs.mu.Lock()
-		ok := fs.serveStale(n, err)
-		fs.mu.Unlock()
+	if err := ns.listings.load(ctx, n, ns.tree.since()); err != nil {
+		ns.mu.Lock()
+		ok := ns.listings.serveStale(n, err)
+		ns.mu.Unlock()
 		if !ok {
 			return err
 		}
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
 	if parent.dir.child(name) != n {
 		return syscall.ENOENT
 	}
@@ -55,34 +55,34 @@ func (fs *FS) rmdir(ctx context.Context, parent *node, name string) error {
 	if len(n.dir.children) > 0 || n.dir.hidden > 0 {
 		return syscall.ENOTEMPTY
 	}
-	t := fs.begin()
-	fs.leaves(t, n, n.objectPath())
+	t := ns.changes.begin()
+	ns.leaves(t, n, n.objectPath())
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.touchDir(parent, time.Now())
-	fs.setOrigin(n, "")
+	ns.touchDir(parent, time.Now())
+	ns.changes.setOrigin(n, "")
 	return nil
 }
 
 // leaves takes a node out of the tree and its object out of S3, as part of t.
-func (fs *FS) leaves(t *tx, n *node, path string) {
+func (ns *names) leaves(t *tx, n *node, path string) {
 	parent, name := n.parent, n.name
-	if fs.dirtyKeys[path] != nil || n.remote.ETag != "" {
+	if ns.changes.dirtyKeys[path] != nil || n.remote.ETag != "" {
 		t.want(path, nil, n.remote)
 	}
-	fs.detach(n)
-	t.undo(func() { fs.attach(parent, name, n) })
-	fs.keepDir(t, parent)
+	ns.changes.detach(n)
+	t.undo(func() { ns.tree.attach(parent, name, n) })
+	ns.keepDir(t, parent)
 }
 
 // keepDir gives a directory that has lost its last entry an object of its own: without one, it
 // would be gone with the entry.
-func (fs *FS) keepDir(t *tx, d *node) {
-	if d == fs.root || d.remote.ETag != "" || len(d.dir.children) > 0 {
+func (ns *names) keepDir(t *tx, d *node) {
+	if d == ns.tree.root || d.remote.ETag != "" || len(d.dir.children) > 0 {
 		return
 	}
-	if path := d.objectPath(); fs.dirtyKeys[path] == nil || fs.dirtyKeys[path].deletion() {
+	if path := d.objectPath(); ns.changes.dirtyKeys[path] == nil || ns.changes.dirtyKeys[path].deletion() {
 		t.want(path, d, version{})
 	}
 }

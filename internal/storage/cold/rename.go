@@ -17,12 +17,12 @@ const renameMost = 100_000
 // rename gives a node another name, replacing what has it. S3 cannot rename: each file below
 // gets a dirty key at its new path, whose job copies the object, and one at its old path, whose
 // job deletes it afterwards.
-func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, newName string, noReplace bool) error {
-	n, err := fs.resolve(ctx, from, name)
+func (ns *names) rename(ctx context.Context, from *node, name string, to *node, newName string, noReplace bool) error {
+	n, err := ns.listings.resolve(ctx, from, name)
 	if err != nil {
 		return err
 	}
-	target, err := fs.resolve(ctx, to, newName)
+	target, err := ns.listings.resolve(ctx, to, newName)
 	if err != nil && !errors.Is(err, syscall.ENOENT) {
 		return err
 	}
@@ -32,7 +32,7 @@ func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, new
 	if target == n {
 		return nil
 	}
-	if err := fs.checkName(to, newName, n.isDir()); err != nil {
+	if err := ns.checkName(to, newName, n.isDir()); err != nil {
 		return err
 	}
 	if target != nil {
@@ -42,19 +42,19 @@ func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, new
 		case !target.isDir() && n.isDir():
 			return syscall.ENOTDIR
 		case target.isDir():
-			if err := fs.load(ctx, target, fs.since()); err != nil {
+			if err := ns.listings.load(ctx, target, ns.tree.since()); err != nil {
 				return err
 			}
 		}
 	}
 	if n.isDir() {
-		if err := fs.loadTree(ctx, n, fs.since()); err != nil {
+		if err := ns.listings.loadTree(ctx, n, ns.tree.since()); err != nil {
 			return err
 		}
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if from.dir.child(name) != n || to.dir.child(newName) != target || !fs.alive(to) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if from.dir.child(name) != n || to.dir.child(newName) != target || !ns.tree.alive(to) {
 		return syscall.ESTALE // the kernel looks again, and tries once more
 	}
 	if target != nil && target.isDir() && len(target.dir.children)+target.dir.hidden > 0 {
@@ -63,18 +63,18 @@ func (fs *FS) rename(ctx context.Context, from *node, name string, to *node, new
 	if n.isDir() && to.within(n) {
 		return syscall.EINVAL
 	}
-	if n.isDir() && fs.hiddenIn(n) {
+	if n.isDir() && ns.tree.hiddenIn(n) {
 		return syscall.EXDEV // what cannot be shown cannot be moved with it
 	}
-	return fs.move(n, to, newName, target)
+	return ns.move(n, to, newName, target)
 }
 
-func (fs *FS) hiddenIn(n *node) bool {
+func (tr *tree) hiddenIn(n *node) bool {
 	if n.dir.hidden > 0 {
 		return true
 	}
 	for _, c := range n.dir.children {
-		if c.isDir() && fs.hiddenIn(c) {
+		if c.isDir() && tr.hiddenIn(c) {
 			return true
 		}
 	}
@@ -89,13 +89,13 @@ type moving struct {
 }
 
 // move does it, with mu.
-func (fs *FS) move(n *node, to *node, newName string, target *node) error {
+func (ns *names) move(n *node, to *node, newName string, target *node) error {
 	oldTop, newTop := n.path(), join(to.path(), newName)
 	all := make([]moving, 0, 1)
-	if err := fs.collect(n, oldTop, newTop, &all); err != nil {
+	if err := ns.collect(n, oldTop, newTop, &all); err != nil {
 		return err
 	}
-	t := fs.begin()
+	t := ns.changes.begin()
 	base, targetPath := version{}, ""
 	if target != nil {
 		base, targetPath = target.remote, target.objectPath()
@@ -103,21 +103,21 @@ func (fs *FS) move(n *node, to *node, newName string, target *node) error {
 			base = version{} // its dirty key knows better
 		}
 		parent, name := target.parent, target.name
-		fs.detach(target)
-		t.undo(func() { fs.attach(parent, name, target) })
+		ns.changes.detach(target)
+		t.undo(func() { ns.tree.attach(parent, name, target) })
 	}
 	from, name := n.parent, n.name
-	fs.reattach(n, to, newName)
-	t.undo(func() { fs.reattach(n, from, name) })
+	ns.changes.reattach(n, to, newName)
+	t.undo(func() { ns.changes.reattach(n, from, name) })
 	for _, m := range all {
 		there := version{}
 		if m.node == n {
 			there = base
 		}
-		fs.moveKey(t, m, there)
+		ns.moveKey(t, m, there)
 	}
 	if from != to {
-		fs.keepDir(t, from)
+		ns.keepDir(t, from)
 	}
 	now := time.Now()
 	was := n.ctime
@@ -126,22 +126,22 @@ func (fs *FS) move(n *node, to *node, newName string, target *node) error {
 	if err := t.commit(); err != nil {
 		return err
 	}
-	fs.touchDir(from, now)
-	fs.touchDir(to, now)
+	ns.touchDir(from, now)
+	ns.touchDir(to, now)
 	if target != nil {
-		fs.orphaned(target, targetPath)
+		ns.contents.orphaned(target, targetPath)
 	}
 	return nil
 }
 
 // collect lists what moves: every file, and the directories that have objects of their own.
-func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
+func (ns *names) collect(n *node, oldTop, newTop string, all *[]moving) error {
 	from := n.objectPath()
 	m := moving{node: n, from: from, to: newTop + from[len(oldTop):], source: n.source()}
-	if err := fs.checkPath(strings.TrimSuffix(m.to, "/"), n.isDir()); err != nil {
+	if err := ns.checkPath(strings.TrimSuffix(m.to, "/"), n.isDir()); err != nil {
 		return err
 	}
-	if !n.isDir() || n.remote.ETag != "" || fs.dirtyKeys[from] != nil || n.path() == oldTop {
+	if !n.isDir() || n.remote.ETag != "" || ns.changes.dirtyKeys[from] != nil || n.path() == oldTop {
 		*all = append(*all, m)
 	}
 	if len(*all) > renameMost {
@@ -149,7 +149,7 @@ func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
 	}
 	if n.isDir() {
 		for _, c := range n.dir.children {
-			if err := fs.collect(c, oldTop, newTop, all); err != nil {
+			if err := ns.collect(c, oldTop, newTop, all); err != nil {
 				return err
 			}
 		}
@@ -158,25 +158,25 @@ func (fs *FS) collect(n *node, oldTop, newTop string, all *[]moving) error {
 }
 
 // moveKey has a node's object follow it; there is what S3 has at the new path.
-func (fs *FS) moveKey(t *tx, m moving, there version) {
+func (ns *names) moveKey(t *tx, m moving, there version) {
 	n := m.node
 	remote, origin, gen := n.remote, n.origin, n.gen
-	t.undo(func() { n.remote, n.own().gen = remote, gen; fs.setOrigin(n, origin) })
+	t.undo(func() { n.remote, n.own().gen = remote, gen; ns.changes.setOrigin(n, origin) })
 	n.own().gen++
-	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && fs.wholeHere(n)) {
-		fs.setOrigin(n, m.source) // to be copied from there
+	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && ns.contents.wholeHere(n)) {
+		ns.changes.setOrigin(n, m.source) // to be copied from there
 	} else {
 		n.remote = version{} // its content is here
-		fs.setOrigin(n, "")
+		ns.changes.setOrigin(n, "")
 	}
-	old := t.fs.dirtyKeys[m.from]
+	old := t.in.dirtyKeys[m.from]
 	s := t.want(m.to, n, there)
 	s.renamed = true
 	if old != nil && !old.deletion() {
 		s.inherit(old.first)
 	}
 	// The deletion after it: they go to S3 in this order.
-	if fs.dirtyKeys[m.from] != nil || remote.ETag != "" {
+	if ns.changes.dirtyKeys[m.from] != nil || remote.ETag != "" {
 		base := remote
 		if origin != "" {
 			base = version{}
@@ -186,24 +186,14 @@ func (fs *FS) moveKey(t *tx, m moving, there version) {
 }
 
 // wholeHere says that a dirty file needs nothing from S3 any more.
-func (fs *FS) wholeHere(n *node) bool {
+func (cs *contents) wholeHere(n *node) bool {
 	if n.content != nil {
 		return n.content.file.Whole()
 	}
-	c, err := fs.acquire(n)
+	c, err := cs.acquire(n)
 	if err != nil {
 		return false
 	}
 	defer c.release()
 	return c.file.Whole()
-}
-
-// reattach moves a node, with what is below it.
-func (fs *FS) reattach(n, parent *node, name string) {
-	fs.leavesDatabase(n)
-	fs.inoOf(n) // keeps the one that it has
-	delete(n.parent.dir.children, n.name)
-	n.parent, n.name = parent, name
-	parent.dir.children[name] = n
-	fs.moves++
 }

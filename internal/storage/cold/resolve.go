@@ -13,19 +13,19 @@ import (
 
 // resolve finds a name in a directory, asking S3 when what is known is too old. ENOENT when there
 // is none. The answer stands in the tree, but mu is not held: look again under it.
-func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, error) {
-	since := fs.since()
+func (ls *listings) resolve(ctx context.Context, parent *node, name string) (*node, error) {
+	since := ls.tree.since()
 	for range 4 {
-		fs.mu.Lock()
-		if !fs.alive(parent) || parent.dir == nil {
-			fs.mu.Unlock()
+		ls.mu.Lock()
+		if !ls.tree.alive(parent) || parent.dir == nil {
+			ls.mu.Unlock()
 			return nil, syscall.ENOENT
 		}
 		n := parent.dir.child(name)
-		known := n != nil && (!n.seenAt().Before(since) || fs.dirtyKeys[n.objectPath()] != nil) && !n.stale ||
-			fs.fresh(parent, since) || n == nil && fs.removedHere(parent, name)
+		known := n != nil && (!n.seenAt().Before(since) || ls.changes.dirtyKeys[n.objectPath()] != nil) && !n.stale ||
+			ls.tree.fresh(parent, since) || n == nil && ls.changes.removedHere(parent, name)
 		single := parent.dir.large && parent.dir.singleLookups < singleMost
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 		if known {
 			if n == nil {
 				return nil, syscall.ENOENT
@@ -34,17 +34,17 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 		}
 		var err error
 		if single {
-			err = fs.lookAt(ctx, parent, name)
+			err = ls.lookAt(ctx, parent, name)
 		} else {
-			err = fs.load(ctx, parent, since)
+			err = ls.load(ctx, parent, since)
 		}
 		if err != nil {
-			fs.mu.Lock()
-			ok := fs.serveStale(parent, err)
+			ls.mu.Lock()
+			ok := ls.serveStale(parent, err)
 			if n == nil || n.stale {
 				n = parent.dir.child(name)
 			}
-			fs.mu.Unlock()
+			ls.mu.Unlock()
 			switch {
 			case !ok:
 				return nil, err
@@ -54,9 +54,9 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 			return n, nil
 		}
 		if single {
-			fs.mu.Lock()
+			ls.mu.Lock()
 			n = parent.dir.child(name)
-			fs.mu.Unlock()
+			ls.mu.Unlock()
 			if n == nil {
 				return nil, syscall.ENOENT
 			}
@@ -67,16 +67,16 @@ func (fs *FS) resolve(ctx context.Context, parent *node, name string) (*node, er
 }
 
 // removedHere says that the name was removed here and S3 does not know yet.
-func (fs *FS) removedHere(parent *node, name string) bool {
-	if len(fs.dirtyKeys) == 0 {
+func (ch *changes) removedHere(parent *node, name string) bool {
+	if len(ch.dirtyKeys) == 0 {
 		return false
 	}
 	path := join(parent.path(), name)
-	return fs.beingDeleted(path) || fs.beingDeleted(path+"/")
+	return ch.beingDeleted(path) || ch.beingDeleted(path+"/")
 }
 
 // serveStale decides whether what was known of a directory goes on being used after an error. With mu.
-func (fs *FS) serveStale(n *node, err error) bool {
+func (ls *listings) serveStale(n *node, err error) bool {
 	if !away(err) || !n.dir.complete {
 		return false
 	}
@@ -85,33 +85,33 @@ func (fs *FS) serveStale(n *node, err error) bool {
 }
 
 // lookAt asks for one name: an object, or anything below it.
-func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
-	fs.mu.Lock()
+func (ls *listings) lookAt(ctx context.Context, parent *node, name string) error {
+	ls.mu.Lock()
 	parent.dir.singleLookups++
 	path := join(parent.path(), name)
-	fs.pass++
-	l := &listing{fs: fs, top: parent, pass: fs.pass, ops: fs.ops, began: time.Now(), moves: fs.moves}
-	fs.listings++
-	fs.mu.Unlock()
+	ls.pass++
+	l := &listing{in: ls, top: parent, pass: ls.pass, ops: ls.changes.ops, began: time.Now(), moves: ls.tree.moves}
+	ls.changes.listings++
+	ls.mu.Unlock()
 	defer func() {
-		fs.mu.Lock()
-		fs.listingEnded()
-		fs.mu.Unlock()
+		ls.mu.Lock()
+		ls.changes.listingEnded()
+		ls.mu.Unlock()
 	}()
 	key, err := keyOf(path)
 	if err != nil {
 		return syscall.ENOENT
 	}
-	l.prefix = fs.prefix + key[:strings.LastIndexByte(key, '/')+1]
-	ctx, cancel := context.WithTimeout(ctx, fs.patience)
+	l.prefix = ls.prefix + key[:strings.LastIndexByte(key, '/')+1]
+	ctx, cancel := context.WithTimeout(ctx, ls.patience)
 	defer cancel()
-	o, isDir, err := fs.ask(ctx, key)
+	o, isDir, err := ls.ask(ctx, key)
 	if err != nil {
 		return err
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if !fs.alive(parent) || fs.removedHere(parent, name) || fs.gone[path] > l.ops || fs.gone[path+"/"] > l.ops {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if !ls.tree.alive(parent) || ls.changes.removedHere(parent, name) || ls.changes.gone[path] > l.ops || ls.changes.gone[path+"/"] > l.ops {
 		return nil
 	}
 	old := parent.dir.child(name)
@@ -120,27 +120,27 @@ func (fs *FS) lookAt(ctx context.Context, parent *node, name string) error {
 		l.directory(parent, name)
 	case o.ETag != "":
 		l.file(parent, name, &objectstore.Entry{Object: o})
-		if n := parent.dir.child(name); n != nil && n.kind == pending.File && fs.dirtyKeys[path] == nil {
-			fs.applyAttrs(n, o, nil)
+		if n := parent.dir.child(name); n != nil && n.kind == pending.File && ls.changes.dirtyKeys[path] == nil {
+			ls.contents.applyAttrs(n, o, nil)
 		}
-	case old != nil && old.touched <= l.ops && !fs.pendingIn(old):
-		fs.displace(old)
+	case old != nil && old.touched <= l.ops && !ls.changes.pendingIn(old):
+		ls.displace(old)
 	}
 	return nil
 }
 
 // ask finds out what a key is: an object, the name of a directory, or neither.
-func (fs *FS) ask(ctx context.Context, key string) (o objectstore.Object, isDir bool, err error) {
+func (ls *listings) ask(ctx context.Context, key string) (o objectstore.Object, isDir bool, err error) {
 	listed := make(chan error, 1)
 	go func() {
-		for e, err := range fs.store.List(ctx, objectstore.ListOptions{Prefix: fs.prefix + key + "/", MaxKeys: 1}) {
+		for e, err := range ls.store.List(ctx, objectstore.ListOptions{Prefix: ls.prefix + key + "/", MaxKeys: 1}) {
 			isDir = err == nil && e.Key != ""
 			listed <- err
 			return
 		}
 		listed <- nil
 	}()
-	o, err = fs.store.Head(ctx, fs.prefix+key)
+	o, err = ls.store.Head(ctx, ls.prefix+key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		o, err = objectstore.Object{}, nil
 	}

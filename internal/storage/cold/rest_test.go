@@ -10,7 +10,7 @@ import (
 // TestFilesRestBeforeTheyGoUp: the pause grows with what the upload before it sent, and ends.
 func TestFilesRestBeforeTheyGoUp(t *testing.T) {
 	now := time.Now()
-	fs := &FS{quiet: 250 * time.Millisecond}
+	ch := &changes{core: &core{quiet: 250 * time.Millisecond}}
 	for name, c := range map[string]struct {
 		writers int
 		sent    int64         // by an upload that has just ended
@@ -27,7 +27,7 @@ func TestFilesRestBeforeTheyGoUp(t *testing.T) {
 	} {
 		n := &node{kind: pending.File, ctime: now.UnixNano(), extra: &extra{writers: c.writers, sent: c.sent, sentAt: now}}
 		s := &dirtyKey{node: n, since: now.Add(-c.since)}
-		if got := fs.rested(s, now).Sub(now).Round(time.Millisecond); got != c.want {
+		if got := ch.rested(s, now).Sub(now).Round(time.Millisecond); got != c.want {
 			t.Errorf("%s: it goes up after %v, not %v", name, got, c.want)
 		}
 	}

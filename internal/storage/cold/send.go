@@ -11,8 +11,8 @@ import (
 )
 
 // write brings the content to the key.
-func (fs *FS) write(ctx context.Context, j *job) outcome {
-	ctx, release, err := fs.fence.Write(ctx)
+func (j *job) write(ctx context.Context) outcome {
+	ctx, release, err := j.fence.Write(ctx)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -21,13 +21,13 @@ func (fs *FS) write(ctx context.Context, j *job) outcome {
 	var o objectstore.Object
 	switch {
 	case j.plan != nil:
-		o, err = fs.compose(ctx, j, cond)
+		o, err = j.compose(ctx, cond)
 	case j.copyFrom != "":
-		o, err = fs.store.Copy(ctx, objectstore.CopyRequest{SrcKey: j.copyFrom, SrcETag: j.copyETag, DstKey: j.key, Condition: cond, Metadata: j.meta})
+		o, err = j.store.Copy(ctx, objectstore.CopyRequest{SrcKey: j.copyFrom, SrcETag: j.copyETag, DstKey: j.key, Condition: cond, Metadata: j.meta})
 	default:
-		o, err = fs.store.Put(ctx, j.key, j.body, j.size, objectstore.PutOptions{
-			Condition: cond, Metadata: j.meta, UploadID: j.uploadID, Verify: func() error { return fs.uploaded(j) },
-			OnUploadID: func(id string) { fs.noteUpload(j, id) },
+		o, err = j.store.Put(ctx, j.key, j.body, j.size, objectstore.PutOptions{
+			Condition: cond, Metadata: j.meta, UploadID: j.uploadID, Verify: func() error { return j.uploaded() },
+			OnUploadID: func(id string) { j.noteUpload(id) },
 		})
 	}
 	if err == nil {
@@ -37,28 +37,28 @@ func (fs *FS) write(ctx context.Context, j *job) outcome {
 	if !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {
 		return outcome{err: err}
 	}
-	return fs.explain(ctx, j, err)
+	return j.explain(ctx, err)
 }
 
 // noteUpload remembers a multipart upload, so that it is continued after a failure or a kill.
-func (fs *FS) noteUpload(j *job, id string) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (j *job) noteUpload(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.begun, j.dirty.cancel = id, j.cancel
-	if j.dirty.gen != j.keyGen || fs.dirtyKeys[j.path] != j.dirty {
+	if j.dirty.gen != j.keyGen || j.changes.dirtyKeys[j.path] != j.dirty {
 		return // it goes on if its node has only got another name
 	}
 	j.dirty.uploadID, j.dirty.uploadGen = id, j.gen
-	if err := fs.writeJournal(pending.Batch{Put: []pending.Entry{j.dirty.entry()}}); err != nil {
-		fs.log.Warn("a multipart upload would not be continued after a kill", "event", "cold_journal", "error", err)
+	if err := j.changes.writeJournal(pending.Batch{Put: []pending.Entry{j.dirty.entry()}}); err != nil {
+		j.log.Warn("a multipart upload would not be continued after a kill", "event", "cold_journal", "error", err)
 	}
 }
 
 // uploaded says that all parts are there and the object is made of them next. From here on the attempt is
 // not broken off any more: its answer says whether the object is there.
-func (fs *FS) uploaded(j *job) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
+func (j *job) uploaded() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.dirty.cancel = nil
 	if n := j.node; n.parent == nil && j.dirty.node != n {
 		return errChanged
@@ -82,28 +82,28 @@ func (j *job) sent() (n int64) {
 
 // abandon gives up a multipart upload that will not be continued, so that its parts are not kept
 // and paid for. With mu.
-func (fs *FS) abandon(path, id string) {
+func (ch *changes) abandon(path, id string) {
 	key, err := keyOf(path)
 	if id = strings.TrimPrefix(id, composedMark); id == "" || err != nil {
 		return
 	}
-	fs.background(func() {
-		ctx, cancel := context.WithTimeout(fs.ctx, fs.patience)
+	ch.background(func() {
+		ctx, cancel := context.WithTimeout(ch.ctx, ch.patience)
 		defer cancel()
-		ctx, release, err := fs.fence.Write(ctx)
+		ctx, release, err := ch.fence.Write(ctx)
 		if err == nil {
-			err = fs.store.Abort(ctx, fs.prefix+key, id)
+			err = ch.store.Abort(ctx, ch.prefix+key, id)
 			release()
 		}
 		if err != nil {
-			fs.log.Info("a multipart upload was left behind in S3; a lifecycle rule removes such", "event", "cold_abort", "key", key, "error", err)
+			ch.log.Info("a multipart upload was left behind in S3; a lifecycle rule removes such", "event", "cold_abort", "key", key, "error", err)
 		}
 	})
 }
 
 // explain finds out why a conditional write failed.
-func (fs *FS) explain(ctx context.Context, j *job, why error) outcome {
-	there, err := fs.store.Head(ctx, j.key)
+func (j *job) explain(ctx context.Context, why error) outcome {
+	there, err := j.store.Head(ctx, j.key)
 	switch {
 	case errors.Is(err, objectstore.ErrNotFound):
 		there = objectstore.Object{}
@@ -117,7 +117,7 @@ func (fs *FS) explain(ctx context.Context, j *job, why error) outcome {
 		return outcome{object: there, rebase: true} // an earlier attempt of ours
 	}
 	if j.plan != nil && there.ETag == j.base.ETag {
-		return outcome{err: fs.sendWhole(j, why)}
+		return outcome{err: j.sendWhole(why)}
 	}
 	if there.ETag == j.base.ETag && j.copyFrom != "" {
 		// The key is as it should be, so it is the source that is not.
@@ -144,24 +144,24 @@ func (j *job) ours(id string) bool {
 }
 
 // delete removes the object.
-func (fs *FS) delete(ctx context.Context, j *job) outcome {
-	ctx, release, err := fs.fence.Write(ctx)
+func (j *job) delete(ctx context.Context) outcome {
+	ctx, release, err := j.fence.Write(ctx)
 	if err != nil {
 		return outcome{err: err}
 	}
 	defer release()
-	fs.mu.Lock()
+	j.mu.Lock()
 	j.ids = j.dirty.writes
-	fs.mu.Unlock()
+	j.mu.Unlock()
 	etag := j.base.ETag
 	for range 2 {
 		if etag != "" {
-			err = fs.store.Delete(ctx, j.key, objectstore.Condition{IfMatch: etag})
+			err = j.store.Delete(ctx, j.key, objectstore.Condition{IfMatch: etag})
 			if err == nil || !errors.Is(err, objectstore.ErrPrecondition) {
 				return outcome{err: err}
 			}
 		}
-		there, herr := fs.store.Head(ctx, j.key)
+		there, herr := j.store.Head(ctx, j.key)
 		if errors.Is(herr, objectstore.ErrNotFound) {
 			return outcome{}
 		}

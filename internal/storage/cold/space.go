@@ -10,28 +10,28 @@ import (
 )
 
 // withSpace runs something that needs room on the disk. While there is none and uploads may still
-// make some, it waits for them; ENOSPC when they do not within FS.patience, or when nothing
+// make some, it waits for them; ENOSPC when they do not within core.patience, or when nothing
 // but the caller's own open file is left that could go.
-func (fs *FS) withSpace(ctx context.Context, n *node, do func() error) error {
+func (fl *files) withSpace(ctx context.Context, n *node, do func() error) error {
 	err := do()
 	if !noSpace(err) {
 		return err
 	}
-	fs.mu.Lock()
-	fs.hurryUp(1)
-	fs.mu.Unlock()
+	fl.mu.Lock()
+	fl.changes.hurryUp(1)
+	fl.mu.Unlock()
 	defer func() {
-		fs.mu.Lock()
-		fs.hurryUp(-1)
-		fs.mu.Unlock()
+		fl.mu.Lock()
+		fl.changes.hurryUp(-1)
+		fl.mu.Unlock()
 	}()
-	timer := time.NewTimer(fs.patience)
+	timer := time.NewTimer(fl.patience)
 	defer timer.Stop()
 	for noSpace(err) {
-		changed := fs.cache.Changed()
-		fs.mu.Lock()
-		progress, hope := fs.progress, fs.mayMakeRoom(n)
-		fs.mu.Unlock()
+		changed := fl.cache.Changed()
+		fl.mu.Lock()
+		progress, hope := fl.changes.progress, fl.mayMakeRoom(n)
+		fl.mu.Unlock()
 		if !hope {
 			return err
 		}
@@ -41,7 +41,7 @@ func (fs *FS) withSpace(ctx context.Context, n *node, do func() error) error {
 		}
 		select {
 		case <-changed:
-			timer.Reset(fs.patience)
+			timer.Reset(fl.patience)
 		case <-progress:
 		case <-timer.C:
 			return err
@@ -58,8 +58,8 @@ func noSpace(err error) bool {
 }
 
 // mayMakeRoom says that something other than n is on its way to S3.
-func (fs *FS) mayMakeRoom(n *node) bool {
-	for _, s := range fs.dirtyKeys {
+func (fl *files) mayMakeRoom(n *node) bool {
+	for _, s := range fl.changes.dirtyKeys {
 		if s.node != nil && s.node != n && s.node.dirty() && s.err == nil && !s.covered {
 			return true
 		}
@@ -68,11 +68,11 @@ func (fs *FS) mayMakeRoom(n *node) bool {
 }
 
 // hurryUp has changes go up without resting first, while by is in effect. With mu.
-func (fs *FS) hurryUp(by int) {
-	fs.hurry += by
-	if by < 0 || fs.hurry > 1 {
+func (ch *changes) hurryUp(by int) {
+	ch.hurry += by
+	if by < 0 || ch.hurry > 1 {
 		return
 	}
-	fs.ready.dueNow(time.Now(), func(s *dirtyKey) bool { return s.failures == 0 })
-	fs.wake()
+	ch.ready.dueNow(time.Now(), func(s *dirtyKey) bool { return s.failures == 0 })
+	ch.wake()
 }

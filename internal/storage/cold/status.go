@@ -2,7 +2,6 @@ package cold
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 	st := &contract.ColdStatus{}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
-	for _, s := range breathing(fs, fs.dirtyKeys) {
+	for _, s := range breathing(fs.core, fs.changes.dirtyKeys) {
 		if s.covered {
 			continue
 		}
@@ -34,7 +33,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 			st.PendingBytes += n.size
 		}
 		if (s.final || s.failures >= failuresShown) && len(st.Failed) < failedMost {
-			st.Failed = append(st.Failed, fs.unsaved(s))
+			st.Failed = append(st.Failed, fs.writeback.unsaved(s))
 		}
 	}
 	slices.SortFunc(st.Failed, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })
@@ -43,8 +42,8 @@ func (fs *FS) Status() *contract.ColdStatus {
 
 // unsaved names a dirty key by its path in the sandbox, since the list of what is missing has the hot
 // path's files as well.
-func (fs *FS) unsaved(s *dirtyKey) contract.Unsaved {
-	u := contract.Unsaved{Path: fs.sandboxPath(s.path)}
+func (wb *writeback) unsaved(s *dirtyKey) contract.Unsaved {
+	u := contract.Unsaved{Path: wb.sandboxPath(s.path)}
 	switch {
 	case s.err != nil:
 		u.Reason = s.err.Error()
@@ -56,24 +55,21 @@ func (fs *FS) unsaved(s *dirtyKey) contract.Unsaved {
 	return u
 }
 
-// sandboxPath is a path below the root as programs in the sandbox know it, in UTF-8.
-func (fs *FS) sandboxPath(path string) string { return filepath.Join(fs.cfg.ColdPath, shown(path)) }
-
 // Flush brings everything that is pending when it is called to S3, without letting files rest. It
 // returns what was not there when ctx ended, what will not get there by trying again, and what New
 // had to set aside.
 func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 	fs.mu.Lock()
-	fs.hurryUp(1)
-	fs.retryNow()
-	until := fs.seq
+	fs.changes.hurryUp(1)
+	fs.changes.retryNow()
+	until := fs.changes.seq
 	fs.mu.Unlock()
 	defer func() {
 		fs.mu.Lock()
-		fs.hurryUp(-1)
+		fs.changes.hurryUp(-1)
 		fs.mu.Unlock()
 	}()
-	left := fs.await(ctx, func(s *dirtyKey) bool { return s.first <= until && !s.covered })
+	left := fs.writeback.await(ctx, func(s *dirtyKey) bool { return s.first <= until && !s.covered })
 	if len(left) == 0 {
 		fs.index.publish(ctx, attrindex.Final)
 	}
@@ -81,28 +77,28 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 }
 
 // retryNow has dirty keys that failed tried again at once. With mu.
-func (fs *FS) retryNow() {
-	for _, s := range breathing(fs, fs.dirtyKeys) {
+func (ch *changes) retryNow() {
+	for _, s := range breathing(ch.core, ch.dirtyKeys) {
 		if s.failures > 0 {
 			s.failures, s.final = 0, false
-			fs.holdDeletions(s, time.Now())
+			ch.holdDeletions(s, time.Now())
 			if s.inReady > 0 {
-				s.due = fs.dueAt(s, s.since)
-				fs.ready.set(s)
+				s.due = ch.dueAt(s, s.since)
+				ch.ready.set(s)
 			}
 		}
 	}
-	fs.wake()
+	ch.wake()
 }
 
 // await returns when none of the dirty keys that match is left, or when the rest will not go by waiting.
-func (fs *FS) await(ctx context.Context, match func(*dirtyKey) bool) []contract.Unsaved {
+func (wb *writeback) await(ctx context.Context, match func(*dirtyKey) bool) []contract.Unsaved {
 	var watched *dirtyKey // one of them, so that not all are looked at whenever one has gone
 	for {
-		fs.mu.Lock()
-		if watched == nil || fs.dirtyKeys[watched.path] != watched || watched.final || !match(watched) {
+		wb.mu.Lock()
+		if watched == nil || wb.changes.dirtyKeys[watched.path] != watched || watched.final || !match(watched) {
 			watched = nil
-			for _, s := range fs.dirtyKeys {
+			for _, s := range wb.changes.dirtyKeys {
 				if match(s) && (!s.final || s.running) {
 					watched = s
 					break
@@ -110,11 +106,11 @@ func (fs *FS) await(ctx context.Context, match func(*dirtyKey) bool) []contract.
 			}
 		}
 		if watched == nil || ctx.Err() != nil {
-			defer fs.mu.Unlock()
-			return fs.left(match)
+			defer wb.mu.Unlock()
+			return wb.left(match)
 		}
-		progress := fs.progress
-		fs.mu.Unlock()
+		progress := wb.changes.progress
+		wb.mu.Unlock()
 		select {
 		case <-progress:
 		case <-ctx.Done():
@@ -122,11 +118,11 @@ func (fs *FS) await(ctx context.Context, match func(*dirtyKey) bool) []contract.
 	}
 }
 
-func (fs *FS) left(match func(*dirtyKey) bool) []contract.Unsaved {
+func (wb *writeback) left(match func(*dirtyKey) bool) []contract.Unsaved {
 	var left []contract.Unsaved
-	for _, s := range fs.dirtyKeys { // at one moment: a key that moves must not be missed
+	for _, s := range wb.changes.dirtyKeys { // at one moment: a key that moves must not be missed
 		if match(s) {
-			left = append(left, fs.unsaved(s))
+			left = append(left, wb.unsaved(s))
 		}
 	}
 	slices.SortFunc(left, func(a, b contract.Unsaved) int { return strings.Compare(a.Path, b.Path) })

@@ -10,10 +10,30 @@ import (
 	"github.com/matrx/sandbox/internal/storage/cold/pending"
 )
 
+// tree is the names: the nodes that are known, what the kernel refers to, and what it is told of changes. All of it
+// is guarded by core.mu.
+type tree struct {
+	*core
+	root   *node
+	nextID uint64
+	ids    map[uint64]*node // those that the kernel knows
+	front  Front            // nil: not mounted
+	moves  uint64           // directories renamed or removed
+}
+
+func newTree(c *core) *tree {
+	tr := &tree{core: c, ids: map[uint64]*node{}}
+	tr.root = tr.newNode(pending.Dir) // its id is 1, FUSE_ROOT_ID
+	tr.root.mode, tr.root.modeKnown, tr.root.mtimeKnown = 0o755, true, true
+	tr.root.mtime, tr.root.ctime = c.started.UnixNano(), c.started.UnixNano()
+	tr.ids[tr.root.id] = tr.root
+	return tr
+}
+
 // newNode makes a node that is in no directory yet. With mu.
-func (fs *FS) newNode(k pending.Kind) *node {
-	fs.nextID++
-	n := &node{id: fs.nextID, kind: k, extra: &nothing}
+func (tr *tree) newNode(k pending.Kind) *node {
+	tr.nextID++
+	n := &node{id: tr.nextID, kind: k, extra: &nothing}
 	if k == pending.Dir {
 		n.dir = &dir{children: map[string]*node{}}
 	}
@@ -22,9 +42,9 @@ func (fs *FS) newNode(k pending.Kind) *node {
 
 // inoOf is a node's inode number. One that another sandbox gave the file comes from the index of attributes;
 // else that of a path is the same in every sandbox. With mu.
-func (fs *FS) inoOf(n *node) uint64 {
+func (tr *tree) inoOf(n *node) uint64 {
 	switch {
-	case n == fs.root:
+	case n == tr.root:
 		return n.id
 	case n.ino == 0 && n.parent != nil:
 		h := fnv.New64a()
@@ -40,26 +60,9 @@ func (fs *FS) inoOf(n *node) uint64 {
 func newIno() uint64 { return rand.Uint64()>>1 | 2 }
 
 // attach puts a node into a directory.
-func (fs *FS) attach(parent *node, name string, n *node) {
+func (tr *tree) attach(parent *node, name string, n *node) {
 	n.parent, n.name = parent, name
 	parent.dir.children[name] = n
-}
-
-// detach takes a node out of its directory, with all that is below it. Who has it open goes
-// on with it.
-func (fs *FS) detach(n *node) {
-	if n.parent == nil {
-		return
-	}
-	fs.leavesDatabase(n)
-	delete(n.parent.dir.children, n.name)
-	n.parent = nil
-	fs.moves++
-	if n.isDir() {
-		for _, c := range n.dir.children {
-			fs.detach(c)
-		}
-	}
 }
 
 // breath is after how many steps of a loop over what may be a million mu is given up for a moment, so that no
@@ -68,7 +71,7 @@ const breath = 1024
 
 // breathing goes through a map with mu, and gives that up for a moment now and then. The map may change meanwhile:
 // the moment is between two steps, so that each step's entry is in the map when the step begins.
-func breathing[K comparable, V any](fs *FS, m map[K]V) iter.Seq2[K, V] {
+func breathing[K comparable, V any](c *core, m map[K]V) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		i := 0
 		for k, v := range m {
@@ -76,15 +79,15 @@ func breathing[K comparable, V any](fs *FS, m map[K]V) iter.Seq2[K, V] {
 				return
 			}
 			if i++; i%breath == 0 {
-				fs.mu.Unlock()
-				fs.mu.Lock()
+				c.mu.Unlock()
+				c.mu.Lock()
 			}
 		}
 	}
 }
 
 // expire has a directory listed again before it is believed, or the files in it are. With mu.
-func (fs *FS) expire(n *node) {
+func (tr *tree) expire(n *node) {
 	if n != nil && n.dir != nil {
 		n.dir.complete = false
 		n.dir.listed, n.dir.retry, n.dir.expired = time.Time{}, time.Time{}, time.Now()
@@ -100,31 +103,15 @@ func (n *node) seenAt() time.Time {
 }
 
 // alive says that a directory is still in the tree.
-func (fs *FS) alive(n *node) bool { return n == fs.root || n.parent != nil }
+func (tr *tree) alive(n *node) bool { return n == tr.root || n.parent != nil }
 
 // since is the moment before which what is known of S3 is too old.
-func (fs *FS) since() time.Time { return time.Now().Add(-fs.ttl) }
+func (tr *tree) since() time.Time { return time.Now().Add(-tr.ttl) }
 
 // fresh says that a directory's children are all there is.
-func (fs *FS) fresh(n *node, since time.Time) bool {
+func (tr *tree) fresh(n *node, since time.Time) bool {
 	d := n.dir
 	return d.complete && (!d.listed.Before(since) || time.Now().Before(d.retry))
-}
-
-// valid is for how long a node may be believed without asking S3.
-func (fs *FS) valid(n *node, now time.Time) time.Duration {
-	at := n.seenAt()
-	if p := n.parent; p != nil && p.dir.complete && p.dir.listed.After(at) {
-		at = p.dir.listed
-	}
-	left := at.Add(fs.ttl).Sub(now)
-	if left < 0 || n.stale {
-		left = 0
-	}
-	if fs.ttl > 0 && left < fs.ttl && len(fs.dirtyKeys) > 0 && fs.dirtyKeys[n.objectPathOrEmpty()] != nil {
-		left = fs.ttl
-	}
-	return left
 }
 
 func (n *node) objectPathOrEmpty() string {

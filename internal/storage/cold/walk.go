@@ -41,10 +41,10 @@ type walk struct {
 
 // begunBy finds out that a listing of a directory further up has read the beginning of this one, and
 // that there is more of it than is worth reading along. With mu.
-func (fs *FS) begunBy(l *listing) (*walk, bool) {
+func (ls *listings) begunBy(l *listing) (*walk, bool) {
 	for a := l.top.parent; a != nil && !l.deep; a = a.parent {
 		w := a.dir.walk
-		if w == nil || time.Since(w.began) > fs.ttl/2 {
+		if w == nil || time.Since(w.began) > ls.ttl/2 {
 			continue
 		}
 		for i, f := range w.cut {
@@ -63,8 +63,8 @@ func (fs *FS) begunBy(l *listing) (*walk, bool) {
 }
 
 // offerWalk remembers how far what is below a listing's directory was read. With mu.
-func (fs *FS) offerWalk(l *listing, w *walk) {
-	if !fs.alive(l.top) || l.top.dir.walk != nil && l.top.dir.walk.running {
+func (ls *listings) offerWalk(l *listing, w *walk) {
+	if !ls.tree.alive(l.top) || l.top.dir.walk != nil && l.top.dir.walk.running {
 		return
 	}
 	w.top, w.prefix, w.changed = l.top, l.prefix, make(chan struct{})
@@ -72,10 +72,10 @@ func (fs *FS) offerWalk(l *listing, w *walk) {
 }
 
 // walked notes that a directory was opened. With mu.
-func (fs *FS) walked(n *node) {
+func (ls *listings) walked(n *node) {
 	for a := n.parent; a != nil; a = a.parent {
 		w := a.dir.walk
-		if w == nil || n.pass != w.passes[0] && n.pass != w.passes[1] || !fs.fresh(n, fs.since()) {
+		if w == nil || n.pass != w.passes[0] && n.pass != w.passes[1] || !ls.tree.fresh(n, ls.tree.since()) {
 			continue
 		}
 		w.hits++
@@ -91,7 +91,7 @@ func (w *walk) signal() {
 }
 
 // joinWalk says how to wait for a directory that a walk is about to list; nil when none is. With mu.
-func (fs *FS) joinWalk(n *node) func(context.Context) error {
+func (ls *listings) joinWalk(n *node) func(context.Context) error {
 	for a := n.parent; a != nil; a = a.parent {
 		w := a.dir.walk
 		if w == nil || w.hits < walkHits {
@@ -101,26 +101,26 @@ func (fs *FS) joinWalk(n *node) func(context.Context) error {
 		if err != nil {
 			continue
 		}
-		if p := fs.prefix + key + "/"; p <= w.cursor && !(w.running && strings.HasPrefix(w.cursor, p)) {
+		if p := ls.prefix + key + "/"; p <= w.cursor && !(w.running && strings.HasPrefix(w.cursor, p)) {
 			continue
 		}
 		if !w.running {
-			fs.startWalk(w)
+			ls.startWalk(w)
 		}
-		return func(ctx context.Context) error { return fs.awaitWalk(ctx, w, n, fs.prefix+key+"/") }
+		return func(ctx context.Context) error { return ls.awaitWalk(ctx, w, n, ls.prefix+key+"/") }
 	}
 	return nil
 }
 
 // awaitWalk returns when the directory is listed, or the walk is past it, or too far from it.
-func (fs *FS) awaitWalk(ctx context.Context, w *walk, n *node, prefix string) error {
+func (ls *listings) awaitWalk(ctx context.Context, w *walk, n *node, prefix string) error {
 	waited := 0
 	for {
-		fs.mu.Lock()
-		over := fs.fresh(n, fs.since()) || !w.running || waited > walkWait ||
+		ls.mu.Lock()
+		over := ls.tree.fresh(n, ls.tree.since()) || !w.running || waited > walkWait ||
 			w.cursor > prefix && !strings.HasPrefix(w.cursor, prefix)
 		changed, was := w.changed, w.ahead
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 		if over {
 			return nil
 		}
@@ -129,26 +129,26 @@ func (fs *FS) awaitWalk(ctx context.Context, w *walk, n *node, prefix string) er
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		fs.mu.Lock()
+		ls.mu.Lock()
 		waited += max(0, w.ahead-was)
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 	}
 }
 
 // startWalk goes on from the cursor. With mu.
-func (fs *FS) startWalk(w *walk) {
+func (ls *listings) startWalk(w *walk) {
 	w.running, w.ahead = true, 0
-	fs.pass++
-	w.passes[1] = fs.pass
+	ls.pass++
+	w.passes[1] = ls.pass
 	l := &listing{
-		fs: fs, top: w.top, prefix: w.prefix, pass: fs.pass, ops: fs.ops,
-		began: time.Now(), moves: fs.moves, last: w.cursor, ctx: fs.ctx,
+		in: ls, top: w.top, prefix: w.prefix, pass: ls.pass, ops: ls.changes.ops,
+		began: time.Now(), moves: ls.tree.moves, last: w.cursor, ctx: ls.ctx,
 	}
-	fs.listings++
-	fs.background(func() {
+	ls.changes.listings++
+	ls.background(func() {
 		err := l.read(objectstore.ListOptions{Prefix: w.prefix, StartAfter: w.cursor}, func() bool { return w.goOn(l) })
-		fs.mu.Lock()
-		defer fs.mu.Unlock()
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
 		if err == nil {
 			l.leave(0)
 			if w.top.dir.walk == w {
@@ -157,14 +157,14 @@ func (fs *FS) startWalk(w *walk) {
 		}
 		w.cursor, w.running = l.rest(), false
 		w.signal()
-		fs.listingEnded()
+		ls.changes.listingEnded()
 	})
 }
 
 // goOn lets the walk go on while its walker keeps up with it.
 func (w *walk) goOn(l *listing) bool {
-	fs := l.fs
-	fs.mu.Lock()
+	ls := l.in
+	ls.mu.Lock()
 	w.cursor = l.last
 	w.ahead += batch
 	w.signal()
@@ -172,17 +172,17 @@ func (w *walk) goOn(l *listing) bool {
 	defer idle.Stop()
 	for w.ahead > walkAhead {
 		changed := w.changed
-		fs.mu.Unlock()
+		ls.mu.Unlock()
 		select {
 		case <-changed:
 		case <-idle.C:
 			return false
-		case <-fs.ctx.Done():
+		case <-ls.ctx.Done():
 			return false
 		}
-		fs.mu.Lock()
+		ls.mu.Lock()
 	}
-	fresh := time.Since(l.began) < fs.ttl/2
-	fs.mu.Unlock()
+	fresh := time.Since(l.began) < ls.ttl/2
+	ls.mu.Unlock()
 	return fresh
 }
