@@ -135,7 +135,7 @@ func (b *bundle) wait() []int {
 func (b *bundle) empty(i int, it *item, e *manifest.Entry) error {
 	o, attr := b.h.vouched(it, e)
 	if it.isMarker() {
-		return b.settled(it, b.h.dirs.mark(it.key, it.path(), o, attr))
+		return b.settled(it, b.h.home.mark(it.key, it.path(), o, attr))
 	}
 	w := &writer{b: b}
 	defer w.close()

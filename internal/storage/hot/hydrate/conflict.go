@@ -11,19 +11,19 @@ import (
 
 // moveAside makes a conflict copy of the file at a path: S3's keeps the name. The copy is
 // a new file, which the sync uploads. A directory with nothing in it is no loss.
-func (h *run) moveAside(path string) error {
+func (h *homeDir) moveAside(path string) error {
 	return h.moveAsideWith(path, h.moveDatabase)
 }
 
 // moveOneAside is moveAside of a file alone.
-func (h *run) moveOneAside(path string) error {
+func (h *homeDir) moveOneAside(path string) error {
 	return h.moveAsideWith(path, func(_, _ string, rename func() error) error { return rename() })
 }
 
 // moveAsideWith renames a file by move.
-func (h *run) moveAsideWith(path string, move func(path, copied string, rename func() error) error) error {
+func (h *homeDir) moveAsideWith(path string, move func(path, copied string, rename func() error) error) error {
 	parent, name := tree.Split(path)
-	if err := h.dirs.widen(parent); err != nil {
+	if err := h.widen(parent); err != nil {
 		return err
 	}
 	if i, err := h.Root.Lstat(path); err == nil && i.IsDir() && h.Root.Rmdir(path) == nil {
@@ -42,7 +42,7 @@ func (h *run) moveAsideWith(path string, move func(path, copied string, rename f
 			return err
 		}
 		h.mu.Lock()
-		h.res.Conflicts = append(h.res.Conflicts, copied)
+		h.conflicts = append(h.conflicts, copied)
 		h.mu.Unlock()
 		h.Log.Warn("it was changed here and in S3: S3's keeps the name", "event", "conflict", "path", path, "copy", copied)
 		return nil
@@ -50,7 +50,7 @@ func (h *run) moveAsideWith(path string, move func(path, copied string, rename f
 }
 
 // clearWay makes room for a directory where something else is.
-func (h *run) clearWay(path string) error {
+func (h *homeDir) clearWay(path string) error {
 	i, err := h.Root.Lstat(path)
 	if err != nil {
 		if isAbsent(err) {

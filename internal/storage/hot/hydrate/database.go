@@ -195,7 +195,7 @@ func (h *run) clearMembers(it *item, path string, d *tree.Dir, name string, seen
 				return err
 			}
 		case sqlite.IsLog(d, member):
-			if err := h.moveOneAside(path + suffix); err != nil {
+			if err := h.home.moveOneAside(path + suffix); err != nil {
 				return err
 			}
 		}

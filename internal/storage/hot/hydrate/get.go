@@ -123,7 +123,7 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 		if err != nil {
 			return err
 		}
-		return h.dirs.mark(it.key, path, o, attr)
+		return h.home.mark(it.key, path, o, attr)
 	}
 	parent, name := tree.Split(path)
 	dir, err := h.openDir(parent)
@@ -152,13 +152,13 @@ func (h *listing) source(it *item) fetch.Source {
 func (h *run) openDir(path string) (*tree.Dir, error) {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
-	return h.dirs.open(path)
+	return h.home.open(path)
 }
 
 func (h *run) gatedMoveAside(path string) error {
 	threads.Disk.Enter()
 	defer threads.Disk.Leave()
-	return h.moveAside(path)
+	return h.home.moveAside(path)
 }
 
 // bringAttempts bounds how often something new is moved out of the way at a path.
@@ -198,10 +198,5 @@ func (h *run) record(e journal.Entry) error {
 		e.Whole = whole
 	}
 	h.mu.Unlock()
-	if err := h.Journal.Put(e); err != nil {
-		return err
-	}
-	for newest := h.dirs.newest.Load(); e.Local.Ctime > newest && !h.dirs.newest.CompareAndSwap(newest, e.Local.Ctime); newest = h.dirs.newest.Load() {
-	}
-	return nil
+	return h.home.record(e)
 }

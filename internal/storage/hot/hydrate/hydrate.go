@@ -79,7 +79,7 @@ type run struct {
 
 	mounts []string // what is mounted in the home
 	rules  *ignore.Rules
-	dirs   *directories
+	home   *homeDir
 	seen   map[int]tree.Info // of items that are fetched in the place of something
 	empty  bool              // nothing was here
 
@@ -103,7 +103,7 @@ func newRun(d Deps) *run {
 		kept:  map[string]bool{},
 		whole: map[string]bool{},
 	}
-	h.dirs = &directories{h: h, all: map[string]*directoryState{}}
+	h.home = newHomeDir(h.disk)
 	return h
 }
 
@@ -129,7 +129,7 @@ func Run(ctx context.Context, d Deps) (Result, error) {
 		return Result{}, fmt.Errorf("cannot hydrate %s from s3://%s/%s: %w", d.Root.Name(), d.Config.S3.Bucket, h.prefix, err)
 	}
 	h.res.Took = time.Since(start)
-	h.res.Rules, h.res.Manifest = h.rules, h.manifest
+	h.res.Rules, h.res.Manifest, h.res.Conflicts = h.rules, h.manifest, h.home.conflicts
 	h.Log.Info("the home is what S3 holds", "event", "hydrated",
 		"files", h.res.Files, "bytes", h.res.Bytes, "bundled", h.res.Bundled, "objects", h.res.Objects, "unchanged", h.res.Unchanged,
 		"adopted", h.res.Adopted, "removed", h.res.Removed, "conflicts", len(h.res.Conflicts), "kept_in_s3", len(h.res.Kept), "took_ms", h.res.Took.Milliseconds())
@@ -139,7 +139,7 @@ func Run(ctx context.Context, d Deps) (Result, error) {
 func (h *run) run(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
-			h.dirs.restore()
+			h.home.restore()
 		}
 	}()
 	g, ctx := errgroup.WithContext(ctx)
@@ -153,13 +153,13 @@ func (h *run) run(ctx context.Context) (err error) {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := h.dirs.finish(); err != nil {
+	if err := h.home.finish(); err != nil {
 		return err
 	}
 	if err := h.recordReplaced(); err != nil {
 		return err
 	}
-	settle(h.dirs.newest.Load())
+	settle(h.home.newest.Load())
 	return h.Journal.SetHydrated()
 }
 

@@ -69,7 +69,7 @@ func (h remover) removeOne(e *journal.Entry) error {
 
 func (h remover) removeFile(path string, seen tree.Info) error {
 	parent, _ := tree.Split(path)
-	if err := h.dirs.widen(parent); err != nil {
+	if err := h.home.widen(parent); err != nil {
 		return err
 	}
 	if err := h.removeSeen(path, seen); err != nil && !errors.Is(err, tree.ErrChanged) {
@@ -93,9 +93,9 @@ func (h *disk) removeSeen(path string, seen tree.Info) error {
 // above it, as far as nothing is left in them: else the sync would upload it as an
 // empty one.
 func (h *run) removeEmpty(dir string) error {
-	for dir != "" && !h.dirs.wanted(dir) && !h.rules.Match(dir, true) {
+	for dir != "" && !h.home.wanted(dir) && !h.rules.Match(dir, true) {
 		parent, _ := tree.Split(dir)
-		if err := h.dirs.widen(parent); err != nil {
+		if err := h.home.widen(parent); err != nil {
 			return err
 		}
 		err := h.Root.Rmdir(dir)

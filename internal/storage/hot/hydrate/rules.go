@@ -80,7 +80,7 @@ func (h *run) fetchFirst(ctx context.Context, it item) error {
 	defer h.mu.Unlock()
 	h.res.Files += first.res.Files
 	h.res.Bytes += first.res.Bytes
-	h.res.Conflicts = append(h.res.Conflicts, first.res.Conflicts...)
+	h.home.conflicts = append(h.home.conflicts, first.home.conflicts...)
 	return nil
 }
 

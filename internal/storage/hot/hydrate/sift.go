@@ -33,20 +33,20 @@ func (h *run) sift() error {
 	}
 	for _, path := range h.mounts {
 		if dir, _ := tree.Split(path); dir != "" {
-			h.dirs.want(dir) // a file cannot take the place of what a mount lies in
+			h.home.want(dir) // a file cannot take the place of what a mount lies in
 		}
 	}
 	for i := range h.items {
 		it := &h.items[i]
 		if path := it.path(); it.isMarker() {
-			h.dirs.want(path)
+			h.home.want(path)
 		} else if dir, _ := tree.Split(path); dir != "" {
-			h.dirs.want(dir)
+			h.home.want(dir)
 		}
 	}
 	// Only now: "a" comes before "a/b" in the listing, and others come between.
 	h.items = slices.DeleteFunc(h.items, func(it item) bool {
-		clash := !it.isMarker() && h.dirs.wanted(it.path())
+		clash := !it.isMarker() && h.home.wanted(it.path())
 		if clash {
 			h.keep(it.key, "a directory has the same name: other keys begin with it and a slash")
 		}

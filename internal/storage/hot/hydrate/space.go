@@ -46,7 +46,7 @@ func (h *run) checkSpace(ctx context.Context) error {
 	if need > space.Bytes {
 		return &DiskFullError{Home: h.Root.Name(), NeedBytes: need, HaveBytes: space.Bytes}
 	}
-	if inodes := files + int64(len(h.dirs.all)); space.Files >= 0 && inodes-int64(len(h.seen)) > space.Files && files > 0 {
+	if inodes := files + int64(len(h.home.dirs)); space.Files >= 0 && inodes-int64(len(h.seen)) > space.Files && files > 0 {
 		return &DiskFullError{Home: h.Root.Name(), NeedInodes: inodes, HaveFiles: space.Files}
 	}
 	return nil
