@@ -16,6 +16,7 @@ const (
 // known is what the journal and the queue have of a name.
 type known struct {
 	stored     bool // S3 holds an object of this name
+	other      bool // S3 holds the object of what had the path: the file where a directory is now, or the reverse
 	current    bool // whose file had the very stat that was seen
 	tombstone  bool // its deletion was seen, and is not in S3 yet
 	unresolved bool // a write was sent, and no answer tells whether it arrived
@@ -24,6 +25,9 @@ type known struct {
 	retained   bool // its file was moved to where nothing is kept
 	foreign    bool // it was on another device than the home's
 }
+
+// mayBeStored tells whether S3 holds an object of the name, or may: what takes its place has to wait until it is gone.
+func (k known) mayBeStored() bool { return k.stored || k.unresolved }
 
 // decision is what follows.
 type decision uint8

@@ -20,6 +20,7 @@ func (p *pending) lookupLocked(name string, state journal.Stat) known {
 	_, twin := p.home.journal.Twins().Get(name)
 	return known{
 		stored:     stored,
+		other:      ok && !stored,
 		current:    stored && e.Local == state,
 		tombstone:  p.home.journal.HasTombstone(path),
 		unresolved: sent && strings.HasSuffix(in.Key, "/") == isDir,
@@ -59,7 +60,7 @@ func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool
 		return
 	}
 	p.makeRoomLocked(path)
-	if k.tombstone {
+	if k.tombstone && !k.other { // else it is of the directory that was there
 		p.home.remember(p.home.journal.DropTombstone(path))
 	}
 	p.queue.Write(path, size, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: anew}, p.now())
@@ -104,7 +105,7 @@ func (p *pending) sawDirectory(path string) {
 	defer p.mu.Unlock()
 	p.filledLocked(path)
 	p.makeRoomAboveLocked(path + "/")
-	if p.lookupLocked(path, journal.Stat{}).stored {
+	if p.lookupLocked(path, journal.Stat{}).mayBeStored() {
 		p.goneLocked(path, true) // a file was there
 	}
 	k := p.lookupLocked(path+"/", journal.Stat{})
@@ -122,6 +123,9 @@ func (p *pending) sawNothing(path string, ordered bool) {
 	p.unsupported.dropAll(path)
 	if known, ok := p.home.journal.Get(path); ok {
 		p.goneLocked(nameOf(known), ordered)
+	}
+	if in, ok := p.home.journal.Intent(path); ok {
+		p.goneLocked(nameOf(journal.Entry{Path: path, Key: in.Key}), ordered)
 	}
 	for known := range p.home.journal.Below(path) {
 		p.goneLocked(nameOf(known), ordered)
@@ -189,7 +193,7 @@ func (p *pending) filledLocked(path string) {
 // all that was in it, or a file in the place of a directory above.
 func (p *pending) makeRoomLocked(path string) {
 	marker := path + "/"
-	if _, pending := p.queue.Has(marker); pending || p.lookupLocked(marker, journal.Stat{}).stored {
+	if _, pending := p.queue.Has(marker); pending || p.lookupLocked(marker, journal.Stat{}).mayBeStored() {
 		p.goneLocked(marker, true)
 	}
 	for known := range p.home.journal.Below(path) {
@@ -202,7 +206,7 @@ func (p *pending) makeRoomLocked(path string) {
 func (p *pending) makeRoomAboveLocked(path string) {
 	for dir, _ := tree.Split(path); dir != ""; dir, _ = tree.Split(dir) {
 		kind, pending := p.queue.Has(dir)
-		if p.lookupLocked(dir, journal.Stat{}).stored || pending && kind == queue.Write {
+		if p.lookupLocked(dir, journal.Stat{}).mayBeStored() || pending && kind == queue.Write {
 			p.goneLocked(dir, true)
 		}
 	}

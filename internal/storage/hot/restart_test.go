@@ -2,7 +2,11 @@ package hot
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"testing"
+
+	"github.com/matrx/sandbox/internal/testbed"
 )
 
 // A killed process, its disk kept: what was changed and not saved is uploaded by the next.
@@ -58,4 +62,77 @@ func TestYoungFilesOfFlushAreNotTakenForChanged(t *testing.T) {
 	if n := len(first.keys()); n != 10 {
 		t.Errorf("%q in S3, want the ten that were changed", first.keys())
 	}
+}
+
+// A file has taken the place of an empty directory, or the reverse, and the process is killed before the deletion of
+// the old object is sent: the next one finds no conflict.
+func TestFileInADirectorysPlaceIsNoConflictAfterARestart(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		t.Run(fmt.Sprintf("deletion seen %v", seen), func(t *testing.T) {
+			s := newSandbox(t).start()
+			check(t, os.Mkdir(s.path("marked"), 0o755))
+			s.write("plain", "one")
+			s.saved()
+			gate := testbed.Hold()
+			s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE"}, Do: gate})
+			if !seen {
+				s.kill()
+			}
+			s.remove("marked")
+			if seen {
+				check(t, s.e.obs.catchUp(s.ctx(), false)) // its deletion is noted before there is a file
+			}
+			s.write("marked", "two")
+			s.remove("plain")
+			check(t, os.Mkdir(s.path("plain"), 0o755))
+			if seen {
+				check(t, s.e.obs.catchUp(s.ctx(), false))
+				if !s.e.journal.HasTombstone("marked") || !s.e.journal.HasTombstone("plain") {
+					t.Error("a deletion is not in the journal")
+				}
+				s.proxy.Away() // lets go what the gate holds
+				s.kill()
+				s.proxy.Back()
+			}
+			s.proxy.ClearFaults()
+			s.start()
+			if st := s.e.Status(); st.Conflicts != 0 {
+				t.Errorf("%d conflicts", st.Conflicts)
+			}
+			s.flushed()
+			s.wantFile("marked", "two")
+			if keys := s.keys(); !slices.Equal(keys, []string{"marked", "plain/"}) {
+				t.Errorf("keys %q", keys)
+			}
+		})
+	}
+}
+
+// A process is killed before its writes are answered, and what was written is deleted before the next one follows:
+// it deletes what arrived, and first where something else has taken the place.
+func TestUnansweredWriteOfADeletedFileIsFoundByTheNextProcess(t *testing.T) {
+	s := newSandbox(t).start()
+	check(t, os.Mkdir(s.path("filled"), 0o755)) // no marker: something is in it, when it is looked at
+	s.write("filled/other", "x")
+	s.saved()
+	arrived := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT"}, Do: testbed.LoseAnswer()})
+	s.write("gone", "x")
+	s.write("becomes-directory", "x")
+	s.write("filled/becomes-file/below", "x")
+	check(t, os.Mkdir(s.path("marked"), 0o755))
+	s.eventually("they have arrived", func() bool { return len(s.keys()) == 5 })
+	s.kill()
+	arrived.Remove()
+	s.remove("gone")
+	s.remove("becomes-directory")
+	s.write("becomes-directory/below", "y")
+	s.remove("filled/becomes-file")
+	s.write("filled/becomes-file", "y")
+	s.remove("marked")
+	s.write("marked", "y")
+	s.make()
+	check(t, s.e.Resume(s.ctx()))
+	s.run()
+	s.flushed()
+	wantKeys(t, s.keys(), "becomes-directory/below", "filled/becomes-file", "filled/other", "marked")
 }

@@ -174,6 +174,9 @@ func (e *Syncer) Run(ctx context.Context) error {
 		return errors.New("the home is not hydrated: nothing may be uploaded or deleted")
 	}
 	e.obs = newObserver(e.home, e.pending)
+	// What a process before this one has sent may have arrived, and the file may be gone by now: no comparison with what
+	// the journal knows to be stored finds that.
+	e.obs.look(e.journal.Unanswered()...)
 	if e.beforeRun != nil {
 		e.beforeRun(e.obs)
 	}

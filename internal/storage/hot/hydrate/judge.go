@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
@@ -18,36 +19,29 @@ func (h *run) judge(ctx context.Context) error {
 	defer threads.Disk.Leave()
 	here := &cursor{root: h.Root}
 	defer here.close()
+	replaced := -1 // a marker in whose directory's place a file is
 	for i := range h.items {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		it := &h.items[i]
-		path := it.path()
-		info, exists, err := here.lstat(path)
+		info, exists, err := here.lstat(it.path())
 		if err != nil {
 			return err
 		}
-		e, journalled := h.Journal.Get(path)
-		journalled = journalled && e.Key == it.key
-		state := info.Stat
-		if journalled && exists && here.dir != nil {
-			_, name := tree.Split(path)
-			state = sqlite.StateOf(here.dir, name, info)
-		}
-		f := facts{
-			journalled: journalled,
-			same:       journalled && sameVersion(&e, it),
-			here:       exists,
-			changed:    !journalled || !e.Local.LooksLike(state),
-			racy:       journalled && e.Local.Racy && e.Local.LooksLike(state),
-			deleted:    h.Journal.HasTombstone(path),
-			rebooted:   h.Journal.Origin() == journal.Rebooted,
-		}
+		f := h.facts(it, here, info, exists)
 		if it.isMarker() {
 			it.verdict = judgeDirectory(f, info)
 		} else {
 			it.verdict = f.judge()
+		}
+		if it.verdict == nothing && it.isMarker() && exists && !info.IsDir() {
+			replaced = i
+		}
+		if it.verdict != nothing && replaced >= 0 && strings.HasPrefix(it.key, h.items[replaced].key) {
+			h.items[replaced].verdict = directory // it comes back, with what is in it
+			h.res.Unchanged--
+			replaced = -1
 		}
 		if it.verdict == nothing {
 			h.res.Unchanged++
@@ -59,11 +53,34 @@ func (h *run) judge(ctx context.Context) error {
 	return nil
 }
 
+// facts are what is known of an item, at whose path info was found if anything is there.
+func (h *disk) facts(it *item, here *cursor, info tree.Info, exists bool) facts {
+	path := it.path()
+	e, journalled := h.Journal.Get(path)
+	journalled = journalled && e.Key == it.key
+	state := info.Stat
+	if journalled && exists && here.dir != nil {
+		_, name := tree.Split(path)
+		state = sqlite.StateOf(here.dir, name, info)
+	}
+	return facts{
+		journalled: journalled,
+		same:       journalled && sameVersion(&e, it),
+		here:       exists,
+		changed:    !journalled || !e.Local.LooksLike(state),
+		racy:       journalled && e.Local.Racy && e.Local.LooksLike(state),
+		deleted:    h.Journal.HasTombstone(path),
+		rebooted:   h.Journal.Origin() == journal.Rebooted,
+	}
+}
+
 // judgeDirectory is the table for a marker: a directory has no content to lose, and its
-// stat changes with its entries, so only its presence counts.
+// stat changes with its entries, so only its presence counts. A file that took its place stays, unless
+// something in the directory comes back: the sync deletes the marker and uploads the file. (After the host went down that
+// file may be what the crash left.)
 func judgeDirectory(f facts, info tree.Info) verdict {
 	switch {
-	case f.same && f.here && info.IsDir():
+	case f.same && f.here && (info.IsDir() || !f.rebooted):
 		return nothing
 	case f.same && !f.here && f.deleted:
 		return nothing

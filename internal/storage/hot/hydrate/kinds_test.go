@@ -3,6 +3,7 @@ package hydrate
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,5 +148,34 @@ func TestDirectories(t *testing.T) {
 		if _, ok := o.journal.Get(p); ok {
 			t.Errorf("the journal still has %q", p)
 		}
+	}
+}
+
+// A file that took a marked directory's place while no process watched stays; but where something of the directory
+// comes back, the directory does, with its attributes.
+func TestFileInAMarkedDirectorysPlace(t *testing.T) {
+	h := newHome(t)
+	for _, path := range []string{"empty", "filled"} {
+		h.bucket.Put(h.key(path+"/"), "", posixattr.Encode(posixattr.Attr{Mode: 0o040700, Mtime: 1_600_000_000_123_456_789}, ""))
+	}
+	h.put("filled/f", "f")
+	h.hydrate()
+	must(t, os.Remove(h.at("empty")))
+	must(t, os.RemoveAll(h.at("filled")))
+	h.write("empty", "mine")
+	h.write("filled", "mine")
+	r := h.hydrate()
+	if len(r.Conflicts) != 1 || !strings.HasPrefix(r.Conflicts[0], "filled.conflict-") {
+		t.Errorf("conflicts %q", r.Conflicts)
+	}
+	h.want("empty", "mine")
+	h.want("filled/f", "f")
+	if i, err := os.Lstat(h.at("filled")); err != nil || i.Mode().Perm() != 0o700 {
+		t.Errorf("the directory has %v, %v", i.Mode(), err)
+	}
+	o := h.open()
+	defer o.close()
+	if e, ok := o.journal.Get("filled"); !ok || e.Mode != 0o040700 {
+		t.Errorf("the journal has %+v of the directory", e)
 	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -85,6 +86,13 @@ func (j *Journal) Intent(path string) (Intent, bool) {
 	defer j.mu.RUnlock()
 	in, ok := j.intents[path]
 	return in, ok
+}
+
+// Unanswered returns the paths for which Intent returns a write, in no order.
+func (j *Journal) Unanswered() []string {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return slices.Collect(maps.Keys(j.intents))
 }
 
 // Unresolved returns the last write of path that may still arrive, whether its intent has ended or not. The
