@@ -21,7 +21,7 @@ const (
 // heap is the memory for the output of all execs. It has one lock for all of them: what is done under it is
 // short, and the rule on what to drop concerns all.
 //
-// The rule: an exec keeps KeptOutput, all of them KeptAltogether. Where there is no room the oldest block goes of
+// The rule: an exec keeps its last KeptOutput, all of them KeptAltogether. Where there is no room the oldest block goes of
 // an exec that has ended, else of the one that has most. What an attached reader has not had is not dropped; so
 // that readers which do not read cannot use up the memory, a process waits when its slowest reader is more than
 // unread() behind. The sum of that over all execs is below half of the memory, and there is always something to drop.
@@ -148,7 +148,7 @@ func (o *output) room() []byte {
 	case h.running <= few:
 		size = wideBlock
 	}
-	for o.size+size > execapi.KeptOutput && (o.droppable() || o.rest) {
+	for o.spare(size) && (o.droppable() || o.rest) {
 		o.drop(1)
 	}
 	for h.used+size > execapi.KeptAltogether && h.dropOne() {
@@ -161,6 +161,16 @@ func (o *output) room() []byte {
 	o.size += size
 	h.used += size
 	return b.data[:size]
+}
+
+// spare says whether the oldest block is more than is kept, or than blocks that are full of stretches, not of bytes, may
+// take, before one more of a size.
+func (o *output) spare(size int) bool {
+	if len(o.blocks) == 0 {
+		return false
+	}
+	b := o.blocks[0]
+	return o.end-b.at-int64(len(b.data)) >= execapi.KeptOutput || o.size+size > execapi.KeptOutput+wideBlock
 }
 
 // dropOne drops the oldest block of the exec that has ended first, else of the one that has most.
