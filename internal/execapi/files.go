@@ -201,6 +201,11 @@ type breaksOff struct {
 	io.Reader
 }
 
+// WriteTo moves more at a time than net/http does by itself.
+func (b breaksOff) WriteTo(w io.Writer) (int64, error) {
+	return io.CopyBuffer(w, struct{ io.Reader }{b}, make([]byte, sendBuffer))
+}
+
 func (b breaksOff) Read(p []byte) (int, error) {
 	if err := context.Cause(b.ctx); err != nil {
 		return 0, err

@@ -20,16 +20,28 @@ type holes struct {
 func (h *holes) Write(b []byte) (int, error) {
 	done := 0
 	for done < len(b) {
-		n := min(len(b)-done, int(holeSize-h.at%holeSize)) // to the end of this block
-		if block := b[done : done+n]; n < holeSize || !bytes.Equal(block, zeros[:]) {
-			if _, err := h.f.WriteAt(block, h.at); err != nil {
-				return done, err
-			}
+		n := h.upToHole(b[done:])
+		if n == 0 {
+			n = holeSize
+		} else if _, err := h.f.WriteAt(b[done:done+n], h.at); err != nil {
+			return done, err
 		}
 		h.at += int64(n)
 		done += n
 	}
 	return done, nil
+}
+
+// upToHole is how much of b, which comes next, is before the next whole block of zeros: it is written at once.
+func (h *holes) upToHole(b []byte) int {
+	for at := 0; at < len(b); {
+		n := min(len(b)-at, int(holeSize-(h.at+int64(at))%holeSize)) // to the end of this block
+		if n == holeSize && bytes.Equal(b[at:at+n], zeros[:]) {
+			return at
+		}
+		at += n
+	}
+	return len(b)
 }
 
 // close gives the file its length, which may end in a hole.

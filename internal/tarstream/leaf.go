@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -53,7 +52,7 @@ func (u *unpacker) file(in *frame, name string, h *tar.Header) error {
 			return err
 		}
 		content := &holes{f: f}
-		_, err = io.Copy(counted{content, u.Progress}, u.stream.tar)
+		_, err = u.buffer.copy(counted{content, u.Progress}, u.stream.tar)
 		if err == nil {
 			err = content.close()
 		}

@@ -39,6 +39,7 @@ type packer struct {
 	tar    *tar.Writer
 	linked map[inode]string // the first name of each file that has several
 	shown  string           // what was asked for, in errors
+	buffer buffer
 }
 
 type inode struct{ dev, ino uint64 }
@@ -226,7 +227,7 @@ func (p *packer) file(root *os.Root, name, as string) error {
 	if err := p.tar.WriteHeader(h); err != nil {
 		return p.cannot(as, err)
 	}
-	n, err := io.Copy(counted{p.tar, p.Progress}, io.LimitReader(content, h.Size))
+	n, err := p.buffer.copy(counted{p.tar, p.Progress}, io.LimitReader(content, h.Size))
 	if err == nil && n < h.Size {
 		err = errors.New("it became shorter while it was read; copy it again when it is at rest")
 	}

@@ -74,6 +74,7 @@ type unpacker struct {
 	floor  int     // so many of them lead to the top
 	single string  // the name of a top that is no directory
 	temps  temps
+	buffer buffer
 }
 
 func openDir(dst string) (*os.Root, error) {

@@ -123,7 +123,7 @@ type copying struct {
 
 // inner is the end of a copy in the sandbox. Its errors are what the agent's rights, or its files, did not allow.
 type inner interface {
-	unpack(ctx context.Context, path string, into bool, from *os.File) error
+	unpack(ctx context.Context, path string, into bool, from io.Reader) error
 	pack(ctx context.Context, path string, follow bool, to io.Writer) error
 }
 
@@ -142,10 +142,7 @@ func (x copying) note(name, reason string) {
 // in packs here and unpacks there. When packing fails, the stream ends before its end, and
 // the inner end fails as well: what counts is why.
 func (x copying) in(ctx context.Context, src, dst Place) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
+	r, w := io.Pipe()
 	defer context.AfterFunc(ctx, func() { w.Close() })()
 	packed := make(chan error, 1)
 	go func() {
@@ -158,13 +155,13 @@ func (x copying) in(ctx context.Context, src, dst Place) error {
 		w.Close()
 		packed <- err
 	}()
-	err = x.inner.unpack(ctx, dst.Path, src.archive(), r)
+	err := x.inner.unpack(ctx, dst.Path, src.archive(), r)
 	r.Close() // a packer that still writes gets an error
 	if src.archive() {
 		// Nothing calls off a read of a terminal or of another program's pipe.
 		return err
 	}
-	if perr := <-packed; perr != nil && !errors.Is(perr, os.ErrClosed) && !isBrokenPipe(perr) {
+	if perr := <-packed; perr != nil && !errors.Is(perr, io.ErrClosedPipe) {
 		return perr
 	}
 	return err

@@ -23,10 +23,13 @@ type byServer struct {
 	say    func(text string)
 }
 
-func (i byServer) unpack(ctx context.Context, path string, into bool, from *os.File) error {
+func (i byServer) unpack(ctx context.Context, path string, into bool, from io.Reader) error {
 	notes, err := i.server.TarIn(ctx, path, into, from)
 	return i.told(notes, err)
 }
+
+// copyBuffer is how much of an archive one call moves.
+const copyBuffer = 256 << 10
 
 func (i byServer) pack(ctx context.Context, path string, follow bool, to io.Writer) error {
 	packed, err := i.server.TarOut(ctx, path, follow)
@@ -35,7 +38,7 @@ func (i byServer) pack(ctx context.Context, path string, follow bool, to io.Writ
 	}
 	defer packed.Close()
 	defer context.AfterFunc(ctx, func() { packed.Close() })()
-	if _, err := io.Copy(to, packed); err != nil && ctx.Err() == nil {
+	if _, err := io.CopyBuffer(to, packed, make([]byte, copyBuffer)); err != nil && ctx.Err() == nil {
 		return err
 	}
 	return i.told(packed.End())
@@ -60,12 +63,21 @@ type byCommand struct {
 	say func(text string)
 }
 
-func (i byCommand) unpack(ctx context.Context, path string, into bool, from *os.File) error {
+func (i byCommand) unpack(ctx context.Context, path string, into bool, from io.Reader) error {
 	args := []string{tarstream.UnpackRole}
 	if into {
 		args = append(args, "--into")
 	}
-	return i.run(ctx, from, io.Discard, append(args, tarstream.PathArguments(path)...)...)
+	in, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close() // what still writes gets an error
+	go func() {
+		defer w.Close()
+		_, _ = io.Copy(w, from) // one that ends too early is refused at the other end
+	}()
+	return i.run(ctx, in, io.Discard, append(args, tarstream.PathArguments(path)...)...)
 }
 
 func (i byCommand) pack(ctx context.Context, path string, follow bool, to io.Writer) error {

@@ -1,12 +1,10 @@
 package cp
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
@@ -89,5 +87,3 @@ func (t *tail) lines() []string {
 	}
 	return out
 }
-
-func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
