@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"math"
 	"os"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/matrx/sandbox/internal/pid1/process"
-	"github.com/matrx/sandbox/internal/wire"
 )
 
-// descendants are the processes of one exec, as a Stop finds them. The kernel does not remember of whom a process
+// descendants are the processes of some execs, as a Stop finds them. The kernel does not remember of whom a process
 // descends: an orphan becomes this server's child (prctl(2), PR_SET_CHILD_SUBREAPER), whichever exec it is of. A
 // process is an exec's when the first of these that can be said of it, or of the nearest ancestor of which one can,
 // says so:
@@ -23,9 +22,7 @@ import (
 // A process of which none can be said has left its session and its environment. It may be any exec's that ran when it
 // began, and ends with the first of them that is ended. One that has left its session and wears the mark of another exec
 // is taken for that one's, and outlives its own exec's timeout: execs are not isolated from each other.
-type descendants struct {
-	x *execution
-}
+type descendants []*execution
 
 var _ process.Set = descendants{}
 
@@ -35,8 +32,8 @@ func (d descendants) Living() ([]process.Proc, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	owners := d.x.server.owners(scan.All)
-	return scan.Living(func(p process.Proc) bool { return owners.owns(d.x, p) })
+	owners := d[0].server.owners(scan.All)
+	return scan.Living(func(p process.Proc) bool { return owners.owns(d, p) })
 }
 
 // owners finds whose the processes of a scan are.
@@ -67,13 +64,16 @@ func (s *Server) owners(all map[int]process.Proc) *owners {
 	return o
 }
 
-// owns says whether a process is to be ended with an exec.
-func (o *owners) owns(x *execution, p process.Proc) bool {
+// owns says whether a process is to be ended with one of some execs.
+func (o *owners) owns(ended []*execution, p process.Proc) bool {
 	ours, owner := o.owner(p)
 	if !ours {
 		return false
 	}
-	return owner == x || owner == nil && x.mayHaveStarted(p)
+	if owner != nil {
+		return slices.Contains(ended, owner)
+	}
+	return slices.ContainsFunc(ended, func(x *execution) bool { return x.mayHaveStarted(p) })
 }
 
 // mayHaveStarted says whether a process began while the exec ran.
@@ -199,28 +199,4 @@ func mark(pid int) string {
 		}
 	}
 	return ""
-}
-
-// endWithin is how long after SIGKILL to give up on processes that it has not ended.
-const endWithin = 10 * time.Second
-
-// mostEnds bounds how many execs are ended at a time: each waits in a thread.
-const mostEnds = 2
-
-// endDescendants ends all processes of an exec, with SIGKILL after the grace.
-func (s *Server) endDescendants(x *execution, grace time.Duration) {
-	s.ends <- struct{}{}
-	defer func() { <-s.ends }()
-	stop, err := process.NewStop()
-	if err != nil {
-		s.Log.Error("an exec cannot be ended", "event", "exec_end_failed", "exec", x.spec.ID, "error", err.Error())
-		return
-	}
-	defer stop.Close()
-	stop.Scope, stop.Log, stop.Now = descendants{x}, s.Log, wire.Boottime
-	stop.KillAt, stop.Patience = wire.Boottime()+int64(grace), int64(endWithin)
-	left, err := stop.Run()
-	if err != nil || len(left) > 0 {
-		s.Log.Error("processes of an exec could not be ended", "event", "exec_left", "exec", x.spec.ID, "processes", process.Names(left), "error", err)
-	}
 }

@@ -171,7 +171,7 @@ func TestWhoseAProcessIs(t *testing.T) {
 		two: {14: true, 21: true},
 	} {
 		for pid, p := range all {
-			if got := o.owns(x, p); got != want[pid] {
+			if got := o.owns(descendants{x}, p); got != want[pid] {
 				t.Errorf("exec %d: process %d: %v", x.child.PID, pid, got)
 			}
 		}
@@ -179,7 +179,7 @@ func TestWhoseAProcessIs(t *testing.T) {
 	// What was seen to be one's stays, when its ways are gone.
 	alone := map[int]process.Proc{5: all[5], 12: {PID: 12, PPID: 5, Session: 12, Start: 120}}
 	o = &owners{self: 5, all: alone, sessions: map[int]*execution{10: one, 20: two}, seen: o.seen, found: map[int]*execution{}}
-	if !o.owns(one, alone[12]) || o.owns(two, alone[12]) {
+	if !o.owns(descendants{one}, alone[12]) || o.owns(descendants{two}, alone[12]) {
 		t.Error("a process that was one's is not known again")
 	}
 }

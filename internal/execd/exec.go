@@ -106,13 +106,10 @@ func (x *execution) finish(f execapi.Final) {
 }
 
 // timeOut ends it with its descendants, also those that it has left behind when its process ended by itself.
-func (x *execution) timeOut() { x.end(execapi.TimedOut, endGrace) }
-
-// endGrace is the time from SIGTERM to SIGKILL.
-const endGrace = time.Second
+func (x *execution) timeOut() { x.end(execapi.TimedOut) }
 
 // end ends all processes of the exec and returns when none is left.
-func (x *execution) end(why execapi.Reason, grace time.Duration) {
+func (x *execution) end(why execapi.Reason) {
 	if x.child == nil {
 		return
 	}
@@ -121,13 +118,13 @@ func (x *execution) end(why execapi.Reason, grace time.Duration) {
 		x.cause = why
 	}
 	x.mu.Unlock()
-	x.server.endDescendants(x, grace)
+	x.server.stops.end(x)
 }
 
 // hangUp ends it as a terminal that is closed does, and what takes no notice as end does.
 func (x *execution) hangUp() {
 	_ = x.signal(syscall.SIGHUP)
-	x.end("", endGrace)
+	x.end("")
 }
 
 // signal sends a signal to the process group. One that has ended has none.

@@ -26,7 +26,7 @@ import (
 const (
 	mostProcs  = 2
 	fileCalls  = 4                             // calls on files at a time
-	otherCalls = 1 + mostEnds + mostCopies + 1 // the log's writer, what ends execs, what moves content, the reaper
+	otherCalls = 1 + mostStops + mostCopies + 1 // the log's writer, what ends execs, what moves content, the reaper
 )
 
 // memoryGoal is for the collector: what is bounded above, and what the Go runtime itself has.

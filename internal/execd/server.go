@@ -28,7 +28,7 @@ type Server struct {
 	sightings *sightings
 	spawner   *process.Spawner
 	oom       *oomCount
-	ends      chan struct{} // see mostEnds
+	stops     *stopQueue
 	copies    threads.Gate  // see mostCopies
 	transfers chan struct{} // see mostTransfers
 	ports     chan struct{} // see execapi.MaxPorts
@@ -67,9 +67,10 @@ func newServer(o Options) (*Server, error) {
 	}
 	s := &Server{
 		Options: o, heap: &heap{}, sightings: newSightings(), spawner: spawner, oom: newOOMCount(oomFiles()),
-		ends: make(chan struct{}, mostEnds), copies: threads.NewGate(mostCopies), transfers: make(chan struct{}, mostTransfers),
+		copies: threads.NewGate(mostCopies), transfers: make(chan struct{}, mostTransfers),
 		ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
 	}
+	s.stops = newStopQueue(s.endDescendants)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table = newTable(s.forgot)
 	var found map[int]record
@@ -319,7 +320,7 @@ func (s *Server) removeExec(_ http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	x.end(execapi.Stopped, endGrace)
+	x.end(execapi.Stopped)
 	select {
 	case <-x.over:
 	case <-r.Context().Done():

@@ -29,14 +29,14 @@ func TestProcessOfForgottenExecIsNoOthers(t *testing.T) {
 		return &owners{self: os.Getpid(), all: scan.All, marks: marks, seen: seen, found: map[int]*execution{}}
 	}
 	seen := newSightings()
-	if !look(seen, nil).owns(other, p) {
+	if !look(seen, nil).owns(descendants{other}, p) {
 		t.Error("what nobody is known of runs on")
 	}
 	seen.forget("server")
-	if look(seen, nil).owns(other, p) {
+	if look(seen, nil).owns(descendants{other}, p) {
 		t.Error("what a forgotten exec has left ends with another")
 	}
-	if look(newSightings(), map[string]*execution{"server": later}).owns(later, p) {
+	if look(newSightings(), map[string]*execution{"server": later}).owns(descendants{later}, p) {
 		t.Error("what a forgotten exec has left ends with a later one of its ID")
 	}
 	for i := range 2 * mostForgotten {
@@ -59,7 +59,7 @@ func TestSessionOfAReusedNumber(t *testing.T) {
 	}
 	o := &owners{self: 5, all: all, sessions: map[int]*execution{10: one, 20: two}, seen: newSightings(), found: map[int]*execution{}}
 	for _, pid := range []int{20, 21} {
-		if o.owns(two, all[pid]) || !o.owns(one, all[pid]) {
+		if o.owns(descendants{two}, all[pid]) || !o.owns(descendants{one}, all[pid]) {
 			t.Errorf("process %d is of the exec that had its session's number", pid)
 		}
 	}
