@@ -25,7 +25,7 @@ import (
 // Threads count against the sandbox's process limit (see threads).
 const (
 	mostProcs  = 2
-	fileCalls  = 4                             // calls on files at a time
+	fileCalls  = 4                              // calls on files at a time
 	otherCalls = 1 + mostStops + mostCopies + 1 // the log's writer, what ends execs, what moves content, the reaper
 )
 
