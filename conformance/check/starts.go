@@ -71,13 +71,21 @@ func (e *Env) Self(ctx context.Context, s Start) (Self, error) {
 	if err != nil {
 		return Self{}, err
 	}
-	for line := range strings.Lines(logs) {
+	self, ok, err := ParseSelf(logs)
+	if err == nil && !ok {
+		err = Failf("the command printed nothing; the sandbox printed:\n%s", logs)
+	}
+	return self, err
+}
+
+// ParseSelf finds what the probe said of itself in what was printed.
+func ParseSelf(printed string) (self Self, ok bool, err error) {
+	for line := range strings.Lines(printed) {
 		if rest, ok := strings.CutPrefix(line, "probe-self "); ok {
-			var self Self
-			return self, json.Unmarshal([]byte(rest), &self)
+			return self, true, json.Unmarshal([]byte(rest), &self)
 		}
 	}
-	return Self{}, Failf("the command printed nothing; the sandbox printed:\n%s", logs)
+	return self, false, nil
 }
 
 // WhileStopping stops a sandbox and returns what its command saw of readiness and health

@@ -9,6 +9,7 @@ import (
 	"github.com/matrx/sandbox/conformance/checks/commands"
 	"github.com/matrx/sandbox/conformance/checks/entry"
 	"github.com/matrx/sandbox/conformance/checks/environment"
+	"github.com/matrx/sandbox/conformance/checks/execs"
 	"github.com/matrx/sandbox/conformance/checks/hardening"
 	"github.com/matrx/sandbox/conformance/checks/hot"
 	"github.com/matrx/sandbox/conformance/checks/lifecycle"
@@ -22,5 +23,5 @@ import (
 // contract's requirements, one to one.
 var All = slices.Concat(
 	paths.Checks, commands.Checks, entry.Checks, environment.Checks, user.Checks,
-	lifecycle.Checks, hot.Checks, cold.Checks, hardening.Checks, manifest.Checks, variant.Checks,
+	lifecycle.Checks, execs.Checks, hot.Checks, cold.Checks, hardening.Checks, manifest.Checks, variant.Checks,
 )

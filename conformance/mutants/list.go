@@ -64,6 +64,18 @@ var All = []Mutant{
 	{Breaks: "LIFE-010", Is: "a default command in the place of the idle sandbox: its end, by SIGTERM, is the sandbox's", Dockerfile: `CMD ["/bin/sleep", "infinity"]`},
 	{Breaks: "LIFE-011", Is: "the stop ends what a command starts to clean up", Fault: "term-late"},
 
+	{Breaks: "EXEC-001", Is: "there is no exec server, as in an image before 1.1.0", Fault: "exec-unknown"},
+	{Breaks: "EXEC-001", Is: "where the agent could answer in its place the server is left out, without a word", Fault: "exec-anywhere"},
+	{Breaks: "EXEC-002", Is: "an exec has another user's home in its environment", Fault: "exec-env"},
+	{Breaks: "EXEC-003", Is: "execs go through a shell, which says itself that there is no such program", Fault: "exec-shell"},
+	{Breaks: "EXEC-004", Is: "a terminal has the usual size", Fault: "exec-size"},
+	{Breaks: "EXEC-005", Is: "a client that attaches again gets all output again", Fault: "exec-again"},
+	{Breaks: "EXEC-006", Is: "a timeout kills the exec's process group alone", Fault: "exec-timeout"},
+	{Breaks: "EXEC-007", Is: "a write is added to what the file has", Fault: "exec-put"},
+	{Breaks: "EXEC-008", Is: "no port is reached", Fault: "exec-ports"},
+	{Breaks: "EXEC-009", Is: "a stop cuts the streams off", Fault: "exec-cut"},
+	{Breaks: "EXEC-010", Is: "the execs of a killed server are forgotten", Fault: "exec-forgets"},
+
 	{Breaks: "HOT-001", Is: "a part of the home is left out", Fault: "half-hydrate"},
 	{Breaks: "HOT-002", Is: "changes go up at the end only", Fault: "sync-late"},
 	{Breaks: "HOT-003", Also: []string{"HOT-004", "HOT-007", "HOT-008", "HOT-009"}, Is: "a stop is a kill: no flush, and the lease is not given back; every check that stops a sandbox to look at S3 sees it", Fault: "no-flush"},

@@ -15,6 +15,13 @@
 //	on-stop PATH FILE CMD...    PATH.armed when ready; on SIGTERM say whether FILE exists and how CMD ends
 //	signals PATH                PATH.armed when ready; PATH.NAME for every signal that comes
 //	orphans N, zombies          leave N dead orphans; count zombies
+//	lines N                     print lines 0 to N-1 of 8 bytes for each byte of standard input
+//	cat                         standard input
+//	terminal                    print "size ROWS COLUMNS", and again when it changes; SIGINT: end with 3
+//	scatter PATH                leave a descendant in a session of its own, as an orphan, and stay
+//	stay PATH                   write the own PID into PATH and ignore what asks to end
+//	echo PATH                   listen on 127.0.0.1, write the port into PATH; give back what came, once it has ended
+//	kill PID N                  send a signal
 //	search MASKED               end with 1 where a secret can be read
 //	exe PID                     the program of a process
 //	newest DIR...               files newer than this container's PID 1

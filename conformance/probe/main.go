@@ -41,6 +41,7 @@ func init() {
 		"remove-all": removeAll, "mkdir": mkdir, "touch": touch, "owner": owner, "swap": swap,
 		"on-term": onTerm, "ignore-term": ignoreTerm, "cleanup": cleanup, "linger": linger, "on-stop": onStop, "signals": signals,
 		"orphans": orphans, "zombies": zombies, "search": search, "exe": exe, "newest": newest,
+		"lines": lines, "cat": cat, "terminal": terminal, "scatter": scatter, "stay": stay, "echo": echo, "kill": kill,
 	}
 }
 

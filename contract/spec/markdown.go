@@ -57,6 +57,7 @@ var familyTitles = map[string]string{
 	"ENV":   "Environment",
 	"USER":  "The user",
 	"LIFE":  "Lifecycle",
+	"EXEC":  "The exec server",
 	"HOT":   "The hot path",
 	"COLD":  "The cold path",
 	"SEC":   "Hardening",

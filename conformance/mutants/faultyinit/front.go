@@ -14,12 +14,13 @@ import (
 // options are what is wrong with a PID 1 that stays in front of the real one.
 type options struct {
 	exit        func(int) int
-	swallowTerm bool  // SIGTERM is not passed on
-	noReap      bool  // only the child is waited for
-	termOnly    bool  // other signals are not passed on
-	killOnTerm  bool  // SIGTERM becomes SIGKILL for every process
-	startAnyway bool  // what could not be hydrated is started without storage
-	proxy       *rule // between the real one and S3
+	swallowTerm bool      // SIGTERM is not passed on
+	noReap      bool      // only the child is waited for
+	termOnly    bool      // other signals are not passed on
+	killOnTerm  bool      // SIGTERM becomes SIGKILL for every process
+	startAnyway bool      // what could not be hydrated is started without storage
+	proxy       *rule     // between the real one and S3
+	execs       *execRule // between the host and the real one's exec server
 }
 
 // inFront runs the real one as a child, with a PID 1 that is otherwise in order: signals are
@@ -29,7 +30,12 @@ func inFront(o options) {
 		serveProxy(*o.proxy, os.Getenv("S3_ENDPOINT"))
 		set("S3_ENDPOINT", "unix://"+proxySocket)
 	}
+	settle := func() {}
+	if o.execs != nil {
+		settle = serveExecs(*o.execs)
+	}
 	code := child(o)
+	settle()
 	if o.startAnyway && code == 75 {
 		unset("S3_BUCKET")
 		code = child(o)

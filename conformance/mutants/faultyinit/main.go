@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/matrx/sandbox/contract"
 )
 
 // Where the mutant's Dockerfile puts them.
@@ -71,6 +73,18 @@ var faults = map[string]func(){
 	"drop-deletes": func() { inFront(options{proxy: &rule{answer: dropDeletes}}) },
 	"no-lease":     func() { inFront(options{proxy: &rule{answer: noLease}}) },
 	"no-conflicts": func() { inFront(options{proxy: &rule{modify: swallowConflicts}}) },
+
+	"exec-unknown":  func() { unset(contract.EnvExecSocket); become() },
+	"exec-anywhere": execAnywhere,
+	"exec-env":      func() { inFront(options{execs: &execRule{start: otherEnvironment}}) },
+	"exec-shell":    func() { inFront(options{execs: &execRule{start: byShell}}) },
+	"exec-size":     func() { inFront(options{execs: &execRule{start: usualSize}}) },
+	"exec-again":    func() { inFront(options{execs: &execRule{request: fromTheBeginning}}) },
+	"exec-timeout":  func() { inFront(options{execs: &execRule{start: killsItsGroup}}) },
+	"exec-put":      func() { inFront(options{execs: &execRule{request: putAppends}}) },
+	"exec-ports":    func() { inFront(options{execs: &execRule{noPorts: true}}) },
+	"exec-cut":      func() { inFront(options{execs: &execRule{cutAtStop: true}}) },
+	"exec-forgets":  func() { inFront(options{execs: &execRule{modify: forgetLost}}) },
 }
 
 // become is execve(2) of the real one with the arguments given.
