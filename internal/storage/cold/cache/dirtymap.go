@@ -29,54 +29,71 @@ const (
 	mapHeader = 24
 )
 
-// createMap writes the map of a file that is becoming dirty. With mu exclusive and wr.
-func (f *File) createMap(name string) error {
-	fd, err := os.OpenFile(f.c.dirtyName(name)+mapSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+// mapFile is a map that is open; nil: there is none.
+type mapFile struct{ fd *os.File }
+
+// createMap writes the map of a file that is becoming dirty.
+func (c *Cache) createMap(name string, have bitmap, limit, size int64) (*mapFile, error) {
+	fd, err := os.OpenFile(c.dirtyName(name)+mapSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return full(err)
+		return nil, full(err)
 	}
-	b := make([]byte, mapHeader, mapHeader+len(f.have)*8)
+	b := make([]byte, mapHeader, mapHeader+len(have)*8)
 	copy(b, mapMagic)
-	binary.BigEndian.PutUint64(b[8:], uint64(f.limit))
-	binary.BigEndian.PutUint64(b[16:], uint64(f.size.Load()))
-	for i := range f.have {
-		b = binary.LittleEndian.AppendUint64(b, atomic.LoadUint64(&f.have[i]))
+	binary.BigEndian.PutUint64(b[8:], uint64(limit))
+	binary.BigEndian.PutUint64(b[16:], uint64(size))
+	for i := range have {
+		b = binary.LittleEndian.AppendUint64(b, atomic.LoadUint64(&have[i]))
 	}
-	if err := f.c.WithRoom(func() error { _, err := fd.WriteAt(b, 0); return err }); err != nil {
+	if err := c.WithRoom(func() error { _, err := fd.WriteAt(b, 0); return err }); err != nil {
 		fd.Close()
 		os.Remove(fd.Name())
-		return full(err)
+		return nil, full(err)
 	}
-	f.mapFD = fd
-	return nil
+	return &mapFile{fd}, nil
 }
 
-// writeMapByte writes the byte that has a block's bit, given the word that will have it.
-func (f *File) writeMapByte(block int64, word uint64) error {
+func (m *mapFile) file() *os.File {
+	if m == nil {
+		return nil
+	}
+	return m.fd
+}
+
+func (m *mapFile) close() {
+	if m != nil {
+		m.fd.Close()
+	}
+}
+
+// mark writes the byte that has a block's bit, given the word that will have it.
+func (m *mapFile) mark(block int64, word uint64) error {
+	if m == nil {
+		return nil
+	}
 	at := block % 64 / 8
-	_, err := f.mapFD.WriteAt([]byte{byte(word >> (at * 8))}, mapHeader+block/64*8+at)
+	_, err := m.fd.WriteAt([]byte{byte(word >> (at * 8))}, mapHeader+block/64*8+at)
 	return full(err)
 }
 
-func (f *File) writeMapLimit(limit int64) error {
-	if f.mapFD == nil {
+// cut writes a lower limit.
+func (m *mapFile) cut(limit int64) error {
+	if m == nil {
 		return nil
 	}
-	_, err := f.mapFD.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(limit)), 8)
+	_, err := m.fd.WriteAt(binary.BigEndian.AppendUint64(nil, uint64(limit)), 8)
 	return full(err)
 }
 
 func (f *File) dropMap() {
-	if f.mapFD != nil {
+	if f.onDisk != nil {
 		f.dropMapOf(f.name)
 	}
 }
 
 func (f *File) dropMapOf(name string) {
-	if f.mapFD != nil {
-		f.mapFD.Close()
-		f.mapFD = nil
-	}
+	f.onDisk.close()
+	f.onDisk = nil
 	os.Remove(f.c.dirtyName(name) + mapSuffix)
 	f.named.Store(false)
 }
@@ -101,14 +118,15 @@ func (c *Cache) OpenDirty(name string) (*File, error) {
 		fd.Close()
 		return nil, fmt.Errorf("cannot take up cached content: %w", err)
 	}
-	f = &File{c: c, dirty: true, name: name, held: true}
+	f = c.newFile()
+	f.dirty, f.name, f.held = true, name, true
 	f.size.Store(info.Size())
 	f.fd.Store(fd)
 	if err := f.readMap(); err != nil {
 		fd.Close()
 		return nil, err
 	}
-	f.account(0)
+	f.account(fd, 0)
 	c.mu.Lock()
 	c.dirtied[name] = f
 	c.mu.Unlock()
@@ -128,9 +146,13 @@ func (f *File) reopen() error {
 	}
 	f.fd.Store(fd)
 	if !f.whole.Load() {
-		f.mapFD, err = os.OpenFile(f.path()+mapSuffix, os.O_RDWR, 0)
+		m, err := os.OpenFile(f.path()+mapSuffix, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("cannot take up cached content: %w", err)
+		}
+		f.onDisk = &mapFile{m}
 	}
-	return err
+	return nil
 }
 
 // readMap takes up the map of a dirty file; without one nothing is missing.
@@ -159,13 +181,13 @@ func (f *File) readMap() error {
 	for i := range f.have {
 		f.have[i] = binary.LittleEndian.Uint64(b[mapHeader+i*8:])
 	}
-	f.mapFD = fd
+	f.onDisk = &mapFile{fd}
 	f.missing = blocks(f.limit) - f.have.count(blocks(f.limit))
 	if f.missing == 0 {
 		f.dropMap()
 		f.whole.Store(true)
 	} else if f.limit != limit {
-		return f.writeMapLimit(f.limit)
+		return f.onDisk.cut(f.limit)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 
 // File is content on disk, wholly or in part.
 type File struct {
-	c  *Cache
+	books
 	id ID // zero: private, no other Checkout finds it
 
 	mu sync.RWMutex // shared: input and output; exclusive: what takes bytes away, or changes the name
@@ -27,19 +27,20 @@ type File struct {
 	whole atomic.Bool // nothing is missing
 	named atomic.Bool // the disk has the name of dirty content, and that its map is gone
 
-	dirty   bool   // changes with mu exclusive
-	name    string // of a dirty file
-	limit   int64  // bytes from here on are never missing; changes with mu exclusive
-	have    bitmap // while not whole; replaced with mu exclusive
-	missing int64  // blocks below limit; with wr
-	mapFD   *os.File
+	dirty   bool      // changes with mu exclusive
+	name    string    // of a dirty file
+	limit   int64     // bytes from here on are never missing; changes with mu exclusive
+	have    bitmap    // while not whole; replaced with mu exclusive
+	missing int64     // blocks below limit; with wr
+	onDisk  *mapFile  // of dirty content of which something is missing
 	snap    *Snapshot // with wr
 	changes *changes  // of dirty content; nil: not known; with wr
+}
 
-	// With Cache.mu.
-	held   bool
-	bytes  int64
-	chunks []*chunk // of a clean file
+func (c *Cache) newFile() *File {
+	f := new(File)
+	f.books = books{c: c, of: f}
+	return f
 }
 
 func randomName() string {
@@ -98,7 +99,7 @@ func (c *Cache) Checkout(id ID, size int64) (*File, error) {
 	fd, err := os.OpenFile(f.path(), os.O_RDWR, 0)
 	if err == nil {
 		f.fd.Store(fd)
-		f.stamp()
+		stamp(fd)
 		return f, nil
 	}
 	// Another process has removed the file: begin anew.
@@ -112,7 +113,8 @@ func (c *Cache) Checkout(id ID, size int64) (*File, error) {
 }
 
 func (c *Cache) newClean(id ID, size int64) *File {
-	f := &File{c: c, id: id, limit: size, missing: blocks(size)}
+	f := c.newFile()
+	f.id, f.limit, f.missing = id, size, blocks(size)
 	if f.private() {
 		f.name = randomName()
 	}
@@ -140,7 +142,8 @@ func (c *Cache) dropOldest() string { // with c.mu
 
 // Create makes an empty dirty file.
 func (c *Cache) Create(name string) (*File, error) {
-	f := &File{c: c, dirty: true, name: name, held: true}
+	f := c.newFile()
+	f.dirty, f.name, f.held = true, name, true
 	f.whole.Store(true)
 	var fd *os.File
 	err := c.WithRoom(func() (err error) {
@@ -227,10 +230,8 @@ func (f *File) close() { // with mu exclusive
 	if fd := f.fd.Swap(nil); fd != nil {
 		fd.Close()
 	}
-	if f.mapFD != nil {
-		f.mapFD.Close()
-		f.mapFD = nil
-	}
+	f.onDisk.close()
+	f.onDisk = nil
 }
 
 // open makes the file on disk when it is not there yet. With wr.
@@ -261,9 +262,9 @@ func (f *File) Sync() error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	f.wr.Lock()
-	m := f.mapFD
+	m := f.onDisk
 	f.wr.Unlock()
-	for _, fd := range []*os.File{f.fd.Load(), m} {
+	for _, fd := range []*os.File{f.fd.Load(), m.file()} {
 		if fd == nil {
 			continue
 		}

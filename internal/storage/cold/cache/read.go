@@ -115,8 +115,8 @@ func (f *File) Fill(off int64, data []byte) error {
 	if err == nil {
 		_, err = f.pwrite(fd, data[:min(n, f.limit-off)], off)
 	}
-	if err == nil && f.mapFD != nil {
-		err = f.writeMapByte(block, f.have[block/64]|1<<(block%64))
+	if err == nil {
+		err = f.onDisk.mark(block, f.have[block/64]|1<<(block%64))
 	}
 	if err != nil {
 		f.c.release(n)
@@ -125,7 +125,7 @@ func (f *File) Fill(off int64, data []byte) error {
 	f.have.set(block)
 	f.missing--
 	if f.dirty {
-		f.account(n)
+		f.account(fd, n)
 	} else {
 		f.c.mu.Lock()
 		f.c.used -= n // book counts it

@@ -43,7 +43,8 @@ func (c *Cache) scan() error {
 				os.Remove(name)
 				continue
 			}
-			f := &File{c: c, id: id, limit: info.Size()}
+			f := c.newFile()
+			f.id, f.limit = id, info.Size()
 			f.size.Store(info.Size())
 			f.whole.Store(true)
 			all = append(all, found{f, info.ModTime()})
@@ -54,7 +55,7 @@ func (c *Cache) scan() error {
 	defer c.mu.Unlock()
 	for _, a := range all {
 		c.clean[a.f.id] = a.f
-		a.f.countWhole()
+		a.f.countWhole(a.f.size.Load())
 	}
 	return nil
 }

@@ -187,91 +187,10 @@ func (f *File) punch(index int64) bool {
 	return true
 }
 
-// account books what a dirty file occupies now; reserved is what was booked beforehand.
-func (f *File) account(reserved int64) {
-	now := f.bytes
-	if fd := f.fd.Load(); fd != nil {
-		var st unix.Stat_t
-		if unix.Fstat(int(fd.Fd()), &st) == nil {
-			now = st.Blocks * 512
-		}
-	}
-	c := f.c
-	c.mu.Lock()
-	c.used += now - f.bytes - reserved
-	c.dirty += now - f.bytes
-	if now < f.bytes {
-		c.notify()
-	}
-	f.bytes = now
-	c.mu.Unlock()
-}
-
-// countWhole books a clean file that is all here. What is sparse on disk is counted as it is.
-func (f *File) countWhole() { // with c.mu
-	size := f.size.Load()
-	n := (size + chunkSize - 1) / chunkSize
-	f.chunks = make([]*chunk, n)
-	for i := range n {
-		f.chunks[i] = &chunk{f: f, index: i}
-		f.book(i, min(chunkSize, size-i*chunkSize))
-	}
-}
-
-// book counts n more bytes of a clean chunk as here. The used total has them already when
-// they were reserved; see Fill.
-func (f *File) book(index, n int64) { // with c.mu
-	ch := f.chunks[index]
-	if ch == nil {
-		ch = &chunk{f: f, index: index}
-		f.chunks[index] = ch
-	}
-	ch.bytes += n
-	f.bytes += n
-	f.c.used += n
-	if ch.elem == nil {
-		ch.elem = f.c.lru.PushFront(ch)
-	}
-}
-
-// uncount takes a clean file off the books.
-func (f *File) uncount() { // with c.mu
-	for _, ch := range f.chunks {
-		if ch != nil && ch.elem != nil {
-			f.c.lru.Remove(ch.elem)
-			ch.elem = nil
-		}
-	}
-	f.chunks = nil
-	f.c.used -= f.bytes
-	f.bytes = 0
-}
-
-func (f *File) chunkAt(i int64) *chunk { // with c.mu
-	if i < int64(len(f.chunks)) {
-		return f.chunks[i]
-	}
-	return nil
-}
-
-// touch marks the chunks of a range as used just now.
-func (f *File) touch(off, n int64) {
-	c := f.c
-	c.mu.Lock()
-	for i := off / chunkSize; i <= (off+n-1)/chunkSize && i < int64(len(f.chunks)); i++ {
-		if ch := f.chunks[i]; ch != nil && ch.elem != nil {
-			c.lru.MoveToFront(ch.elem)
-		}
-	}
-	c.mu.Unlock()
-}
-
 // stamp keeps the order of use for the next process, which reads it from the mtime.
-func (f *File) stamp() {
-	if fd := f.fd.Load(); fd != nil {
-		now := unix.NsecToTimeval(time.Now().UnixNano())
-		_ = unix.Futimes(int(fd.Fd()), []unix.Timeval{now, now}) // only the order of eviction hangs on it
-	}
+func stamp(fd *os.File) {
+	now := unix.NsecToTimeval(time.Now().UnixNano())
+	_ = unix.Futimes(int(fd.Fd()), []unix.Timeval{now, now}) // only the order of eviction hangs on it
 }
 
 func blocks(size int64) int64 { return (size + BlockSize - 1) / BlockSize }

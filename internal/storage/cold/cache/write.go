@@ -25,7 +25,8 @@ func (f *File) BeginDirty(name string) error {
 		return err
 	}
 	if !f.whole.Load() {
-		if err := f.createMap(name); err != nil {
+		var err error
+		if f.onDisk, err = f.c.createMap(name, f.have, f.limit, f.size.Load()); err != nil {
 			return err
 		}
 	}
@@ -43,7 +44,7 @@ func (f *File) BeginDirty(name string) error {
 	c.dirtied[name] = f
 	c.mu.Unlock()
 	f.named.Store(false)
-	f.account(0)
+	f.account(f.fd.Load(), 0)
 	return nil
 }
 
@@ -91,7 +92,7 @@ func (f *File) MarkClean(id ID) error {
 	f.bytes = 0
 	if f.whole.Load() {
 		f.limit = f.size.Load()
-		f.countWhole()
+		f.countWhole(f.size.Load())
 		if sparse := f.bytes - n; sparse > 0 && n < f.bytes/2 {
 			f.countLess(sparse)
 		}
@@ -165,17 +166,6 @@ func (f *File) countPart() { // with c.mu
 	f.limit = size
 }
 
-// countLess corrects the books for a sparse file: its chunks share what it occupies.
-func (f *File) countLess(n int64) { // with c.mu
-	each := n / int64(len(f.chunks))
-	for _, ch := range f.chunks {
-		less := min(each, ch.bytes-1)
-		ch.bytes -= less
-		f.bytes -= less
-		f.c.used -= less
-	}
-}
-
 // WriteAt writes to dirty content. ErrMissing when a block that it changes in part is
 // missing: fill it and try again. ErrFull when there is no room. Fewer bytes than
 // asked for, without an error, when the disk became full in the middle.
@@ -188,7 +178,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 	defer f.mu.RUnlock()
 	f.wr.Lock()
 	defer f.wr.Unlock()
-	defer f.account(reserved)
+	defer func() { f.account(f.fd.Load(), reserved) }()
 	if !f.dirty {
 		return 0, errors.New("cache: WriteAt of clean content")
 	}
@@ -218,7 +208,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 		f.size.Store(size)
 	}
 	if n < len(b) { // the size on the disk is what the next process takes for the size
-		err = errors.Join(err, f.cutTo(fd, size))
+		err = errors.Join(err, cutTo(fd, size))
 	}
 	if n > 0 {
 		err = nil
@@ -227,7 +217,7 @@ func (f *File) WriteAt(b []byte, off int64) (int, error) {
 }
 
 // cutTo takes off the disk what was written beyond the size, and does not count.
-func (f *File) cutTo(fd *os.File, size int64) error {
+func cutTo(fd *os.File, size int64) error {
 	info, err := fd.Stat()
 	if err != nil || info.Size() <= size {
 		return err
@@ -264,10 +254,8 @@ func (f *File) arrived(off, end int64) (int, error) {
 		if f.have.get(i) {
 			continue
 		}
-		if f.mapFD != nil {
-			if err := f.writeMapByte(i, f.have[i/64]|1<<(i%64)); err != nil {
-				return int(max(0, i*BlockSize-off)), err
-			}
+		if err := f.onDisk.mark(i, f.have[i/64]|1<<(i%64)); err != nil {
+			return int(max(0, i*BlockSize-off)), err
 		}
 		f.have.set(i)
 		f.missing--
@@ -301,12 +289,12 @@ func (f *File) Truncate(size int64) error {
 		return full(err)
 	}
 	f.size.Store(size)
-	f.account(0)
+	f.account(f.fd.Load(), 0)
 	if f.whole.Load() || size >= f.limit {
 		f.limit = min(f.limit, size)
 		return nil
 	}
-	if err := f.writeMapLimit(size); err != nil {
+	if err := f.onDisk.cut(size); err != nil {
 		return err
 	}
 	f.limit = size
