@@ -46,7 +46,7 @@ func (fl *files) setattr(ctx context.Context, n *node, ch AttrChange) error {
 	was, had := *n, *n.extra
 	t := fl.changes.begin()
 	if ch.Mode != nil {
-		n.mode, n.modeKnown = *ch.Mode&permMask, true
+		n.mode, n.modeKnown = uint16(*ch.Mode&permMask), true
 	}
 	if ch.Mtime != nil {
 		n.mtime, n.mtimeKnown, n.own().live = *ch.Mtime, true, false
@@ -58,7 +58,7 @@ func (fl *files) setattr(ctx context.Context, n *node, ch AttrChange) error {
 		n.own().live, n.own().gen = had.live, had.gen
 	})
 	if n != fl.tree.root && n.parent != nil {
-		t.want(n.objectPath(), n, n.remote)
+		t.want(n.objectPath(), n, n.remote())
 	}
 	return t.commit()
 }

@@ -60,7 +60,7 @@ func (a *attrIndex) key() string { return a.cfg.MetaPrefix() + indexKey }
 
 // put remembers what is known of a node's object. With core.mu.
 func (a *attrIndex) put(n *node) {
-	if n.parent == nil || n.origin != "" || n.remote.ETag == "" || !n.modeKnown || !n.mtimeKnown {
+	if n.parent == nil || n.origin != "" || !n.hasRemote() || !n.modeKnown || !n.mtimeKnown {
 		return
 	}
 	key, err := keyOf(n.objectPath())
@@ -68,8 +68,8 @@ func (a *attrIndex) put(n *node) {
 		return
 	}
 	a.note(attrindex.Entry{
-		Key: key, ETag: n.remote.ETag, Size: n.remote.Size, Modified: n.remote.Modified,
-		Mode: n.mode | n.typeBits(), Mtime: n.mtime, Target: n.target, Ctime: n.ctime, Ino: n.ino,
+		Key: key, ETag: n.remote().ETag, Size: n.remote().Size, Modified: n.remote().Modified,
+		Mode: n.stMode(), Mtime: n.mtime, Target: n.target, Ctime: n.ctime, Ino: n.ino,
 	})
 }
 
@@ -105,16 +105,17 @@ func (a *attrIndex) schedule() {
 // core.mu.
 func (a *attrIndex) find(n *node, key string) bool {
 	e, ok := a.x.Find(key)
-	if !ok || !e.Is(n.remote.ETag, n.remote.Size, n.remote.Modified) {
+	if !ok || !e.Is(n.remote().ETag, n.remote().Size, n.remote().Modified) {
 		return false
 	}
 	if t := e.Mode & posixattr.TypeMask; t != n.typeBits() {
 		if t != posixattr.TypeSymlink || n.kind != pending.File || n.lookups > 0 || n.content != nil {
 			return false
 		}
-		n.kind, n.own().target, n.size = pending.Symlink, e.Target, int64(len(e.Target))
+		n.kind, n.own().target = pending.Symlink, e.Target
+		n.setSize(int64(len(e.Target)))
 	}
-	n.mode, n.mtime = e.Mode&permMask, e.Mtime
+	n.mode, n.mtime = uint16(e.Mode&permMask), e.Mtime
 	if e.Ctime != 0 {
 		n.ctime = e.Ctime
 	}
@@ -133,7 +134,7 @@ func (a *attrIndex) findDir(n *node) {
 		return
 	}
 	if e, ok := a.x.Find(key); ok && e.Mode&posixattr.TypeMask == posixattr.TypeDir {
-		n.mode, n.mtime = e.Mode&permMask, e.Mtime
+		n.mode, n.mtime = uint16(e.Mode&permMask), e.Mtime
 	}
 }
 

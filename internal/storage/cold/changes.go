@@ -45,11 +45,11 @@ func (ch *changes) detach(n *node) {
 		return
 	}
 	ch.leavesDatabase(n)
-	delete(n.parent.dir.children, n.name)
+	n.parent.dir.children.remove(n.name)
 	n.parent = nil
 	ch.tree.moves++
 	if n.isDir() {
-		for _, c := range n.dir.children {
+		for c := range n.dir.children.all() {
 			ch.detach(c)
 		}
 	}
@@ -75,16 +75,16 @@ func (ch *changes) valid(n *node, now time.Time) time.Duration {
 func (ch *changes) reattach(n, parent *node, name string) {
 	ch.leavesDatabase(n)
 	ch.tree.inoOf(n) // keeps the one that it has
-	delete(n.parent.dir.children, n.name)
+	n.parent.dir.children.remove(n.name)
 	n.parent, n.name = parent, name
-	parent.dir.children[name] = n
+	parent.dir.children.put(n)
 	ch.tree.moves++
 }
 
 // attrOf is what a front may be told of a node now. With mu.
 func (ch *changes) attrOf(n *node) Attr {
 	a := Attr{
-		ID: n.id, Ino: ch.tree.inoOf(n), Mode: n.mode | n.typeBits(), Size: n.size, Nlink: 1,
+		ID: ID(n.id), Ino: ch.tree.inoOf(n), Mode: n.stMode(), Size: n.size, Nlink: 1,
 		Atime: n.atime, Mtime: n.mtime, Ctime: n.ctime, Valid: ch.valid(n, time.Now()),
 	}
 	if n.parent == nil && n != ch.tree.root {
@@ -98,8 +98,10 @@ func (ch *changes) attrOf(n *node) Attr {
 
 // refer is attrOf, and counts a reference that the front has from now on. With mu.
 func (ch *changes) refer(n *node) Attr {
-	n.lookups++
-	ch.tree.ids[n.id] = n
+	ch.tree.identify(n)
+	if n.lookups < lookupsMost {
+		n.lookups++
+	}
 	return ch.attrOf(n)
 }
 

@@ -26,11 +26,11 @@ func composed(uploadID string) bool { return strings.HasPrefix(uploadID, compose
 
 // basis is the version in S3 on which a node's content is based. With mu.
 func (cs *contents) basis(n *node) (objectstore.Basis, bool) {
-	if n.wholeOnly || n.remote.ETag == "" || n.remote.Size < composeFrom {
+	if n.wholeOnly || !n.hasRemote() || n.remote().Size < composeFrom {
 		return objectstore.Basis{}, false
 	}
 	key, err := cs.contentKey(n)
-	return objectstore.Basis{Key: key, ETag: n.remote.ETag, Size: n.remote.Size}, err == nil
+	return objectstore.Basis{Key: key, ETag: n.remote().ETag, Size: n.remote().Size}, err == nil
 }
 
 // plan says how content that differs from its basis in some ranges can be sent in part. With mu.
@@ -76,7 +76,7 @@ func (j *job) planCopy() error {
 	if err != nil {
 		return err
 	}
-	j.copyFrom, j.copyETag, j.size, j.plan = key, n.remote.ETag, n.remote.Size, nil
+	j.copyFrom, j.copyETag, j.size, j.plan = key, n.remote().ETag, n.remote().Size, nil
 	if j.size > objectstore.MaxCopy {
 		p, ok := j.contents.plan(n, j.size, nil)
 		if !ok {

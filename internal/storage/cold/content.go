@@ -52,7 +52,7 @@ type content struct {
 func (cs *contents) acquire(n *node) (*content, error) {
 	c := n.content
 	if c == nil {
-		c = &content{in: cs, node: n, etag: n.remote.ETag, size: n.remote.Size}
+		c = &content{in: cs, node: n, etag: n.remote().ETag, size: n.remote().Size}
 		c.arrived.L = &c.mu
 		var err error
 		if c.key, err = cs.contentKey(n); err != nil {
@@ -80,7 +80,7 @@ func (cs *contents) acquire(n *node) (*content, error) {
 // contentKey is where the remote content of a node is; empty: there is none. With mu.
 func (cs *contents) contentKey(n *node) (string, error) {
 	switch {
-	case n.remote.ETag == "":
+	case !n.hasRemote():
 		return "", nil
 	case n.parent == nil && n.origin == "":
 		return n.lastKey, nil

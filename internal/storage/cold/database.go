@@ -114,7 +114,7 @@ func (wb *writeback) awaitsDatabase(s *dirtyKey) bool {
 		return true
 	}
 	t := wb.changes.begin()
-	t.want(b.objectPath(), b, b.remote)
+	t.want(b.objectPath(), b, b.remote())
 	if err := t.commit(); err != nil {
 		wb.log.Info("a database will be stored when the disk has room for the journal", "event", "cold_journal", "path", b.objectPath(), "error", err)
 		wb.recheckLater()

@@ -13,11 +13,12 @@ import (
 // storedDatabase: S3 has the image that the attempt sent. The database's file stays as it is, and dirty.
 func (j *job) storedDatabase(t *tx, v version) error {
 	s, n, d := j.dirty, j.node, j.database
-	remote, origin, patched := n.remote, n.origin, n.patched
-	t.undo(func() { n.remote, n.own().patched = remote, patched; j.changes.setOrigin(n, origin) })
-	n.remote, n.own().patched = v, d.patched
+	remote, origin, patched := n.remote(), n.origin, n.patched
+	t.undo(func() { n.setRemote(remote); n.own().patched = patched; j.changes.setOrigin(n, origin) })
+	n.setRemote(v)
+	n.own().patched = d.patched
 	j.changes.setOrigin(n, "")
-	n.checked = t.now
+	n.checked = momentOf(t.now)
 	if n.gen != j.gen || n.dataGen != j.dataGen || n.writing > 0 {
 		s.failing = time.Time{}
 		s.seq, s.first, s.since = j.began, j.began, t.now // what is left to do came after that
@@ -45,13 +46,13 @@ func (wk *worker) membersFollow(t *tx, b *node, members []*node, name string) {
 		if !m.dirty() {
 			continue // it is theirs as well
 		}
-		was, remote := m.name, m.remote
+		was, remote := m.name, m.remote()
 		t.forget(join(dir, was))
 		wk.changes.detach(m)
 		wk.tree.attach(b.parent, b.name+strings.TrimPrefix(was, name), m)
-		m.remote = version{}
+		m.setRemote(version{})
 		t.want(join(dir, m.name), m, version{})
-		t.undo(func() { wk.changes.detach(m); wk.tree.attach(b.parent, was, m); m.remote = remote })
+		t.undo(func() { wk.changes.detach(m); wk.tree.attach(b.parent, was, m); m.setRemote(remote) })
 	}
 }
 
@@ -97,8 +98,9 @@ func (j *job) memberRemoved() error {
 		}
 		return t.commit()
 	}
-	remote := n.remote
-	t.undo(func() { n.remote = remote })
-	s.base, s.writes, n.remote = version{}, nil, version{}
+	remote := n.remote()
+	t.undo(func() { n.setRemote(remote) })
+	s.base, s.writes = version{}, nil
+	n.setRemote(version{})
 	return t.commit()
 }

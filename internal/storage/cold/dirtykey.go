@@ -79,11 +79,11 @@ func (s *dirtyKey) entry() pending.Entry {
 	if n == nil {
 		return e
 	}
-	e.Kind, e.Mode, e.Mtime, e.Live, e.Synced = n.kind, n.mode, n.mtime, n.live, n.synced
+	e.Kind, e.Mode, e.Mtime, e.Live, e.Synced = n.kind, uint32(n.mode), n.mtime, n.live, n.synced
 	e.ModeGuessed, e.MtimeGuessed = !n.modeKnown, !n.mtimeKnown
 	e.Data, e.Target = n.data, n.target
-	if n.remote.ETag != "" {
-		e.Source = pending.Source{Path: n.source(), Version: n.remote}
+	if n.hasRemote() {
+		e.Source = pending.Source{Path: n.source(), Version: n.remote()}
 	}
 	return e
 }

@@ -24,8 +24,8 @@ func (ls *listings) displace(n *node) {
 func (ls *listings) markDisplaced(n, parent *node, path string) {
 	switch {
 	case n.isDir():
-		for name, c := range n.dir.children {
-			ls.markDisplaced(c, n, join(path, name))
+		for c := range n.dir.children.all() {
+			ls.markDisplaced(c, n, join(path, c.name))
 		}
 	case n.kind == pending.File && (n.opens > 0 || n.lookups > 0):
 		n.own().displaced, n.own().displacedDir = path, parent
@@ -34,16 +34,18 @@ func (ls *listings) markDisplaced(n, parent *node, path string) {
 
 // readmit gives a displaced file the name of a conflict copy, as part of t. All of its content is here.
 func (cs *contents) readmit(t *tx, n *node) {
-	path, parent, remote := n.displaced, n.displacedDir, n.remote
+	path, parent, remote := n.displaced, n.displacedDir, n.remote()
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	if !cs.tree.alive(parent) {
 		parent, name = cs.tree.nearestDir(path)
 	}
 	cs.tree.attach(parent, cs.conflictName(parent, name), n)
-	n.own().displaced, n.own().displacedDir, n.remote = "", nil, version{}
+	n.own().displaced, n.own().displacedDir = "", nil
+	n.setRemote(version{})
 	t.undo(func() {
 		cs.changes.detach(n)
-		n.own().displaced, n.own().displacedDir, n.remote = path, parent, remote
+		n.own().displaced, n.own().displacedDir = path, parent
+		n.setRemote(remote)
 	})
 }
 

@@ -39,10 +39,10 @@ func (ls *listings) fetchDirAttrs(ctx context.Context, top *node) error {
 		if !n.isDir() {
 			return
 		}
-		if n.remote.ETag != "" && !n.modeKnown {
+		if n.hasRemote() && !n.modeKnown {
 			dirs = append(dirs, n)
 		}
-		for _, c := range n.dir.children {
+		for c := range n.dir.children.all() {
 			collect(c)
 		}
 	}

@@ -14,16 +14,16 @@ func Extras(fs *FS) []string {
 	paths := []string{}
 	var walk func(n *node)
 	walk = func(n *node) {
-		if n.extra != &nothing {
+		if n.extra != &nothing && !n.isDir() {
 			paths = append(paths, n.path())
 		}
 		if n.isDir() {
-			for _, c := range n.dir.children {
+			for c := range n.dir.children.all() {
 				walk(c)
 			}
 		}
 	}
-	for _, c := range fs.tree.root.dir.children {
+	for c := range fs.tree.root.dir.children.all() {
 		walk(c)
 	}
 	return paths

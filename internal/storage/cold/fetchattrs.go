@@ -15,7 +15,7 @@ import (
 // replaces all metadata.
 func (cs *contents) fetchAttrs(ctx context.Context, n *node) error {
 	cs.mu.Lock()
-	known := n.modeKnown && n.mtimeKnown || n.remote.ETag == "" || n.parent == nil
+	known := n.modeKnown && n.mtimeKnown || !n.hasRemote() || n.parent == nil
 	source := ""
 	if !known {
 		source = n.source()
@@ -47,7 +47,7 @@ func (cs *contents) fetchAttrs(ctx context.Context, n *node) error {
 // applyAttrs takes the attributes of an object that a response told; body is its content when that
 // came along. It says whether the node is a link whose target has to be read first. With mu.
 func (cs *contents) applyAttrs(n *node, o objectstore.Object, body []byte) (link bool) {
-	if o.ETag != n.remote.ETag || n.modeKnown && n.mtimeKnown || n.stale {
+	if o.ETag != n.remote().ETag || n.modeKnown && n.mtimeKnown || n.stale {
 		return false
 	}
 	a, err := posixattr.Decode(o.Metadata, o.LastModified, n.isDir())
@@ -62,7 +62,7 @@ func (cs *contents) applyAttrs(n *node, o objectstore.Object, body []byte) (link
 		return false
 	}
 	if !n.modeKnown {
-		n.mode, n.modeKnown = a.Perm()&permMask, true
+		n.mode, n.modeKnown = uint16(a.Perm()&permMask), true
 	}
 	if !n.mtimeKnown {
 		n.mtime, n.mtimeKnown = a.Mtime, true
@@ -89,9 +89,10 @@ func (cs *contents) becomeLink(n *node, a posixattr.Attr, target string) {
 	}
 	cs.changes.detach(n)
 	l := cs.tree.newNode(pending.Symlink)
-	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = a.Perm()&permMask, a.Mtime, true, true
+	l.mode, l.mtime, l.modeKnown, l.mtimeKnown = uint16(a.Perm()&permMask), a.Mtime, true, true
 	l.ctime, l.size, l.own().target = n.ctime, int64(len(target)), target
-	l.remote, l.pass, l.checked, l.own().touched = n.remote, n.pass, n.checked, n.touched
+	l.setRemote(n.remote())
+	l.pass, l.checked, l.own().touched = n.pass, n.checked, n.touched
 	cs.tree.attach(parent, n.name, l)
 	cs.index.put(l)
 	cs.tree.notifyEntry(parent, n.name)

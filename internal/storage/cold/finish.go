@@ -64,18 +64,20 @@ func (j *job) stored(v version) error {
 	// A write that is under way has marked neither yet; see files.beginWrite.
 	sameData := n.dataGen == j.dataGen && n.writing == 0
 	same := n.gen == j.gen && sameData
-	data, live, remote, origin, patched := n.data, n.live, n.remote, n.origin, n.patched
+	data, live, remote, origin, patched := n.data, n.live, n.remote(), n.origin, n.patched
 	t.undo(func() {
-		n.own().data, n.own().live, n.remote, n.own().patched = data, live, remote, patched
+		n.own().data, n.own().live, n.own().patched = data, live, patched
+		n.setRemote(remote)
 		j.changes.setOrigin(n, origin)
 	})
 	if sameData {
 		n.own().data, n.own().live = "", false
 	}
 	// What is missing of it, or was not changed since, is in the new version as well.
-	n.remote, n.own().patched = v, nil
+	n.setRemote(v)
+	n.own().patched = nil
 	j.changes.setOrigin(n, "")
-	n.checked = time.Now()
+	n.checked = momentOf(time.Now())
 	if same {
 		j.contents.index.put(n) // before the journal forgets the attributes
 		t.forget(j.path)
@@ -138,7 +140,7 @@ func (j *job) rebase(v version) error {
 	s := t.touch(j.path)
 	s.base = v
 	if j.node != nil && j.node.isDir() && v.ETag != "" && s.node == j.node {
-		j.node.remote = v
+		j.node.setRemote(v)
 	}
 	return t.commit()
 }

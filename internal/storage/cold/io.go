@@ -174,7 +174,7 @@ func (fl *files) endWrite(n *node, c *content, changed bool) {
 	n.own().writing--
 	n.own().dataGen++
 	if changed {
-		n.size = c.file.Size()
+		n.setSize(c.file.Size())
 		n.mtime, n.mtimeKnown = now.UnixNano(), true
 		n.changed(now)
 	}
@@ -208,7 +208,7 @@ func (cs *contents) beginDirty(n *node, write bool) error {
 		if n.displaced != "" {
 			cs.readmit(t, n)
 		}
-		t.want(n.objectPath(), n, n.remote)
+		t.want(n.objectPath(), n, n.remote())
 		if err := t.commit(); err != nil {
 			return err
 		}
@@ -334,6 +334,6 @@ func (cs *contents) settleData(n *node, synced bool) error {
 	t := cs.changes.begin()
 	n.own().live, n.own().synced = false, synced
 	t.undo(func() { n.own().live, n.own().synced = live, was })
-	t.want(n.objectPath(), n, n.remote)
+	t.want(n.objectPath(), n, n.remote())
 	return t.commit()
 }

@@ -154,8 +154,8 @@ func (l *listing) doubtful(name string) bool {
 
 // hide counts a key that cannot be shown.
 func (l *listing) hide(parent *node, key string) {
-	if l.in.hiddenSeen[parent.id] != l.pass {
-		l.in.hiddenSeen[parent.id] = l.pass
+	if l.in.hiddenSeen[parent] != l.pass {
+		l.in.hiddenSeen[parent] = l.pass
 		parent.dir.hidden = 0
 	}
 	parent.dir.hidden++
@@ -184,7 +184,7 @@ func (l *listing) directory(parent *node, name string) *node {
 		n.ctime = n.mtime
 		ls.tree.attach(parent, name, n)
 	}
-	if n.pass == 0 && n.remote.ETag == "" && ls.changes.dirtyKeys[n.objectPath()] == nil {
+	if n.pass == 0 && !n.hasRemote() && ls.changes.dirtyKeys[n.objectPath()] == nil {
 		ls.index.findDir(n)
 	}
 	l.saw(n)
@@ -205,10 +205,10 @@ func (l *listing) renew(n *node, e *objectstore.Entry) {
 	v := version{ETag: e.ETag, Size: e.Size, Modified: e.LastModified.Unix()}
 	// Our own writes are known by the Date of their answers, which is a moment later; and there
 	// are stores whose copies onto themselves keep Last-Modified.
-	if n.remote.ETag == v.ETag && n.remote.Size == v.Size && v.Modified <= n.remote.Modified+2 {
+	if n.isRemote(v.ETag, v.Size) && v.Modified <= n.remote().Modified+2 {
 		return
 	}
-	n.remote = v
+	n.setRemote(v)
 	n.modeKnown, n.mtimeKnown = false, false
 	if n.foreign != nil {
 		n.own().foreign = nil
@@ -232,9 +232,9 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 		if newer || n.touched > l.ops || len(ls.changes.dirtyKeys) > 0 && ls.changes.dirtyKeys[n.path()] != nil {
 			return
 		}
-		if n.remote.ETag == e.ETag && n.remote.Size == e.Size && !n.stale {
+		if n.isRemote(e.ETag, e.Size) && !n.stale {
 			l.renew(n, e)
-			n.checked = l.began
+			n.checked = momentOf(l.began)
 			return
 		}
 		ls.displace(n) // another version is another node
@@ -250,7 +250,7 @@ func (l *listing) file(parent *node, name string, e *objectstore.Entry) {
 // what that says stands.
 func (l *listing) saw(n *node) {
 	if n.pass <= l.pass {
-		n.pass, n.checked = l.pass, l.began
+		n.pass, n.checked = l.pass, momentOf(l.began)
 	}
 }
 
@@ -266,17 +266,17 @@ func (l *listing) leave(depth int) {
 // complete ends a directory: what was there and did not come is gone.
 func (l *listing) complete(n *node) {
 	ls, d := l.in, n.dir
-	for _, c := range breathing(ls.core, d.children) {
+	for c := range breathing(ls.core, d.children.all()) {
 		if c.pass >= l.pass || c.touched > l.ops || ls.changes.pendingIn(c) {
 			continue
 		}
 		ls.index.drop(c.objectPath())
 		ls.displace(c)
 	}
-	if ls.hiddenSeen[n.id] != l.pass {
+	if ls.hiddenSeen[n] != l.pass {
 		d.hidden = 0
 	}
-	delete(ls.hiddenSeen, n.id)
+	delete(ls.hiddenSeen, n)
 	d.complete, d.singleLookups, d.retry = true, 0, time.Time{}
 	d.listed = l.began
 }
@@ -290,7 +290,7 @@ func (ch *changes) pendingIn(n *node) bool {
 		return true
 	}
 	if n.isDir() {
-		for _, c := range n.dir.children {
+		for c := range n.dir.children.all() {
 			if ch.pendingIn(c) {
 				return true
 			}

@@ -37,7 +37,7 @@ type listings struct {
 	index    *attrIndex
 
 	pass       uint32 // of listings
-	hiddenSeen map[uint64]uint32
+	hiddenSeen map[*node]uint32
 	hiddenSaid bool
 }
 
@@ -133,7 +133,7 @@ func (tr *tree) treeFresh(n *node, since time.Time) bool {
 	if !tr.fresh(n, since) {
 		return false
 	}
-	for _, c := range n.dir.children {
+	for c := range n.dir.children.all() {
 		if c.isDir() && !tr.treeFresh(c, since) {
 			return false
 		}
@@ -206,7 +206,7 @@ func (l *listing) run() {
 		l.leave(0)
 		l.top.dir.large = l.direct > largeDir
 		l.complete(l.top)
-		l.top.checked = l.began
+		l.top.checked = momentOf(l.began)
 	}
 	l.err = err
 	l.top.dir.listing = nil

@@ -76,7 +76,7 @@ func (ns *names) add(parent *node, name string, n *node) error {
 	n.ino = newIno()
 	n.mtime, n.modeKnown, n.mtimeKnown = now.UnixNano(), true, true
 	n.changed(now)
-	n.checked = now
+	n.checked = momentOf(now)
 	t := ns.changes.begin()
 	ns.tree.attach(parent, name, n)
 	t.undo(func() { ns.changes.detach(n) })
@@ -106,7 +106,7 @@ func (ns *names) create(ctx context.Context, parent *node, name string, mode uin
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	n := ns.tree.newNode(pending.File)
-	n.mode, n.own().data, n.own().live = mode&permMask, data, true
+	n.mode, n.own().data, n.own().live = uint16(mode&permMask), data, true
 	n.own().gen, n.own().dataGen = 1, 1
 	if err := ns.add(parent, name, n); err != nil {
 		f.Discard()
@@ -123,7 +123,7 @@ func (ns *names) mkdir(ctx context.Context, parent *node, name string, mode uint
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	n := ns.tree.newNode(pending.Dir)
-	n.mode = mode & permMask
+	n.mode = uint16(mode & permMask)
 	n.dir.complete, n.dir.listed = true, time.Now()
 	return n, ns.add(parent, name, n)
 }

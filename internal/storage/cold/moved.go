@@ -17,7 +17,7 @@ func (j *job) storedElsewhere(t *tx, v version) error {
 		if err := t.commit(); err != nil {
 			return err
 		}
-		n.remote = v
+		n.setRemote(v)
 		j.basedOn(v)
 		return nil
 	}
@@ -25,12 +25,16 @@ func (j *job) storedElsewhere(t *tx, v version) error {
 	if s == nil || s.node != n || n.data == "" {
 		return t.commit()
 	}
-	data, live, remote, origin := n.data, n.live, n.remote, n.origin
-	t.undo(func() { n.own().data, n.own().live, n.remote = data, live, remote; j.changes.setOrigin(n, origin) })
+	data, live, remote, origin := n.data, n.live, n.remote(), n.origin
+	t.undo(func() {
+		n.own().data, n.own().live = data, live
+		n.setRemote(remote)
+		j.changes.setOrigin(n, origin)
+	})
 	if sameData {
 		n.own().data, n.own().live = "", false // its object will be a copy of what has arrived
 	}
-	n.remote = v
+	n.setRemote(v)
 	j.changes.setOrigin(n, j.path)
 	t.touch(n.objectPath())
 	if err := t.commit(); err != nil {

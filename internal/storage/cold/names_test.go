@@ -2,6 +2,7 @@ package cold
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func inUse() int64 {
 
 // TestMemoryOfNames bounds what a name takes of which no more is known than what a listing tells.
 func TestMemoryOfNames(t *testing.T) {
-	const dirs, most = 100, 300
+	const dirs, most = 100, 160
 	fs := newFS(t)
 	before := inUse()
 	listNames(fs, dirs)
@@ -67,7 +68,7 @@ func TestLoopsSeeNothingThatHasGone(t *testing.T) {
 		cleared = true
 	}()
 	for !cleared {
-		for i := range breathing(fs, there) {
+		for i := range breathing(fs, maps.Keys(there)) {
 			if !there[i] {
 				t.Fatalf("%d has gone, and is seen", i)
 			}
@@ -98,5 +99,45 @@ func TestClosedFileIsAsListed(t *testing.T) {
 	}
 	if !NothingIsWritten() {
 		t.Error("what nodes share was written")
+	}
+}
+
+// TestIDs: a node that the front refers to is found by its ID, which another one gets when that has forgotten it.
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	fs := newFS(t)
+	fs.mu.Lock()
+	known := func(name string) Attr {
+		n := fs.tree.newNode(pending.File)
+		fs.tree.attach(fs.tree.root, name, n)
+		return fs.changes.refer(n)
+	}
+	a, b := known("a"), known("b")
+	fs.changes.refer(fs.tree.known(a.ID))
+	fs.mu.Unlock()
+	fs.Forget(a.ID, 1)
+	if got, err := fs.Stat(a.ID); err != nil || got.ID != a.ID {
+		t.Errorf("a node with a reference left is %+v, %v", got, err)
+	}
+	fs.Forget(a.ID, 1)
+	if got, err := fs.Stat(a.ID); err == nil {
+		t.Errorf("a forgotten node is %+v", got)
+	}
+	fs.Forget(a.ID, 1)
+	fs.Forget(1<<40, 1)
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if c := known("c"); c.ID != a.ID || fs.tree.known(c.ID).name != "c" || fs.tree.known(b.ID).name != "b" {
+		t.Errorf("IDs: %d, %d, %d", a.ID, b.ID, c.ID)
+	}
+	n := fs.tree.known(b.ID)
+	n.lookups = lookupsMost - 1
+	fs.changes.refer(n)
+	fs.changes.refer(n)
+	fs.mu.Unlock()
+	fs.Forget(b.ID, lookupsMost)
+	fs.mu.Lock()
+	if fs.tree.known(b.ID) != n {
+		t.Error("a node with more references than are counted is forgotten")
 	}
 }

@@ -64,7 +64,7 @@ func (cs *contents) fetchAhead(n *node) {
 		return
 	}
 	key, err := keyOf(n.source())
-	if err != nil || cs.cache.Whole(cache.VersionID(cs.prefix+key, n.remote.ETag, n.remote.Size)) {
+	if err != nil || cs.cache.Whole(cache.VersionID(cs.prefix+key, n.remote().ETag, n.remote().Size)) {
 		return
 	}
 	cs.background(func() {
@@ -96,5 +96,5 @@ func (cs *contents) fetchAhead(n *node) {
 // worthFetching says that a file is small, as it is in S3, and without users of its content.
 func (cs *contents) worthFetching(n *node) bool {
 	return n.kind == pending.File && n.parent != nil && !n.dirty() && !n.stale && n.content == nil &&
-		n.remote.ETag != "" && n.size > 0 && n.size <= neighbourSize
+		n.hasRemote() && n.size > 0 && n.size <= neighbourSize
 }

@@ -10,31 +10,24 @@ import (
 	"github.com/matrx/sandbox/internal/storage/posixattr"
 )
 
-// version is what S3 holds at a key; no ETag: nothing.
-type version = pending.Version
-
 // node is a file, a directory or a symbolic link. Its fields are guarded by core.mu. A tree has many of which no more
-// is known than what a listing tells: the rest is apart.
+// is known than what a listing tells: the rest is apart, and these are laid out without gaps (TestMemoryOfNames).
 type node struct {
-	id     uint64
-	ino    uint64 // st_ino; 0: of its path, see tree.inoOf
-	parent *node  // nil: the root, or unlinked
+	parent *node // nil: the root, or unlinked
 	name   string
-	dir    *dir
 	*extra
 
-	mtime, ctime int64 // nanoseconds since the epoch
-	size         int64 // of a file; of a link the length of its target
-
-	// remote is the version in S3 that has the content, or had it before it was changed here;
-	// origin is the path at which it is, when it is not the node's own.
-	remote version
-
-	checked time.Time
-	lookups uint64 // references of the kernel
-	pass    uint32 // the listing that saw it last
-	mode    uint32 // permissions
-	kind    pending.Kind
+	ino          uint64 // st_ino; 0: of its path, see tree.inoOf
+	mtime, ctime int64  // nanoseconds since the epoch
+	size         int64  // of a file; of a link the length of its target
+	checked      moment
+	packed              // see remote
+	id           uint32 // 0: the kernel does not know it
+	lookups      uint32 // references of the kernel; lookupsMost: for ever
+	pass         uint32 // the listing that saw it last
+	mode         uint16 // permissions
+	form
+	kind pending.Kind
 
 	// A listing tells neither mode nor mtime: until the object's metadata was seen these are
 	// what an object without metadata has.
@@ -46,12 +39,15 @@ type node struct {
 // extra is what a node has that was opened or changed here. It is read as any field of the node, and written
 // through own.
 type extra struct {
+	dir     *dir
+	version version // see remote
+
 	atime   int64  // nanoseconds since the epoch; 0: as mtime; never stored
 	opens   int    // handles
 	writers int    // of these, for writing
 	jobs    int    // under way
 	touched uint64 // changes.ops when we last changed its object
-	origin  string // see node.remote
+	origin  string // see remote
 
 	sent   int64 // bytes, by the last upload of it
 	sentAt time.Time
@@ -78,7 +74,7 @@ type extra struct {
 	localizing   bool   // its content is being brought here for good
 }
 
-// nothing is the extra of every node that has none. It is never written.
+// nothing is the extra of every node that has none of its own. It is never written.
 var nothing extra
 
 // own is what to write to.
@@ -93,7 +89,7 @@ func (n *node) own() *extra {
 func (ch *changes) slim(n *node) {
 	x := n.extra
 	busy := x.opens+x.jobs+x.writing > 0 || x.covered || x.wholeOnly || x.localizing
-	kept := x.origin+x.data+x.target+x.lastKey+x.displaced != "" || x.foreign != nil || x.content != nil || x.patched != nil || x.atime != 0
+	kept := x.dir != nil || n.form == formExtra || x.origin+x.data+x.target+x.lastKey+x.displaced != "" || x.foreign != nil || x.content != nil || x.patched != nil || x.atime != 0
 	if x == &nothing || busy || kept || n.parent == nil || x.sent > sentMost || ch.listings > 0 && x.touched > 0 || ch.dirtyKeys[n.objectPath()] != nil {
 		return
 	}
@@ -104,9 +100,9 @@ func (ch *changes) slim(n *node) {
 // at once.
 const sentMost = sparingRate / 16
 
-// dir is what a directory has beside a node. Its own object, the marker, is node.remote.
+// dir is what a directory has beside a node. Its own object, the marker, is the node's remote version.
 type dir struct {
-	children      map[string]*node
+	children      children
 	complete      bool      // children is all there is
 	listed        time.Time // when the listing that says so began
 	large         bool      // it took more than a page
@@ -171,8 +167,11 @@ func (n *node) source() string {
 
 // attr is what the object's metadata says.
 func (n *node) attr() posixattr.Attr {
-	return posixattr.Attr{Mode: n.mode | n.typeBits(), Mtime: n.mtime, UID: contract.AgentUID, GID: contract.AgentGID}
+	return posixattr.Attr{Mode: n.stMode(), Mtime: n.mtime, UID: contract.AgentUID, GID: contract.AgentGID}
 }
+
+// stMode is st_mode.
+func (n *node) stMode() uint32 { return uint32(n.mode) | n.typeBits() }
 
 func (n *node) typeBits() uint32 {
 	switch n.kind {
@@ -190,7 +189,7 @@ func (n *node) changed(now time.Time) {
 	n.ctime = now.UnixNano()
 }
 
-func (d *dir) child(name string) *node { return d.children[name] }
+func (d *dir) child(name string) *node { return d.children.get(name) }
 
 // within says that n is top or below it.
 func (n *node) within(top *node) bool {

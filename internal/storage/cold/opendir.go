@@ -2,8 +2,6 @@ package cold
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -75,7 +73,13 @@ func (d *Dir) Read(pos uint64, refer bool, emit func(pos uint64, e DirEntry) boo
 		if n == nil {
 			continue
 		}
+		if refer {
+			ch.tree.identify(n)
+		}
 		if !emit(i, DirEntry{d.names[i-2], ch.attrOf(n)}) {
+			if refer && n.lookups == 0 && n != ch.tree.root {
+				ch.tree.unknown(n)
+			}
 			return
 		}
 		if refer {
@@ -92,7 +96,7 @@ func (d *Dir) dot(i uint64) DirEntry {
 			n = n.parent
 		}
 	}
-	return DirEntry{name, Attr{ID: n.id, Ino: d.in.tree.inoOf(n), Mode: syscall.S_IFDIR}}
+	return DirEntry{name, Attr{ID: ID(n.id), Ino: d.in.tree.inoOf(n), Mode: syscall.S_IFDIR}}
 }
 
 // currentLocked is the node that has the name of the ith entry now; nil when none has. With core.mu.
@@ -106,20 +110,10 @@ func (d *Dir) currentLocked(i int) *node {
 
 // readLocked takes the entries as they are. With core.mu, which it gives up for a while.
 func (d *Dir) readLocked() {
-	type entry struct {
-		name string
-		node *node
+	count := d.node.dir.children.len()
+	d.entries, d.names = make([]*node, 0, count), make([]string, 0, count)
+	for n := range breathing(d.in.core, d.node.dir.children.all()) {
+		d.entries, d.names = append(d.entries, n), append(d.names, n.name)
 	}
-	all := make([]entry, 0, len(d.node.dir.children))
-	for name, n := range breathing(d.in.core, d.node.dir.children) {
-		all = append(all, entry{name, n})
-	}
-	d.in.mu.Unlock()
-	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.name, b.name) })
-	d.entries, d.names = make([]*node, len(all)), make([]string, len(all))
-	for i, e := range all {
-		d.entries[i], d.names[i] = e.node, e.name
-	}
-	d.in.mu.Lock()
 	d.node.dir.sequence = sequence{names: d.names}
 }

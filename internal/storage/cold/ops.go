@@ -3,6 +3,7 @@ package cold
 import (
 	"context"
 	"errors"
+	"math"
 	"syscall"
 	"time"
 
@@ -49,9 +50,12 @@ func (fs *FS) Unmount(f Front) {
 		return
 	}
 	fs.tree.front = nil
-	for id, n := range fs.tree.ids {
+	for _, n := range fs.tree.ids {
+		if n == nil {
+			continue
+		}
 		if n.lookups = 0; n != fs.tree.root {
-			delete(fs.tree.ids, id)
+			fs.tree.unknown(n)
 			fs.contents.dropOrphan(n)
 		}
 	}
@@ -62,13 +66,44 @@ func (tr *tree) notifyEntry(parent *node, name string) {
 	if tr.front == nil || parent == nil || parent != tr.root && parent.lookups == 0 {
 		return
 	}
-	tr.front.EntryChanged(parent.id, name)
+	tr.front.EntryChanged(ID(parent.id), name)
+}
+
+// lookupsMost is from how many references on a node is known for ever.
+const lookupsMost = math.MaxUint32
+
+// identify gives a node an ID, if it has none. IDs that the kernel has forgotten are used again.
+func (tr *tree) identify(n *node) {
+	switch last := len(tr.free) - 1; {
+	case n.id != 0:
+	case last >= 0:
+		n.id, tr.free = tr.free[last], tr.free[:last]
+		tr.ids[n.id] = n
+	default:
+		n.id = uint32(len(tr.ids))
+		tr.ids = append(tr.ids, n)
+	}
+}
+
+// known is the node of an ID, or nil.
+func (tr *tree) known(id ID) *node {
+	if id < uint64(len(tr.ids)) {
+		return tr.ids[id]
+	}
+	return nil
+}
+
+// unknown takes a node's ID back.
+func (tr *tree) unknown(n *node) {
+	tr.ids[n.id] = nil
+	tr.free = append(tr.free, n.id)
+	n.id = 0
 }
 
 func (tr *tree) byID(id ID) (*node, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	n := tr.ids[id]
+	n := tr.known(id)
 	if n == nil {
 		return nil, syscall.ESTALE
 	}
@@ -111,12 +146,12 @@ func (fs *FS) Lookup(ctx context.Context, dir ID, name string) (Attr, error) {
 func (fs *FS) Forget(id ID, count uint64) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.tree.ids[id]
-	if n == nil || n == fs.tree.root {
+	n := fs.tree.known(id)
+	if n == nil || n == fs.tree.root || n.lookups == lookupsMost {
 		return
 	}
-	if n.lookups -= min(count, n.lookups); n.lookups == 0 {
-		delete(fs.tree.ids, id)
+	if n.lookups -= uint32(min(count, uint64(n.lookups))); n.lookups == 0 {
+		fs.tree.unknown(n)
 		fs.contents.dropOrphan(n)
 	}
 }
@@ -125,7 +160,7 @@ func (fs *FS) Forget(id ID, count uint64) {
 func (fs *FS) Stat(id ID) (Attr, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.tree.ids[id]
+	n := fs.tree.known(id)
 	if n == nil {
 		return Attr{}, syscall.ESTALE
 	}
@@ -148,7 +183,7 @@ func (fs *FS) SetAttr(ctx context.Context, id ID, ch AttrChange) (Attr, error) {
 func (fs *FS) Readlink(id ID) (string, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	n := fs.tree.ids[id]
+	n := fs.tree.known(id)
 	if n == nil || n.kind != pending.Symlink {
 		return "", syscall.EINVAL
 	}

@@ -30,7 +30,7 @@ func (cs *contents) orphaned(n *node, path string) {
 		cs.dropOrphan(n)
 		return
 	}
-	if n.remote.ETag != "" && !(n.dirty() && n.content.file.Whole()) {
+	if n.hasRemote() && !(n.dirty() && n.content.file.Whole()) {
 		if n.origin == "" {
 			cs.changes.setOrigin(n, path)
 		}
@@ -46,7 +46,7 @@ func (cs *contents) orphanWhole(n *node) bool {
 	case n.dirty():
 		return cs.wholeHere(n)
 	default:
-		return cs.cache.Whole(cache.VersionID(n.lastKey, n.remote.ETag, n.remote.Size))
+		return cs.cache.Whole(cache.VersionID(n.lastKey, n.remote().ETag, n.remote().Size))
 	}
 }
 

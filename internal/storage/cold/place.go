@@ -92,7 +92,7 @@ func (ns *names) putDir(ctx context.Context, path string, mode int64) (*node, er
 		return nil, err
 	}
 	ns.mu.Lock()
-	same := n.mode == uint32(mode)&permMask
+	same := n.mode == uint16(mode)&permMask
 	ns.mu.Unlock()
 	if same {
 		return n, nil
@@ -119,7 +119,7 @@ func (ns *names) putLink(ctx context.Context, parent *node, name, target string,
 	n.own().target, n.size = target, int64(len(target))
 	n.ino = newIno()
 	n.changed(time.Now())
-	n.checked = time.Now()
+	n.checked = momentOf(time.Now())
 	if err := ns.install(parent, name, n); err != nil {
 		return nil, err
 	}
@@ -172,11 +172,11 @@ func (ns *names) receive(ctx context.Context, parent *node, name string, r PutRe
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	n := ns.tree.newNode(pending.File)
-	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint32(r.Mode)&permMask, true, r.Mtime, true
+	n.mode, n.modeKnown, n.mtime, n.mtimeKnown = uint16(r.Mode)&permMask, true, r.Mtime, true
 	n.own().data, n.size, n.own().gen, n.own().dataGen = data, f.Size(), 1, 1
 	n.ino = newIno()
 	n.changed(time.Now())
-	n.checked = time.Now()
+	n.checked = momentOf(time.Now())
 	if err := ns.install(parent, name, n); err != nil {
 		f.Discard()
 		return nil, err
@@ -199,7 +199,7 @@ func (ns *names) install(parent *node, name string, n *node) error {
 	base, path := version{}, join(parent.path(), name)
 	if old != nil {
 		if old.origin == "" {
-			base = old.remote
+			base = old.remote()
 		}
 		ns.changes.detach(old)
 		t.undo(func() { ns.tree.attach(parent, name, old) })

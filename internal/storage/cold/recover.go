@@ -181,15 +181,15 @@ func (rc *recovery) recoverNode(e *pending.Entry, crash crashed) (*node, error) 
 		}
 		n = rc.tree.newNode(e.Kind)
 	}
-	n.mode, n.mtime, n.own().target = e.Mode, e.Mtime, e.Target
+	n.mode, n.mtime, n.own().target = uint16(e.Mode), e.Mtime, e.Target
 	n.modeKnown, n.mtimeKnown = !e.ModeGuessed, !e.MtimeGuessed
 	n.ctime, n.own().gen, n.own().synced = e.Since, 1, e.Synced
-	n.remote = e.Source.Version
+	n.setRemote(e.Source.Version)
 	switch {
 	case e.Kind == pending.Symlink:
-		n.size = int64(len(n.target))
+		n.setSize(int64(len(n.target)))
 	case e.Kind == pending.File && e.Data == "":
-		n.size = n.remote.Size
+		n.setSize(n.remote().Size)
 	case e.Kind == pending.File:
 		if err := rc.recoverData(n, e); err != nil {
 			return nil, err
@@ -223,7 +223,7 @@ var (
 func (rc *recovery) recoverData(n *node, e *pending.Entry) error {
 	f, err := rc.cache.OpenDirty(e.Data)
 	if errors.Is(err, os.ErrNotExist) {
-		if n.size = n.remote.Size; n.remote.ETag == "" {
+		if n.setSize(n.remote().Size); !n.hasRemote() {
 			return errNoContent
 		}
 		return nil
@@ -231,13 +231,14 @@ func (rc *recovery) recoverData(n *node, e *pending.Entry) error {
 	if err != nil {
 		return err
 	}
-	n.own().data, n.size, n.own().dataGen, n.own().live = e.Data, f.Size(), 1, false
+	n.own().data, n.own().dataGen, n.own().live = e.Data, 1, false
+	n.setSize(f.Size())
 	if e.Live {
 		n.mtime = f.Modified().UnixNano()
 	}
 	whole := f.Whole()
 	f.Return()
-	if !whole && (n.remote.ETag == "" || rc.cache.Rebooted() && !e.Synced) {
+	if !whole && (!n.hasRemote() || rc.cache.Rebooted() && !e.Synced) {
 		n.own().data = ""
 		return errTornPart
 	}

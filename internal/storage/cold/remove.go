@@ -52,7 +52,7 @@ func (ns *names) rmdir(ctx context.Context, parent *node, name string) error {
 		return syscall.ENOENT
 	}
 	// Keys that cannot be shown keep their directory: it would be there again at once.
-	if len(n.dir.children) > 0 || n.dir.hidden > 0 {
+	if n.dir.children.len() > 0 || n.dir.hidden > 0 {
 		return syscall.ENOTEMPTY
 	}
 	t := ns.changes.begin()
@@ -68,8 +68,8 @@ func (ns *names) rmdir(ctx context.Context, parent *node, name string) error {
 // leaves takes a node out of the tree and its object out of S3, as part of t.
 func (ns *names) leaves(t *tx, n *node, path string) {
 	parent, name := n.parent, n.name
-	if ns.changes.dirtyKeys[path] != nil || n.remote.ETag != "" {
-		t.want(path, nil, n.remote)
+	if ns.changes.dirtyKeys[path] != nil || n.hasRemote() {
+		t.want(path, nil, n.remote())
 	}
 	ns.changes.detach(n)
 	t.undo(func() { ns.tree.attach(parent, name, n) })
@@ -79,7 +79,7 @@ func (ns *names) leaves(t *tx, n *node, path string) {
 // keepDir gives a directory that has lost its last entry an object of its own: without one, it
 // would be gone with the entry.
 func (ns *names) keepDir(t *tx, d *node) {
-	if d == ns.tree.root || d.remote.ETag != "" || len(d.dir.children) > 0 {
+	if d == ns.tree.root || d.hasRemote() || d.dir.children.len() > 0 {
 		return
 	}
 	if path := d.objectPath(); ns.changes.dirtyKeys[path] == nil || ns.changes.dirtyKeys[path].deletion() {

@@ -57,7 +57,7 @@ func (ns *names) rename(ctx context.Context, from *node, name string, to *node, 
 	if from.dir.child(name) != n || to.dir.child(newName) != target || !ns.tree.alive(to) {
 		return syscall.ESTALE // the kernel looks again, and tries once more
 	}
-	if target != nil && target.isDir() && len(target.dir.children)+target.dir.hidden > 0 {
+	if target != nil && target.isDir() && target.dir.children.len()+target.dir.hidden > 0 {
 		return syscall.ENOTEMPTY
 	}
 	if n.isDir() && to.within(n) {
@@ -73,7 +73,7 @@ func (tr *tree) hiddenIn(n *node) bool {
 	if n.dir.hidden > 0 {
 		return true
 	}
-	for _, c := range n.dir.children {
+	for c := range n.dir.children.all() {
 		if c.isDir() && tr.hiddenIn(c) {
 			return true
 		}
@@ -98,7 +98,7 @@ func (ns *names) move(n *node, to *node, newName string, target *node) error {
 	t := ns.changes.begin()
 	base, targetPath := version{}, ""
 	if target != nil {
-		base, targetPath = target.remote, target.objectPath()
+		base, targetPath = target.remote(), target.objectPath()
 		if target.origin != "" {
 			base = version{} // its dirty key knows better
 		}
@@ -141,14 +141,14 @@ func (ns *names) collect(n *node, oldTop, newTop string, all *[]moving) error {
 	if err := ns.checkPath(strings.TrimSuffix(m.to, "/"), n.isDir()); err != nil {
 		return err
 	}
-	if !n.isDir() || n.remote.ETag != "" || ns.changes.dirtyKeys[from] != nil || n.path() == oldTop {
+	if !n.isDir() || n.hasRemote() || ns.changes.dirtyKeys[from] != nil || n.path() == oldTop {
 		*all = append(*all, m)
 	}
 	if len(*all) > renameMost {
 		return syscall.EXDEV
 	}
 	if n.isDir() {
-		for _, c := range n.dir.children {
+		for c := range n.dir.children.all() {
 			if err := ns.collect(c, oldTop, newTop, all); err != nil {
 				return err
 			}
@@ -160,13 +160,13 @@ func (ns *names) collect(n *node, oldTop, newTop string, all *[]moving) error {
 // moveKey has a node's object follow it; there is what S3 has at the new path.
 func (ns *names) moveKey(t *tx, m moving, there version) {
 	n := m.node
-	remote, origin, gen := n.remote, n.origin, n.gen
-	t.undo(func() { n.remote, n.own().gen = remote, gen; ns.changes.setOrigin(n, origin) })
+	remote, origin, gen := n.remote(), n.origin, n.gen
+	t.undo(func() { n.setRemote(remote); n.own().gen = gen; ns.changes.setOrigin(n, origin) })
 	n.own().gen++
 	if n.kind == pending.File && remote.ETag != "" && !(n.dirty() && ns.contents.wholeHere(n)) {
 		ns.changes.setOrigin(n, m.source) // to be copied from there
 	} else {
-		n.remote = version{} // its content is here
+		n.setRemote(version{}) // its content is here
 		ns.changes.setOrigin(n, "")
 	}
 	old := t.in.dirtyKeys[m.from]

@@ -2,6 +2,7 @@ package cold
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ func (fs *FS) Status() *contract.ColdStatus {
 	st := &contract.ColdStatus{}
 	st.CacheBytes, _, st.CacheMax = fs.cache.Used()
 	st.Failed = append(st.Failed, fs.damaged[:min(len(fs.damaged), failedMost)]...)
-	for _, s := range breathing(fs.core, fs.changes.dirtyKeys) {
+	for s := range breathing(fs.core, maps.Values(fs.changes.dirtyKeys)) {
 		if s.covered {
 			continue
 		}
@@ -78,7 +79,7 @@ func (fs *FS) Flush(ctx context.Context) []contract.Unsaved {
 
 // retryNow has dirty keys that failed tried again at once. With mu.
 func (ch *changes) retryNow() {
-	for _, s := range breathing(ch.core, ch.dirtyKeys) {
+	for s := range breathing(ch.core, maps.Values(ch.dirtyKeys)) {
 		if s.failures > 0 {
 			s.failures, s.final = 0, false
 			ch.holdDeletions(s, time.Now())

@@ -14,28 +14,27 @@ import (
 // is guarded by core.mu.
 type tree struct {
 	*core
-	root   *node
-	nextID uint64
-	ids    map[uint64]*node // those that the kernel knows
-	front  Front            // nil: not mounted
-	moves  uint64           // directories renamed or removed
+	root  *node
+	ids   []*node  // those that the kernel knows, by ID
+	free  []uint32 // IDs that it does not know any more
+	front Front    // nil: not mounted
+	moves uint64   // directories renamed or removed
 }
 
 func newTree(c *core) *tree {
-	tr := &tree{core: c, ids: map[uint64]*node{}}
-	tr.root = tr.newNode(pending.Dir) // its id is 1, FUSE_ROOT_ID
+	tr := &tree{core: c, ids: []*node{nil}}
+	tr.root = tr.newNode(pending.Dir)
+	tr.identify(tr.root) // it is 1, FUSE_ROOT_ID
 	tr.root.mode, tr.root.modeKnown, tr.root.mtimeKnown = 0o755, true, true
 	tr.root.mtime, tr.root.ctime = c.started.UnixNano(), c.started.UnixNano()
-	tr.ids[tr.root.id] = tr.root
 	return tr
 }
 
 // newNode makes a node that is in no directory yet. With mu.
 func (tr *tree) newNode(k pending.Kind) *node {
-	tr.nextID++
-	n := &node{id: tr.nextID, kind: k, extra: &nothing}
+	n := &node{kind: k, extra: &nothing}
 	if k == pending.Dir {
-		n.dir = &dir{children: map[string]*node{}}
+		n.own().dir = new(dir)
 	}
 	return n
 }
@@ -45,7 +44,7 @@ func (tr *tree) newNode(k pending.Kind) *node {
 func (tr *tree) inoOf(n *node) uint64 {
 	switch {
 	case n == tr.root:
-		return n.id
+		return uint64(n.id)
 	case n.ino == 0 && n.parent != nil:
 		h := fnv.New64a()
 		_, _ = io.WriteString(h, n.path()) // a hash does not fail
@@ -62,20 +61,20 @@ func newIno() uint64 { return rand.Uint64()>>1 | 2 }
 // attach puts a node into a directory.
 func (tr *tree) attach(parent *node, name string, n *node) {
 	n.parent, n.name = parent, name
-	parent.dir.children[name] = n
+	parent.dir.children.put(n)
 }
 
 // breath is after how many steps of a loop over what may be a million mu is given up for a moment, so that no
 // request waits long for it.
 const breath = 1024
 
-// breathing goes through a map with mu, and gives that up for a moment now and then. The map may change meanwhile:
-// the moment is between two steps, so that each step's entry is in the map when the step begins.
-func breathing[K comparable, V any](c *core, m map[K]V) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) {
+// breathing goes through a map's values or a directory with mu, and gives that up for a moment now and then. Those may
+// change meanwhile: the moment is between two steps, so that each step's value is there when the step begins.
+func breathing[V any](c *core, all iter.Seq[V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
 		i := 0
-		for k, v := range m {
-			if !yield(k, v) {
+		for v := range all {
+			if !yield(v) {
 				return
 			}
 			if i++; i%breath == 0 {
@@ -96,10 +95,10 @@ func (tr *tree) expire(n *node) {
 
 // seenAt is when what is known of a node was so in S3. With mu.
 func (n *node) seenAt() time.Time {
-	if p := n.parent; p != nil && !n.isDir() && !n.checked.After(p.dir.expired) {
+	if p := n.parent; p != nil && !n.isDir() && !n.checked.time().After(p.dir.expired) {
 		return time.Time{}
 	}
-	return n.checked
+	return n.checked.time()
 }
 
 // alive says that a directory is still in the tree.

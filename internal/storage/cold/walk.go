@@ -79,7 +79,7 @@ func (ls *listings) walked(n *node) {
 			continue
 		}
 		w.hits++
-		w.ahead = max(0, w.ahead-len(n.dir.children)-1)
+		w.ahead = max(0, w.ahead-n.dir.children.len()-1)
 		w.signal()
 		return
 	}
