@@ -13,5 +13,5 @@
 // in tests; on another machine other figures come, which is why only ratios count.
 //
 // Every peer is a process of its own, ours too (role.go): what storage does from its start
-// to the workload's, or from SIGTERM to the end, with the lease left out.
+// to the workload's, or from SIGTERM to the end.
 package main

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/matrx/sandbox/bench/scaffold"
+	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/config"
 	"github.com/matrx/sandbox/internal/storage/hot"
 	"github.com/matrx/sandbox/internal/storage/lease"
@@ -46,19 +48,26 @@ func role(j job) error {
 	if err != nil {
 		return err
 	}
-	e, err := hot.New(hot.Options{Config: cfg, Store: store, Fence: lease.None{}, Log: log})
+	l, err := lease.Acquire(ctx, lease.Options{
+		Store: lease.Objects{Store: store}, Key: cfg.UserPrefix() + contract.LeaseName, Prefix: cfg.UserPrefix(),
+		SandboxID: cfg.SandboxID, Instance: rand.Text(), Log: log,
+	})
 	if err != nil {
 		return err
 	}
-	h, err := e.Hydrate(ctx)
+	e, err := hot.New(hot.Options{Config: cfg, Store: store, Fence: l, Log: log})
+	if err != nil {
+		return err
+	}
+	h, err := e.Hydrate(ctx, l.Seal())
 	if err != nil {
 		return err
 	}
 	say(took{"hydrate", time.Since(start).Seconds(), cpuNow(), h.Files, h.Bytes})
-	if !j.Flush {
-		return e.Close()
+	if j.Flush {
+		err = flush(ctx, e)
 	}
-	return flush(ctx, e)
+	return errors.Join(err, l.Release(ctx, e.Seal()), e.Close())
 }
 
 // flush watches the home, and flushes when it is told to.
@@ -99,7 +108,7 @@ func flush(ctx context.Context, e *hot.Syncer) error {
 	if err := <-ran; err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	return e.Close()
+	return nil
 }
 
 func say(t took) {

@@ -98,7 +98,7 @@ func (c *acquirer) claim(ctx context.Context, within, wait time.Duration) (lease
 // discard releases a lease that was taken and is of no use.
 func (c *acquirer) discard(ctx context.Context, taken *lease.Lease) {
 	if taken != nil {
-		release(ctx, taken, c.log)
+		release(ctx, taken, lease.Seal{}, c.log)
 	}
 }
 
@@ -145,11 +145,11 @@ func (c *acquirer) sweep(ctx context.Context) {
 	}
 }
 
-// release releases a lease that is of no use, within a moment: it expires by itself.
-func release(ctx context.Context, l lease.Holder, log *slog.Logger) {
+// release releases a lease within a moment: it expires by itself. A zero seal leaves the one that was there.
+func release(ctx context.Context, l lease.Holder, seal lease.Seal, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseFor)
 	defer cancel()
-	if err := l.Release(ctx); err != nil {
+	if err := l.Release(ctx, seal); err != nil {
 		log.Warn("the lease could not be released", "event", "lease_release_failed", "error", err)
 	}
 }

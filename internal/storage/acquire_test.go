@@ -50,7 +50,7 @@ func TestClaim(t *testing.T) {
 	if err != nil || again.Status().State != "lost" {
 		t.Errorf("reclaim of what another has = %v, %v", again, err)
 	}
-	if err := h.Release(t.Context()); err != nil {
+	if err := h.Release(t.Context(), lease.Seal{}); err != nil {
 		t.Error(err)
 	}
 	if keys := b.Keys(""); len(keys) != 0 {
@@ -126,7 +126,7 @@ func TestStoreThatComparesBareETagsHasALease(t *testing.T) {
 	if err != nil || h.Status().State != "held" {
 		t.Fatalf("claim = %v, %v", h, err)
 	}
-	if err := h.Release(t.Context()); err != nil {
+	if err := h.Release(t.Context(), lease.Seal{}); err != nil {
 		t.Error(err)
 	}
 	b.WantNone("users/u/" + contract.LeaseName)
@@ -212,7 +212,7 @@ func TestReclaimOutlastsAnOutage(t *testing.T) {
 	if last := <-problems; last != "" {
 		t.Errorf("and then %q", last)
 	}
-	if err := h.Release(t.Context()); err != nil {
+	if err := h.Release(t.Context(), lease.Seal{}); err != nil {
 		t.Error(err)
 	}
 

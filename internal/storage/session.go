@@ -105,22 +105,22 @@ func (s *session) run(ctx context.Context) int {
 // fail says why the workspace is not available. The lease is free again before PID 1 acts on it.
 func (s *session) fail(err error) int {
 	s.log.Error("the workspace is not available", "event", "storage_failed", "error", err)
-	release(context.Background(), s.deferred, s.log)
+	release(context.Background(), s.deferred, lease.Seal{}, s.log)
 	_ = s.conn.Send(wire.Message{Failed: &wire.Failed{Code: contract.ExitHydrate, Message: err.Error()}})
 	return exitFailed
 }
 
 // stop leaves S3 as it is.
 func (s *session) stop(by wire.Deadline) int {
-	s.release(by)
+	s.release(by, lease.Seal{})
 	return s.flushed(wire.Flushed{})
 }
 
 // release releases the lease before a deadline of PID 1's.
-func (s *session) release(by wire.Deadline) {
+func (s *session) release(by wire.Deadline, seal lease.Seal) {
 	ctx, cancel := context.WithTimeout(context.Background(), max(by.Left(), leastForRelease))
 	defer cancel()
-	release(ctx, s.deferred, s.log)
+	release(ctx, s.deferred, seal, s.log)
 }
 
 // leastForRelease is spent even when the deadline has passed: PID 1 keeps a second after it.
@@ -193,7 +193,7 @@ func (s *session) takeAndHydrate(ctx context.Context) (wire.Hydrated, error) {
 	s.deferred.Is(holder)
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.HydrateTimeout, errHydrateTimeout)
 	defer cancel()
-	h, err := s.hot.Hydrate(ctx)
+	h, err := s.hot.Hydrate(ctx, holder.Seal())
 	if err != nil {
 		return h, s.tooLong(ctx, err)
 	}
@@ -323,6 +323,6 @@ func (s *session) flush(by wire.Deadline, w *watching) int {
 	f.Took = time.Since(began)
 	s.log.Info("the flush is over", "event", "flush_done", "files", f.Files, "bytes", f.Bytes, "took", f.Took.String(), "unsaved", f.UnsavedCount)
 	w.stop()
-	s.release(by)
+	s.release(by, s.hot.Seal())
 	return s.flushed(f)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -52,11 +53,15 @@ type fakeHot struct {
 	hydrate func(ctx context.Context) error
 	flush   func(ctx context.Context) (wire.Flushed, error)
 	run     chan error // ends Run
+	sealed  lease.Seal // what Hydrate was told
+	seal    func() lease.Seal
+	ended   atomic.Bool // Run has
 	drained chan time.Time
 }
 
-func (h *fakeHot) Hydrate(ctx context.Context) (wire.Hydrated, error) {
+func (h *fakeHot) Hydrate(ctx context.Context, seal lease.Seal) (wire.Hydrated, error) {
 	h.add("hydrate")
+	h.sealed = seal
 	if h.hydrate != nil {
 		if err := h.hydrate(ctx); err != nil {
 			return wire.Hydrated{}, err
@@ -68,6 +73,7 @@ func (h *fakeHot) Hydrate(ctx context.Context) (wire.Hydrated, error) {
 func (h *fakeHot) Resume(context.Context) error { h.add("resume"); return nil }
 
 func (h *fakeHot) Run(ctx context.Context) error {
+	defer h.ended.Store(true)
 	select {
 	case err := <-h.run:
 		return err
@@ -84,6 +90,13 @@ func (h *fakeHot) Flush(ctx context.Context) (wire.Flushed, error) {
 		return h.flush(ctx)
 	}
 	return wire.Flushed{Files: 2}, nil
+}
+
+func (h *fakeHot) Seal() lease.Seal {
+	if h.seal != nil {
+		return h.seal()
+	}
+	return lease.Seal{}
 }
 
 func (h *fakeHot) Checkpoint(context.Context) (contract.Checkpoint, error) {
@@ -116,9 +129,19 @@ func (*fakeCold) Close() error                               { return nil }
 type fakeHolder struct {
 	lease.None
 	*journalOf
+	seal lease.Seal // of the holder before
+	left *lease.Seal
 }
 
-func (h fakeHolder) Release(context.Context) error { h.add("release"); return nil }
+func (h fakeHolder) Seal() lease.Seal { return h.seal }
+
+func (h fakeHolder) Release(_ context.Context, seal lease.Seal) error {
+	h.add("release")
+	if h.left != nil {
+		*h.left = seal
+	}
+	return nil
+}
 
 // bed is a session with PID 1's side of it.
 type bed struct {

@@ -171,7 +171,7 @@ func TestFailedHydrateChangesNothing(t *testing.T) {
 	s.write("local", "x")
 	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "LIST"}, Do: testbed.Refuse(403, "AccessDenied")})
 	s.make()
-	if _, err := s.e.Hydrate(s.ctx()); err == nil {
+	if _, err := s.e.Hydrate(s.ctx(), s.seal); err == nil {
 		t.Fatal("hydrated")
 	}
 	if err := s.e.Run(s.ctx()); err == nil {

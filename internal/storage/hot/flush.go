@@ -67,6 +67,9 @@ func (e *Syncer) Flush(ctx context.Context) (wire.Flushed, error) {
 	if len(list) == 0 && e.publisher.Changed() {
 		e.publish(work)
 	}
+	e.mu.Lock()
+	e.saved = len(list) == 0
+	e.mu.Unlock()
 	e.remember(e.journal.Sync())
 	f.Took = time.Since(began)
 	return f, err

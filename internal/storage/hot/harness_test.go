@@ -31,6 +31,7 @@ type sandbox struct {
 	cfg     config.Config
 	home    string
 	fence   lease.Fence
+	seal    lease.Seal // what hydrate is told of the manifest
 	clock   func() time.Time
 	patient time.Duration // in place of patience
 	probe   bool          // find out what the store honours, as a session does
@@ -104,7 +105,7 @@ func (s *sandbox) make() {
 func (s *sandbox) hydrate() wire.Hydrated {
 	s.t.Helper()
 	s.make()
-	h, err := s.e.Hydrate(s.ctx())
+	h, err := s.e.Hydrate(s.ctx(), s.seal)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -138,16 +139,22 @@ func (s *sandbox) kill() {
 	if s.e == nil {
 		return
 	}
-	if s.stopRun != nil {
-		s.stopRun()
-		if err := <-s.ran; !errors.Is(err, context.Canceled) {
-			s.t.Errorf("Run ends with %v", err)
-		}
-		s.stopRun = nil
-	}
+	s.endRun()
 	s.e.Close()
 	s.store.Close()
 	s.e = nil
+}
+
+// endRun ends Run, and what it has under way.
+func (s *sandbox) endRun() {
+	if s.stopRun == nil {
+		return
+	}
+	s.stopRun()
+	if err := <-s.ran; !errors.Is(err, context.Canceled) {
+		s.t.Errorf("Run ends with %v", err)
+	}
+	s.stopRun = nil
 }
 
 // saved makes everything that is on the disk be in S3.

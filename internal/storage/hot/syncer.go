@@ -62,6 +62,8 @@ type Syncer struct {
 	last     string // the problem that was told last
 
 	manifestAt time.Time // when the manifest was written; zero: there is none
+	saved      bool      // a flush has saved everything
+	ended      bool      // Run has, and with it all that was under way
 
 	beforeRun func(*observer)  // of tests
 	wall      func() time.Time // of tests; nil: time.Now
@@ -119,13 +121,14 @@ func (e *Syncer) open() error {
 	return err
 }
 
-// Hydrate brings the home to what S3 holds.
-func (e *Syncer) Hydrate(ctx context.Context) (wire.Hydrated, error) {
+// Hydrate brings the home to what S3 holds. seal is the lease's.
+func (e *Syncer) Hydrate(ctx context.Context, seal lease.Seal) (wire.Hydrated, error) {
 	if err := e.open(); err != nil {
 		return wire.Hydrated{}, err
 	}
 	res, err := hydrate.Run(ctx, hydrate.Deps{
 		Config: e.Config, Store: e.Store, Root: e.root, Journal: e.journal, Dir: e.stateDir, Log: e.Log, Progress: &e.progress,
+		Seal: seal,
 	})
 	if err != nil {
 		return wire.Hydrated{}, err
@@ -194,10 +197,25 @@ func (e *Syncer) Run(ctx context.Context) error {
 	all.Go(func() { e.dispatch(ctx) })
 	all.Go(func() { e.publishNowAndThen(ctx) })
 	all.Wait()
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
 	if failed != nil {
 		return failed
 	}
 	return context.Cause(ctx)
+}
+
+// Seal is what the holders of the lease to come may be told of the manifest: none before Run has ended, and none
+// after a flush that left something out.
+func (e *Syncer) Seal() lease.Seal {
+	e.mu.Lock()
+	known := e.ended && e.saved
+	e.mu.Unlock()
+	if !known {
+		return lease.Seal{}
+	}
+	return e.publisher.Seal()
 }
 
 // Close lets the home and the journal go. Nothing may be under way any more.

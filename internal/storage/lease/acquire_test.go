@@ -94,7 +94,7 @@ func TestAReleasedLeaseIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil {
 			t.Fatal(err)
 		}
 		if s.body != nil {
@@ -124,7 +124,7 @@ func TestWaiting(t *testing.T) {
 		// Released while it waits.
 		go func() {
 			time.Sleep(25 * time.Second)
-			if err := first.Release(context.Background()); err != nil {
+			if err := first.Release(context.Background(), Seal{}); err != nil {
 				t.Error(err)
 			}
 		}()

@@ -12,7 +12,10 @@ import (
 type Holder interface {
 	Fence
 	Status() contract.LeaseStatus
-	Release(ctx context.Context) error
+	// Seal is what the holders before have left.
+	Seal() Seal
+	// Release gives the lease back. The holders to come get seal, or where it is zero the one that was there.
+	Release(ctx context.Context, seal Seal) error
 }
 
 var (
@@ -69,10 +72,18 @@ func (l *Deferred) Status() contract.LeaseStatus {
 	return contract.LeaseStatus{State: "waiting"}
 }
 
-// Release releases what is known; a write that still waits then waits for its context.
-func (l *Deferred) Release(ctx context.Context) error {
+// Seal is that of what is known.
+func (l *Deferred) Seal() Seal {
 	if h := l.get(); h != nil {
-		return h.Release(ctx)
+		return h.Seal()
+	}
+	return Seal{}
+}
+
+// Release releases what is known; a write that still waits then waits for its context.
+func (l *Deferred) Release(ctx context.Context, seal Seal) error {
+	if h := l.get(); h != nil {
+		return h.Release(ctx, seal)
 	}
 	return nil
 }
@@ -97,5 +108,8 @@ func (t Superseded) Status() contract.LeaseStatus {
 	return contract.LeaseStatus{State: "lost", Warning: t.err().Error()}
 }
 
+// Seal is none: nothing is hydrated.
+func (Superseded) Seal() Seal { return Seal{} }
+
 // Release leaves the lease to its holder.
-func (Superseded) Release(context.Context) error { return nil }
+func (Superseded) Release(context.Context, Seal) error { return nil }

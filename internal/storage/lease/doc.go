@@ -39,6 +39,13 @@
 // that a renewal replaces is one that this very process wrote, so no process before it can have
 // written since; the lease is lost. A process that starts with the INSTANCE of the holder takes the lease at once,
 // since it cannot tell a dead holder from a copy; the holder learns it at its next renewal.
+//
+// # The seal
+//
+// A record also holds a [Seal], which says of one manifest that it can be trusted (package manifest
+// has the rule). A holder leaves one as its last act, on top of its own last version, so that a holder
+// which lost the lease cannot leave any. Every record of the holders after it repeats it. A lease is
+// deleted when it is released only where there is no seal to be kept.
 package lease
 
 import "time"

@@ -213,7 +213,7 @@ func TestALostLeaseStaysLost(t *testing.T) {
 			t.Error("a lost lease was written")
 		}
 		s.overwrite(recordOf("three", "i-three", false))
-		if err := l.Release(t.Context()); err != nil || s.body == nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil || s.body == nil {
 			t.Errorf("Release of a lost lease = %v, object there: %v", err, s.body != nil)
 		}
 	})
@@ -248,7 +248,7 @@ func TestLeaseIsLostToACopyOfTheSameInstance(t *testing.T) {
 					if w.Err() == nil {
 						t.Error("a write under way goes on")
 					}
-					if err := l.Release(t.Context()); err != nil || s.body == nil {
+					if err := l.Release(t.Context(), Seal{}); err != nil || s.body == nil {
 						t.Errorf("Release = %v; the lease of the copy is there: %v", err, s.body != nil)
 					}
 				})
@@ -263,7 +263,7 @@ func TestReleaseLeavesACopyAlone(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
 		acquire(t, options(s, c, "one"))
-		if err := l.Release(t.Context()); err != nil || s.body == nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil || s.body == nil {
 			t.Errorf("Release = %v; the lease of the copy is there: %v", err, s.body != nil)
 		}
 	})
@@ -329,7 +329,7 @@ func TestReleaseEndsEverything(t *testing.T) {
 		s.setFault(always(lostAnswer))
 		time.Sleep(renewEvery + time.Millisecond)
 		s.setFault(nil)
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil {
 			t.Fatal(err)
 		}
 		if s.body != nil {
@@ -341,7 +341,7 @@ func TestReleaseEndsEverything(t *testing.T) {
 		if _, _, err := l.Write(t.Context()); !errors.Is(err, ErrReleased) {
 			t.Errorf("Write = %v", err)
 		}
-		if err := l.Release(t.Context()); err != nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil {
 			t.Errorf("a second Release = %v", err)
 		}
 	})
@@ -352,7 +352,7 @@ func TestReleaseLeavesTheSuccessorAlone(t *testing.T) {
 		s, c := &fakeStore{}, newClock()
 		l := acquire(t, options(s, c, "one"))
 		s.overwrite(recordOf("two", "i-two", false))
-		if err := l.Release(t.Context()); err != nil || s.body == nil {
+		if err := l.Release(t.Context(), Seal{}); err != nil || s.body == nil {
 			t.Errorf("Release = %v, the successor's lease is there: %v", err, s.body != nil)
 		}
 	})

@@ -48,6 +48,8 @@ type Lease struct {
 	log   *slog.Logger
 	clock Clock
 
+	seal Seal // that of the record which the first of ours replaced
+
 	mu       sync.Mutex
 	phase    phase
 	why      error         // of the phase: ErrInDoubt, a *LostError, ErrReleased
@@ -126,6 +128,7 @@ func (l *Lease) take(ctx context.Context) error {
 			}
 			continue
 		}
+		l.seal = s.Seal
 		switch err := l.writeFirst(ctx, s.etag); {
 		case err == nil:
 			l.log.Info("the workspace is ours", "event", "lease_acquired", "instance", l.opts.Instance,
@@ -167,7 +170,7 @@ type pending struct {
 func (l *Lease) write(ctx context.Context, etag string) error {
 	sent := l.clock.Now() // before the request leaves: see the package comment
 	if l.pending == nil || l.pending.over != etag {
-		l.pending = &pending{record: l.record(false), over: etag, sent: sent}
+		l.pending = &pending{record: l.record(false, l.seal), over: etag, sent: sent}
 	}
 	etag, err := l.opts.Store.Write(ctx, l.opts.Key, l.pending.encode(), etag)
 	if err != nil {
@@ -201,12 +204,16 @@ func (l *Lease) wrote(s stored) bool {
 
 // record is what we write: always another one. The time is for machines that were resumed from one
 // snapshot: their random numbers may be the same at first.
-func (l *Lease) record(released bool) record {
+func (l *Lease) record(released bool, seal Seal) record {
 	return record{
 		LeaseHolder: contract.LeaseHolder{SandboxID: l.opts.SandboxID, Instance: l.opts.Instance, Released: released},
 		Nonce:       rand.Text() + strconv.FormatInt(time.Now().UnixNano(), 36),
+		Seal:        seal,
 	}
 }
+
+// Seal is what an earlier holder has left.
+func (l *Lease) Seal() Seal { return l.seal }
 
 // Status is the lease as the control socket shows it.
 func (l *Lease) Status() contract.LeaseStatus {
@@ -251,50 +258,5 @@ func (l *Lease) report(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// Close ends the lease's goroutines and refuses every further write; the object stays, as
-// when the process had been killed.
-func (l *Lease) Close() {
-	l.mu.Lock()
-	if l.phase != released {
-		l.becomeLocked(released, ErrReleased)
-	}
-	l.mu.Unlock()
-	l.stop()
-	l.done.Wait()
-}
-
-// Release gives the lease back, so that the next sandbox need not wait. What is still under
-// way is cancelled. A lease that was lost is left to its holder.
-func (l *Lease) Release(ctx context.Context) error {
-	l.mu.Lock()
-	was := l.phase
-	l.mu.Unlock()
-	l.Close()
-	if was == lost || was == released {
-		return nil
-	}
-	for {
-		// A renewal that Close cancelled may have been stored, which changes the ETag.
-		err := l.opts.Store.Remove(ctx, l.opts.Key, l.etag, l.record(true).encode())
-		if err == nil {
-			l.log.Info("the workspace was given back", "event", "lease_released", "instance", l.opts.Instance)
-			return nil
-		}
-		if !errors.Is(err, errChanged) {
-			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, expireAfter, err)
-		}
-		s, err := l.opts.Store.Read(ctx, l.opts.Key)
-		switch {
-		case errors.Is(err, errNoLease):
-			return nil
-		case err != nil:
-			return fmt.Errorf("cannot release the lease of %s (it expires by itself in %s): %w", l.opts.Prefix, expireAfter, err)
-		case !l.wrote(s):
-			return nil // another's, or released by an attempt before
-		}
-		l.etag = s.etag
 	}
 }

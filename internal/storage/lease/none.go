@@ -30,5 +30,8 @@ func (n None) Status() contract.LeaseStatus {
 	return contract.LeaseStatus{State: "none", Warning: n.Warning()}
 }
 
+// Seal is none: another sandbox may have written at any time.
+func (None) Seal() Seal { return Seal{} }
+
 // Release does nothing.
-func (None) Release(context.Context) error { return nil }
+func (None) Release(context.Context, Seal) error { return nil }

@@ -14,6 +14,7 @@ type record struct {
 	contract.LeaseHolder
 	// Nonce is new in each renewal, so that no two versions have the same ETag.
 	Nonce string `json:"nonce"`
+	Seal  Seal   `json:"seal,omitzero"`
 }
 
 func (r record) encode() []byte {

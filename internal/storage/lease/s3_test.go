@@ -68,7 +68,7 @@ func TestLifeOfALeaseInS3(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	if err := first.Release(t.Context()); err != nil {
+	if err := first.Release(t.Context(), Seal{}); err != nil {
 		t.Fatal(err)
 	}
 	b.WantNone(leaseKey)
@@ -106,7 +106,7 @@ func TestOneWinnerInS3(t *testing.T) {
 		if won.Load() != 1 {
 			t.Fatalf("round %d has %d winners", round, won.Load())
 		}
-		if err := winner.Release(t.Context()); err != nil {
+		if err := winner.Release(t.Context(), Seal{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +128,7 @@ func TestLostAnswersInS3(t *testing.T) {
 		cancel()
 	}
 	p.ClearFaults()
-	if err := l.Release(t.Context()); err != nil {
+	if err := l.Release(t.Context(), Seal{}); err != nil {
 		t.Error(err)
 	}
 	b.WantNone(leaseKey)
@@ -187,7 +187,7 @@ func TestReleaseWhereDeleteHasNoCondition(t *testing.T) {
 	}
 	p.Forget()
 	l := acquire(t, s3Options(store, "one"))
-	if err := l.Release(t.Context()); err != nil {
+	if err := l.Release(t.Context(), Seal{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := p.Count("DELETE"); n != 0 {

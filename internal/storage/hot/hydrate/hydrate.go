@@ -18,6 +18,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/hot/journal"
 	"github.com/matrx/sandbox/internal/storage/hot/manifest"
 	"github.com/matrx/sandbox/internal/storage/hot/tree"
+	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
@@ -29,7 +30,8 @@ type Deps struct {
 	Journal  *journal.Journal
 	Dir      string // below the state directory: for unnamed files
 	Log      *slog.Logger
-	Progress *Progress // may be nil
+	Progress *Progress  // may be nil
+	Seal     lease.Seal // the lease's
 
 	patience time.Duration // of tests; 0: usualPatience
 }
@@ -173,7 +175,7 @@ func (h *run) look(ctx context.Context, b *bundle) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.readRules(gctx) })
 	g.Go(func() (err error) {
-		if h.manifest, err = manifest.Load(h.patient(gctx), h.Store, h.place, h.Dir, h.Log); err != nil {
+		if h.manifest, err = manifest.Load(h.patient(gctx), h.Store, h.place, h.Seal, h.Dir, h.Log); err != nil {
 			return err
 		}
 		if empty {

@@ -71,8 +71,7 @@ func (h *listing) listRange(ctx context.Context, block int, after, until string)
 }
 
 // vouches says whether what the manifest knows is of this very version. Last-Modified
-// has whole seconds: an object of the second in which the manifest's entries were collected may
-// be a later one.
+// has whole seconds: an object of the manifest's own second may be a later one.
 func (h *listing) vouches(known *manifest.Entry, e *objectstore.Entry) bool {
 	return known.ETag != "" && known.ETag == e.ETag && known.Size == e.Size && e.LastModified.Before(h.manifest.AsOf)
 }

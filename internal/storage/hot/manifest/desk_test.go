@@ -86,7 +86,7 @@ func (d *desk) check() {
 	store, err := objectstore.Open(d.t.Context(), objectstore.Options{S3: d.bucket.Config(), Credentials: d.bucket.Credentials()})
 	must(d.t, err)
 	defer store.Close()
-	m, err := Load(d.t.Context(), store, d.place, d.t.TempDir(), slog.New(slog.DiscardHandler))
+	m, err := Load(d.t.Context(), store, d.place, lease.Seal{}, d.t.TempDir(), slog.New(slog.DiscardHandler))
 	must(d.t, err)
 	if m == nil {
 		d.t.Fatal("there is no manifest that can be used")

@@ -12,11 +12,12 @@ import (
 )
 
 // draft writes the manifest of the journal as it is now, with a new bundle if it pays
-// and can be had, else with what is still good of the present one.
-func (p *Publisher) draft(ctx context.Context) (*draft, error) {
+// and can be had, else with what is still good of the present one. It leaves out the paths of which a write may still
+// arrive: another attempt than the one that the journal knows may have given the object its attributes.
+func (p *Publisher) draft(ctx context.Context, unresolved map[string]journal.Intent) (*draft, error) {
 	keys := make([]string, 0, p.o.Journal.Len())
 	for e := range p.o.Journal.All() {
-		if e.ETag != "" {
+		if _, open := unresolved[e.Path]; e.ETag != "" && !open {
 			keys = append(keys, e.Key)
 		}
 	}
@@ -152,7 +153,7 @@ func (p *Publisher) compose(ctx context.Context, keys []string, limit int64) (*d
 
 func (p *Publisher) fill(ctx context.Context, file *os.File, keys []string, limit int64) (*draft, error) {
 	// An object's attributes change without its ETag. One that was last modified before this moment
-	// has those of its entry; of any later one the reader asks S3.
+	// has those of its entry; of any later one the reader asks S3, unless the manifest is sealed.
 	asOf := p.o.Store.ServerDate()
 	d := &draft{file: file}
 	out := &buffered{to: file}

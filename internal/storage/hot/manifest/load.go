@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/matrx/sandbox/internal/storage/lease"
 	"github.com/matrx/sandbox/internal/storage/objectstore"
 )
 
@@ -25,11 +26,11 @@ func (p Place) bundlePrefix() string { return p.MetaPrefix + "hot/bundle-" }
 // BundleKey is a bundle's whole key.
 func (p Place) BundleKey(b *Bundle) string { return fmt.Sprintf("%s%x", p.bundlePrefix(), b.SHA256) }
 
-// Load reads the manifest into an unnamed file in dir, where it takes no memory. It is
+// Load reads the manifest into an unnamed file in dir, where it takes no memory. seal is the lease's. It is
 // nil when there is none that can be used, which costs time and nothing else: a
 // manifest that is malformed, of another prefix or of a version to come, and one that is archived or
 // denied, or for which the store has no proper answer, is said in the log. Other errors are the store's.
-func Load(ctx context.Context, store *objectstore.Store, place Place, dir string, log *slog.Logger) (*Manifest, error) {
+func Load(ctx context.Context, store *objectstore.Store, place Place, seal lease.Seal, dir string, log *slog.Logger) (*Manifest, error) {
 	body, err := store.Get(ctx, place.ManifestKey(), objectstore.GetOptions{})
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return nil, nil
@@ -72,6 +73,9 @@ func Load(ctx context.Context, store *objectstore.Store, place Place, dir string
 		return unusable(err)
 	}
 	m.ETag = body.ETag
+	if isSealed(body.Object, seal) {
+		m.AsOf = body.LastModified
+	}
 	m.close = f.Close
 	return m, nil
 }

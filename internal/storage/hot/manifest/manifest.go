@@ -15,7 +15,7 @@ import (
 // Manifest is one that was read and found whole. It is safe for concurrent use.
 type Manifest struct {
 	Created time.Time // by the writer's clock
-	AsOf    time.Time // by the server's clock, before the entries were collected; in whole seconds
+	AsOf    time.Time // by the server's clock: what was modified before is as the entries say; in whole seconds
 	Prefix  string    // the hot prefix whose keys these are
 	Count   int       // of entries
 	Bundle  *Bundle   // nil when there is none

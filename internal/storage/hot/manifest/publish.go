@@ -34,11 +34,14 @@ type Publisher struct {
 	o Options
 
 	mu      sync.Mutex
-	current *Manifest // what S3 holds; nil when there is none or it is not known
-	known   bool      // whether that was looked up
-	etag    string    // of the manifest in S3, even of one that cannot be used
-	seq     uint64    // the journal's sequence number that it reflects
-	tried   time.Time // when Publish was last called
+	current *Manifest  // what S3 holds; nil when there is none or it is not known
+	known   bool       // whether that was looked up
+	etag    string     // of the manifest in S3, even of one that cannot be used
+	seq     uint64     // the journal's sequence number that it reflects
+	upload  lease.Seal // of the manifest that this Publisher wrote last; zero: its upload is not known well enough
+	tried   time.Time  // when Publish was last called
+
+	unresolved map[string]journal.Intent // by path: writes that may still arrive, whose paths the manifest leaves out
 }
 
 // NewPublisher makes a Publisher that knows nothing of what S3 holds yet.
@@ -122,7 +125,7 @@ func (p *Publisher) Publish(ctx context.Context) (Published, error) {
 	start := time.Now()
 	p.tried = start
 	if !p.known {
-		m, err := Load(ctx, p.o.Store, p.o.Place, p.o.Dir, p.o.Log)
+		m, err := Load(ctx, p.o.Store, p.o.Place, lease.Seal{}, p.o.Dir, p.o.Log)
 		if err != nil {
 			return Published{}, fmt.Errorf("cannot read the manifest that is to be replaced: %w", err)
 		}
@@ -132,7 +135,8 @@ func (p *Publisher) Publish(ctx context.Context) (Published, error) {
 		}
 	}
 	seq := p.o.Journal.Seq()
-	d, err := p.draft(ctx)
+	unresolved := p.o.Journal.AllUnresolved()
+	d, err := p.draft(ctx, unresolved)
 	if err != nil {
 		return Published{}, err
 	}
@@ -140,7 +144,7 @@ func (p *Publisher) Publish(ctx context.Context) (Published, error) {
 		d.close()
 		return Published{}, err
 	}
-	p.seq = seq
+	p.seq, p.unresolved = seq, unresolved
 	p.dropBundles(ctx, d)
 	p.current.Close()
 	p.current = d.manifest
@@ -154,17 +158,19 @@ func (p *Publisher) Publish(ctx context.Context) (Published, error) {
 func (p *Publisher) putManifest(ctx context.Context, d *draft) error {
 	key := p.o.Place.ManifestKey()
 	meta := map[string]string{posixattr.WriteIDKey: rand.Text()}
+	p.upload = lease.Seal{}
 	for attempt := 0; ; attempt++ {
+		var upload lease.Seal
 		err := p.write(ctx, func(ctx context.Context) error {
 			o, err := p.o.Store.Put(ctx, key, d.file, d.size, objectstore.PutOptions{
 				Condition: objectstore.Condition{IfMatch: p.etag, IfNoneMatch: p.etag == ""},
 				Metadata:  meta,
 			})
-			d.manifest.ETag = o.ETag
+			d.manifest.ETag, upload = o.ETag, uploadOf(o)
 			return err
 		})
 		if err == nil {
-			p.etag = d.manifest.ETag
+			p.etag, p.upload = d.manifest.ETag, upload
 			return nil
 		}
 		if attempt > 0 || !errors.Is(err, objectstore.ErrPrecondition) && !errors.Is(err, objectstore.ErrNotFound) {

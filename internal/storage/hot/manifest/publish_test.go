@@ -109,7 +109,7 @@ func TestPublishGoesOn(t *testing.T) {
 	store, err := objectstore.Open(t.Context(), objectstore.Options{S3: d.s3, Credentials: d.bucket.Credentials()})
 	must(t, err)
 	defer store.Close()
-	read, err := Load(t.Context(), store, d.place, t.TempDir(), slog.New(slog.DiscardHandler))
+	read, err := Load(t.Context(), store, d.place, lease.Seal{}, t.TempDir(), slog.New(slog.DiscardHandler))
 	must(t, err)
 	p = d.publisher()
 	p.Adopt(read, 0)
