@@ -41,6 +41,9 @@ const (
 	// EnvExecSocket is where the host starts processes, and reaches files and ports; see HostExecSocketName.
 	EnvExecSocket = "EXEC_SOCKET"
 
+	// EnvMemorySocket is where the host moves what belongs to the workload; see HostMemorySocketName.
+	EnvMemorySocket = "MEMORY_SOCKET"
+
 	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
 	EnvColdCachePath     = "COLD_CACHE_PATH"
 	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"

@@ -36,6 +36,7 @@ const (
 	HostStorageSocketName = "storage.sock" // in the host's directory of sockets
 	HostProxySocketName   = "proxy.sock"   // there, too
 	HostExecSocketName    = "exec.sock"    // likewise: the exec server's, see internal/execapi
+	HostMemorySocketName  = "memory.sock"  // likewise: see MemoryMoved
 )
 
 // HostStoreHeader is a header of a host's answers on its socket: the verbs whose conditions its store honours, as

@@ -63,8 +63,8 @@ func run(args []string) int {
 		return execd.Main(args[1:])
 	case contract.SessionRole:
 		return session.Main(args[1:])
-	case process.ForegroundRole:
-		return process.ExecInForeground(args[1:])
+	case process.LaunchRole:
+		return process.Launch(args[1:])
 	}
 	if args[0] != "" && args[0][0] == '-' {
 		fmt.Fprintf(os.Stderr, "sandbox-init: unknown flag %s; see sandbox-init --help\n", args[0])

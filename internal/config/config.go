@@ -37,6 +37,8 @@ type Config struct {
 	Proxy Proxy
 
 	ExecSocket string // where the host reaches the exec server; empty: there is none
+
+	MemorySocket string // where the host moves the workload's processes; empty: they are not held
 }
 
 // HasStorage says whether anything is kept: a bucket was named.

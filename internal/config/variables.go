@@ -102,6 +102,15 @@ func variables() []Variable {
 				return err
 			}},
 
+		{Name: contract.EnvMemorySocket, Range: "an absolute path", emptyOK: true,
+			Meaning: "the host's socket for a divided memory: what belongs to the workload is held before it runs until the host has moved it, for 2 s at most; empty: it is not held",
+			set: func(c *Config, v string) (err error) {
+				if v != "" {
+					c.MemorySocket, err = absolute(v)
+				}
+				return err
+			}},
+
 		secondsVariable(contract.EnvColdMetadataTTL, "60", 0, 86400, "how long listings and attributes of the cold path are trusted", func(c *Config) *time.Duration { return &c.Cold.MetadataTTL }),
 		{Name: contract.EnvColdCachePath, Default: "cold-cache below SANDBOX_STATE_DIR", Range: "an absolute path",
 			Meaning: "the cold path's disk cache",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"path/filepath"
 
 	"github.com/matrx/sandbox/contract"
@@ -27,6 +28,9 @@ type sandbox struct {
 	// The way out, when it has one.
 	proxy  *egress.Proxy
 	egress *egress.Server
+
+	divider *divider
+	moves   net.Listener // nil: the memory is not divided
 }
 
 // errOver says that the daemon is ending.
@@ -62,7 +66,10 @@ func (d *Daemon) serve(id string) error {
 	d.settle()
 	ctx, ended := context.WithCancel(d.ctx)
 	d.work.Go(func() { defer ended(); d.lookAfter(s) })
-	d.work.Go(func() { divider{d.Log, d.OpenEngine}.divide(ctx, s) })
+	if s.moves != nil {
+		d.work.Go(func() { s.divider.serveMoves(ctx, s.moves) })
+		d.work.Go(func() { s.divider.sweep(ctx) })
+	}
 	return nil
 }
 
@@ -114,7 +121,14 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 		dir.Close()
 		return nil, err
 	}
-	s := &sandbox{sandboxDir: sandboxDir, engineHost: r.EngineHost, dir: dir, gateway: gw, server: gateway.Serve(l, gw), accessKey: r.Store.AccessKey}
+	s := &sandbox{sandboxDir: sandboxDir, engineHost: r.EngineHost, dir: dir, gateway: gw, server: gateway.Serve(l, gw), accessKey: r.Store.AccessKey,
+		divider: &divider{log: d.Log, openEngine: d.OpenEngine, sandboxDir: sandboxDir}}
+	if DividesMemory() {
+		if s.moves, err = dir.Listen(contract.HostMemorySocketName, 0o666); err != nil {
+			s.close(d.ctx)
+			return nil, err
+		}
+	}
 	if s.accessKey != "" && !d.secrets.has(r.SandboxID) {
 		d.Log.Error("a sandbox waits for its credentials", "event", "credentials_awaited", "sandbox_id", r.SandboxID, "access_key", s.accessKey)
 	}
@@ -150,6 +164,9 @@ func (s *sandbox) close(ctx context.Context) {
 	s.server.Close(ctx)
 	if s.egress != nil {
 		s.egress.Close()
+	}
+	if s.moves != nil {
+		s.moves.Close()
 	}
 	s.dir.Close()
 }

@@ -109,7 +109,7 @@ func (x *execd) fork() error {
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("cannot make a pipe to the exec server: %w", err)
 	}
-	child, err := x.spawner.Start(process.Spec{
+	child, err := x.s.startOurs(x.spawner, process.Spec{
 		Path:       process.SelfExe,
 		Argv:       slices.Concat(x.s.ExecdArgv, []string{x.s.Config.HotPath, x.s.Config.LogLevel}),
 		Env:        x.s.env,

@@ -84,7 +84,7 @@ func hooksIn(dir string) ([]string, error) {
 // the deadline and when the sandbox is asked to stop more often than patience allows.
 // What a hook that has ended leaves running stays.
 func (s *sandbox) runHook(path string, deadline int64, patience int) error {
-	hook, err := s.agents.Start(process.Spec{
+	hook, err := s.startOurs(s.agents, process.Spec{
 		Argv:       []string{path},
 		Env:        s.env,
 		Dir:        s.Config.HotPath,

@@ -30,8 +30,8 @@ const (
 
 func TestMain(m *testing.M) {
 	switch {
-	case len(os.Args) > 1 && os.Args[1] == process.ForegroundRole:
-		os.Exit(process.ExecInForeground(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == process.LaunchRole:
+		os.Exit(process.Launch(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == fakeStorageRole:
 		os.Exit(playStorage(os.Args[2], os.Args[3]))
 	case len(os.Args) > 1 && os.Args[1] == fakeExecdRole:

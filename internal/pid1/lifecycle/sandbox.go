@@ -45,6 +45,8 @@ type sandbox struct {
 	reserved chan struct{} // closed when all threads are there
 	alarm    *alarm
 
+	prepared *process.Held // the command, as long as it is not started: see prepare
+
 	command *process.Child // nil: not started, or an idle sandbox
 	ended   bool           // command has ended, with
 	status  process.Status // this
@@ -79,12 +81,14 @@ func (s *sandbox) run() int {
 	if code := s.boot(); code != 0 {
 		return code
 	}
+	s.prepare()
 	if s.storage != nil {
 		if code, ok := s.hydrate(); !ok {
 			return s.exit(code)
 		}
 	}
 	code := s.work()
+	s.abandonPrepared()
 	code = s.drain(code)
 	s.execd.end() // before the flush's last look
 	if s.storage != nil {
@@ -95,6 +99,7 @@ func (s *sandbox) run() int {
 
 // exit is the last state.
 func (s *sandbox) exit(code int) int {
+	s.abandonPrepared()
 	s.execd.end()
 	s.storage.end()
 	s.state.publish(func(st *contract.State) {

@@ -61,14 +61,10 @@ func (s *sandbox) becomeReady() {
 
 // start starts the command; the code is not 0 when it could not be.
 func (s *sandbox) start() int {
-	child, err := s.agents.Start(process.Spec{
-		Argv:       s.Command,
-		Env:        s.env,
-		Files:      [3]uintptr{0, 1, 2},
-		Credential: s.Mode.AgentCredential(),
-		Terminal:   process.ForegroundTerminal(),
-		Expendable: true,
-	})
+	child, err := s.takePrepared(), error(nil)
+	if child == nil {
+		child, err = s.startOurs(s.agents, s.commandSpec())
+	}
 	if err != nil {
 		s.log.Error("cannot start the command", "event", "command_failed", "error", err.Error())
 		var start *process.StartError
@@ -81,6 +77,17 @@ func (s *sandbox) start() int {
 	s.state.update(func(st *contract.State) { st.WorkloadPID = child.PID })
 	s.log.Debug("the command runs", "event", "command_started", "pid", child.PID, "command", s.Command[0])
 	return 0
+}
+
+func (s *sandbox) commandSpec() process.Spec {
+	return process.Spec{
+		Argv:       s.Command,
+		Env:        s.env,
+		Files:      [3]uintptr{0, 1, 2},
+		Credential: s.Mode.AgentCredential(),
+		Terminal:   process.ForegroundTerminal(),
+		Expendable: true,
+	}
 }
 
 // releaseTerminal takes the foreground back for this process's parent. PID 1 has

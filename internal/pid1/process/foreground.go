@@ -2,51 +2,11 @@ package process
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// ForegroundRole is the argument that makes sandbox-init the small program that
-// stands between fork and exec when there is a terminal.
-//
-// A process group takes the foreground with tcsetpgrp(3), which stops a background
-// caller with SIGTTOU unless that is blocked or ignored, and both would be inherited
-// by the command. The parent cannot do it either: until the child has run there is
-// no such group, and after that the command may already have been stopped for reading.
-// So the child does it, in a program that can put its mask right again. It costs some
-// 2 ms, where a person sits and types.
-const ForegroundRole = "exec-in-foreground"
-
-// SelfExe is this very program, wherever its file has gone.
-const SelfExe = "/proc/self/exe"
-
-func foregroundArgv(spec Spec) []string {
-	return append([]string{"sandbox-init", ForegroundRole, strconv.Itoa(spec.Terminal)}, spec.Argv...)
-}
-
-// ExecInForeground is that program; args are what follows ForegroundRole. It returns
-// only an exit code, when the command cannot be executed.
-func ExecInForeground(args []string) int {
-	if len(args) < 2 {
-		fmt.Fprintf(os.Stderr, "sandbox-init: %s is for sandbox-init's own use\n", ForegroundRole)
-		return 2
-	}
-	tty, err := strconv.Atoi(args[0])
-	if err == nil {
-		err = takeForeground(tty, syscall.Getpgrp())
-	}
-	if err != nil {
-		// The command still runs, in the background, as it would without a terminal.
-		fmt.Fprintf(os.Stderr, "sandbox-init: cannot put %q in the terminal's foreground: %v\n", args[1], err)
-	}
-	failed := Exec(args[1:], os.Environ())
-	fmt.Fprintf(os.Stderr, "sandbox-init: %v\n", failed)
-	return failed.Code()
-}
 
 // Exec replaces this program; see forkExec for how it looks the command up. It returns only an
 // error.

@@ -12,7 +12,12 @@ import (
 // parts is filled by the tests' files.
 var parts = map[string]func() error{}
 
-func TestMain(m *testing.M) { testpart.Main(m, parts) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == LaunchRole {
+		os.Exit(Launch(os.Args[2:]))
+	}
+	testpart.Main(m, parts)
+}
 
 // becomeInit gives a part a reaper, fed by signals, and its orphans.
 func becomeInit() (*Reaper, error) {

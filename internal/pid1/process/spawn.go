@@ -56,6 +56,8 @@ type Spec struct {
 	// descriptor 0 is the session's controlling terminal.
 	Session, Controlling bool
 
+	gated bool // the last of Extra is the gate, see Held
+
 	// Leashed: the kernel kills the child when this process ends (PR_SET_PDEATHSIG in prctl(2)). It does so
 	// when the thread that forked ends; a Spawner's thread lives as long as the process.
 	Leashed bool
@@ -114,10 +116,10 @@ func (s *Spawner) start(spec Spec) (*Child, error) {
 			// neither does going back, since the floor stays where it was.
 			defer s.expendable()()
 		}
-		if spec.Terminal >= 0 {
-			pid, err := syscall.ForkExec(SelfExe, foregroundArgv(spec), attr)
+		if spec.Terminal >= 0 || spec.gated {
+			pid, err := syscall.ForkExec(SelfExe, launchArgv(spec), attr)
 			if errors.Is(err, syscall.EACCES) {
-				err = fmt.Errorf("cannot execute sandbox-init as the agent, which puts the command in the terminal's foreground: %w; the file must be executable for every user (mode 0755)", err)
+				err = fmt.Errorf("cannot execute sandbox-init as the agent, which it is before it becomes the command: %w; the file must be executable for every user (mode 0755)", err)
 			}
 			return pid, err
 		}

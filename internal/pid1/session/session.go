@@ -3,7 +3,7 @@
 // oom_score_adj and no ignored signal. Its environment is the caller's.
 //
 // An engine gives a session the bounding set of the container and the score of PID 1, so that the
-// kernel, short of memory, might end PID 1 for it. The engine therefore starts this program, as root
+// kernel, short of memory, might end PID 1 for it. It puts it beside PID 1 as well, where a host divides the memory. The engine therefore starts this program, as root
 // where PID 1 is root, and it becomes the command: the session's process keeps its number.
 package session
 
@@ -24,6 +24,12 @@ func Main(args []string) int {
 	if len(args) == 0 {
 		fmt.Fprintf(os.Stderr, "sandbox-init: %s needs a command\n", contract.SessionRole)
 		return contract.ExitNotExecutable
+	}
+	// While this is root's: the agent cannot reach the socket.
+	if host := os.Getenv(contract.EnvMemorySocket); host != "" {
+		if err := process.Move(host, os.Getpid()); err != nil {
+			fmt.Fprintf(os.Stderr, "sandbox-init: the memory of %q counts as the sandbox's, not as the workload's: %v\n", args[0], err)
+		}
 	}
 	if err := confine(); err != nil {
 		fmt.Fprintf(os.Stderr, "sandbox-init: cannot run %q as the agent: %v\n", args[0], err)

@@ -7,11 +7,15 @@
 // processes is not enough; a limit of the workload's own is. Only that cgroup's
 // processes are chosen from when it is full.
 //
+// What holds it: a process is born into its parent's cgroup, so that the workload is there as a whole when its first
+// processes are. PID 1 holds each process that it starts for the workload (hooks, the command, the exec server) between
+// fork and exec until Move has moved it, and a session that the engine execs into the container as sandbox-init waits in the
+// same way. None of the workload's programs has run by then, and no descendant of theirs is ever elsewhere.
+//
+// The engine's exec of any other program is announced by nothing. Sweep finds what it has started beside PID 1, and has to be
+// called again and again. What such a program takes before that is charged beside PID 1.
+//
 // It takes root on the engine's machine. The processes of the child cgroup also get a
 // higher oom_score_adj, and with SYS_RESOURCE a floor under it, so that the order within the container
 // holds as well.
-//
-// The kernel announces no process that joins a cgroup. Children are born where their parent is, so
-// that only what PID 1 starts and what is exec'd into the container is ever found beside PID 1;
-// Sweep has to be called again and again for that.
 package memcg

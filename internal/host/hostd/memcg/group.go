@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -17,18 +18,15 @@ const (
 	initName     = "init"
 )
 
-// Group is a container's cgroup that has been divided.
+// Group is a container's cgroup that has been divided. It may be used by several goroutines.
 type Group struct {
 	pid1     int
 	inits    string // the directory of the cgroup that PID 1 is in
 	workload string
-	again    int // how often the workload's scores are still to be raised once more
-}
 
-// raises is in how many sweeps after a move the workload's scores are raised. The engine may still be
-// at work on a session that is moved, and sets its score when it is done; that took a few
-// milliseconds.
-const raises = 20
+	mu    sync.Mutex
+	again int // how often the workload's scores are still to be raised once more
+}
 
 // ErrEnded says that the container has ended.
 var ErrEnded = errors.New("the container has ended")
@@ -78,7 +76,7 @@ func delegate(dir, to string) error {
 			return err
 		}
 		for _, pid := range pids {
-			if err := move(to, pid); err != nil {
+			if _, err := move(to, pid); err != nil {
 				return err
 			}
 		}
@@ -88,49 +86,6 @@ func delegate(dir, to string) error {
 		}
 	}
 	return fmt.Errorf("cannot divide the cgroup %s: %w", dir, syscall.EBUSY)
-}
-
-// Sweep moves the processes that are beside PID 1 and not storage into the workload's cgroup, and
-// returns how many. ErrEnded: the container has ended.
-func (g *Group) Sweep() (moved int, err error) {
-	pids, err := members(g.inits)
-	if err != nil {
-		return 0, ended(err)
-	}
-	if len(pids) == 0 {
-		return 0, ErrEnded
-	}
-	first, ok := identify(g.pid1)
-	if !ok {
-		return 0, ErrEnded
-	}
-	for _, pid := range pids {
-		p, ok := identify(pid)
-		if !ok || p.isInit(first) {
-			continue
-		}
-		if err := move(g.workload, pid); err != nil {
-			return moved, ended(err)
-		}
-		moved++
-	}
-	if moved > 0 {
-		g.again = raises
-	}
-	return moved, g.raise()
-}
-
-// raise exposes all of the workload, for some time after a move.
-func (g *Group) raise() error {
-	if g.again == 0 {
-		return nil
-	}
-	g.again--
-	pids, err := members(g.workload)
-	for _, pid := range pids {
-		expose(pid)
-	}
-	return ended(err)
 }
 
 // ended turns the errors of a cgroup that was removed into ErrEnded.
@@ -170,11 +125,11 @@ func members(dir string) (pids []int, err error) {
 	return pids, nil
 }
 
-// move moves a process with all its threads. One that has ended is no error.
-func move(dir string, pid int) error {
-	err := write(dir, "cgroup.procs", strconv.Itoa(pid))
+// move moves a process with all its threads. moved is false when it has ended: a child of its own may be left.
+func move(dir string, pid int) (moved bool, err error) {
+	err = write(dir, "cgroup.procs", strconv.Itoa(pid))
 	if errors.Is(err, syscall.ESRCH) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

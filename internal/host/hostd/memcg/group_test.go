@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // container is a cgroup with a process that stands for PID 1, and one for storage below it.
@@ -24,7 +26,8 @@ type container struct {
 	stop          func()
 }
 
-func newContainer(t *testing.T) *container {
+// newContainer makes one. children are what PID 1 starts beside storage, and says the numbers of.
+func newContainer(t *testing.T, children string, numbers ...*int) *container {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("run this test as root: it makes a cgroup")
@@ -51,7 +54,7 @@ func newContainer(t *testing.T) *container {
 			}
 		}
 	})
-	cmd := c.run(t, 0, "echo $$; sleep 1000 & echo $!; wait", &c.pid1, &c.storage)
+	cmd := c.run(t, 0, "echo $$; sh -c 'kill -STOP $$' & echo $!; "+children+"wait", append([]*int{&c.pid1, &c.storage}, numbers...)...)
 	c.stop = func() { end(cmd) }
 	return c
 }
@@ -73,7 +76,7 @@ func (c *container) run(t *testing.T, uid uint32, script string, numbers ...*int
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { end(cmd) })
-	if err := move(c.dir, cmd.Process.Pid); err != nil {
+	if _, err := move(c.dir, cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := in.Write([]byte("go\n")); err != nil {
@@ -104,7 +107,7 @@ func sweep(t *testing.T, g *Group, want int) {
 }
 
 func TestWorkloadHasCgroupOfItsOwn(t *testing.T) {
-	c := newContainer(t)
+	c := newContainer(t, "")
 	g, err := Divide(c.pid1, c.name, 192<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +146,7 @@ func TestWorkloadHasCgroupOfItsOwn(t *testing.T) {
 
 // TestScoreIsRaisedAfterTheEngineHasSetIt: a session is found while the engine is still at work on it.
 func TestScoreIsRaisedAfterTheEngineHasSetIt(t *testing.T) {
-	c := newContainer(t)
+	c := newContainer(t, "")
 	g, err := Divide(c.pid1, c.name, 192<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +164,7 @@ func TestScoreIsRaisedAfterTheEngineHasSetIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	session = cmd.Process.Pid
-	if err := move(c.dir, session); err != nil {
+	if _, err := move(c.dir, session); err != nil {
 		t.Fatal(err)
 	}
 	sweep(t, g, 1)
@@ -181,7 +184,7 @@ func TestScoreIsRaisedAfterTheEngineHasSetIt(t *testing.T) {
 // TestFullWorkloadLeavesInitItsMemory: the kernel ends a process of the workload's cgroup, although
 // PID 1 and storage have the highest oom_score_adj.
 func TestFullWorkloadLeavesInitItsMemory(t *testing.T) {
-	c := newContainer(t)
+	c := newContainer(t, "")
 	const limit = 64 << 20
 	if err := write(c.dir, "memory.limit_in_bytes", strconv.Itoa(limit)); err != nil {
 		if err = write(c.dir, "memory.max", strconv.Itoa(limit)); err != nil {
@@ -205,7 +208,7 @@ func TestFullWorkloadLeavesInitItsMemory(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := move(c.dir, cmd.Process.Pid); err != nil {
+	if _, err := move(c.dir, cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	sweep(t, g, 1)
@@ -224,9 +227,130 @@ func TestFullWorkloadLeavesInitItsMemory(t *testing.T) {
 }
 
 func TestCgroupOfAnotherContainerIsLeft(t *testing.T) {
-	c := newContainer(t)
+	c := newContainer(t, "")
 	if _, err := Divide(c.pid1, "another", 192<<20); err == nil {
 		t.Error("the cgroup of another container is divided")
+	}
+	c.stop()
+}
+
+// chain is a process that forks and ends at once, and so does its child, until the file is gone.
+const chain = `f() { test -e "$1" || exit; f "$1" & exit; }; { echo $$; f "$1"; } &`
+
+// TestChainIsMoved: there are always processes beside PID 1, and each has ended when its turn comes.
+func TestChainIsMoved(t *testing.T) {
+	c := newContainer(t, "")
+	g, err := Divide(c.pid1, c.name, 192<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	goes := filepath.Join(t.TempDir(), "goes")
+	if err := os.WriteFile(goes, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		var began int
+		c.run(t, 0, `set -- `+goes+`; `+chain, &began)
+	}
+	settle(t)
+	if _, err := g.Sweep(); err != nil {
+		t.Error(err)
+	}
+	for range 1000 { // a chain that is left is seen in some of them
+		beside, err := members(g.inits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range beside {
+			if pid != c.pid1 && pid != c.storage && forks(pid) {
+				t.Fatalf("process %d is beside PID 1", pid)
+			}
+		}
+	}
+	if err := os.Remove(goes); err != nil {
+		t.Fatal(err)
+	}
+	c.stop()
+}
+
+// forks says that a process may still have children. One that was at its end when it was moved stays where it is.
+func forks(pid int) bool {
+	const exiting = 0x4 // PF_EXITING in the flags of proc_pid_stat(5)
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, fields, _ := strings.Cut(string(stat), ") ")
+	flags, _ := strconv.Atoi(append(strings.Fields(fields), make([]string, 7)...)[6])
+	return err == nil && flags&exiting == 0
+}
+
+// settle lets the kernel forget that a process was moved just now: the next move waits for a grace period again
+// (percpu_down_write in the kernel's cgroup.c), and so does this (MEMBARRIER_CMD_GLOBAL in membarrier(2)).
+func settle(t *testing.T) {
+	t.Helper()
+	for range 3 {
+		if _, _, errno := syscall.Syscall(unix.SYS_MEMBARRIER, 1, 0, 0); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+}
+
+// TestOrphanOfRootIsMoved: it is PID 1's child and root's, as storage is, and not sandbox-init.
+func TestOrphanOfRootIsMoved(t *testing.T) {
+	var orphan int
+	c := newContainer(t, "sleep 1000 & echo $!; ", &orphan)
+	g, err := Divide(c.pid1, c.name, 192<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for executable(orphan) == executable(c.pid1) { // until it is sleep
+		runtime.Gosched()
+	}
+	sweep(t, g, 1)
+	if inside, err := members(g.workload); err != nil || !slices.Equal(inside, []int{orphan}) {
+		t.Errorf("the workload's cgroup has %d, want %d: %v", inside, orphan, err)
+	}
+	c.stop()
+}
+
+func TestProcessThatHasEndedIsNotMoved(t *testing.T) {
+	c := newContainer(t, "")
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := move(c.dir, cmd.Process.Pid); moved || err != nil {
+		t.Errorf("it is moved: %t, %v", moved, err)
+	}
+	c.stop()
+}
+
+// TestProcessIsMovedByItsNumberInTheContainer: the container knows no other.
+func TestProcessIsMovedByItsNumberInTheContainer(t *testing.T) {
+	c := newContainer(t, "")
+	g, err := Divide(c.pid1, c.name, 192<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	if _, err := move(c.dir, cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	for _, times := range []string{"once", "again"} {
+		if err := g.Move(1); err != nil {
+			t.Errorf("%s: %v", times, err)
+		}
+		if inside, err := members(g.workload); err != nil || !slices.Equal(inside, []int{cmd.Process.Pid}) {
+			t.Errorf("%s: the workload's cgroup has %d, want %d: %v", times, inside, cmd.Process.Pid, err)
+		}
+	}
+	for name, pid := range map[string]int{"PID 1": c.pid1, "no process": 1 << 30} {
+		if err := g.Move(pid); err == nil {
+			t.Errorf("%s is moved", name)
+		}
 	}
 	c.stop()
 }

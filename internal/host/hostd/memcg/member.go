@@ -14,6 +14,7 @@ const expendable = 500
 // member is a process of a container, with numbers and users of this machine.
 type member struct {
 	pid, ppid int
+	inner     int    // its number in the innermost PID namespace, the container's
 	uid       string // the real one
 }
 
@@ -32,6 +33,8 @@ func identify(pid int) (m member, ok bool) {
 		switch name {
 		case "PPid":
 			m.ppid, err = strconv.Atoi(fields[0])
+		case "NSpid":
+			m.inner, _ = strconv.Atoi(fields[len(fields)-1])
 		case "Uid":
 			m.uid = fields[0]
 		}
@@ -39,10 +42,23 @@ func identify(pid int) (m member, ok bool) {
 	return m, err == nil && m.uid != ""
 }
 
+// IsPID1 says that a process is the first of its PID namespace.
+func IsPID1(pid int) bool {
+	m, ok := identify(pid)
+	return ok && m.inner == 1
+}
+
 // isInit says that a process is PID 1, storage, or what PID 1 has forked and not yet made the agent's:
-// a child of PID 1 with PID 1's user.
+// a child of PID 1 with PID 1's user and PID 1's program. The engine's exec may run a program as root as well, whose
+// orphans are PID 1's children.
 func (m member) isInit(pid1 member) bool {
-	return m.pid == pid1.pid || m.ppid == pid1.pid && m.uid == pid1.uid
+	return m.pid == pid1.pid || m.ppid == pid1.pid && m.uid == pid1.uid && executable(m.pid) == executable(pid1.pid)
+}
+
+// executable is the path of a process's program as its own mounts have it, or nothing where it has ended.
+func executable(pid int) string {
+	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return path
 }
 
 // expose raises a process's oom_score_adj to the workload's. Written with SYS_RESOURCE the value is a

@@ -118,10 +118,13 @@ func coldPath(environments ...[]string) string {
 }
 
 // avoidGVisorFUSE does without the mount of the cold path under gVisor: a look at it ends gVisor's kernel, and
-// with it the sandbox (docs/gvisor.md). A runtime is known by its name alone.
+// with it the sandbox (docs/gvisor.md).
 func (x *session) avoidGVisorFUSE() {
-	if strings.HasPrefix(x.Runtime, "runsc") && !x.NoFUSE {
+	if isGVisor(x.Runtime) && !x.NoFUSE {
 		x.NoFUSE = true
 		x.out.say("gVisor cannot serve the mount of the cold path: it is left out, and sandbox-init cold ls, get and put reach the files")
 	}
 }
+
+// isGVisor knows a runtime by its name alone.
+func isGVisor(runtime string) bool { return strings.HasPrefix(runtime, "runsc") }

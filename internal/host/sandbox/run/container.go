@@ -24,6 +24,7 @@ const (
 	forwardSocket = socketsDir + "/" + contract.HostForwardSocketName
 	execSocket    = socketsDir + "/" + contract.HostExecSocketName
 	proxySocket   = socketsDir + "/" + contract.HostProxySocketName
+	memorySocket  = socketsDir + "/" + contract.HostMemorySocketName
 )
 
 // containerName is the name of a sandbox's container.

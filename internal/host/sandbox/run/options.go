@@ -168,6 +168,7 @@ var given = map[string]string{
 	contract.EnvProxyForwards:      "--access",
 	contract.ForwardSocketVariable: "nothing: `sandbox forward` needs it where it is",
 	contract.EnvExecSocket:         "nothing: `sandbox exec` needs it where it is",
+	contract.EnvMemorySocket:       "--memory",
 	contract.EnvS3CredentialsFile:  "nothing: the host signs, and no credentials enter the sandbox",
 	contract.EnvHotPath:            "nothing: the home is mounted",
 	contract.EnvStateDir:           "nothing: the state is mounted",
@@ -203,6 +204,9 @@ func (o Options) environment(r datadir.Record, shutdown time.Duration, takeover 
 		contract.EnvExecSocket + "=" + execSocket,
 		contract.EnvShutdownTimeout + "=" + strconv.Itoa(int(shutdown/time.Second)),
 		contract.EnvLogLevel + "=" + firstOf(o.LogLevel, "warn"),
+	}
+	if hostd.DividesMemory() && r.Limits.Memory != 0 && !isGVisor(r.Confinement.Runtime) { // whose processes are none of the host's
+		env = append(env, contract.EnvMemorySocket+"="+memorySocket)
 	}
 	if r.Access.Mode == datadir.Allow {
 		// Before the operator's own: what is set with --env wins.
