@@ -68,18 +68,19 @@ func (d Dir) Remove(name string, pause func() error) error {
 		return fmt.Errorf("cannot empty the trash %s: %w", d.path, err)
 	}
 	defer trash.Close()
-	top, err := openDir(int(trash.Fd()), name)
+	into, err := openDir(int(trash.Fd()), name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
 	}
-	defer top.Close()
+	defer into.Close()
 	if err := checkUnmounted(name); err != nil {
 		return fmt.Errorf("cannot remove %s: %w", filepath.Join(d.path, name), err)
 	}
-	r := remover{top: top, pause: pause}
+	takeAll(into)
+	r := newRemover(into, pause)
 	for {
 		if err = r.emptyTop(); err == nil {
 			err = unlink(trash, name, unix.AT_REMOVEDIR)
@@ -105,20 +106,33 @@ func (d Dir) Empty(ctx context.Context) error {
 
 // remover removes one tree.
 type remover struct {
-	top   *os.File
-	pause func() error
-	since int   // the last pause
-	ended error // what pause said
-	moved int   // directories to the top, in this pass
+	tops   []*top // what is moved up goes to the first of them that takes it; there is more than one in cross alone
+	rename func(from int, name string, to int, as string) error
+	pause  func() error
+	since  int   // the last pause
+	ended  error // what pause said
+}
+
+func newRemover(dir *os.File, pause func() error) *remover {
+	return &remover{tops: []*top{{dir: dir}}, rename: unix.Renameat, pause: pause}
+}
+
+// top is a directory to which others are moved up.
+type top struct {
+	dir   *os.File
+	moved int // in this pass
 }
 
 // pauseAfter is how many files are removed between two pauses.
 const pauseAfter = 64
 
-// emptyTop removes all that is in the tree. Each pass also takes what the one before has moved up.
+// emptyTop removes all that is in the last top. Each pass also takes what the one before has moved up.
 func (r *remover) emptyTop() error {
-	for {
-		left, removed, err := r.pass(r.top, r.emptyChild)
+	for t := r.tops[len(r.tops)-1]; ; {
+		left, removed, err := r.pass(t.dir, r.emptyChild)
+		// What was moved up while this pass went on may not have been listed.
+		left += t.moved
+		t.moved = 0
 		if r.ended != nil {
 			return r.ended
 		}
@@ -138,16 +152,31 @@ func (r *remover) emptyChild(in *os.File, name string) error {
 		return err
 	}
 	defer child.Close()
-	if _, _, err := r.pass(child, r.moveUp); err != nil {
+	refused := false
+	_, _, err = r.pass(child, func(in *os.File, name string) error {
+		err := r.moveUp(in, name)
+		refused = refused || errors.Is(err, unix.EXDEV)
+		return err
+	})
+	if refused {
+		err = r.cross(child)
+	}
+	if err != nil {
 		return err
 	}
 	return unlink(in, name, unix.AT_REMOVEDIR)
 }
 
-func (r *remover) moveUp(in *os.File, name string) error {
-	r.moved++
-	to := rand.Text() // of no name in the tree, which the workload has chosen
-	if err := unix.Renameat(int(in.Fd()), name, int(r.top.Fd()), to); err != nil && err != unix.ENOENT {
+func (r *remover) moveUp(in *os.File, name string) (err error) {
+	for _, t := range r.tops {
+		// Counted before: a pass may list it or not. Its name is of no name in the tree, which the workload has chosen.
+		t.moved++
+		if err = r.rename(int(in.Fd()), name, int(t.dir.Fd()), rand.Text()); err != unix.EXDEV {
+			break
+		}
+		t.moved--
+	}
+	if err != nil && err != unix.ENOENT {
 		return &os.PathError{Op: "rename", Path: name, Err: err}
 	}
 	return nil
@@ -175,11 +204,6 @@ func (r *remover) pass(dir *os.File, full func(in *os.File, name string) error) 
 			removed++
 		}
 		if errors.Is(rerr, io.EOF) || errors.Is(rerr, fs.ErrNotExist) { // of a directory that is removed meanwhile
-			// What was moved up while this pass went on may not have been listed.
-			if dir == r.top {
-				left += r.moved
-				r.moved = 0
-			}
 			return left, removed, err
 		}
 		if rerr != nil {

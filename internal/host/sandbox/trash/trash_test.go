@@ -82,13 +82,13 @@ func TestRemoveOpensNoLink(t *testing.T) {
 			if err := os.MkdirAll(filepath.Join(d.path, name, "a"), 0o700); err != nil {
 				return err
 			}
-			top, err := openDir(unix.AT_FDCWD, d.path)
+			at, err := openDir(unix.AT_FDCWD, d.path)
 			if err != nil {
 				return err
 			}
-			defer top.Close()
-			r := remover{top: top, pause: never}
-			return r.remove(top, name, func(in *os.File, name string) error {
+			defer at.Close()
+			r := newRemover(at, never)
+			return r.remove(at, name, func(in *os.File, name string) error {
 				if err := errors.Join(os.RemoveAll(filepath.Join(d.path, name)), os.Rename(filepath.Join(d.path, link), filepath.Join(d.path, name))); err != nil {
 					t.Fatal(err)
 				}
