@@ -1,6 +1,7 @@
 package internal_test
 
 import (
+	"go/ast"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,40 @@ func TestPathsInDocumentsExist(t *testing.T) {
 	}
 	if seen < 50 {
 		t.Errorf("only %d paths were found: this test does not see what it judges", seen)
+	}
+}
+
+// testName is the name of a test.
+var testName = regexp.MustCompile(`\bTest[A-Z]\w+`)
+
+// A document that names a test as its proof names one that exists.
+func TestTestsInDocumentsExist(t *testing.T) {
+	documents, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	for _, f := range parseAll(t) {
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && f.test && fn.Recv == nil {
+				tests[fn.Name.Name] = true
+			}
+		}
+	}
+	seen := 0
+	for _, document := range append(documents, "../README.md", "../CONTRIBUTING.md") {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range testName.FindAllString(string(text), -1) {
+			if seen++; !tests[name] {
+				t.Errorf("%s names %s, and there is no test of that name", strings.TrimPrefix(document, "../"), name)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d names were found: this test does not see what it judges", seen)
 	}
 }
 

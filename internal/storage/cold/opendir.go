@@ -111,7 +111,9 @@ func (d *Dir) currentLocked(i int) *node {
 // readLocked takes the entries as they are. With core.mu, which it gives up for a while.
 func (d *Dir) readLocked() {
 	count := d.node.dir.children.len()
+	d.in.mu.Unlock() // memory for a million names takes a while to be had
 	d.entries, d.names = make([]*node, 0, count), make([]string, 0, count)
+	d.in.mu.Lock()
 	for n := range breathing(d.in.core, d.node.dir.children.all()) {
 		d.entries, d.names = append(d.entries, n), append(d.names, n.name)
 	}
