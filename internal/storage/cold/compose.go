@@ -19,6 +19,9 @@ import (
 // composeFrom is from which size on, in bytes, that is worth the requests.
 const composeFrom = 16 << 20
 
+// maxCopy is up to which size, in bytes, an object is copied by one request. Tests have smaller objects.
+var maxCopy int64 = objectstore.MaxCopy
+
 // composedMark begins the id of an upload of which parts were copied: it is not continued.
 const composedMark = "~"
 
@@ -77,7 +80,7 @@ func (j *job) planCopy() error {
 		return err
 	}
 	j.copyFrom, j.copyETag, j.size, j.plan = key, n.remote().ETag, n.remote().Size, nil
-	if j.size > objectstore.MaxCopy {
+	if j.size > maxCopy {
 		p, ok := j.contents.plan(n, j.size, nil)
 		if !ok {
 			return errChanged // it is brought here first

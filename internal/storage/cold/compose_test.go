@@ -96,6 +96,47 @@ func TestStoreThatCopiesNoParts(t *testing.T) {
 	}
 }
 
+// TestObjectTooLargeForOneCopy is renamed and gets another mode all the same: in parts, or by sending all of it where
+// the store copies none.
+func TestObjectTooLargeForOneCopy(t *testing.T) {
+	const size = 20 << 20
+	body := random(size)
+	for name, tt := range map[string]struct {
+		refused bool
+		sent    int64
+	}{
+		"in parts":            {false, 1 << 20},
+		"no parts are copied": {true, 2*size + 1<<20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, throughProxy, func(b *bed) { b.conf.MaxCopy = 16 << 20 })
+			b.bucket.Put(keys+"f", body, nil)
+			b.bucket.Put(keys+"moved", body, nil)
+			b.bucket.Put(keys+"removed", "later", nil)
+			if tt.refused {
+				b.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PARTCOPY"}, Do: testbed.Refuse(501, "NotImplemented")})
+			}
+			b.proxy.Forget()
+			b.sh(`chmod 700 f; mv moved g; rm removed`)
+			b.sync()
+			b.bucket.Want(keys+"f", body)
+			b.bucket.Want(keys+"g", body)
+			b.bucket.WantNone(keys + "moved")
+			b.bucket.WantNone(keys + "removed")
+			if mode := b.bucket.Objects(keys)[keys+"f"].Metadata["file-permissions"]; mode != "0100700" {
+				t.Errorf("the mode in S3 is %q", mode)
+			}
+			if n := b.proxy.Sent(); n > tt.sent {
+				t.Errorf("%d bytes are sent", n)
+			}
+			if n := b.proxy.Count("COPY"); n > 0 {
+				t.Errorf("%d requests copy it whole", n)
+			}
+		})
+	}
+}
+
 // TestUploadOfRemovedFileIsBrokenOff, and that of a renamed one is not sent again.
 func TestUploadOfRemovedFileIsBrokenOff(t *testing.T) {
 	const size = 40 << 20

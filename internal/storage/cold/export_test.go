@@ -7,6 +7,9 @@ var KeyOf = keyOf
 
 const MaxFile = maxFile
 
+// SetMaxCopy has objects be copied in parts from a smaller size on.
+func SetMaxCopy(n int64) { maxCopy = n }
+
 // Extras are the paths of which more is kept than what a listing tells.
 func Extras(fs *FS) []string {
 	fs.mu.Lock()

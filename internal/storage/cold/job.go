@@ -131,7 +131,7 @@ func (j *job) prepare(ctx context.Context) error {
 	n := j.node
 	if n.kind == pending.File {
 		j.mu.Lock()
-		bring := !n.dirty() && n.size > objectstore.MaxCopy && !j.contents.copiesInParts(n)
+		bring := !n.dirty() && n.size > maxCopy && !j.contents.copiesInParts(n)
 		j.mu.Unlock()
 		if bring {
 			if err := j.contents.bringHere(ctx, n); err != nil {

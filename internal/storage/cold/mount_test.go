@@ -47,7 +47,8 @@ type serveConfig struct {
 	Mounted     bool // descriptor 3 is the mount's
 	PartSize    int64
 	Parts       int
-	Unprobed    bool // what the store honours is not asked
+	Unprobed    bool  // what the store honours is not asked
+	MaxCopy     int64 // what one request copies; 0: as S3 does
 }
 
 func TestMain(m *testing.M) {
@@ -69,6 +70,9 @@ func serve(text string) error {
 	var c serveConfig
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return err
+	}
+	if c.MaxCopy > 0 {
+		cold.SetMaxCopy(c.MaxCopy)
 	}
 	level := slog.LevelInfo
 	if os.Getenv("COLD_TEST_DEBUG") != "" {
