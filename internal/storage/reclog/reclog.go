@@ -297,11 +297,12 @@ func (l *Log) Syncer() func() error {
 		if err != nil {
 			return err
 		}
-		var syncErr error
-		if err := c.Control(func(fd uintptr) { syncErr = unix.Fdatasync(int(fd)) }); err != nil {
-			return err
+		called, syncErr := false, error(nil)
+		err = c.Control(func(fd uintptr) { called, syncErr = true, unix.Fdatasync(int(fd)) })
+		if err != nil && !called {
+			return fmt.Errorf("%w: %w", os.ErrClosed, err) // internal/poll has an error of its own for that
 		}
-		return syncErr
+		return errors.Join(err, syncErr)
 	}
 }
 

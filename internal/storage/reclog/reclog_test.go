@@ -251,3 +251,26 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// A Syncer that comes too late says so, and its caller takes the file that is there now.
+func TestSyncerOfClosedFileSaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, _ := open(t, path)
+	sync := l.Syncer()
+	if err := sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Replace(func(func([]byte) error) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := sync(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("of a log that was replaced: %v", err)
+	}
+	if sync = l.Syncer(); sync() != nil {
+		t.Error("of the new one: it fails")
+	}
+	l.Close()
+	if err := sync(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("of a log that was closed: %v", err)
+	}
+}

@@ -190,6 +190,45 @@ func TestCompactWhileApplying(t *testing.T) {
 	}
 }
 
+// TestSyncWhileJournalIsWrittenAnew: a program's fsync does not fail because the file was replaced under it.
+func TestSyncWhileJournalIsWrittenAnew(t *testing.T) {
+	j, _, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	ended := make(chan struct{})
+	failed := make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for {
+			select {
+			case <-ended:
+				return
+			default:
+			}
+			if err := j.Sync(); err != nil {
+				failed <- err
+				return
+			}
+		}
+	}()
+	for range 100 {
+		c, err := j.BeginCompact()
+		if err == nil {
+			err = c.End()
+		}
+		if err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(ended)
+	if err := <-failed; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDamagedJournalIsSetAside has each kind of damage that a checksum does not explain by a kill: the
 // journal opens all the same, with what stands before the damage, and the file is kept.
 func TestDamagedJournalIsSetAside(t *testing.T) {
