@@ -59,7 +59,7 @@ func New(o Options) (*FS, error) {
 	fs.tree = newTree(c)
 	fs.changes = newChanges(c, fs.tree)
 	fs.contents = newContents(c, fs.tree, fs.changes, fs.index)
-	fs.listings = &listings{core: c, tree: fs.tree, changes: fs.changes, contents: fs.contents, index: fs.index, hiddenSeen: map[*node]uint32{}}
+	fs.listings = &listings{core: c, tree: fs.tree, changes: fs.changes, contents: fs.contents, index: fs.index}
 	fs.writeback = newWriteback(c, fs.tree, fs.changes, fs.contents, fs.listings)
 	fs.files = &files{core: c, tree: fs.tree, changes: fs.changes, contents: fs.contents}
 	fs.names = &names{core: c, tree: fs.tree, changes: fs.changes, contents: fs.contents, listings: fs.listings, files: fs.files}

@@ -154,11 +154,11 @@ func (l *listing) doubtful(name string) bool {
 
 // hide counts a key that cannot be shown.
 func (l *listing) hide(parent *node, key string) {
-	if l.in.hiddenSeen[parent] != l.pass {
-		l.in.hiddenSeen[parent] = l.pass
-		parent.dir.hidden = 0
+	d := parent.dir
+	if d.hiddenBy != l.pass {
+		d.hidden, d.hiddenBy = 0, l.pass
 	}
-	parent.dir.hidden++
+	d.hidden++
 	if !l.in.hiddenSaid {
 		l.in.hiddenSaid = true
 		l.in.log.Warn("a key in S3 cannot be a file here, and is not shown; sandbox-init cold ls --keys shows all",
@@ -273,10 +273,9 @@ func (l *listing) complete(n *node) {
 		ls.index.drop(c.objectPath())
 		ls.displace(c)
 	}
-	if ls.hiddenSeen[n] != l.pass {
+	if d.hiddenBy != l.pass {
 		d.hidden = 0
 	}
-	delete(ls.hiddenSeen, n)
 	d.complete, d.singleLookups, d.retry = true, 0, time.Time{}
 	d.listed = l.began
 }

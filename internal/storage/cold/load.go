@@ -37,7 +37,6 @@ type listings struct {
 	index    *attrIndex
 
 	pass       uint32 // of listings
-	hiddenSeen map[*node]uint32
 	hiddenSaid bool
 }
 

@@ -111,6 +111,7 @@ type dir struct {
 	expired       time.Time // what was known of the files in it until then is not believed
 	retry         time.Time // S3 did not answer: what is known stands until then
 	hidden        int       // keys directly in it that cannot be shown
+	hiddenBy      uint32    // the listing that counts them
 	walk          *walk
 	sequence      sequence
 }

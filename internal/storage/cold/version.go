@@ -119,6 +119,9 @@ func (n *node) setRemote(v version) {
 
 // setSize says how long the content is here.
 func (n *node) setSize(size int64) {
+	if size == n.size {
+		return
+	}
 	v := n.remote()
 	n.size = size
 	n.setRemote(v)
