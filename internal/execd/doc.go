@@ -13,7 +13,7 @@
 //     itself off as another exec's; see descendants.
 //   - No client and no process makes it take memory without bound: execs, output, standard input under way,
 //     connections, requests and frames have bounds.
-//   - A client that neither reads nor sends holds up no other's content.
+//   - Clients that neither read nor send, up to mostTransfers of them, hold up no other's content.
 //   - It is killed at any instant: PID 1 starts another, which knows the execs of the one before from the
 //     records and reports them lost.
 //

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -291,46 +292,66 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestPorts: on each loopback of this machine a port is listed and reached, and each direction ends by itself.
 func TestPorts(t *testing.T) {
 	s := newSandbox(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
-	list, err := s.Ports(t.Context())
-	found := false
-	for _, p := range list {
-		found = found || p.Port == port && p.Address == "127.0.0.1"
-	}
-	if err != nil || !found {
-		t.Errorf("%d is not among %v, %v", port, list, err)
-	}
-	go func() {
-		c, err := l.Accept()
+	for _, loopback := range loopbacks(t) {
+		l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 		if err != nil {
-			return
+			t.Fatal(err)
+		}
+		port := uint16(l.Addr().(*net.TCPAddr).Port)
+		list, err := s.Ports(t.Context())
+		if err != nil || !slices.Contains(list, execapi.Port{Port: port, Address: loopback}) {
+			t.Errorf("%d of %s is not among %v, %v", port, loopback, list, err)
+		}
+		go answerOnce(l)
+		c, r, err := s.Connect(t.Context(), port)
+		if err != nil {
+			t.Fatal(err)
 		}
 		defer c.Close()
-		got, _ := io.ReadAll(c) // to the end of this direction
-		fmt.Fprintf(c, "got %s", got)
-	}()
-	c, r, err := s.Connect(t.Context(), port)
+		io.WriteString(c, "question")
+		if err := c.(*net.UnixConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != "got question" {
+			t.Errorf("%s: %q, %v", loopback, got, err)
+		}
+		l.Close()
+		if _, _, err := s.Connect(t.Context(), port); !errors.Is(err, execapi.ErrNotFound) || !strings.Contains(err.Error(), "nothing listens on port") {
+			t.Errorf("a port that nothing listens on: %v", err)
+		}
+	}
+}
+
+// loopbacks are 127.0.0.1 and, where the kernel has it, ::1.
+func loopbacks(t *testing.T) (list []string) {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsLoopback() {
+			list = append(list, n.IP.String())
+		}
+	}
+	if !slices.Contains(list, "127.0.0.1") {
+		t.Fatalf("this machine has no loopback among %v", addresses)
+	}
+	return list
+}
+
+// answerOnce reads one connection to the end of its direction, and then answers.
+func answerOnce(l net.Listener) {
+	c, err := l.Accept()
+	if err != nil {
+		return
+	}
 	defer c.Close()
-	io.WriteString(c, "question")
-	if err := c.(*net.UnixConn).CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := io.ReadAll(r); err != nil || string(got) != "got question" {
-		t.Errorf("%q, %v", got, err)
-	}
-	l.Close()
-	if _, _, err := s.Connect(t.Context(), port); !errors.Is(err, execapi.ErrNotFound) || !strings.Contains(err.Error(), "nothing listens on port") {
-		t.Errorf("a port that nothing listens on: %v", err)
-	}
+	got, _ := io.ReadAll(c)
+	fmt.Fprintf(c, "got %s", got)
 }
 
 func TestListening(t *testing.T) {
