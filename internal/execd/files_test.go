@@ -333,7 +333,7 @@ func loopbacks(t *testing.T) (list []string) {
 		t.Fatal(err)
 	}
 	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsLoopback() {
+		if n, ok := a.(*net.IPNet); ok && (n.IP.Equal(net.IPv4(127, 0, 0, 1)) || n.IP.Equal(net.IPv6loopback)) {
 			list = append(list, n.IP.String())
 		}
 	}

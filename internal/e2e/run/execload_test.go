@@ -105,6 +105,21 @@ func TestTwoHundredExecsAtOnce(t *testing.T) {
 	sound(o, id)
 }
 
+// TestExecThatTakesAllMemoryEndsSo: the kernel has ended it, and no other process.
+func TestExecThatTakesAllMemoryEndsSo(t *testing.T) {
+	o, id := execBox(t, "--memory", "256m")
+	// The daemon finds it within a moment.
+	const found = `until grep -q /workload /proc/self/cgroup; do :; done; `
+	st, err := client(o, id).StartAttached(t.Context(), execapi.Spec{Args: []string{"bash", "-c", found + "exec tail /dev/zero"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, f, err := final(st); f.Reason != execapi.OOM || f.Code != 137 || err != nil {
+		t.Errorf("it ends with %+v, %v", f, err)
+	}
+	sound(o, id)
+}
+
 // TestExecServerOutlivesForkBomb: its exec's timeout ends it, with all that it has become.
 func TestExecServerOutlivesForkBomb(t *testing.T) {
 	o, id := execBox(t, "--processes", "100")
