@@ -165,51 +165,58 @@ func descendantsEnd(ctx context.Context, e *check.Env) error {
 	if err != nil {
 		return err
 	}
-	for _, tc := range []struct {
-		what, pid string
-		end       func(x execapi.Exec) error
-	}{
-		{"a removal", "/tmp/removed", func(x execapi.Exec) error { return c.Remove(ctx, x.ID) }},
-		{"a timeout", "/tmp/timeout", func(x execapi.Exec) error {
-			st, err := c.Attach(ctx, x.ID, 0)
-			if err != nil {
-				return err
-			}
-			o, err := check.Collect(ctx, st)
-			if err == nil && o.Final.Reason != execapi.TimedOut {
-				err = check.Failf("an exec that reaches its timeout has the end %+v", o.Final)
-			}
-			return err
-		}},
-	} {
-		spec := check.ProbeSpec("scatter", tc.pid)
-		if tc.what == "a timeout" {
-			spec.Timeout = 3 * time.Second
-		}
-		x, err := c.Start(ctx, spec)
-		if err != nil {
-			return err
-		}
-		if err := s.WaitFile(ctx, tc.pid); err != nil {
-			return err
-		}
-		pid, err := s.RunAs(ctx, "0", "read", tc.pid)
-		if err != nil {
-			return err
-		}
-		ended := tc.end(x)
-		if err := gone(ctx, s, pid, fmt.Sprintf("the end of a descendant after %s of its exec", tc.what)); err != nil {
-			return err
-		}
-		if ended != nil {
-			return ended
-		}
+	x, err := c.Start(ctx, check.ProbeSpec("scatter", "/tmp/removed"))
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := s.WaitFile(ctx, "/tmp/removed"); err != nil {
+		return err
+	}
+	if err := c.Remove(ctx, x.ID); err != nil {
+		return err
+	}
+	if err := gone(ctx, s, "/tmp/removed", "the end of a descendant after the removal of its exec"); err != nil {
+		return err
+	}
+	for timeout := time.Second; ; timeout *= 2 {
+		final, err := scattered(ctx, c, timeout)
+		if err != nil {
+			return err
+		}
+		// A busy machine may have needed longer to start the descendant.
+		if code, _, err := s.Exec(ctx, "0", check.Probe, "exists", "/tmp/timeout"); err != nil {
+			return err
+		} else if code != 0 {
+			continue
+		}
+		if err := gone(ctx, s, "/tmp/timeout", "the end of a descendant after the timeout of its exec"); err != nil {
+			return err
+		}
+		if final.Reason != execapi.TimedOut {
+			return check.Failf("an exec that reaches its timeout has the end %+v", final)
+		}
+		return nil
+	}
 }
 
-// gone waits for the end of a process.
-func gone(ctx context.Context, s *check.Sandbox, pid, what string) error {
+// scattered runs an exec with a timeout to its end.
+func scattered(ctx context.Context, c *execapi.Client, timeout time.Duration) (execapi.Final, error) {
+	spec := check.ProbeSpec("scatter", "/tmp/timeout")
+	spec.Timeout = timeout
+	st, err := c.StartAttached(ctx, spec)
+	if err != nil {
+		return execapi.Final{}, err
+	}
+	o, err := check.Collect(ctx, st)
+	return o.Final, err
+}
+
+// gone waits for the end of a process that has left its number in a file.
+func gone(ctx context.Context, s *check.Sandbox, file, what string) error {
+	pid, err := s.RunAs(ctx, "0", "read", file)
+	if err != nil {
+		return err
+	}
 	return check.Eventually(ctx, what, func() (bool, error) {
 		code, out, err := s.Exec(ctx, "0", check.Probe, "exists", "/proc/"+pid)
 		if err == nil && code > 1 {

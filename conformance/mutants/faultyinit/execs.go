@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net"
@@ -70,7 +71,7 @@ func killsItsGroup(s *execapi.Spec) {
 		return
 	}
 	if s.ID == "" {
-		s.ID = "timed"
+		s.ID = rand.Text()
 	}
 	id := s.ID
 	time.AfterFunc(s.Timeout, func() {
