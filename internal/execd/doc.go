@@ -7,8 +7,9 @@
 //   - It can do nothing that the agent could not: it is UID 1000, has no capability, and the kernel decides
 //     what it may open, execute and signal. It makes no check of paths, since there is nothing to escape.
 //   - An exec has exactly one Final. It follows all output that was written before the exec's process ended.
-//   - A slow reader slows the process that writes, and nothing else. Without a reader a process is never held up:
-//     the oldest output goes, and a reader that comes later is told which.
+//   - A slow reader slows the process that writes, and nothing else, and has all of its output; the end does not wait
+//     for one that has stalled. Without a reader a process is never held up: the oldest output goes, and a reader
+//     that comes later is told which.
 //   - A timeout or a removal ends every descendant, double forks included, but one that has left its session and passes
 //     itself off as another exec's; see descendants.
 //   - No client and no process makes it take memory without bound: execs, output, standard input under way,

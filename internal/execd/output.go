@@ -3,6 +3,7 @@ package execd
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
 )
@@ -25,13 +26,19 @@ const (
 // an exec that has ended, else of the one that has most. What an attached reader has not had is not dropped; so
 // that readers which do not read cannot use up the memory, a process waits when its slowest reader is more than
 // unread() behind. The sum of that over all execs is below half of the memory, and there is always something to drop.
-// Once the process has ended nothing waits for a reader: the rest, no more than pipes hold, is kept by the same bounds.
+// Once the process has ended, a reader that has taken nothing for patience is not waited for any more, so that the end comes
+// however slow it is, and what it has not had may go.
 type heap struct {
+	patience time.Duration
+
 	mu      sync.Mutex
 	used    int // bytes of blocks
 	outputs []*output
 	running int
 }
+
+// readerPatience is long for one that takes what it gets.
+const readerPatience = time.Second
 
 type block struct {
 	at        int64 // offset of its first byte
@@ -52,7 +59,7 @@ type output struct {
 	size    int   // bytes of the blocks
 	end     int64 // offset of the next byte
 	readers []*reader
-	rest    bool           // the process has ended: what follows is what it has left
+	rest    time.Time      // when the process has ended: what follows is what it has left; zero: it has not
 	over    bool           // nothing follows but final
 	final   *execapi.Final // the last
 	changed sync.Cond      // of heap.mu: more output, more room, the end
@@ -100,7 +107,9 @@ func (o *output) startLocked() int64 {
 func (o *output) needed() int64 {
 	first := o.end
 	for _, r := range o.readers {
-		first = min(first, r.at)
+		if !r.stalled() {
+			first = min(first, r.at)
+		}
 	}
 	return first
 }
@@ -130,8 +139,8 @@ func (o *output) room() []byte {
 	h := o.heap
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for o.end-o.needed() >= h.unread() && !o.rest && !o.over {
-		o.changed.Wait()
+	for o.end-o.needed() >= h.unread() && !o.over {
+		o.wait()
 	}
 	if o.over {
 		return nil
@@ -148,19 +157,24 @@ func (o *output) room() []byte {
 	case h.running <= few:
 		size = wideBlock
 	}
-	for o.spare(size) && (o.droppable() || o.rest) {
+	for o.spare(size) && o.droppable() {
 		o.drop(1)
 	}
 	for h.used+size > execapi.KeptAltogether && h.dropOne() {
-	}
-	for h.used+size > execapi.KeptAltogether && o.rest && len(o.blocks) > 0 {
-		o.drop(1)
 	}
 	b := &block{at: o.end, data: make([]byte, 0, size)}
 	o.blocks = append(o.blocks, b)
 	o.size += size
 	h.used += size
 	return b.data[:size]
+}
+
+// wait waits for a change, or for a reader of what is left to have stalled.
+func (o *output) wait() {
+	if !o.rest.IsZero() {
+		defer time.AfterFunc(o.heap.patience, o.changed.Broadcast).Stop()
+	}
+	o.changed.Wait()
 }
 
 // spare says whether the oldest block is more than is kept, or than blocks that are full of stretches, not of bytes, may
@@ -206,15 +220,22 @@ func (o *output) commit(stream execapi.FrameType, n int) {
 	} else {
 		b.stretches = append(b.stretches, stretch{stream, len(b.data)})
 	}
+	if !o.rest.IsZero() {
+		for _, r := range o.readers {
+			if r.at == o.end { // it had all that there was
+				r.moved = time.Now()
+			}
+		}
+	}
 	o.end += int64(n)
 	o.changed.Broadcast()
 }
 
-// processEnded lets pumps wait for no reader from now on, so that the end comes however slow they are.
+// processEnded lets pumps wait for no reader that stalls from now on.
 func (o *output) processEnded() {
 	o.heap.mu.Lock()
 	defer o.heap.mu.Unlock()
-	o.rest = true
+	o.rest = time.Now()
 	o.changed.Broadcast()
 }
 

@@ -1,6 +1,8 @@
 package execd
 
 import (
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/matrx/sandbox/internal/execapi"
@@ -34,7 +36,51 @@ func TestBlockThatIsWrittenStays(t *testing.T) {
 	}
 }
 
-// TestRestIsBounded: what a process has left is kept by the same bounds, with a reader and without.
+// TestWhatIsLeftReachesItsReaders: the processes of many execs have ended and left more than is kept of all; none of it
+// is dropped that a reader has not had.
+func TestWhatIsLeftReachesItsReaders(t *testing.T) {
+	h := &heap{patience: patience}
+	const left = execapi.KeptOutput
+	var all sync.WaitGroup
+	var outputs []*output
+	var readers []*reader
+	for range 4 * execapi.KeptAltogether / left {
+		o := h.add()
+		outputs, readers = append(outputs, o), append(readers, o.read(0))
+		o.processEnded()
+		all.Go(func() {
+			o.say(left)
+			o.finish(execapi.Final{})
+		})
+	}
+	for _, o := range outputs { // each has as much as it may have before it is read
+		for to := int64(0); to < h.unread(); runtime.Gosched() {
+			_, to, _ = o.kept()
+		}
+	}
+	for _, r := range readers {
+		all.Go(func() {
+			defer r.close()
+			for got := 0; ; {
+				p := r.next()
+				if p.final != nil {
+					if got != left {
+						t.Errorf("of %d bytes a reader has %d", left, got)
+					}
+					return
+				}
+				if p.gap.To > 0 {
+					t.Errorf("the bytes %d to %d were dropped", p.gap.From, p.gap.To)
+				}
+				got += len(p.data)
+				r.had(len(p.data))
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestRestIsBounded: what a process has left is kept by the same bounds, without a reader and with one that takes nothing.
 func TestRestIsBounded(t *testing.T) {
 	h := &heap{}
 	for range 2 * execapi.KeptAltogether / execapi.KeptOutput {

@@ -2,6 +2,7 @@ package execd
 
 import (
 	"slices"
+	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
 )
@@ -10,14 +11,28 @@ import (
 type reader struct {
 	o      *output
 	at     int64
+	moved  time.Time // when it has had something last, or there was something for it again
 	closed bool
+}
+
+// stalled says that its exec's process has ended, and that it has taken nothing of what there is for longer than it is
+// waited for.
+func (r *reader) stalled() bool {
+	since := r.o.rest
+	if since.IsZero() {
+		return false
+	}
+	if r.moved.After(since) {
+		since = r.moved
+	}
+	return time.Since(since) >= r.o.heap.patience
 }
 
 // read attaches at an offset; one behind the end is the end.
 func (o *output) read(offset int64) *reader {
 	o.heap.mu.Lock()
 	defer o.heap.mu.Unlock()
-	r := &reader{o: o, at: min(max(0, offset), o.end)}
+	r := &reader{o: o, at: min(max(0, offset), o.end), moved: time.Now()}
 	o.readers = append(o.readers, r)
 	return r
 }
@@ -73,6 +88,7 @@ func (r *reader) had(n int) {
 	r.o.heap.mu.Lock()
 	defer r.o.heap.mu.Unlock()
 	r.at += int64(n)
+	r.moved = time.Now()
 	r.o.changed.Broadcast()
 }
 

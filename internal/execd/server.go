@@ -63,7 +63,7 @@ func newServer(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Options: o, heap: &heap{}, sightings: newSightings(), spawner: spawner, oom: newOOMCount(oomFiles()),
+		Options: o, heap: &heap{patience: readerPatience}, sightings: newSightings(), spawner: spawner, oom: newOOMCount(oomFiles()),
 		copies: threads.NewGate(mostCopies), transfers: make(chan struct{}, mostTransfers),
 		ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
 	}

@@ -1,8 +1,11 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,6 +74,35 @@ func TestExecIsServedByTheSandbox(t *testing.T) {
 	}
 	if r := o.Do(nil, "exec", "--workdir", "/none", id, "--", "true"); r.Code != 125 || !strings.Contains(r.Stderr, "no such directory") {
 		t.Errorf("%v", r)
+	}
+	o.OK("stop", id)
+}
+
+// TestSandboxWithoutExecServerIsReachedByTheEngine, as one of an image before 1.1.0.
+func TestSandboxWithoutExecServerIsReachedByTheEngine(t *testing.T) {
+	o, id := execBox(t)
+	if err := os.Remove(filepath.Join(o.SandboxDir(id).HostDir(), contract.HostExecSocketName)); err != nil {
+		t.Fatal(err)
+	}
+	if r := o.Do(strings.NewReader("typed\n"), "exec", "-i", id, "--", "sh", "-c", "cat; id -u; exit 7"); r.Code != 7 || r.Stdout != "typed\n1000\n" {
+		t.Errorf("exec: %v", r)
+	}
+	dir := t.TempDir()
+	there, back := filepath.Join(dir, "there"), filepath.Join(dir, "back")
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<18)
+	if err := os.WriteFile(there, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o.OK("cp", there, id+":file")
+	o.OK("cp", id+":file", back)
+	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("of %d bytes %d come back, or others: %v", len(content), len(got), err)
+	}
+	if r := o.Do(nil, "cp", there, id+":/etc/file"); r.Code == 0 || !strings.Contains(r.Stderr, "permission denied") {
+		t.Errorf("cp to where the agent may not write: %v", r)
+	}
+	if r := o.Do(nil, "execs", id); r.Code == 0 || !strings.Contains(r.Stderr, "no exec server") {
+		t.Errorf("execs: %v", r)
 	}
 	o.OK("stop", id)
 }
