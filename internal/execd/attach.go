@@ -26,7 +26,7 @@ func (s *Server) attachExec(w http.ResponseWriter, r *http.Request) (any, error)
 	if err != nil || offset < 0 || !wantsStream(r) {
 		return nil, execapi.ErrInvalid.Because("to attach takes an offset and an upgrade to %s", execapi.Protocol)
 	}
-	return nil, s.attach(w, x, offset, false)
+	return nil, s.attach(w, x, x.out.read(offset), false) // before the client knows of the exec: from here on nothing is dropped
 }
 
 // upgrade takes the connection over and agrees to the protocol.
@@ -53,9 +53,8 @@ type stream struct {
 // lastWords is how long to read what a client has said that does not read.
 const lastWords = time.Second
 
-// attach joins a client to an exec, until it has the Final or is gone.
-func (s *Server) attach(w http.ResponseWriter, x *execution, offset int64, tied bool) error {
-	reader := x.out.read(offset) // before the client knows of the exec: from here on nothing is dropped
+// attach joins a client to an exec by a reader of its output, until it has the Final or is gone.
+func (s *Server) attach(w http.ResponseWriter, x *execution, reader *reader, tied bool) error {
 	conn, from, err := upgrade(w)
 	if conn == nil {
 		reader.close()

@@ -97,12 +97,12 @@ func (s *Server) startExec(w http.ResponseWriter, r *http.Request) (any, error) 
 	if err := r.Context().Err(); err != nil {
 		return nil, err // the client is gone
 	}
-	x, err := s.start(spec)
+	x, reader, err := s.start(spec, wantsStream(r))
 	if err != nil {
 		return nil, err
 	}
-	if wantsStream(r) {
-		return nil, s.attach(w, x, 0, spec.Tied)
+	if reader != nil {
+		return nil, s.attach(w, x, reader, spec.Tied)
 	}
 	return x.info(), nil
 }

@@ -20,26 +20,30 @@ import (
 // session is still known as the exec's; see descendants.
 const markVariable = "SANDBOX_EXEC_ID"
 
-// start starts an exec.
-func (s *Server) start(spec execapi.Spec) (*execution, error) {
+// start starts an exec; attached, with a reader that is there before its process: what that writes first may be what
+// would go first, where the memory is full.
+func (s *Server) start(spec execapi.Spec, attached bool) (x *execution, r *reader, err error) {
 	if err := check(&spec); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if spec.Dir == "" {
 		spec.Dir = s.Home
 	}
 	if err := directory(spec.Dir); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	x := &execution{server: s, spec: spec, started: time.Now().UTC(), begun: make(chan struct{}), over: make(chan struct{})}
+	x = &execution{server: s, spec: spec, started: time.Now().UTC(), begun: make(chan struct{}), over: make(chan struct{})}
 	if err := s.table.admit(x); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	x.out = s.heap.add()
+	if attached {
+		r = x.out.read(0)
+	}
 	x.slot = s.records.started(record{ID: spec.ID, Args: shown(spec.Args), Dir: spec.Dir, Started: x.started})
 	if err := x.fork(); err != nil {
 		s.table.forget(x)
-		return nil, err
+		return nil, nil, err
 	}
 	x.spec.Args, x.spec.Env = shown(spec.Args), nil
 	if spec.Timeout > 0 {
@@ -47,7 +51,7 @@ func (s *Server) start(spec execapi.Spec) (*execution, error) {
 	}
 	close(x.begun)
 	go x.run()
-	return x, nil
+	return x, r, nil
 }
 
 // check completes a request and says what is wrong with it.

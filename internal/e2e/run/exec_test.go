@@ -98,7 +98,7 @@ func TestSandboxWithoutExecServerIsReachedByTheEngine(t *testing.T) {
 	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("of %d bytes %d come back, or others: %v", len(content), len(got), err)
 	}
-	if r := o.Do(nil, "cp", there, id+":/etc/file"); r.Code == 0 || !strings.Contains(r.Stderr, "permission denied") {
+	if r := o.Do(nil, "cp", there, id+":/var/lib/sandbox/file"); r.Code == 0 || !strings.Contains(r.Stderr, "permission denied") {
 		t.Errorf("cp to where the agent may not write: %v", r)
 	}
 	if r := o.Do(nil, "execs", id); r.Code == 0 || !strings.Contains(r.Stderr, "no exec server") {

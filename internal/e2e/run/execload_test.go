@@ -40,6 +40,8 @@ func final(st *execapi.Stream) (bytes int64, f execapi.Final, err error) {
 			return bytes, f, err
 		case e.Final != nil:
 			return bytes, *e.Final, nil
+		case e.Type == execapi.FrameGap:
+			return bytes, f, fmt.Errorf("after %d bytes there is a gap: %+v", bytes, e.Gap)
 		}
 		bytes += int64(len(e.Data))
 	}
