@@ -44,6 +44,13 @@ const (
 	// EnvMemorySocket is where the host moves what belongs to the workload; see HostMemorySocketName.
 	EnvMemorySocket = "MEMORY_SOCKET"
 
+	// EnvUnbound starts a sandbox that is no user's yet, and EnvBindSocket is where it becomes one's; see Bind.
+	EnvUnbound    = "SANDBOX_UNBOUND"
+	EnvBindSocket = "BIND_SOCKET"
+
+	// EnvInstance is the INSTANCE as which the lease is taken, where the program that starts a sandbox names it itself.
+	EnvInstance = "SANDBOX_INSTANCE"
+
 	EnvColdMetadataTTL   = "COLD_METADATA_TTL_SECONDS"
 	EnvColdCachePath     = "COLD_CACHE_PATH"
 	EnvColdCacheMaxBytes = "COLD_CACHE_MAX_BYTES"

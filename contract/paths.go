@@ -32,11 +32,13 @@ const (
 	ControlSocketName = "control.sock" // in the run directory: the control socket's HTTP API
 	StateFileName     = "state.json"   // in the run directory: what PID 1 knows, see State
 	UnsavedFileName   = "unsaved.json" // in the state directory: what the last flush could not save
+	BoundFileName     = "bound.json"   // there, too: the Bind of a sandbox that was started unbound
 
 	HostStorageSocketName = "storage.sock" // in the host's directory of sockets
 	HostProxySocketName   = "proxy.sock"   // there, too
 	HostExecSocketName    = "exec.sock"    // likewise: the exec server's, see internal/execapi
 	HostMemorySocketName  = "memory.sock"  // likewise: see MemoryMoved
+	HostBindSocketName    = "bind.sock"    // likewise: sandbox-init's own, see Bind
 )
 
 // HostStoreHeader is a header of a host's answers on its socket: the verbs whose conditions its store honours, as

@@ -8,6 +8,7 @@ type Phase string
 // The phases. A sandbox is ready in PhaseRun alone.
 const (
 	PhaseBoot    Phase = "boot"
+	PhaseUnbound Phase = "unbound" // only with SANDBOX_UNBOUND=1
 	PhaseHydrate Phase = "hydrate"
 	PhaseRun     Phase = "run"
 	PhaseDrain   Phase = "drain"
@@ -30,6 +31,7 @@ type State struct {
 	Version   string    `json:"version"`
 	PID       int       `json:"pid"` // sandbox-init's own, in its PID namespace
 	StartedAt time.Time `json:"started_at"`
+	BoundAt   time.Time `json:"bound_at,omitzero"` // of a sandbox that was started unbound
 	ReadyAt   time.Time `json:"ready_at,omitzero"`
 
 	HotPath  string `json:"hot_path"`

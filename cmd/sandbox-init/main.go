@@ -77,7 +77,8 @@ const usage = `Usage:
   sandbox-init [--] [COMMAND ARG...]   supervise COMMAND as the agent; without one, an
                                        idle sandbox until it is stopped
   sandbox-init status [--json]         what the sandbox and its storage are doing
-  sandbox-init healthcheck             exit 0 while the sandbox is ready and can save
+  sandbox-init healthcheck [--alive]   exit 0 while the sandbox is ready and can save; with
+                                       --alive from boot to exit
   sandbox-init checkpoint              save what is on disk now, and wait for it
   sandbox-init cold ls|get|put|rm|sync reach the cold path, mounted or not
   sandbox-init stop                    begin the graceful stop

@@ -36,6 +36,10 @@ type Config struct {
 	Cold  Cold
 	Proxy Proxy
 
+	Unbound    bool   // no user's yet: a message on BindSocket makes it one's
+	BindSocket string // absolute; empty unless Unbound
+	Instance   string // the INSTANCE to take the lease as; empty: the state directory's own, or a new one
+
 	ExecSocket string // where the host reaches the exec server; empty: there is none
 
 	MemorySocket string // where the host moves the workload's processes; empty: they are not held

@@ -12,16 +12,17 @@ func (c *Config) contradictions(given map[string]bool) []Mistake {
 	if c.SandboxID == "" {
 		wrong = append(wrong, Mistake{Variable: contract.EnvSandboxID, Problem: "must be set, since this host has no name"})
 	}
-	if c.HasStorage() && !given[contract.EnvUserID] {
+	wrong = append(wrong, c.unboundContradictions(given)...)
+	if c.HasStorage() && !c.Unbound && !given[contract.EnvUserID] {
 		wrong = append(wrong, Mistake{Variable: contract.EnvUserID, Problem: "must be set when S3_BUCKET is: it names the workspace"})
 	}
-	if c.HasStorage() && c.S3.Region == "" {
+	if c.HasStorage() && !c.Unbound && c.S3.Region == "" {
 		wrong = append(wrong, Mistake{Variable: contract.EnvS3Region, Problem: "must be set when S3_BUCKET is and S3_ENDPOINT is not: AWS refuses requests that are signed for another region"})
 	}
 	if len(c.Proxy.Forwards) > 0 && c.Proxy.Socket == "" {
 		wrong = append(wrong, Mistake{Variable: contract.EnvProxySocket, Problem: "must be set when PROXY_FORWARDS is: it takes the connections out"})
 	}
-	if c.Proxy.Socket != "" && !c.HasStorage() {
+	if c.Proxy.Socket != "" && !c.mayKeep() {
 		wrong = append(wrong, Mistake{Variable: contract.EnvProxySocket, Problem: "needs S3_BUCKET: the storage process is what serves it"})
 	}
 	// Each of these holds what must neither be uploaded nor be hidden by a mount.
@@ -45,11 +46,31 @@ func (c *Config) contradictions(given map[string]bool) []Mistake {
 	return wrong
 }
 
+// mayKeep says whether there is storage, or may be once the sandbox is bound.
+func (c *Config) mayKeep() bool { return c.HasStorage() || c.Unbound }
+
+// unboundContradictions: what waits for its user has none, and is told of it in one way.
+func (c *Config) unboundContradictions(given map[string]bool) []Mistake {
+	var wrong []Mistake
+	switch {
+	case !c.Unbound && c.BindSocket != "":
+		wrong = append(wrong, Mistake{contract.EnvBindSocket, shown(c.BindSocket), "needs SANDBOX_UNBOUND=1: no other sandbox is bound"})
+	case c.Unbound && c.BindSocket == "":
+		wrong = append(wrong, Mistake{Variable: contract.EnvBindSocket, Problem: "must be set when SANDBOX_UNBOUND is: the message that binds the sandbox comes there"})
+	}
+	for _, name := range []string{contract.EnvUserID, contract.EnvInstance} {
+		if c.Unbound && given[name] {
+			wrong = append(wrong, Mistake{Variable: name, Problem: "must not be set when SANDBOX_UNBOUND is: the message on BIND_SOCKET says it"})
+		}
+	}
+	return wrong
+}
+
 // exposedCredentials are credentials in the environment of a container that was
 // started as root: PID 1 keeps them from its children, but the engine hands them
 // to every process that is exec'd in.
 func (c *Config) exposedCredentials(environ []string) []Mistake {
-	if !c.HasStorage() || c.S3.AllowEnvCredentials {
+	if !c.mayKeep() || c.S3.AllowEnvCredentials {
 		return nil
 	}
 	var wrong []Mistake

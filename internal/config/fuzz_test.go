@@ -14,6 +14,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("S3_BUCKET=abc\x00USER_ID=u\x00S3_REGION=r", "LEASE_WAIT_SECONDS=3")
 	f.Add("HOT_PATH=/a/../b\x00COLD_PATH=/b/c", "# x\n\n=\nHOT_PATH='")
 	f.Add("S3_ENDPOINT=unix:///x\x00S3_PREFIX=\xff/\x00HOT_SYNC_EXCLUDE=,a,", "\"")
+	f.Add("SANDBOX_UNBOUND=1\x00BIND_SOCKET=/s\x00S3_BUCKET=abc", "SANDBOX_INSTANCE=0")
 	f.Add("WORKLOAD_STOP_SIGNAL=SIGRTMIN+1\x00COLD_CACHE_MAX_BYTES=9", "")
 	f.Fuzz(func(t *testing.T, environ, conf string) {
 		c, err := parse(Source{Environ: strings.Split(environ, "\x00"), Conf: strings.NewReader(conf), Hostname: "h", Root: true})
@@ -34,7 +35,7 @@ func FuzzParse(f *testing.F) {
 		if identifier(c.SandboxID) != nil || c.UserID != "" && identifier(c.UserID) != nil {
 			t.Errorf("names %q, %q", c.SandboxID, c.UserID)
 		}
-		if c.HasStorage() && (c.UserID == "" || c.S3.Region == "") {
+		if c.HasStorage() && !c.Unbound && (c.UserID == "" || c.S3.Region == "") {
 			t.Errorf("storage without a user or a region: %+v", c)
 		}
 		if p := c.UserPrefix(); c.UserID != "" && (strings.HasPrefix(p, "/") || strings.Contains("/"+p, "//") || strings.Contains("/"+p, "/../")) {

@@ -18,13 +18,19 @@ type Source struct {
 	Conf     io.Reader // sandbox.conf; nil: none
 	Hostname string    // the default of SANDBOX_ID
 	Root     bool      // sandbox-init runs as UID 0
+	Bound    bool      // what was started unbound is no more
 }
 
 // Load reads the configuration of this process: the given environment (os.Environ
 // as a rule), over the file at confPath, over the defaults. A file that does not
 // exist is an empty one. The error is an *Error with every mistake.
 func Load(environ []string, confPath string) (*Config, error) {
-	src := Source{Environ: environ, Root: os.Geteuid() == 0}
+	return load(Source{Environ: environ}, confPath)
+}
+
+// load completes src by what this process finds itself in.
+func load(src Source, confPath string) (*Config, error) {
+	src.Root = os.Geteuid() == 0
 	src.Hostname, _ = os.Hostname() // without one SANDBOX_ID is required, and the error says so
 	f, err := os.Open(confPath)
 	switch {
@@ -77,6 +83,9 @@ func parse(src Source) (*Config, error) {
 		if err := v.set(c, value); err != nil {
 			wrong = append(wrong, Mistake{v.Name, shown(value), err.Error()})
 		}
+	}
+	if src.Bound {
+		c.Unbound, c.BindSocket = false, ""
 	}
 	c.complete(given, env)
 	wrong = append(wrong, c.contradictions(given)...)

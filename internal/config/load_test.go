@@ -126,6 +126,11 @@ func TestMistakes(t *testing.T) {
 		{"twice in the file", "USER_ID=a\nUSER_ID=b", nil, []string{"sandbox.conf line 2 set twice"}},
 		{"a long line in the file", "USER_ID=" + strings.Repeat("x", maxLine), nil, []string{"sandbox.conf longer than"}},
 		{"a wrong value in the file", "LEASE_WAIT_SECONDS=x", nil, []string{"LEASE_WAIT_SECONDS whole"}},
+		{"unbound without a socket", "", []string{"SANDBOX_UNBOUND=1"}, []string{"BIND_SOCKET must be set"}},
+		{"a socket for what is bound", "", []string{"BIND_SOCKET=/run/host/bind.sock"}, []string{"BIND_SOCKET needs SANDBOX_UNBOUND=1"}},
+		{"unbound and a user's", "", []string{"SANDBOX_UNBOUND=1", "BIND_SOCKET=/s", "USER_ID=u", "SANDBOX_INSTANCE=" + strings.Repeat("0", 32)}, []string{"USER_ID must not be set", "SANDBOX_INSTANCE must not be set"}},
+		{"unbound with what its user's storage needs", "", []string{"SANDBOX_UNBOUND=1", "BIND_SOCKET=/s", "PROXY_SOCKET=/p", "PROXY_FORWARDS=1=a:2"}, nil},
+		{"an instance in capitals", "", []string{"SANDBOX_INSTANCE=" + strings.Repeat("A", 32)}, []string{"SANDBOX_INSTANCE 32 hexadecimal"}},
 		{"exclude that cannot travel", "", []string{"HOT_SYNC_EXCLUDE=" + strings.Repeat("x", maxExclude+1)}, []string{"HOT_SYNC_EXCLUDE at most"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -168,6 +173,7 @@ func TestExposedCredentials(t *testing.T) {
 		{"as root", true, nil, []string{"AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "S3_MY_SECRET"}},
 		{"as root, accepted", true, []string{"ALLOW_ENV_CREDENTIALS=1"}, nil},
 		{"as root, without storage", true, []string{"S3_BUCKET="}, nil},
+		{"as root, unbound", true, []string{"S3_BUCKET=", "USER_ID=", "SANDBOX_UNBOUND=1", "BIND_SOCKET=/s"}, []string{"AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "S3_MY_SECRET"}},
 		{"as the agent", false, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -33,6 +33,14 @@ func identifier(s string) error {
 	return nil
 }
 
+// instance is the form of INSTANCE: 16 random bytes in hexadecimal.
+func instance(s string) error {
+	if len(s) != 32 || strings.Trim(s, "0123456789abcdef") != "" {
+		return errors.New("must be 32 hexadecimal digits in lower case, such as openssl rand -hex 16 makes")
+	}
+	return nil
+}
+
 func alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

@@ -37,6 +37,16 @@ func optional(check func(string) error, field func(*Config) *string) func(*Confi
 	}
 }
 
+// optionalPath is a path that may be empty.
+func optionalPath(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		if v != "" {
+			*field(c), err = absolute(v)
+		}
+		return err
+	}
+}
+
 func setLogLevel(c *Config, v string) error {
 	switch v {
 	case "debug", "info", "warn", "error":

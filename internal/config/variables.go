@@ -52,12 +52,7 @@ func variables() []Variable {
 		boolVariable(contract.EnvS3ForcePathStyle, "1 with a unix endpoint, else 0", "bucket in the path instead of the host name, for stores that need it", func(c *Config) *bool { return &c.S3.ForcePathStyle }),
 		{Name: contract.EnvS3CredentialsFile, Range: "an absolute path", emptyOK: true,
 			Meaning: "an AWS shared-credentials file, read by PID 1 alone; empty: web identity, the ECS or EKS endpoint, the instance's role, in AWS's order",
-			set: func(c *Config, v string) (err error) {
-				if v != "" {
-					c.S3.CredentialsFile, err = absolute(v)
-				}
-				return err
-			}},
+			set:     optionalPath(func(c *Config) *string { return &c.S3.CredentialsFile })},
 		boolVariable(contract.EnvAllowEnvCredentials, "0", "accept credentials in the container's environment, where every exec sees them, although started as root", func(c *Config) *bool { return &c.S3.AllowEnvCredentials }),
 
 		secondsVariable(contract.EnvShutdownTimeout, "30", 1, 86400, "the whole budget from SIGTERM to exit; the container's own grace must be 5 s longer", func(c *Config) *time.Duration { return &c.ShutdownTimeout }),
@@ -83,33 +78,26 @@ func variables() []Variable {
 
 		{Name: contract.EnvProxySocket, Range: "an absolute path", emptyOK: true,
 			Meaning: "the host's HTTP proxy, a unix socket, which then appears at 127.0.0.1:3128; empty: none",
-			set: func(c *Config, v string) (err error) {
-				if v != "" {
-					c.Proxy.Socket, err = absolute(v)
-				}
-				return err
-			}},
+			set:     optionalPath(func(c *Config) *string { return &c.Proxy.Socket })},
 		{Name: contract.EnvProxyForwards, Range: "PORT=HOST:PORT, comma-separated", emptyOK: true,
 			Meaning: "ports of 127.0.0.1 whose connections that proxy takes to one host each",
 			set:     func(c *Config, v string) (err error) { c.Proxy.Forwards, err = forwards(v); return err }},
 
 		{Name: contract.EnvExecSocket, Range: "an absolute path", emptyOK: true,
 			Meaning: "a unix socket to make, on which the host starts processes and reaches files and ports as the agent; its directory must be root's alone, and so must the start be; empty: no exec server",
-			set: func(c *Config, v string) (err error) {
-				if v != "" {
-					c.ExecSocket, err = absolute(v)
-				}
-				return err
-			}},
+			set:     optionalPath(func(c *Config) *string { return &c.ExecSocket })},
+
+		boolVariable(contract.EnvUnbound, "0", "start as no user's and wait for the message on BIND_SOCKET that says whose this is; see docs/bind.md", func(c *Config) *bool { return &c.Unbound }),
+		{Name: contract.EnvBindSocket, Range: "an absolute path", emptyOK: true,
+			Meaning: "a unix socket to make, on which that message comes; its directory must be root's alone, and so must the start be",
+			set:     optionalPath(func(c *Config) *string { return &c.BindSocket })},
+		{Name: contract.EnvInstance, Range: "32 hexadecimal digits", emptyOK: true,
+			Meaning: "the INSTANCE as which the lease is taken, never one that another sandbox has; empty: the sandbox makes one",
+			set:     optional(instance, func(c *Config) *string { return &c.Instance })},
 
 		{Name: contract.EnvMemorySocket, Range: "an absolute path", emptyOK: true,
 			Meaning: "the host's socket for a divided memory: what belongs to the workload is held before it runs until the host has moved it, for 2 s at most; empty: it is not held",
-			set: func(c *Config, v string) (err error) {
-				if v != "" {
-					c.MemorySocket, err = absolute(v)
-				}
-				return err
-			}},
+			set:     optionalPath(func(c *Config) *string { return &c.MemorySocket })},
 
 		secondsVariable(contract.EnvColdMetadataTTL, "60", 0, 86400, "how long listings and attributes of the cold path are trusted", func(c *Config) *time.Duration { return &c.Cold.MetadataTTL }),
 		{Name: contract.EnvColdCachePath, Default: "cold-cache below SANDBOX_STATE_DIR", Range: "an absolute path",

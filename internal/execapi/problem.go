@@ -24,6 +24,7 @@ var (
 	ErrDenied        = &Problem{Kind: "denied", status: http.StatusForbidden}                   // the agent may not
 	ErrTooMany       = &Problem{Kind: "too-many", status: http.StatusTooManyRequests}           // execs
 	ErrStopping      = &Problem{Kind: "stopping", status: http.StatusServiceUnavailable}        // the sandbox is
+	ErrUnbound       = &Problem{Kind: "unbound", status: http.StatusConflict}                   // it is no user's yet
 	ErrNoCommand     = &Problem{Kind: "no-command", status: http.StatusUnprocessableEntity}     // the command was not found
 	ErrNotExecutable = &Problem{Kind: "not-executable", status: http.StatusUnprocessableEntity} // the command cannot be executed
 	ErrFailed        = &Problem{Kind: "failed", status: http.StatusInternalServerError}         // anything else

@@ -35,14 +35,14 @@ const memoryGoal = 64 << 20
 // lastStreams is how long the last output may take to be read once all processes have ended.
 const lastStreams = time.Second
 
-// Main is the exec server's process, which PID 1 starts with the descriptors of wire.Execd. args are the home and
-// the least level that is logged.
+// Main is the exec server's process, which PID 1 starts with the descriptors of wire.Execd. args are the home,
+// the least level that is logged and, while the sandbox is no user's, wire.ExecdUnbound.
 func Main(args []string) int {
-	if len(args) != 2 {
+	if len(args) != 2 && (len(args) != 3 || args[2] != wire.ExecdUnbound) {
 		fmt.Fprintln(os.Stderr, "sandbox-init: execd is for sandbox-init's own use")
 		return 2
 	}
-	for _, fd := range []int{wire.ExecdListener, wire.ExecdRecords, wire.ExecdControl} {
+	for _, fd := range []int{wire.ExecdListener, wire.ExecdRecords, wire.ExecdControl, wire.ExecdEnviron} {
 		unix.CloseOnExec(fd)
 	}
 	runtime.GOMAXPROCS(min(mostProcs, runtime.GOMAXPROCS(0)))
@@ -50,14 +50,14 @@ func Main(args []string) int {
 	out := logsink.NewWriter(2)
 	defer out.Close(time.Second)
 	log := logsink.New(out, logsink.IsTerminal(2), args[1])
-	if err := run(args[0], log); err != nil {
+	if err := run(args[0], len(args) == 3, log); err != nil {
 		log.Error("the exec server cannot work", "event", "execd_failed", "error", err.Error())
 		return 1
 	}
 	return 0
 }
 
-func run(home string, log *slog.Logger) error {
+func run(home string, unbound bool, log *slog.Logger) error {
 	if err := privilege.BecomeAgent(); err != nil {
 		return err
 	}
@@ -77,7 +77,9 @@ func run(home string, log *slog.Logger) error {
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the name is PID 1's
 	}
-	return serve(l, control, Options{Home: home, Env: os.Environ(), Records: os.NewFile(wire.ExecdRecords, "records"), Log: log})
+	return serve(l, control, Options{
+		Home: home, Unbound: unbound, Environ: os.NewFile(wire.ExecdEnviron, "environ"), Records: os.NewFile(wire.ExecdRecords, "records"), Log: log,
+	})
 }
 
 // serve serves until PID 1 closes its end of control, or is gone.
@@ -133,6 +135,8 @@ func (s *Server) hear(control int) (over bool) {
 		return false
 	case n != 1:
 		return true
+	case said[0] == wire.ExecdBound:
+		s.Bind()
 	case said[0] == wire.ExecdReady:
 		s.Ready()
 	case said[0] == wire.ExecdDrain:

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 func beServer() int {
 	home := os.Getenv(serverVariable)
-	for fd := wire.ExecdListener; fd <= wire.ExecdControl; fd++ {
+	for fd := wire.ExecdListener; fd <= wire.ExecdEnviron; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	l, err := net.FileListener(os.NewFile(wire.ExecdListener, "socket"))
@@ -43,7 +43,7 @@ func beServer() int {
 	if err == nil {
 		l.(*net.UnixListener).SetUnlinkOnClose(false)
 		err = serve(l, os.NewFile(wire.ExecdControl, "control"), Options{
-			Home: home, Env: []string{"PATH=" + os.Getenv("PATH"), "OWN=sandbox", "BOTH=sandbox"},
+			Home: home, Unbound: len(os.Args) > 1, Environ: os.NewFile(wire.ExecdEnviron, "environ"),
 			Records: os.NewFile(wire.ExecdRecords, "records"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		})
 	}
@@ -61,6 +61,7 @@ type sandbox struct {
 	path     string
 	listener *os.File
 	records  *os.File
+	environ  *os.File
 	server   *exec.Cmd
 	control  *os.File
 	log      *bytes.Buffer
@@ -68,6 +69,15 @@ type sandbox struct {
 }
 
 func newSandbox(t *testing.T) *sandbox {
+	t.Helper()
+	s := makeSandbox(t)
+	s.setEnviron()
+	s.start()
+	return s
+}
+
+// makeSandbox is newSandbox before the start.
+func makeSandbox(t *testing.T) *sandbox {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "execd") // a socket's path is short
 	if err != nil {
@@ -86,14 +96,17 @@ func newSandbox(t *testing.T) *sandbox {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sandbox{t: t, home: filepath.Join(dir, "home"), path: filepath.Join(dir, "s"), listener: file, records: os.NewFile(uintptr(records), "records")}
+	environ, err := unix.MemfdCreate("environ", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sandbox{t: t, environ: os.NewFile(uintptr(environ), "environ"), home: filepath.Join(dir, "home"), path: filepath.Join(dir, "s"), listener: file, records: os.NewFile(uintptr(records), "records")}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
 	if err := os.Mkdir(s.home, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.Client = execapi.New(func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", s.path) })
-	s.start()
 	t.Cleanup(s.killLeft)
 	t.Cleanup(s.end)
 	return s
@@ -115,8 +128,22 @@ func (s *sandbox) killLeft() {
 	}
 }
 
+// setEnviron says what the environment of execs is.
+func (s *sandbox) setEnviron() {
+	s.t.Helper()
+	if _, err := s.environ.WriteAt([]byte("PATH="+os.Getenv("PATH")+"\x00OWN=sandbox\x00BOTH=sandbox\x00"), 0); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // start starts a server, ready at once.
 func (s *sandbox) start() {
+	s.t.Helper()
+	s.fork()
+	s.tell(wire.ExecdReady)
+}
+
+func (s *sandbox) fork(args ...string) {
 	s.t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -124,14 +151,13 @@ func (s *sandbox) start() {
 	}
 	defer r.Close()
 	s.control, s.log = w, new(bytes.Buffer)
-	s.server = exec.Command("/proc/self/exe")
+	s.server = exec.Command("/proc/self/exe", args...)
 	s.server.Env = append(os.Environ(), serverVariable+"="+s.home)
-	s.server.ExtraFiles = []*os.File{s.listener, s.records, r}
+	s.server.ExtraFiles = []*os.File{s.listener, s.records, r, s.environ}
 	s.server.Stderr = s.log
 	if err := s.server.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.tell(wire.ExecdReady)
 }
 
 func (s *sandbox) tell(b byte) {

@@ -42,6 +42,10 @@ func (s *Server) routes() http.Handler {
 
 func (s *Server) answer(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if !s.isBound() {
+			writeJSON(w, execapi.ErrUnbound.Status(), execapi.ErrUnbound.Because("the sandbox is no user's yet: bind it first"))
+			return
+		}
 		select {
 		case <-s.ready:
 		case <-r.Context().Done():

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/matrx/sandbox/internal/execapi"
@@ -30,6 +31,8 @@ type Server struct {
 	transfers chan struct{} // see mostTransfers
 	ports     chan struct{} // see execapi.MaxPorts
 	http      *http.Server
+	env       []string      // of execs; valid once ready
+	bound     atomic.Bool   // the sandbox is a user's; see isBound
 	ready     chan struct{} // closed when the sandbox is
 	hearing   sync.Mutex    // held while what PID 1 has said is read and done
 	told      func() bool   // PID 1 has said something that has not been read; see draining
@@ -43,7 +46,8 @@ type Server struct {
 // Options are what a server needs.
 type Options struct {
 	Home    string   // where execs start, and relative paths
-	Env     []string // of execs
+	Unbound bool     // until Bind
+	Environ *os.File // the environment of execs, each with a NUL after it, from Ready on
 	Records *os.File // see records; nil: none
 	Reaper  *process.Reaper
 	Log     *slog.Logger
@@ -68,6 +72,7 @@ func newServer(o Options) (*Server, error) {
 		ports: make(chan struct{}, execapi.MaxPorts), ready: make(chan struct{}),
 	}
 	s.stops = newStopQueue(s.endDescendants)
+	s.bound.Store(!o.Unbound)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.table = newTable(s.forgot)
 	var found map[int]record
@@ -91,9 +96,6 @@ func (s *Server) forgot(x *execution) {
 		s.sightings.forget(x.spec.ID)
 	}
 }
-
-// Ready lets requests through: the sandbox's files are there.
-func (s *Server) Ready() { s.becoming.Do(func() { close(s.ready) }) }
 
 // Drain starts no more execs: the sandbox stops. What ends from now on was stopped.
 func (s *Server) Drain() { s.table.close() }

@@ -133,7 +133,7 @@ func (x *execution) environment() []string {
 	}
 	var env []string
 	at := map[string]int{}
-	for _, list := range [][]string{x.server.Env, own, x.spec.Env} {
+	for _, list := range [][]string{x.server.env, own, x.spec.Env} {
 		for _, kv := range list {
 			name, _, _ := strings.Cut(kv, "=")
 			if i, ok := at[name]; ok && name != "" {

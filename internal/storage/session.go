@@ -49,7 +49,7 @@ type session struct {
 // newSession puts the parts together; it sends nothing to S3.
 func newSession(conn sender, start wire.Start, messages <-chan packet, log *slog.Logger) (*session, error) {
 	cfg := &start.Config
-	instance, err := lease.OpenInstance(cfg.StateDir) // locked until the process ends
+	instance, err := lease.OpenInstance(cfg.StateDir, cfg.Instance) // locked until the process ends
 	if err != nil {
 		return nil, err
 	}

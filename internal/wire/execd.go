@@ -7,6 +7,12 @@ const (
 	ExecdRecords  = 4 // a file without a name, which outlives each server: what the next one must know
 	ExecdControl  = 5 // the reading end of a pipe
 
+	ExecdEnviron = 6 // a file without a name: the environment of execs, each with a NUL after it; complete from ExecdBound on
+
+	ExecdBound byte = 'b' // the sandbox has its user: sent to a server that was started as ExecdUnbound
 	ExecdReady byte = 'r' // the sandbox is ready: requests are answered
 	ExecdDrain byte = 'd' // the sandbox stops: no exec is started any more
+
+	// ExecdUnbound is a server's last argument while the sandbox is no user's: requests are refused.
+	ExecdUnbound = "unbound"
 )

@@ -5,46 +5,37 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/pid1/privilege"
 )
 
-// boot makes the directories and says what kind of sandbox this is. It returns 0, or
+// boot makes the directories and the sockets, and checks what is known of the sandbox. It returns 0, or
 // the exit code of what cannot be mended by waiting.
 func (s *sandbox) boot() int {
-	var withheld []string
-	s.env, withheld = privilege.WorkloadEnviron(s.Environ, s.Config.HotPath)
-	err := s.directories()
-	if err == nil {
-		err = s.checkExposure()
-	}
-	if err == nil && s.Config.ExecSocket != "" {
-		s.execd, err = newExecd(s)
-	}
-	if err != nil {
+	if err := s.make(); err != nil {
 		s.log.Error("cannot start the sandbox", "event", "boot_failed", "error", err.Error())
 		return contract.ExitConfig
 	}
 	go s.state.run()
-	s.state.update(func(st *contract.State) {
-		if s.storage != nil {
-			st.Storage = contract.StorageS3
-		}
-	})
-	s.log.Info("the sandbox starts", "event", "boot", "sandbox_id", s.Config.SandboxID, "user_id", s.Config.UserID,
-		"version", s.Version, "isolation", s.state.state.Isolation, "storage", s.state.state.Storage)
-	if s.storage == nil {
-		s.log.Warn("nothing in this sandbox is kept: "+contract.EnvS3Bucket+" is not set, and the home is lost when the container is removed",
-			"event", "storage_none")
-	}
-	if len(withheld) > 0 {
-		s.log.Info("variables are kept from the workload", "event", "environment_withheld", "variables", strings.Join(withheld, " "))
-	}
 	<-s.reserved // before anything else runs in this container that could use up its limit
-	s.execd.start()
 	return 0
+}
+
+func (s *sandbox) make() error {
+	err := s.directories()
+	if path := s.Config.BindSocket; err == nil && path != "" {
+		if err = s.recall(); err == nil {
+			s.binder, err = newBinder(path, s.Mode)
+		}
+	}
+	if err == nil {
+		_, err = s.exposure()
+	}
+	if err == nil && s.Config.ExecSocket != "" {
+		s.execd, err = newExecd(s)
+	}
+	return err
 }
 
 // directories makes what is missing and takes from the agent the directories that are not its own.

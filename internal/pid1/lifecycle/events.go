@@ -17,6 +17,7 @@ const (
 	evDrained        // the drain is over; s.left is what remains
 	evStorage        // the storage process's state has changed
 	evExecd          // the exec server has ended
+	evBound          // the sandbox has become its user's
 )
 
 // next waits for something that the present state may have to act on, until a
@@ -49,6 +50,10 @@ func (s *sandbox) next(deadline int64) event {
 		case status := <-s.storage.exited():
 			if s.storage.gone(status) {
 				return evStorage
+			}
+		case r := <-s.binder.incoming():
+			if s.bind(r) {
+				return evBound
 			}
 		case status := <-s.execd.exited():
 			s.execd.gone(status)

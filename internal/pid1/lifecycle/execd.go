@@ -12,6 +12,7 @@ import (
 	"github.com/matrx/sandbox/contract"
 	"github.com/matrx/sandbox/internal/pid1/privilege"
 	"github.com/matrx/sandbox/internal/pid1/process"
+	"github.com/matrx/sandbox/internal/wire"
 )
 
 // execd is PID 1's side of the exec server: it binds the socket, starts a server on it, and starts another when that
@@ -25,6 +26,7 @@ type execd struct {
 
 	listener int      // the socket
 	records  *os.File // what the next server must know of the last one's execs
+	environ  *os.File // of execs, once it is known
 	control  *os.File // the writing end of the present one's pipe
 
 	child     *process.Child
@@ -57,11 +59,37 @@ func newExecd(s *sandbox) (*execd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the exec server's records: %w", err)
 	}
+	environ, err := unix.MemfdCreate("environ", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a place for the environment of execs: %w", err)
+	}
 	listener, err := listenAt(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve %s=%s: %w; its directory must be there, and writable", contract.EnvExecSocket, path, err)
 	}
-	return &execd{s: s, spawner: spawner, listener: listener, records: os.NewFile(uintptr(records), "execs"), restartAt: never}, nil
+	return &execd{
+		s: s, spawner: spawner, listener: listener, restartAt: never,
+		records: os.NewFile(uintptr(records), "execs"), environ: os.NewFile(uintptr(environ), "environ"),
+	}, nil
+}
+
+// begin gives the server the environment of execs, and starts one unless it waits since before the bind.
+func (x *execd) begin(env []string) {
+	if x == nil {
+		return
+	}
+	var list []byte
+	for _, kv := range env {
+		list = append(append(list, kv...), 0)
+	}
+	if _, err := x.environ.WriteAt(list, 0); err != nil {
+		x.s.log.Error("execs lack the sandbox's environment", "event", "execd_environ", "error", err.Error())
+	}
+	if x.started == 0 {
+		x.start()
+		return
+	}
+	x.tell(wire.ExecdBound)
 }
 
 // listenAt makes a socket under another name and renames it: one that an earlier start of the container has left is
@@ -109,13 +137,17 @@ func (x *execd) fork() error {
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return fmt.Errorf("cannot make a pipe to the exec server: %w", err)
 	}
+	argv := slices.Concat(x.s.ExecdArgv, []string{x.s.Config.HotPath, x.s.Config.LogLevel})
+	if x.s.Config.Unbound {
+		argv = append(argv, wire.ExecdUnbound)
+	}
 	child, err := x.s.startOurs(x.spawner, process.Spec{
 		Path:       process.SelfExe,
-		Argv:       slices.Concat(x.s.ExecdArgv, []string{x.s.Config.HotPath, x.s.Config.LogLevel}),
-		Env:        x.s.env,
+		Argv:       argv,
+		Env:        privilege.ServiceEnviron(x.s.Environ), // its own; that of execs is in environ
 		Dir:        "/",
 		Files:      [3]uintptr{x.s.null.Fd(), 2, 2},
-		Extra:      []uintptr{uintptr(x.listener), x.records.Fd(), uintptr(pipe[0])},
+		Extra:      []uintptr{uintptr(x.listener), x.records.Fd(), uintptr(pipe[0]), x.environ.Fd()},
 		Credential: privilege.ExecdCredential(),
 		Terminal:   -1,
 		// What it starts is the workload, and it is with it: its memory is for the output of the workload's processes.

@@ -24,7 +24,7 @@ func playExecd(dir string) int {
 		line, _ := json.Marshal(map[string]any{"event": "execd:" + event, "more": more})
 		_, _ = os.Stderr.Write(append(line, '\n'))
 	}
-	for fd := wire.ExecdListener; fd <= wire.ExecdControl; fd++ {
+	for fd := wire.ExecdListener; fd <= wire.ExecdEnviron; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	records := os.NewFile(wire.ExecdRecords, "records")
@@ -53,6 +53,7 @@ func playExecd(dir string) int {
 		go func() { say("child", fmt.Sprint(cmd.Wait())) }()
 	}
 	say("up", statusOf("self"))
+	say("args", os.Args[3:])
 	var told [1]byte
 	for control := os.NewFile(wire.ExecdControl, "control"); ; {
 		n, err := control.Read(told[:])
@@ -60,7 +61,9 @@ func playExecd(dir string) int {
 			say("end", fmt.Sprint(err))
 			return 0
 		}
-		say(string(told[:]), nil)
+		environ := make([]byte, 64<<10)
+		n, _ = unix.Pread(wire.ExecdEnviron, environ, 0)
+		say(string(told[:]), strings.Split(string(environ[:n]), "\x00"))
 	}
 }
 

@@ -14,14 +14,13 @@ func (s *sandbox) hydrate() (code int, ok bool) {
 		return s.notRun(), false
 	}
 	s.state.update(func(st *contract.State) { st.Phase = contract.PhaseHydrate })
-	if err := s.storage.start(); err != nil {
+	if err := s.storage.begin(); err != nil {
 		s.log.Error("cannot hydrate the workspace", "event", "hydrate_failed", "error", err.Error())
 		return contract.ExitHydrate, false
 	}
 	// Storage keeps these itself and says more clearly what took so long.
 	const grace = helloWithin + 10*time.Second
 	deadline := now() + int64(s.Config.HydrateTimeout+s.Config.LeaseWait+grace)
-	const attempts = 3
 	for {
 		switch e := s.next(deadline); {
 		case e == evStop:
@@ -32,8 +31,8 @@ func (s *sandbox) hydrate() (code int, ok bool) {
 			return contract.ExitHydrate, false
 		case s.storage.failed != nil:
 			return s.storage.failed.Code, false
-		case s.storage.deaths >= attempts:
-			s.log.Error("cannot hydrate the workspace: the storage process dies each time", "event", "hydrate_failed", "deaths", attempts)
+		case s.storage.deaths >= storageAttempts:
+			s.log.Error("cannot hydrate the workspace: the storage process dies each time", "event", "hydrate_failed", "deaths", storageAttempts)
 			return contract.ExitHydrate, false
 		case s.storage.up && s.cold != coldAsked:
 			if s.Config.Cold.Required && s.cold != coldServed {
@@ -44,6 +43,9 @@ func (s *sandbox) hydrate() (code int, ok bool) {
 		}
 	}
 }
+
+// storageAttempts is how often the storage process may die before the workspace is there.
+const storageAttempts = 3
 
 // stopHydrate ends a hydrate that is not wanted any more: storage leaves S3 as it is
 // and gives the lease back.

@@ -38,6 +38,7 @@ func Main(command []string, version string) int {
 		Mode:        mode,
 		Environ:     os.Environ(),
 		Version:     version,
+		ConfigFile:  contract.ConfigFile,
 		HooksDir:    contract.HooksDir,
 		StorageArgv: []string{"sandbox-init", "storage"},
 		ExecdArgv:   []string{"sandbox-init", "execd"},
@@ -114,7 +115,7 @@ func (s *sandbox) own() (err error) {
 	if s.agents, err = s.reaper.NewSpawner(s.Mode.ConfineWorkload); err != nil {
 		return err
 	}
-	if s.Config.HasStorage() {
+	if s.Config.HasStorage() || s.Config.Unbound {
 		spawner, err := s.reaper.NewSpawner(s.Mode.ConfineStorage)
 		if err != nil {
 			return err
@@ -124,8 +125,9 @@ func (s *sandbox) own() (err error) {
 	if s.alarm, err = newAlarm(); err != nil {
 		return err
 	}
+	blocking := s.blockingThreads()
 	go func() {
-		threads.Reserve(blockingThreads)
+		threads.Reserve(blocking)
 		close(s.reserved)
 	}()
 	// After the spawners: they have opened what of /proc/self is root's from here on.

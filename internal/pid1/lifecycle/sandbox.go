@@ -20,6 +20,9 @@ type Options struct {
 	Environ []string // this process's own; os.Environ
 	Version string
 
+	// ConfigFile is sandbox.conf.
+	ConfigFile string
+
 	// HooksDir has pre-start.d and pre-stop.d; contract.HooksDir.
 	HooksDir string
 
@@ -63,15 +66,26 @@ type sandbox struct {
 
 	storage *storage // nil: nothing is kept
 	execd   *execd   // nil: not asked for
-	cold    coldState
-	null    *os.File // /dev/null, the stdin of all but the command
+	binder  *binder  // nil: not started unbound
+	waiting bool     // for its user
+
+	accepted bindRequest // what has made it its user's
+	cold     coldState
+	null     *os.File // /dev/null, the stdin of all but the command
 }
 
 // blockingThreads are those that stay in a system call for long, beyond the ones that
 // threads.Reserve adds for short calls: none. This goroutine, the log, the state file,
 // the reaper and the drain make short ones, at most five at a time; the spawners have
 // their threads already, and signals, timers and the wire wait in the poller.
-const blockingThreads = 0
+//
+// Where a sandbox is bound, its record is synced to the disk beside the hydrate: one.
+func (s *sandbox) blockingThreads() int {
+	if s.Config.Unbound {
+		return 1
+	}
+	return 0
+}
 
 // lastWords is how long exit waits for a reader of the log that has stopped reading.
 const lastWords = time.Second
@@ -80,6 +94,11 @@ const lastWords = time.Second
 func (s *sandbox) run() int {
 	if code := s.boot(); code != 0 {
 		return code
+	}
+	if !s.Config.Unbound {
+		s.begin(false)
+	} else if code, bound := s.unbound(); !bound {
+		return s.exit(code)
 	}
 	s.prepare()
 	if s.storage != nil {
@@ -102,6 +121,7 @@ func (s *sandbox) exit(code int) int {
 	s.abandonPrepared()
 	s.execd.end()
 	s.storage.end()
+	s.binder.end()
 	s.state.publish(func(st *contract.State) {
 		st.Phase, st.Ready, st.WorkloadPID, st.ExitCode = contract.PhaseExit, false, 0, &code
 	})

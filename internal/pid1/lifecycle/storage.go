@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,6 +28,10 @@ type storage struct {
 	messages chan message
 	silent   bool            // its end of the wire is closed
 	status   *process.Status // it has ended
+
+	unbound  bool     // there is no configuration yet that it could have
+	environ  []string // what the present process was started with
+	outdated bool     // it is killed because that is no longer right
 
 	said bool // Hello: it may have the credentials
 	up   bool // Hydrated: it works
@@ -59,6 +64,23 @@ func newStorage(s *sandbox, spawner *process.Spawner) *storage {
 	return &storage{s: s, spawner: spawner, restartAt: never, messages: make(chan message)}
 }
 
+// begin starts the storage process, or tells the one that waits since before the bind what to be.
+func (t *storage) begin() error {
+	if !t.unbound {
+		return t.start()
+	}
+	t.unbound = false
+	switch {
+	case t.child == nil: // it has died, and its follower is due
+	case !slices.Equal(t.environ, privilege.ServiceEnviron(t.s.Environ)):
+		t.outdated = true
+		t.kill()
+	case t.said:
+		t.tell()
+	}
+	return nil
+}
+
 // start starts a storage process.
 func (t *storage) start() error {
 	t.restartAt, t.silent, t.status, t.said, t.up = never, false, nil, false, false
@@ -67,10 +89,11 @@ func (t *storage) start() error {
 		return err
 	}
 	defer theirs.Close() // after the fork: an end that stays open here hides its death
+	t.environ = privilege.ServiceEnviron(t.s.Environ)
 	child, err := t.spawner.Start(process.Spec{
 		Path:     process.SelfExe,
 		Argv:     t.s.StorageArgv,
-		Env:      privilege.StorageEnviron(t.s.Environ),
+		Env:      t.environ,
 		Dir:      "/",
 		Files:    [3]uintptr{t.s.null.Fd(), 2, 2},
 		Extra:    []uintptr{theirs.Fd()},
@@ -143,6 +166,10 @@ func (t *storage) died() bool {
 	t.s.state.update(func(st *contract.State) { st.StoragePID = 0 })
 	if t.over || t.flushed != nil {
 		return true
+	}
+	if t.outdated {
+		t.outdated, t.restartAt = false, now()
+		return false
 	}
 	const healthy = int64(time.Minute)
 	if now()-t.started > healthy {

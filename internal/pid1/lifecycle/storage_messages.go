@@ -45,10 +45,16 @@ func (t *storage) take(m message) bool {
 	return false
 }
 
-// hello sends the configuration and the credentials: from Hello on no user but root can
-// read the process's memory.
+// hello comes from a process whose memory no user but root can read from now on.
 func (t *storage) hello() {
 	t.said = true
+	if !t.unbound && !t.outdated {
+		t.tell()
+	}
+}
+
+// tell sends the configuration and the credentials.
+func (t *storage) tell() {
 	credentials, err := readCredentials(t.s.Config, t.s.Environ)
 	if err != nil {
 		t.s.log.Error("the storage process gets no credentials", "event", "credentials_failed", "error", err.Error())

@@ -26,11 +26,11 @@ func WorkloadEnviron(environ []string, home string) (env, withheld []string) {
 	return append(env, identity...), withheld
 }
 
-// StorageEnviron is the storage process's: nothing that could be a credential either,
-// since an environment is fixed before the process can make itself non-dumpable. It
+// ServiceEnviron is the storage process's and the exec server's own: nothing that could be a credential either,
+// since an environment is fixed before the process can make itself non-dumpable. Storage
 // gets them over the socketpair. Where to find roots of trust, proxies and
 // temporary space passes.
-func StorageEnviron(environ []string) []string {
+func ServiceEnviron(environ []string) []string {
 	var env []string
 	for _, kv := range environ {
 		switch name, _, _ := strings.Cut(kv, "="); name {

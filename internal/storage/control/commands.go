@@ -48,8 +48,8 @@ func StatusCommand(args []string) int { return here().status(args) }
 // was on disk when it was called is in S3, 74 when it is not, 1 when that cannot be asked.
 func CheckpointCommand(args []string) int { return here().checkpoint(args) }
 
-// HealthcheckCommand is `sandbox-init healthcheck`. It exits 0 only while the sandbox is ready
-// and its storage, if any, answers and can save. Docker knows 0 and 1 (HEALTHCHECK).
+// HealthcheckCommand is `sandbox-init healthcheck [--alive]`. It exits 0 only while the sandbox is ready
+// and its storage, if any, answers and can save; with --alive it does so from boot to exit, whether or not storage answers. Docker knows 0 and 1 (HEALTHCHECK).
 func HealthcheckCommand(args []string) int { return here().healthcheck(args) }
 
 func (c call) status(args []string) int {
@@ -123,8 +123,20 @@ func (c call) checkpoint(args []string) int {
 
 func (c call) healthcheck(args []string) int {
 	flags := c.flags("healthcheck", "Exits 0 while the sandbox is ready and its storage can save.")
+	asAlive := flags.Bool("alive", false, "exit 0 while sandbox-init runs, ready or not")
 	if code, stop := parse(flags, args); stop {
 		return code
+	}
+	if *asAlive {
+		s, err := readState(c.runDir)
+		if err == nil {
+			err = ended(s)
+		}
+		if err != nil {
+			return c.fail(err)
+		}
+		fmt.Fprintln(c.stdout, "alive")
+		return 0
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), askFor)
 	defer cancel()

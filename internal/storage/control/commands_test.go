@@ -88,6 +88,37 @@ func TestHealthcheck(t *testing.T) {
 	}
 }
 
+func TestHealthcheckAlive(t *testing.T) {
+	zero := 0
+	for _, test := range []struct {
+		name  string
+		state func(*contract.State)
+		code  int
+		says  string
+	}{
+		{"boot", func(s *contract.State) { s.Phase, s.Ready = contract.PhaseBoot, false }, 0, "alive"},
+		{"unbound", func(s *contract.State) {
+			s.Phase, s.Ready, s.Storage = contract.PhaseUnbound, false, contract.StorageNone
+		}, 0, "alive"},
+		{"ready, and storage does not answer", func(*contract.State) {}, 0, "alive"},
+		{"flush", func(s *contract.State) { s.Phase, s.Ready = contract.PhaseFlush, false }, 0, "alive"},
+		{"exit", func(s *contract.State) { s.Phase, s.Ready, s.ExitCode = contract.PhaseExit, false, &zero }, 1, "ended with code 0"},
+		{"killed", func(s *contract.State) { s.PID = 1 << 30 }, 1, "has ended"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			runDir, state := t.TempDir(), ready()
+			test.state(&state)
+			writeState(t, runDir, state)
+			if got := do(runDir, call.healthcheck, "--alive"); got.code != test.code || !strings.Contains(got.stdout+got.stderr, test.says) {
+				t.Errorf("healthcheck --alive = %+v, want %d and %q", got, test.code, test.says)
+			}
+		})
+	}
+	if got := do(t.TempDir(), call.healthcheck, "--alive"); got.code != 1 {
+		t.Errorf("without a sandbox: %+v", got)
+	}
+}
+
 func TestStatusJSON(t *testing.T) {
 	runDir := serve(t, &backend{status: full()})
 	writeState(t, runDir, ready())
@@ -167,6 +198,9 @@ func TestStatusOfThoseThatDoNotRun(t *testing.T) {
 		{"no storage", func(s *contract.State) { s.Storage = contract.StorageNone }, "storage         none: no S3_BUCKET was given, nothing is kept"},
 		{"ended", func(s *contract.State) { s.Ready, s.ExitCode = false, &code }, "ended with code 74"},
 		{"killed", func(s *contract.State) { s.PID = 1 << 30 }, "dead: process 1073741824 ended in run without a flush"},
+		{"unbound", func(s *contract.State) {
+			s.Phase, s.Ready, s.UserID, s.Storage = contract.PhaseUnbound, false, "", contract.StorageNone
+		}, "none yet: the sandbox waits for its user"},
 		{"hydrating", func(s *contract.State) { s.Ready, s.Phase = false, contract.PhaseHydrate }, "hydrate, started"},
 		{"cold unavailable", func(s *contract.State) {
 			s.Cold, s.ColdReason = contract.ColdUnavailable, "/dev/fuse does not exist"

@@ -30,6 +30,8 @@ func printReport(w io.Writer, r Report, now time.Time, colour bool) error {
 	p := &page{w: &out, now: now, colour: colour}
 	p.state(r.State)
 	switch s := r.State; {
+	case s.Phase == contract.PhaseUnbound:
+		p.line("storage", p.paint(yellow, "none yet")+": the sandbox waits for its user")
 	case s.Storage == contract.StorageNone:
 		p.line("storage", p.paint(yellow, "none")+": no S3_BUCKET was given, nothing is kept")
 	case r.Storage != nil:

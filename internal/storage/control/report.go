@@ -68,11 +68,22 @@ func alive(s contract.State) bool {
 	return s.PID > 0 && (err == nil || errors.Is(err, unix.EPERM))
 }
 
+// ended says that a sandbox has ended; nil while it has not.
+func ended(s contract.State) error {
+	switch {
+	case s.ExitCode != nil:
+		return fmt.Errorf("%w: it has ended with code %d", errNoSandbox, *s.ExitCode)
+	case !alive(s):
+		return fmt.Errorf("%w: process %d, which wrote the state, has ended", errNoSandbox, s.PID)
+	}
+	return nil
+}
+
 // unhealthy says why a sandbox is not healthy; nil when it is.
 func unhealthy(r Report) error {
 	switch s := r.State; {
-	case !alive(s):
-		return fmt.Errorf("%w: process %d, which wrote the state, has ended", errNoSandbox, s.PID)
+	case ended(s) != nil:
+		return ended(s)
 	case !s.Ready:
 		return fmt.Errorf("the sandbox is not ready: it is in %q%s", s.Phase, because(s.Problem))
 	case s.Storage == contract.StorageNone:

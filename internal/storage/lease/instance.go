@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -29,12 +30,13 @@ type Instance struct {
 	file *os.File
 }
 
-// OpenInstance reads INSTANCE from dir, or makes one, and locks it until Close.
+// OpenInstance reads INSTANCE from dir, or makes one, and locks it until Close. A directory that has none gets
+// wanted, if that is not empty; one that has another is an error, since its journal is that one's.
 //
 // The file also says which inode it was written to. A copy of it (an image committed from a
 // sandbox, a volume copied by hand) is another file and gets another INSTANCE: two
 // sandboxes that began as one would otherwise take the lease from each other in turn.
-func OpenInstance(dir string) (*Instance, error) {
+func OpenInstance(dir, wanted string) (*Instance, error) {
 	name := filepath.Join(dir, instanceFile)
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -48,8 +50,12 @@ func OpenInstance(dir string) (*Instance, error) {
 		return nil, fmt.Errorf("cannot lock %s: %w", name, err)
 	}
 	id, err := readInstance(file)
-	if err == nil && id == "" {
-		id, err = writeInstance(file)
+	switch {
+	case err != nil:
+	case id == "":
+		id, err = writeInstance(file, cmp.Or(wanted, newInstance()))
+	case wanted != "" && wanted != id:
+		err = fmt.Errorf("it is %s already, and SANDBOX_INSTANCE says %s; leave that out, or give the sandbox a new state directory", id, wanted)
 	}
 	if err != nil {
 		file.Close()
@@ -87,10 +93,13 @@ func readInstance(file *os.File) (string, error) {
 	return id, nil
 }
 
-func writeInstance(file *os.File) (string, error) {
+func newInstance() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	id := hex.EncodeToString(random[:])
+	return hex.EncodeToString(random[:])
+}
+
+func writeInstance(file *os.File, id string) (string, error) {
 	self, err := inode(file)
 	if err != nil {
 		return "", err

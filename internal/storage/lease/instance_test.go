@@ -4,12 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 func open(t *testing.T, dir string) *Instance {
 	t.Helper()
-	i, err := OpenInstance(dir)
+	i, err := OpenInstance(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +23,7 @@ func TestInstance(t *testing.T) {
 	if len(first.ID) != 32 {
 		t.Fatalf("INSTANCE is %q", first.ID)
 	}
-	if _, err := OpenInstance(dir); !errors.Is(err, errInUse) {
+	if _, err := OpenInstance(dir, ""); !errors.Is(err, errInUse) {
 		t.Errorf("a second process: %v, want ErrInUse", err)
 	}
 	first.Close()
@@ -65,7 +66,25 @@ func TestInstanceIsNotASymlink(t *testing.T) {
 	if err := os.Symlink(target, filepath.Join(dir, instanceFile)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenInstance(dir); err == nil {
+	if _, err := OpenInstance(dir, ""); err == nil {
 		t.Error("a symbolic link was followed")
+	}
+}
+
+// A new directory takes the INSTANCE that it is given, and keeps it; one that has another keeps that and says so.
+func TestInstanceThatIsGiven(t *testing.T) {
+	dir, given := t.TempDir(), strings.Repeat("0a", 16)
+	for _, wanted := range []string{given, given, ""} {
+		i, err := OpenInstance(dir, wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.ID != given {
+			t.Errorf("asked for %q it is %s, want %s", wanted, i.ID, given)
+		}
+		i.Close()
+	}
+	if _, err := OpenInstance(dir, strings.Repeat("0b", 16)); err == nil || !strings.Contains(err.Error(), given) {
+		t.Errorf("with another one: %v", err)
 	}
 }
