@@ -5,7 +5,7 @@
 // the ratio to the raw client, and for each peer the bytes that it sent and its largest resident set.
 //
 //	go run ./bench/cold                  # everything: half an hour
-//	go run ./bench/cold -only ls,random  # some workloads: ls, tree, sequential, random, small, large-in, small-in, appends
+//	go run ./bench/cold -only ls,random  # some workloads: ls, tree, sequential, in-turn, random, small, large-in, small-in, appends
 //	go run ./bench/cold -latency 0       # directly only
 //	go run ./bench/cold -own             # without the peers
 //	go run ./bench/cold -scale 10        # a tenth of everything

@@ -83,3 +83,11 @@ func fillLarge(l *runner) error {
 	_, err = l.raw.UploadFile(context.Background(), filepath.Join(from, "f0"), prefix+"large")
 	return err
 }
+
+func fillInTurn(l *runner) error {
+	from, err := l.source(1, inTurn/l.scale)
+	for i := 0; err == nil && i < len(turns); i++ {
+		_, err = l.raw.UploadFile(context.Background(), filepath.Join(from, "f0"), turnKey(i))
+	}
+	return err
+}

@@ -36,6 +36,7 @@ const (
 
 	// randomFor is how long reads at random go on, if there are not randomMost before.
 	randomFor  = 10 * time.Second
+	inTurn     = 256 << 20
 	grown      = 100 << 20
 	appends    = 100
 	randomMost = 2_000
@@ -68,6 +69,21 @@ var workloads = []workload{
 				return err
 			}
 			return r.step("warm", read)
+		},
+	},
+	{
+		name: "in-turn", text: func(s int64) string {
+			return fmt.Sprintf("reading three files of %d MiB one after the other", inTurn/s/mib)
+		}, steps: turns[:],
+		fill: fillInTurn,
+		raw: func(l *runner, r *result) error {
+			return r.inTurn(func(i int) error {
+				_, err := l.raw.Sequential(context.Background(), turnKey(i))
+				return err
+			})
+		},
+		do: func(l *runner, dir string, r *result) error {
+			return r.inTurn(func(i int) error { return readAll(filepath.Join(dir, filepath.Base(turnKey(i))), inTurn/l.scale) })
 		},
 	},
 	{
@@ -189,6 +205,20 @@ func (r *result) step(name string, f func() error) error {
 	err := f()
 	r.took[name] = time.Since(start)
 	return err
+}
+
+// turns are the steps of reading one file after the other.
+var turns = [...]string{"1st", "2nd", "3rd"}
+
+func turnKey(i int) string { return fmt.Sprintf("%sturn-%d", prefix, i) }
+
+func (r *result) inTurn(read func(i int) error) error {
+	for i, name := range turns {
+		if err := r.step(name, func() error { return read(i) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // twice runs a command cold and warm.
