@@ -22,6 +22,17 @@ func BareETags() Action {
 	})
 }
 
+// FoldBackslashes makes of the server one that takes a backslash in a key for a slash.
+func FoldBackslashes() Action {
+	return action(func(x *exchange) {
+		path, query, _ := strings.Cut(x.in.RequestURI, "?")
+		if folded := strings.ReplaceAll(path, "%5C", "/"); folded != path {
+			x.in.RequestURI = folded + "?" + query
+			x.resign = true
+		}
+	})
+}
+
 // RefuseBody refuses requests whose body has text in it, as Refuse does.
 func RefuseBody(text string, status int, code string) Action {
 	return action(func(x *exchange) {

@@ -63,6 +63,7 @@ type Store struct {
 	conditional atomic.Pointer[Conditional]
 	dialect     dialect
 	noCompose   atomic.Bool // the store does not copy parts
+	backslashes backslashes
 }
 
 // Open makes a Store. It sends nothing to the store: Check does that. Credentials that
@@ -86,6 +87,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		sender: &sender{options: o, log: o.Log, endpoint: e, transport: t, closeIdle: t.CloseIdleConnections, notice: noticeAfter, signer: protocol.Signer{Region: o.S3.Region}},
 		idle:   []interface{ CloseIdleConnections() }{t, roles},
 	}
+	s.backslashes.trial = make(chan struct{}, 1)
 	s.conditional.Store(&Conditional{Put: true, Delete: true, Copy: true, Complete: true})
 	src, err := credentials.Find(o.S3, o.Credentials, e.Socket != "", &http.Client{Transport: roles})
 	if err != nil {

@@ -20,9 +20,10 @@ const noVersion = "00000000000000000000000000000000000"
 // probe that was killed leaves some. From then
 // on the Store does not rely on the others: it looks with a HEAD before it acts. It also finds
 // out in which form ETags are compared, and whether checksums are verified. Some seventeen
-// requests, three round trips one after the other; none where the host has said it, see hear. Check has to come
-// first: some stores make the bucket that is written to.
+// requests, three round trips one after the other; none where the host has said it, see hear. Whether the store keeps
+// backslashes is tried later, by a first key that has one. Check has to come first: some stores make the bucket that is written to.
 func (s *Store) Probe(ctx context.Context, prefix string) (Conditional, error) {
+	s.backslashes.prefix.Store(&prefix)
 	if c := s.told.Load(); c != nil {
 		s.conditional.Store(c)
 		return *c, nil
