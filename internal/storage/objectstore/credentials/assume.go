@@ -42,13 +42,30 @@ func (s sts) assume(ctx context.Context, by Credentials, role, session, external
 		return Credentials{}, fmt.Errorf("AWS_ENDPOINT_URL_STS=%q is no URL", s.endpoint)
 	}
 	sum := sha256.Sum256([]byte(body))
-	h := http.Header{"Content-Type": {formType}}
 	signer := protocol.Signer{Region: s.region, Service: "sts"}
-	signer.Sign(h, protocol.Unsigned{
-		Method: http.MethodPost, Host: u.Host, Path: "/", PayloadHash: hex.EncodeToString(sum[:]),
-		Fields: []protocol.Field{protocol.NewField("Content-Type", formType)},
-	}, by.Key(), time.Now())
-	return s.ask(ctx, h, body)
+	askAt := func(now time.Time) (Credentials, error) {
+		h := http.Header{"Content-Type": {formType}}
+		signer.Sign(h, protocol.Unsigned{
+			Method: http.MethodPost, Host: u.Host, Path: "/", PayloadHash: hex.EncodeToString(sum[:]),
+			Fields: []protocol.Field{protocol.NewField("Content-Type", formType)},
+		}, by.Key(), now)
+		return s.ask(ctx, h, body)
+	}
+	c, err := askAt(time.Now())
+	if now, ok := otherClock(err); ok {
+		return askAt(now)
+	}
+	return c, err
+}
+
+// otherClock is the time by the clock of a service that refused a request, where ours is so far from it that this may
+// be the reason: STS says SignatureDoesNotMatch then.
+func otherClock(err error) (now time.Time, ok bool) {
+	s, ok := errors.AsType[*statusError](err)
+	if !ok || s.date.IsZero() || time.Until(s.date).Abs() < time.Minute {
+		return time.Time{}, false
+	}
+	return s.date, true
 }
 
 const (

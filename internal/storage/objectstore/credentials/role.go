@@ -41,7 +41,8 @@ func ask(ctx context.Context, client *http.Client, method, url string, header ht
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(b))}
+		date, _ := http.ParseTime(resp.Header.Get("Date"))
+		return nil, &statusError{resp.StatusCode, strings.TrimSpace(string(b)), date}
 	}
 	return b, nil
 }
@@ -49,6 +50,7 @@ func ask(ctx context.Context, client *http.Client, method, url string, header ht
 type statusError struct {
 	status int
 	body   string
+	date   time.Time // by the service's clock; zero where it said none
 }
 
 func (e *statusError) Error() string {
@@ -200,7 +202,7 @@ func (i *instance) Read(ctx context.Context) (Credentials, error) {
 	}
 	role, _, _ := strings.Cut(strings.TrimSpace(string(roles)), "\n")
 	if role == "" {
-		return fail(&statusError{http.StatusOK, "no role is attached"})
+		return fail(&statusError{status: http.StatusOK, body: "no role is attached"})
 	}
 	c, err := askRole(ctx, i.client, i.base+path+url.PathEscape(role), h, i.String())
 	i.answered = i.answered || err == nil
