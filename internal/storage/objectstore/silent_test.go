@@ -102,7 +102,8 @@ func (s *silencer) forget() int {
 	return n
 }
 
-func (b *bench) behindSilencer(idle int, change ...func(*Options)) (*Store, *silencer) {
+// afterSilence is a Store whose idle connections, as many, have been forgotten on the way.
+func (b *bench) afterSilence(idle int, change ...func(*Options)) *Store {
 	b.Helper()
 	way := newSilencer(b.T, b.proxy.Endpoint)
 	c := b.proxy.Config(b.bucket)
@@ -123,7 +124,7 @@ func (b *bench) behindSilencer(idle int, change ...func(*Options)) (*Store, *sil
 	if n := way.forget(); n != idle {
 		b.Fatalf("%d connections are open, want %d", n, idle)
 	}
-	return s, way
+	return s
 }
 
 // A router that forgets connections without a word takes those with it that are idle: a request that got
@@ -131,7 +132,7 @@ func (b *bench) behindSilencer(idle int, change ...func(*Options)) (*Store, *sil
 func TestSilentConnectionTakesTheIdleOnesWithIt(t *testing.T) {
 	const idle = 6
 	t.Run("that stalls", func(t *testing.T) {
-		s, _ := newBench(t).behindSilencer(idle, func(o *Options) { o.Stall = 500 * time.Millisecond })
+		s := newBench(t).afterSilence(idle, func(o *Options) { o.Stall = 500 * time.Millisecond })
 		before := s.Requests()["LIST"]
 		if err := s.Check(t.Context(), prefix); err != nil {
 			t.Fatal(err)
@@ -141,7 +142,7 @@ func TestSilentConnectionTakesTheIdleOnesWithIt(t *testing.T) {
 		}
 	})
 	t.Run("whose caller's time ends", func(t *testing.T) {
-		s, _ := newBench(t).behindSilencer(idle)
+		s := newBench(t).afterSilence(idle)
 		for s.Requests()["LIST"] == 0 {
 			short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			err := s.Check(short, prefix)
