@@ -120,6 +120,9 @@ func (h *run) fetchTo(ctx context.Context, i int, it *item) error {
 	path := it.path()
 	if it.isMarker() {
 		o, attr, err := h.fetch.Directory(ctx, it.key)
+		if err == nil {
+			attr, err = h.markerAttr(it, o, attr)
+		}
 		if err != nil {
 			return err
 		}

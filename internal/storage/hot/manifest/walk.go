@@ -1,6 +1,9 @@
 package manifest
 
-import "fmt"
+import (
+	"fmt"
+	"sort"
+)
 
 // Walk goes through a manifest beside keys that rise.
 type Walk struct {
@@ -20,6 +23,17 @@ func (m *Manifest) From(block int) *Walk {
 		}
 	}
 	return w
+}
+
+// Lookup gives the entry of a key; nil when there is none, or no manifest.
+func (m *Manifest) Lookup(key string) (*Entry, error) {
+	if m == nil {
+		return nil, nil
+	}
+	after := sort.Search(len(m.blocks), func(i int) bool { return m.blocks[i].first > key })
+	w := m.From(max(after-1, 0))
+	e, _ := w.Find(key)
+	return e, w.Err()
 }
 
 // Find gives the entry of a key, valid until the next Find, and its number counted from
