@@ -125,17 +125,11 @@ long: programs core test-packages ## what takes longest: 200 kills at any instan
 	scripts/ensure-packages.sh scripts/services.apt
 	go test -count=1 -tags long -timeout 10m -run Brought ./conformance/internal/e2e
 
-STORES ?= gofakes3 ceph swift
-GOFAKES3 := v1.2.0
+STORES ?= versitygw minio seaweedfs gofakes3 ceph swift
 .PHONY: stores
-stores: .cache/bin/gofakes3-$(GOFAKES3) ## the suite of docs/stores.md against S3 servers: STORES="gofakes3 ceph swift" (the last two as root), or other
-	STORES="$(STORES)" go test -v -count=1 -tags stores -timeout 60m -run TestStores ./internal/e2e/stores
+stores: ## the suite of docs/stores.md against S3 servers, which it builds: STORES="minio ceph" (ceph and swift as root), or other
+	STORES="$(STORES)" go test -v -count=1 -tags stores -timeout 120m -run TestStores ./internal/e2e/stores
 	go generate ./internal/e2e/stores
-
-.cache/bin/gofakes3-$(GOFAKES3):
-	@mkdir -p $(@D)
-	GOBIN=$(CURDIR)/$(@D) GOFLAGS= go install github.com/johannesboyne/gofakes3/cmd/gofakes3@$(GOFAKES3)
-	@touch $@
 
 .PHONY: mutants
 mutants: programs core ## breaks every requirement once, and proves that the suite finds just that

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# run.sh ceph|swift: runs an S3 server out of a tree of Debian packages in .cache/stores until it is
-# ended. It makes the tree when it is not there or has other packages (733 MB, some minutes). Root only: it
-# needs chroot(2), and namespaces of its own, so that everything that it started ends with it.
+# run.sh tree|ceph|swift: makes a tree of Debian packages in .cache/stores (733 MB, some minutes), when it is not there
+# or has other packages; runs an S3 server out of that tree until it is ended. Root only: it needs chroot(2),
+# and namespaces of its own, so that everything that it started ends with it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)/.cache/stores
@@ -20,12 +20,13 @@ tree() {
   echo "$PACKAGES" >"$root/made"
 }
 
-[[ "${1:-}" =~ ^(ceph|swift)$ ]] || die "usage: run.sh ceph|swift"
+[[ "${1:-}" =~ ^(tree|ceph|swift)$ ]] || die "usage: run.sh tree|ceph|swift"
 [ "$(id -u)" = 0 ] || die "not root: the servers run in a chroot"
 mkdir -p "${root%/*}"
 exec 9>"$root.lock"
 flock 9
 tree
+[ "$1" != tree ] || exit 0
 install -m 755 "$here/$1.sh" "$root/start-$1"
 install -D -m 644 "$here/ceph.conf" "$root/srv/ceph/ceph.conf"
 # The lock is held while the server runs: its ports and its data are one.

@@ -3,7 +3,7 @@
 // docs/stores.md. A result that is not the expected one is a failure, a better one too: the
 // document is to be true.
 //
-//	make stores                          gofakes3, and radosgw and Swift in a tree of Debian packages
+//	make stores                          versitygw, Go modules that it builds, and radosgw and Swift in a tree of Debian packages
 //	STORE_ENDPOINT=http://127.0.0.1:9000 STORE_ACCESS_KEY=... STORE_SECRET_KEY=... make stores STORES=other
 //
 // sandbox-init runs as UID 1000, without a container: what differs between stores is storage's.

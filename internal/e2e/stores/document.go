@@ -64,7 +64,11 @@ func servers() string {
 	var b strings.Builder
 	for _, s := range allServers() {
 		if s.Name != "other" {
-			fmt.Fprintf(&b, "- %s: %s. %s\n", s.Name, s.Version, s.Notes)
+			module := ""
+			if s.Module != "" {
+				module = fmt.Sprintf(" (`%s`)", s.Module)
+			}
+			fmt.Fprintf(&b, "- %s: %s%s. %s\n", s.Name, s.Version, module, s.Notes)
 		}
 	}
 	return b.String()

@@ -158,10 +158,10 @@ func (s *sandbox) status() contract.StorageStatus {
 	return *r.Storage
 }
 
-// own gives everything in the home to the agent.
-func (s *sandbox) own() {
-	s.t.Helper()
-	must(s.t, filepath.WalkDir(s.home, func(path string, _ os.DirEntry, err error) error {
+// own gives a directory and everything in it to the agent.
+func own(t *testing.T, dir string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(path, agent, agent))
 	}))
 }

@@ -7,9 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	"github.com/matrx/sandbox/internal/testbed"
 )
 
 // store is a server that runs.
@@ -29,32 +25,6 @@ type store struct {
 }
 
 const region = "us-east-1"
-
-func start(t *testing.T, s Server) *store {
-	t.Helper()
-	switch s.Name {
-	case "gofakes3":
-		addr := testbed.FreeAddress(t)
-		child(t, addr, exec.Command(filepath.Join(testbed.Root(), ".cache/bin/gofakes3"), "-backend", "memory", "-host", addr))
-		return &store{s, "http://" + addr, "testtest", "testtestsecret"}
-	case "ceph":
-		return packaged(t, &store{s, "http://127.0.0.1:19310", "testtest", "testtestsecret"})
-	case "swift":
-		return packaged(t, &store{s, "http://127.0.0.1:19320", "test:tester", "testing"})
-	}
-	o := &store{s, os.Getenv("STORE_ENDPOINT"), os.Getenv("STORE_ACCESS_KEY"), os.Getenv("STORE_SECRET_KEY")}
-	if o.endpoint == "" {
-		t.Fatal("the store \"other\" needs STORE_ENDPOINT, STORE_ACCESS_KEY and STORE_SECRET_KEY")
-	}
-	return o
-}
-
-// packaged starts a server of the tree of Debian packages.
-func packaged(t *testing.T, s *store) *store {
-	t.Helper()
-	child(t, strings.TrimPrefix(s.endpoint, "http://"), exec.Command(filepath.Join(testbed.Root(), "scripts/stores/run.sh"), s.Name))
-	return s
-}
 
 // startTime bounds the start of a server: radosgw makes its pools first.
 const startTime = 3 * time.Minute
