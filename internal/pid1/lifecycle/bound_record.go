@@ -40,7 +40,7 @@ func readBind(stateDir string) (*contract.Bind, error) {
 	if err := os.Remove(nextBind(stateDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot remove what a bind has left: %w", err)
 	}
-	body, err := readBounded(filepath.Join(stateDir, contract.BoundFileName), contract.MaxBind*2)
+	body, err := readBounded(filepath.Join(stateDir, contract.BoundFileName), mostKept)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -53,6 +53,9 @@ func readBind(stateDir string) (*contract.Bind, error) {
 	}
 	return &b, nil
 }
+
+// mostKept bounds the file in bytes: JSON writes up to six for one that came ("<" becomes "\u003c").
+const mostKept = 8 * contract.MaxBind
 
 func nextBind(stateDir string) string { return filepath.Join(stateDir, contract.BoundFileName+".next") }
 

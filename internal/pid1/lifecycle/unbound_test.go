@@ -392,3 +392,27 @@ func TestBindSocketThatTheAgentReaches(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 }
+
+// TestEveryMessageThatCountsIsKept: what is written of the largest one is read by the next start.
+func TestEveryMessageThatCountsIsKept(t *testing.T) {
+	for _, char := range []string{"<", "\u2028", "\xff", "a"} {
+		text := `{"sandbox_id":"s","environment":{"A":"` + strings.Repeat(char, (contract.MaxBind-64)/len(char)) + `"}}`
+		if len(text) > contract.MaxBind {
+			t.Fatalf("%d bytes", len(text))
+		}
+		b, err := parseBind([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		f, err := keepBind(dir, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		again, err := readBind(dir)
+		if err != nil || again == nil || again.Environment["A"] != b.Environment["A"] {
+			t.Errorf("a message of %q: %v", char, err)
+		}
+	}
+}
