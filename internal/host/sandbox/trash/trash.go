@@ -171,12 +171,12 @@ func (r *remover) moveUp(in *os.File, name string) (err error) {
 	for _, t := range r.tops {
 		// Counted before: a pass may list it or not. Its name is of no name in the tree, which the workload has chosen.
 		t.moved++
-		if err = r.rename(int(in.Fd()), name, int(t.dir.Fd()), rand.Text()); err != unix.EXDEV {
+		if err = r.rename(int(in.Fd()), name, int(t.dir.Fd()), rand.Text()); !errors.Is(err, unix.EXDEV) {
 			break
 		}
 		t.moved--
 	}
-	if err != nil && err != unix.ENOENT {
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return &os.PathError{Op: "rename", Path: name, Err: err}
 	}
 	return nil
