@@ -18,7 +18,7 @@ import (
 // machine's disk. It counts blocks, the parts of uploads under way included, and leaves the
 // file system a reserve under every limit. What it counts is measured when the sandbox is
 // served and when the limit seems to be reached; in between writes are added and nothing is
-// taken away.
+// taken away. A write that is under way lies elsewhere until it is done, and is added to what is measured.
 type quota struct {
 	bucket string // its directory
 	prefix string
@@ -26,6 +26,7 @@ type quota struct {
 
 	mu       sync.Mutex
 	used     int64
+	underWay int64 // of used: writes that have not ended
 	measured time.Time
 	took     time.Duration
 }
@@ -40,8 +41,8 @@ const defaultStore = 64 << 30
 // followed by a pause of so many times its own length.
 const measureShare = 20
 
-// room says why so many bytes may not be stored, or a copy of the object source.
-func (q *quota) room(size int64, source string) error {
+// room says why so many bytes may not be stored, or a copy of the object source. ended is called once the write has, or has failed.
+func (q *quota) room(size int64, source string) (ended func(), err error) {
 	if source != "" {
 		var st unix.Stat_t
 		if err := unix.Lstat(filepath.Join(q.bucket, source), &st); err == nil { // else the copy fails
@@ -53,10 +54,10 @@ func (q *quota) room(size int64, source string) error {
 	if err := unix.Statfs(q.bucket, &fsys); err == nil {
 		total, free := int64(fsys.Blocks)*fsys.Bsize, int64(fsys.Bavail)*fsys.Bsize
 		if reserve := min(total/50, 1<<30); free-size < reserve {
-			return fmt.Errorf("the disk of the embedded S3 is full but for its reserve of %d MB", reserve>>20)
+			return nil, fmt.Errorf("the disk of the embedded S3 is full but for its reserve of %d MB", reserve>>20)
 		}
 		if fsys.Files != 0 && fsys.Ffree < fsys.Files/50 { // 0: a file system without a fixed number
-			return fmt.Errorf("the disk of the embedded S3 has used up its inodes but for a reserve of %d", fsys.Files/50)
+			return nil, fmt.Errorf("the disk of the embedded S3 has used up its inodes but for a reserve of %d", fsys.Files/50)
 		}
 	}
 	q.mu.Lock()
@@ -65,10 +66,15 @@ func (q *quota) room(size int64, source string) error {
 		q.measureLocked()
 	}
 	if q.used+size > q.limit {
-		return fmt.Errorf("the workspace has %d MB in the embedded S3, whose limit for a user is %d MB; remove files, or raise ceiling.store in limits.yaml", q.used>>20, q.limit>>20)
+		return nil, fmt.Errorf("the workspace has %d MB in the embedded S3, whose limit for a user is %d MB; remove files, or raise ceiling.store in limits.yaml", q.used>>20, q.limit>>20)
 	}
 	q.used += size
-	return nil
+	q.underWay += size
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.underWay -= size
+	}, nil
 }
 
 // measure counts what there is.
@@ -80,7 +86,7 @@ func (q *quota) measure() {
 
 func (q *quota) measureLocked() {
 	began := time.Now()
-	q.used = blocks(filepath.Join(q.bucket, q.prefix))
+	q.used = q.underWay + blocks(filepath.Join(q.bucket, q.prefix))
 	uploads := filepath.Join(q.bucket, posix.MetaTmpMultipartDir)
 	keys, _ := os.ReadDir(uploads) // none yet
 	for _, k := range keys {

@@ -15,7 +15,6 @@ import (
 // copies included; what it removes is room again, and another user has room of their own.
 func TestEmbeddedStoreIsBoundedForEachUser(t *testing.T) {
 	d := newDir(t)
-	c, _ := ensure(t, d)
 	one, two := newSandbox(t, d, "one", "u1"), newSandbox(t, d, "two", "u2")
 	for _, s := range []datadir.Sandbox{one, two} {
 		r, err := s.Load()
@@ -26,10 +25,8 @@ func TestEmbeddedStoreIsBoundedForEachUser(t *testing.T) {
 		if err := s.Save(r); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Serve(t.Context(), s.ID); err != nil {
-			t.Fatal(err)
-		}
 	}
+	ensure(t, d) // with the limits: it may serve a sandbox as soon as there is a record
 	content := strings.Repeat("x", 5<<20)
 	mustAsk(t, one, "PUT", "users/u1/hot/a", content)
 	upload := mustAsk(t, one, "POST", "users/u1/hot/big?uploads", "")
@@ -61,13 +58,33 @@ func TestEmbeddedStoreIsBoundedForEachUser(t *testing.T) {
 	}
 }
 
+// TestWritesUnderWayAreMeasured: the store has them nowhere where they would be counted.
+func TestWritesUnderWayAreMeasured(t *testing.T) {
+	q := &quota{bucket: t.TempDir(), prefix: "users/u/", limit: 4 * leastRoom}
+	ended, err := q.room(3*leastRoom, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.measure()
+	if _, err := q.room(2*leastRoom, ""); err == nil {
+		t.Error("another has room beside it")
+	}
+	ended()
+	q.measure()
+	if _, err := q.room(2*leastRoom, ""); err != nil {
+		t.Errorf("once it has failed: %v", err)
+	}
+}
+
 // Empty objects take inodes: so many of them as fit are all that a user may have.
 func TestEmptyObjectsTakeRoom(t *testing.T) {
 	q := &quota{bucket: t.TempDir(), prefix: "users/u/", limit: 4 * leastRoom}
 	for n := range 4 {
-		if err := q.room(0, ""); err != nil {
+		ended, err := q.room(0, "")
+		if err != nil {
 			t.Fatalf("object %d: %v", n, err)
 		}
+		ended()
 		path := filepath.Join(q.bucket, "users/u", strconv.Itoa(n))
 		if n == 0 {
 			path = filepath.Dir(path)
@@ -80,7 +97,7 @@ func TestEmptyObjectsTakeRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := q.room(0, ""); err == nil {
+	if _, err := q.room(0, ""); err == nil {
 		t.Error("a fifth has room for four")
 	}
 }

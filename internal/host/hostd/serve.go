@@ -88,7 +88,7 @@ func (d *Daemon) open(sandboxDir datadir.Sandbox, r datadir.Record) (*sandbox, e
 	if err != nil {
 		return nil, err
 	}
-	var room func(int64, string) error
+	var room func(int64, string) (func(), error)
 	var honours string
 	if r.Store.Embedded {
 		honours = contract.HostStoreEmbedded

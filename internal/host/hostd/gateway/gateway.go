@@ -32,8 +32,8 @@ type Options struct {
 	Honours string
 
 	// Room, when given, says why an object or part of that size, or a copy of another key, may
-	// not be stored, or an upload not be begun.
-	Room func(size int64, source string) error
+	// not be stored, or an upload not be begun. What it returns is called when that has ended.
+	Room func(size int64, source string) (ended func(), err error)
 }
 
 // Gateway is an http.Handler for one sandbox.
@@ -44,7 +44,7 @@ type Gateway struct {
 	log    *slog.Logger
 	lease  func(contract.LeaseHolder)
 	tells  string
-	room   func(int64, string) error
+	room   func(int64, string) (func(), error)
 	places chan struct{}
 
 	served, refused, unanswered atomic.Int64
@@ -93,13 +93,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, refused := g.scope.admit(r)
+	ended := func() {}
 	if refused == nil {
-		refused = g.bound(q, r)
+		ended, refused = g.bound(q, r)
 	}
 	if refused != nil {
 		g.refuse(w, r, refused)
 		return
 	}
+	defer ended()
 	g.served.Add(1)
 	a := &admitted{request: q, lease: g.watchLease(q, r)}
 	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, a)))
@@ -109,23 +111,25 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // CompleteMultipartUpload, 10,000 with their checksums at most.
 const maxRequest = 4 << 20
 
-// bound refuses a request whose body is too long, or for which there is no room.
-func (g *Gateway) bound(q request, r *http.Request) *refusal {
+// bound refuses a request whose body is too long, or for which there is no room. Another holds that room until ended is called.
+func (g *Gateway) bound(q request, r *http.Request) (ended func(), refused *refusal) {
+	nothing := func() {}
 	switch {
 	case r.ContentLength < 0:
-		return &refusal{http.StatusLengthRequired, "MissingContentLength", "S3 wants to know a body's length before it comes"}
+		return nil, &refusal{http.StatusLengthRequired, "MissingContentLength", "S3 wants to know a body's length before it comes"}
 	case !q.stores && r.ContentLength > maxRequest:
-		return &refusal{http.StatusBadRequest, "MaxMessageLengthExceeded", q.name + " has a body of more than 4 MiB"}
+		return nil, &refusal{http.StatusBadRequest, "MaxMessageLengthExceeded", q.name + " has a body of more than 4 MiB"}
 	case !q.takes || g.room == nil:
-		return nil
+		return nothing, nil
 	}
-	if err := g.room(r.ContentLength, q.source); err != nil {
+	ended, err := g.room(r.ContentLength, q.source)
+	if err != nil {
 		// A connection that is closed while the client sends loses the answer, and the client
 		// would try again.
 		_, _ = io.Copy(io.Discard, r.Body)
-		return &refusal{http.StatusBadRequest, "EntityTooLarge", err.Error()} // final for this key alone
+		return nil, &refusal{http.StatusBadRequest, "EntityTooLarge", err.Error()} // final for this key alone
 	}
-	return nil
+	return ended, nil
 }
 
 // rewrite makes the request to the store from what was admitted, and from nothing else.

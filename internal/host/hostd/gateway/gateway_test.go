@@ -392,11 +392,12 @@ func TestRequestsAreBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-			d := openDoor(t, "bounded", Options{Upstream: f.upstream(), Room: func(int64, string) error {
+			ended := make(chan struct{})
+			d := openDoor(t, "bounded", Options{Upstream: f.upstream(), Room: func(int64, string) (func(), error) {
 				if tc.full {
-					return errors.New("it is full")
+					return nil, errors.New("it is full")
 				}
-				return nil
+				return func() { close(ended) }, nil
 			}})
 			target, length := "/"+bucket+"/"+d.prefix+"hot/a"+tc.params, []string(nil)
 			body := strings.Repeat("x", tc.size)
@@ -409,6 +410,9 @@ func TestRequestsAreBounded(t *testing.T) {
 			}
 			if asked := len(f.got); asked != 0 != (tc.code == http.StatusOK) {
 				t.Errorf("the store was asked %d times", asked)
+			}
+			if takes := tc.method == "PUT" || tc.params == "?uploads"; takes && !tc.full {
+				<-ended
 			}
 		})
 	}
