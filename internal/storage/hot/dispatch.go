@@ -83,7 +83,9 @@ const (
 
 // finish takes note of what became of a job.
 func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
-	e.obs.look(r.Recheck...)
+	if r.WaitsFor == "" || !e.isStuck(r.WaitsFor) { // else it waits, as before, and would be looked at again and again
+		e.obs.look(r.Recheck...)
+	}
 	if r.Mounted {
 		e.obs.do(e.obs.scanSoon) // status names the mount then, and what waits for its name goes on
 	}
@@ -111,7 +113,7 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 		e.unstable[j.Name] = n + 1
 		retry = now + backoff(unstableFirst, unstableMost, n)
 	case r.WaitsFor != "" && e.queue.Stuck(r.WaitsFor):
-		// Nothing is won by trying before the database is stored, and a flush would not end.
+		// Nothing is won by trying before that one can be stored or deleted, and a flush would not end.
 		r.Outcome, retry = queue.Stuck, now+backoff(stuckFirst, stuckMost, e.failed[j.Name].tries)
 		e.fail(j.Name, r.Err)
 	case r.Outcome == queue.Stuck:

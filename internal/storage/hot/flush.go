@@ -127,11 +127,7 @@ func (e *Syncer) quietLocked() bool {
 // stuckUntried tells whether something that was stuck has not been tried since the flush or the
 // checkpoint began: in a hurry its turn is now. With the lock held.
 func (e *Syncer) stuckUntried() bool {
-	if e.queue.Retrying() {
-		return true
-	}
-	at, ok := e.queue.Wake()
-	return ok && at <= e.now()
+	return e.queue.Retrying() || e.queue.Untried(e.now())
 }
 
 func (e *Syncer) flushReason(scanned error) string {

@@ -101,8 +101,8 @@ func (p *pending) holdForStuckLocked(path string) bool {
 		return false
 	}
 	name, ok := p.stuckFiles.path[known.Local.Ino]
-	if !ok || name == path || !p.queue.Stuck(name) {
-		return false
+	if !ok || name == path || !p.queue.Stuck(name) || p.queue.Waits(name) {
+		return false // what waits for a delete itself holds the others back by that
 	}
 	p.queue.OnlyCopy(name, true)
 	return true

@@ -222,3 +222,31 @@ func TestGoneWhileItIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// Deletions are refused, and with them, by a store that keeps files and directories apart, all that takes their place. A
+// flush ends with that; and when deletions are allowed again, the next one saves everything.
+func TestRefusedDeletionAndWhatTakesItsPlace(t *testing.T) {
+	s := newSandbox(t)
+	for _, name := range []string{"file", "filled", "dir/f"} {
+		s.write(name, "old")
+	}
+	check(t, os.Mkdir(s.path("marked"), 0o755))
+	s.start()
+	s.saved()
+	denied := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE", Regexp: "/hot/"}, Do: testbed.Refuse(403, "AccessDenied")})
+	for _, name := range []string{"file", "filled", "dir", "marked"} {
+		s.remove(name)
+	}
+	check(t, os.Mkdir(s.path("file"), 0o755))
+	s.write("filled/f", "new")
+	s.write("dir", "new")
+	s.write("marked", "new")
+	f := s.flush()
+	s.wantUnsaved(f, "dir", "dir/f", "file", "file", "filled", "filled", "filled/f", "marked", "marked") // twice: the old object, and the new
+	if f.Reason == errUnsaved.Error() {
+		t.Error("the flush has waited to its deadline for what cannot be saved")
+	}
+	denied.Remove()
+	s.flushed()
+	wantKeys(t, s.keys(), "dir", "file/", "filled/f", "marked")
+}

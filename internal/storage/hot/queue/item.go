@@ -58,11 +58,13 @@ const (
 	unstable             // of an item that is stuck: it never rests
 	noBarrier            // a delete that has no barrier yet
 	againUnordered       // what was observed while its job was under way has no place among the changes
+	againReplaces        // S3 held an object of this name when a write was observed while its job was under way
 	changed              // while its job was under way
 	undone               // a write that was a delete of what S3 still holds
 	doubted              // an noBarrier delete of what a job may have found on the disk since it was seen gone
 	counted              // it is a delete that others may have to wait for
 	bulky                // its job is one of Rules.BulkMost
+	stuckWrite           // it is a write that is stuck, and counted as one
 	onlyCopy             // of a write: its content may be in S3 under a name that is to be deleted, and nowhere else
 )
 

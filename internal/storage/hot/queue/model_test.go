@@ -27,6 +27,8 @@ type world struct {
 	excused map[string]int  // name -> the last version that was stuck over another when it vanished (rule 5)
 	anyway  map[string]bool // what is in the way of its write was looked at
 
+	strict  bool     // S3 refuses an object below another one, and one above others, as a file system would
+	denied  bool     // S3 refuses to delete, until the end
 	ordered bool     // events come, in order, and none is lost
 	events  []event  // not read yet
 	scan    []string // the names that the scan under way has yet to look at
@@ -59,7 +61,7 @@ func newWorld(t *rapid.T) *world {
 		disk: map[string]int{}, history: map[string][]historical{},
 		s3: map[string]int{}, s3gone: map[string]int{}, journal: map[string]int{},
 		excused: map[string]int{}, anyway: map[string]bool{},
-		ordered: rapid.Bool().Draw(t, "ordered"),
+		ordered: rapid.Bool().Draw(t, "ordered"), strict: rapid.Bool().Draw(t, "strict"), denied: rapid.IntRange(0, 3).Draw(t, "denied") == 0,
 	}
 }
 
@@ -139,6 +141,14 @@ func (w *world) excuse(name string) {
 	}
 	for _, h := range w.history[name] {
 		if h.written && w.disk[name] != h.op {
+			w.excused[name] = h.op
+		}
+	}
+}
+
+func (w *world) excuseNewest(name string) {
+	for _, h := range w.history[name] {
+		if h.written {
 			w.excused[name] = h.op
 		}
 	}
@@ -263,6 +273,9 @@ func (w *world) work(faults bool) {
 		if kind, _ := w.queue.Has(r.job.Name); o == Stuck && kind == Delete {
 			w.excuse(r.job.Name)
 		}
+		if o == Stuck && r.job.Kind == Write && w.s3[r.job.Name] != 0 {
+			w.excuseNewest(r.job.Name) // rule 5: deletions that begin from now on do not wait for it
+		}
 		w.queue.Done(r.job, o, w.now+2*time.Millisecond, w.now)
 		if kind, _ := w.queue.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
 			w.look(r.job.Name, false)
@@ -277,7 +290,7 @@ func (w *world) work(faults bool) {
 	switch {
 	case fault == 1:
 		done(Retry)
-	case fault == 2:
+	case fault == 2, faults && w.denied && r.read && r.job.Kind == Delete:
 		done(Stuck)
 	case !r.read:
 		r.read, r.version = true, w.disk[r.job.Name]
@@ -295,8 +308,12 @@ func (w *world) work(faults bool) {
 				return
 			}
 			w.anyway[name] = false
+			if w.isRefused(name) {
+				done(Stuck)
+				return
+			}
 			for other := range w.s3 {
-				if Exclusive(name, other) && !w.isStuck(other) {
+				if Exclusive(name, other) && !w.isStuck(other) && !w.denied {
 					w.t.Fatalf("%q is written while S3 holds %q", name, other)
 				}
 			}
@@ -311,6 +328,15 @@ func (w *world) work(faults bool) {
 	default:
 		done(Stored)
 	}
+}
+
+func (w *world) isRefused(name string) bool {
+	for other := range w.s3 {
+		if w.strict && Exclusive(name, other) {
+			return true
+		}
+	}
+	return false
 }
 
 // inTheWay is what S3 is known to hold and has to lose before it can hold name. A caller who
@@ -337,6 +363,9 @@ func (w *world) isStuck(name string) bool {
 // arrived, then so did all that was written before it; what was deleted in its turn
 // without having arrived counts as a deletion that arrived.
 func (w *world) check() {
+	if w.denied {
+		return // what waits for a deletion goes without it: only that it all settles in the end is looked at
+	}
 	arrived, by := 0, ""
 	for name, op := range w.s3gone {
 		if op > arrived {
@@ -430,7 +459,7 @@ func TestOrderAgainstModel(t *testing.T) {
 func (w *world) consistent() {
 	q := w.queue
 	flying, bulk, bytes, stuckN, blocked, waiters := 0, 0, int64(0), 0, 0, 0
-	below := map[string]int{}
+	below, stuckBelow := perDirectory{}, perDirectory{}
 	for name, it := range q.items {
 		if it.name != name || q.since.has(it) != true || q.ageOf(it).has(it) != true {
 			w.t.Fatalf("%q is not where it belongs", name)
@@ -449,6 +478,9 @@ func (w *world) consistent() {
 		if it.is(stuck) {
 			stuckN++
 		}
+		if it.is(stuck) && it.kind == Write {
+			stuckBelow.count(name, true)
+		}
 		if it.queue == &q.blocked {
 			blocked++
 			if !q.waiters[it.waitsFor][it] {
@@ -465,13 +497,14 @@ func (w *world) consistent() {
 		}
 		bytes += it.size
 		if it.is(counted) {
-			for dir := range ancestors(name) {
-				below[dir]++
-			}
+			below.count(name, true)
 		}
 	}
 	if flying != q.InFlight() || bytes != q.Bytes() || stuckN != q.StuckLen() || fmt.Sprint(below) != fmt.Sprint(q.below) {
 		w.t.Fatalf("%d in flight of %d, %d bytes of %d, %d stuck of %d, below %v of %v", q.InFlight(), flying, q.Bytes(), bytes, q.StuckLen(), stuckN, q.below, below)
+	}
+	if fmt.Sprint(stuckBelow) != fmt.Sprint(q.stuckBelow) {
+		w.t.Fatalf("stuck writes below %v of %v", q.stuckBelow, stuckBelow)
 	}
 	for _, all := range q.waiters {
 		waiters += len(all)

@@ -34,9 +34,10 @@ func (q *Queue) promote(now Time) {
 		switch {
 		case it.kind == Delete:
 			q.enqueue(it, &q.deletes)
+			if it.is(stuck) {
+				q.retry(it)
+			}
 		case waits:
-			q.hold.take(it)
-			q.stuckHold.take(it)
 			q.block(it, above)
 		case it.is(replaces):
 			q.enqueue(it, &q.over)
@@ -45,6 +46,30 @@ func (q *Queue) promote(now Time) {
 			if !it.is(stuck) {
 				q.newHold.put(it)
 			}
+		}
+	}
+}
+
+// retry lets a delete that was refused be waited for again, from now until it has ended, by the writes that may have been
+// refused because S3 holds its object: they would hold it back for ever, and it them.
+func (p *places) retry(d *item) {
+	p.count(d, true)
+	var refused []*item
+	for dir := range ancestors(d.name) {
+		if it := p.items[dir]; it != nil {
+			refused = append(refused, it)
+		}
+	}
+	if p.stuckBelow[d.name] > 0 {
+		for _, it := range p.stuck.items {
+			if isBelow(it.name, d.name) {
+				refused = append(refused, it)
+			}
+		}
+	}
+	for _, it := range refused {
+		if it.is(stuckWrite) && !it.is(inFlight) {
+			p.place(it)
 		}
 	}
 }
@@ -196,16 +221,17 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 		it.set(doubted, !ordered)
 		return
 	case again == Delete && it.kind == Delete:
-		// It may have been made anew and deleted again while the first deletion was on its way.
-		q.vanished(it, it.againFirst, it.againLast, ordered, now)
+		// It may have been made anew and deleted again while the first deletion was on its way, refused or not.
+		q.leave(it, it.againFirst, it.againLast, ordered, now)
 		if stored {
 			q.becomeDelete(it, it.againLast, it.last)
 			return
 		}
 	case again == Write && it.kind == Delete:
 		q.undelete(it)
-		it.kind, it.first = Write, it.againFirst
-		it.set(replaces, !stored)
+		it.flags &^= stuck | unstable // what was refused is the deletion
+		it.kind, it.first, it.notBefore = Write, it.againFirst, 0
+		it.set(replaces, !stored && it.is(againReplaces))
 	case again == Write && stored:
 		it.first = it.againFirst
 	}

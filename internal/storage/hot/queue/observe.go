@@ -42,14 +42,15 @@ func (q *Queue) Write(name string, size int64, order Order, now Time) {
 		it = &item{name: name, kind: Write, first: q.seq, since: now, last: now}
 		q.items[name] = it
 	case it.is(inFlight):
+		it.set(againReplaces, order.Exists)
 		q.observedAgain(it, Write, true, now)
 		it.set(changed, order.Anew)
 	case it.kind == Delete:
 		// What waits for the deletion goes on waiting while S3 holds the object: the name may be
 		// gone again, and only the telling of it be on its way.
 		it.set(undone, order.Exists)
-		it.flags &^= noBarrier | doubted
-		it.kind, it.first = Write, q.seq
+		it.flags &^= noBarrier | doubted | stuck | unstable // what was refused is the deletion
+		it.kind, it.first, it.notBefore = Write, q.seq, 0
 	case it.is(stuck) && !it.is(unstable) && order.Anew:
 		it.notBefore = 0 // rule 6
 	}
@@ -94,8 +95,8 @@ func (q *Queue) OnlyCopy(name string, on bool) {
 	}
 	it.set(onlyCopy, on)
 	q.place(it)
-	if it.holds() {
-		q.hold.put(it) // also while its job is under way
+	if it.holds() && it.is(inFlight) {
+		q.hold.put(it)
 	}
 }
 
@@ -118,6 +119,7 @@ func (q *Queue) Same(name string, exists, ordered bool, now Time) {
 	q.seq++
 	switch {
 	case it.is(inFlight) && exists:
+		it.set(againReplaces, true)
 		q.observedAgain(it, Write, true, now) // the job may be changing S3: look again after it
 	case it.is(inFlight):
 		q.observedAgain(it, Delete, ordered, now)
@@ -186,6 +188,7 @@ func (q *Queue) Unobserved() bool {
 // forget ends an item: S3 agrees with the disk.
 func (q *Queue) forget(it *item) {
 	q.undelete(it)
+	q.countStuck(it, false)
 	q.resize(it, 0)
 	q.dequeue(it)
 	q.hold.take(it)

@@ -28,7 +28,9 @@ type places struct {
 	stuckFlying int // jobs of what could not be stored
 
 	groups map[string]*heap // the pending members of each group, by first
-	below  map[string]int   // directory -> number of pending deletes below it
+	below  perDirectory     // pending deletes below each directory
+
+	stuckBelow perDirectory // writes that are stuck below each directory
 
 	spans spans            // of all writes that never reached S3
 	gone  map[string]spans // of each group's members
@@ -38,9 +40,9 @@ type places struct {
 
 func newPlaces(r Rules) places {
 	return places{
-		rules:     r,
-		items:     map[string]*item{},
-		below:     map[string]int{},
+		rules: r,
+		items: map[string]*item{},
+		below: perDirectory{}, stuckBelow: perDirectory{},
 		groups:    map[string]*heap{},
 		gone:      map[string]spans{},
 		waiters:   map[string]map[*item]bool{},
@@ -70,7 +72,9 @@ func (p *places) place(it *item) {
 		other.take(it)
 	}
 	age.put(it)
-	p.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && !it.is(stuck))
+	tried := it.kind == Delete && it.is(inFlight) // again, and waited for meanwhile: see retry
+	p.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && (!it.is(stuck) || tried))
+	p.countStuck(it, it.kind == Write && it.is(stuck))
 	p.regroup(it)
 	if it.is(stuck) && it.holds() {
 		p.stuckHold.put(it)
@@ -78,7 +82,7 @@ func (p *places) place(it *item) {
 		p.stuckHold.take(it)
 	}
 	if it.is(inFlight) {
-		if it.again == Write && !it.is(stuck) {
+		if it.again == Write {
 			p.hold.put(it) // a delete under way whose name is there again
 		}
 		return
@@ -91,6 +95,10 @@ func (p *places) place(it *item) {
 	}
 	if it.is(noBarrier) {
 		p.dequeue(it) // ObservedUpTo brings it in
+		return
+	}
+	if above, waits := p.mustWait(it.name); waits && it.is(stuckWrite) {
+		p.block(it, above) // what it waits for is tried again
 		return
 	}
 	it.due = p.dueAt(it)
@@ -172,15 +180,30 @@ func (p *places) count(it *item, on bool) {
 		return
 	}
 	it.set(counted, on)
-	for dir := range ancestors(it.name) {
-		if on {
-			p.below[dir]++
-		} else if p.below[dir]--; p.below[dir] == 0 {
-			delete(p.below, dir)
-		}
-	}
+	p.below.count(it.name, on)
 	if !on {
 		p.unblock(it.name)
+	}
+}
+
+// countStuck registers a write that is stuck with the directories above it, so that a delete that is tried again finds it.
+func (p *places) countStuck(it *item, on bool) {
+	if it.is(stuckWrite) != on {
+		it.set(stuckWrite, on)
+		p.stuckBelow.count(it.name, on)
+	}
+}
+
+// perDirectory is how many names of a kind are below each directory.
+type perDirectory map[string]int
+
+func (n perDirectory) count(name string, on bool) {
+	for dir := range ancestors(name) {
+		if on {
+			n[dir]++
+		} else if n[dir]--; n[dir] == 0 {
+			delete(n, dir)
+		}
 	}
 }
 
@@ -206,8 +229,11 @@ func (p *places) mustWait(name string) (above string, waits bool) {
 	return "", p.below[name] > 0
 }
 
-// block lets a write wait for deletes; above is what mustWait said.
+// block lets a write wait for deletes, and hold none; above is what mustWait said.
 func (p *places) block(it *item, above string) {
+	p.hold.take(it)
+	p.stuckHold.take(it)
+	p.dequeue(it) // it may have waited for another one
 	p.enqueue(it, &p.blocked)
 	it.waitsFor = above
 	if p.waiters[above] == nil {
@@ -240,6 +266,7 @@ func (p *places) unblock(name string) {
 		// A write that still has to wait may wait for another delete from now on, also for one above it that
 		// was observed while it waited for those below it. That delete has to find it.
 		if above, waits := p.mustWait(it.name); !waits || above != it.waitsFor {
+			it.notBefore = 0 // what it was refused for, maybe, is gone
 			p.place(it)
 		}
 	}

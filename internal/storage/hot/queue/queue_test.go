@@ -278,6 +278,150 @@ func TestWriteWaitsForADeleteAboveAfterThoseBelow(t *testing.T) {
 	want(t, "at last", got, "p/y")
 }
 
+// A delete is refused, and so is the write of what takes the place, by a store that cannot hold both. Neither waits for
+// the other for ever: when the delete is tried again, the write waits for it once more, and holds it no longer.
+func TestRefusedWriteDoesNotHoldTheDeleteThatItWaitsFor(t *testing.T) {
+	for _, c := range []struct{ gone, comes string }{{"p", "p/y"}, {"p/y", "p"}, {"p", "p/"}} {
+		t.Run(c.gone+" "+c.comes, func(t *testing.T) {
+			q := New(rules)
+			q.Delete(c.gone, true, 1*ms)
+			q.Write(c.comes, 1, Order{}, 2*ms)
+			q.ObservedUpTo(3 * ms)
+			got, jobs := drain(q, 1000*ms)
+			want(t, "first", got, c.gone)
+			q.Done(jobs[c.gone], Stuck, 2000*ms, 1000*ms)
+			got, jobs = drain(q, 1001*ms)
+			want(t, "when that was refused", got, c.comes)
+			q.Done(jobs[c.comes], Stuck, 9000*ms, 1002*ms)
+			got, jobs = drain(q, 2000*ms)
+			if want(t, "again", got, c.gone); t.Failed() {
+				return
+			}
+			q.Done(jobs[c.gone], Stored, 0, 2001*ms)
+			got, _ = drain(q, 2002*ms)
+			want(t, "at last", got, c.comes)
+		})
+	}
+}
+
+// The turn of a refused delete comes while the write of what takes its place is under way. When that has ended, the
+// delete is untried, for a flush that asks before the next call of Next.
+func TestRefusedDeleteIsUntriedWhenNothingHoldsItAnyMore(t *testing.T) {
+	q := New(rules)
+	q.Delete("p", true, 1*ms)
+	q.Write("p/y", 1, Order{}, 2*ms)
+	q.ObservedUpTo(3 * ms)
+	_, first := drain(q, 1000*ms)
+	q.Done(first["p"], Stuck, 2000*ms, 1000*ms)
+	_, second := drain(q, 1001*ms)
+	if q.Untried(1001 * ms) {
+		t.Error("something is untried before its turn has come")
+	}
+	got, _ := drain(q, 2000*ms)
+	want(t, "while the write is under way", got)
+	if q.Untried(2000 * ms) {
+		t.Error("what is held back is untried")
+	}
+	q.Done(second["p/y"], Stuck, 9000*ms, 2001*ms)
+	if !q.Untried(2001 * ms) {
+		t.Error("what nothing holds back any more is not untried")
+	}
+	got, jobs := drain(q, 2001*ms)
+	want(t, "then", got, "p")
+	q.Delete("p", false, 2002*ms) // it is waited for all the same
+	got, _ = drain(q, 9001*ms)
+	want(t, "while the delete is under way", got)
+	q.Done(jobs["p"], Stored, 0, 9002*ms)
+	q.Same("p", false, false, 9003*ms)
+	got, _ = drain(q, 9003*ms)
+	want(t, "at last", got, "p/y")
+}
+
+// A file is renamed to a name whose object is just being deleted: S3 may hold neither in a moment, so that its old name
+// keeps its object, also where the deletion had been refused before, or where S3 never held an object of the new name.
+func TestNameThatIsThereAgainHoldsDeletesWhileItsDeletionIsUnderWay(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before Outcome // of an earlier try of the deletion; 0: none
+		exists bool
+		after  Outcome // of the try under way
+	}{
+		{"refused before", Stuck, true, Stored},
+		{"never stored", 0, false, Changed},
+		{"refused before, never stored", Stuck, false, Changed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := New(rules)
+			q.Delete("new", true, 1*ms)
+			q.ObservedUpTo(2 * ms)
+			_, jobs := drain(q, 1000*ms)
+			if c.before != 0 {
+				q.Done(jobs["new"], c.before, 2000*ms, 1000*ms)
+				_, jobs = drain(q, 2000*ms)
+			}
+			q.Write("new", 1, Order{Exists: c.exists, Anew: true}, 2001*ms)
+			q.Delete("old", true, 2002*ms)
+			q.ObservedUpTo(2003 * ms)
+			got, _ := drain(q, 3000*ms)
+			want(t, "while the deletion is under way", got)
+			q.Done(jobs["new"], c.after, 3000*ms, 3000*ms)
+			got, jobs = drain(q, 4000*ms)
+			want(t, "then", got, "new")
+			q.Done(jobs["new"], Stuck, 9000*ms, 4001*ms)
+			got, _ = drain(q, 4002*ms)
+			want(t, "when that cannot be stored", got)
+		})
+	}
+}
+
+// The deletion of a name was refused, and a file is renamed to that name: what was refused is not the write, which holds
+// the deletion of its old name like any other.
+func TestWriteOfANameWhoseDeletionWasRefusedHoldsDeletes(t *testing.T) {
+	for _, underWay := range []bool{false, true} {
+		q := New(rules)
+		q.Delete("new", true, 1*ms)
+		q.ObservedUpTo(2 * ms)
+		_, jobs := drain(q, 1000*ms)
+		if !underWay {
+			q.Done(jobs["new"], Stuck, 9000*ms, 1001*ms)
+		}
+		q.Write("new", 1, Order{Exists: true, Anew: true}, 1002*ms)
+		q.Delete("old", true, 1003*ms)
+		q.ObservedUpTo(1004 * ms)
+		if underWay {
+			q.Done(jobs["new"], Stuck, 9000*ms, 1005*ms)
+		}
+		got, _ := drain(q, 3000*ms)
+		want(t, "while the new name is not stored", got, "new")
+	}
+}
+
+// A file is renamed to a name whose deletion is under way, and on from there: the deletion of its first name waits for
+// the last one, also when the deletion under way is refused.
+func TestSpanOfANameWhoseDeletionIsRefused(t *testing.T) {
+	for _, o := range []Outcome{Stored, Retry, Stuck} {
+		q := New(rules)
+		q.Delete("between", true, 1*ms)
+		q.ObservedUpTo(2 * ms)
+		_, jobs := drain(q, 1000*ms)
+		q.Write("between", 1, Order{Exists: true, Anew: true}, 1001*ms)
+		q.Delete("first", true, 1002*ms)
+		q.ObservedUpTo(1003 * ms)
+		q.Write("last", 1, Order{}, 1004*ms)
+		q.Delete("between", true, 1005*ms)
+		q.ObservedUpTo(1006 * ms)
+		q.Done(jobs["between"], o, 9000*ms, 1007*ms)
+		got, jobs := drain(q, 3000*ms)
+		want(t, "while the last name is not stored", got, "last")
+		if q.Done(jobs["last"], Stored, 0, 3001*ms); t.Failed() {
+			return
+		}
+		if got, _ = drain(q, 3002*ms); !slices.Contains(got, "first") {
+			t.Errorf("then: %q", got)
+		}
+	}
+}
+
 // What could not be stored is tried again when it changes, and not when it is only seen again.
 func TestStuckIsTriedAgainWhenItChanges(t *testing.T) {
 	for _, anew := range []bool{true, false} {

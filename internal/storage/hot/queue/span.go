@@ -19,9 +19,13 @@ type spans []span
 // vanished leaves a span where a pending write ends, for deletes and for writes that wait
 // for its group.
 func (p *places) vanished(it *item, from, to uint64, ordered bool, now Time) {
-	if it.is(stuck) && !it.holds() {
-		return
+	if !it.is(stuck) || it.holds() {
+		p.leave(it, from, to, ordered, now)
 	}
+}
+
+// leave leaves the span of a write of an item, which may be a delete again by now.
+func (p *places) leave(it *item, from, to uint64, ordered bool, now Time) {
 	s := span{from: from, to: to, open: !ordered, at: now}
 	p.spans = p.spans.with(s)
 	if it.group != "" {

@@ -153,6 +153,22 @@ func (q *Queue) Stuck(name string) bool {
 // Retrying tells whether something that could not be stored is being tried again.
 func (q *Queue) Retrying() bool { return q.stuckFlying > 0 }
 
+// Waits tells whether name is a write that waits for a delete.
+func (q *Queue) Waits(name string) bool {
+	it := q.items[name]
+	return it != nil && it.queue == &q.blocked
+}
+
+// Untried tells whether the turn of something has come, Next permitting, that it has not returned yet: also of a delete
+// that could not be stored and was held back until now.
+func (q *Queue) Untried(now Time) bool {
+	if it := q.waiting.min(); it != nil && it.due <= now {
+		return true
+	}
+	d := q.nextDelete()
+	return d != nil && d.is(stuck)
+}
+
 // Flying tells whether a job of name is under way.
 func (q *Queue) Flying(name string) bool {
 	it := q.items[name]

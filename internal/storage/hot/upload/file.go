@@ -193,7 +193,7 @@ func (s *Sender) marker(ctx context.Context, path string, how How) Result {
 	sent = sent && strings.HasSuffix(in.Key, "/") // S3 may hold that instead of what is known
 	switch {
 	case ok && !known.IsMarker():
-		return changed(path) // its file is still to be deleted
+		return takesPlace(path, path)
 	case sent:
 	case !ok && !empty && attr.Perm() == defaultDirPerm:
 		return Result{Outcome: queue.Stored}

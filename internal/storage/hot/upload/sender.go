@@ -127,7 +127,7 @@ type Result struct {
 	Blame     Blame  // what Err may be about
 	NotAtRest bool   // no whole version of the file was found
 	BlockedBy string // the path of what S3 holds and has to lose first: look there, then try Force
-	WaitsFor  string // the path of the database whose object has to be stored or deleted first
+	WaitsFor  string // the name whose object has to be stored or deleted first
 	Mounted   bool   // something is mounted over the name: the file there is not the home's
 	HeldBack  bool   // the root is not what it was: nothing is deleted
 
@@ -183,6 +183,14 @@ func (s *Sender) open(ctx context.Context, d *tree.Dir, name string, how How) (s
 
 // changed is the result when the disk is not what the name was noted for.
 func changed(path string) Result { return Result{Outcome: queue.Changed, Recheck: []string{path}} }
+
+// errOther is why a file or a directory is not stored where the other was.
+var errOther = errors.New("what had its name is still in S3, and cannot be deleted")
+
+// takesPlace is the result of a file's write where S3 still holds a directory's marker, or the reverse.
+func takesPlace(path, other string) Result {
+	return Result{Outcome: queue.Changed, Recheck: []string{path}, WaitsFor: other, Err: errOther}
+}
 
 // local is the result of a local error.
 func local(path string, err error) Result {

@@ -25,7 +25,11 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 	for range rounds {
 		known, ok := s.Journal.Get(v.path)
 		if ok && known.IsMarker() != v.isMarker() {
-			return changed(v.path) // the object of the other key is still to be deleted
+			other := v.path
+			if !v.isMarker() {
+				other += "/"
+			}
+			return takesPlace(v.path, other)
 		}
 		if ok && !v.isMarker() {
 			same, err := v.hasContent(ctx, known)
