@@ -40,7 +40,7 @@ func (s *Sender) contested(ctx context.Context, v *version) (r Result, again boo
 		}
 	}
 	theirs, _ := posixattr.Decode(o.Metadata, o.LastModified, v.isMarker())
-	if v.isMarker() {
+	if v.isMarker() && len(o.Metadata) > 0 { // without, it says nothing of the directory: some stores keep none with such keys
 		return s.yieldMarker(v, o, theirs)
 	}
 	same, err := s.sameContent(ctx, v, o)
