@@ -56,7 +56,7 @@ func confines(options []string, by string) bool {
 }
 
 // HasSeccomp says whether the engine takes profiles of system calls.
-func (e *Engine) HasSeccomp() bool { return e.seccomp }
+func (e *Engine) HasSeccomp() bool { return e.facts.Seccomp }
 
 // HasAppArmor says whether the engine's kernel has AppArmor.
-func (e *Engine) HasAppArmor() bool { return e.apparmor }
+func (e *Engine) HasAppArmor() bool { return e.facts.AppArmor }

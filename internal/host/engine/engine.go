@@ -24,12 +24,9 @@ import (
 
 // Engine is a connection to an engine.
 type Engine struct {
-	c        *client.Client
-	id       string
-	apparmor bool
-	seccomp  bool
-	machine  Machine
-	within   time.Duration // see callWithin
+	c      *client.Client
+	facts  facts
+	within time.Duration // see callWithin
 }
 
 // Errors by which a caller decides.
@@ -45,7 +42,12 @@ var (
 func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, "") }
 
 // OpenAt connects to the engine at host, as Host gave it; empty: see Open.
-func OpenAt(ctx context.Context, host string) (*Engine, error) {
+func OpenAt(ctx context.Context, host string) (*Engine, error) { return open(ctx, host, Memory{}) }
+
+// OpenKnown is Open with what is remembered of the engine.
+func OpenKnown(ctx context.Context, m Memory) (*Engine, error) { return open(ctx, "", m) }
+
+func open(ctx context.Context, host string, m Memory) (*Engine, error) {
 	opts := []client.Opt{client.FromEnv}
 	if host != "" {
 		opts = []client.Opt{client.WithHost(host)}
@@ -61,7 +63,7 @@ func OpenAt(ctx context.Context, host string) (*Engine, error) {
 	}
 	// One that takes the connection and does not answer is as good as none.
 	asking, stop := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("it has not answered in %s", answerWithin))
-	info, err := c.Info(asking, client.InfoOptions{})
+	f, err := m.ask(asking, c)
 	if err != nil && asking.Err() != nil {
 		err = context.Cause(asking)
 	}
@@ -70,14 +72,7 @@ func OpenAt(ctx context.Context, host string) (*Engine, error) {
 		c.Close()
 		return nil, cannotReach(host, err)
 	}
-	return &Engine{
-		c:        c,
-		within:   callWithin,
-		id:       info.Info.ID,
-		machine:  machine(info.Info),
-		apparmor: confines(info.Info.SecurityOptions, "apparmor"),
-		seccomp:  confines(info.Info.SecurityOptions, "seccomp"),
-	}, nil
+	return &Engine{c: c, within: callWithin, facts: f}, nil
 }
 
 // answerWithin bounds the first question to an engine.
@@ -90,7 +85,7 @@ func (e *Engine) Host() string { return e.c.DaemonHost() }
 func (e *Engine) Close() error { return e.c.Close() }
 
 // ID is the engine's own, the same for as long as its data lives.
-func (e *Engine) ID() string { return e.id }
+func (e *Engine) ID() string { return e.facts.ID }
 
 // onThisMachine refuses an engine elsewhere: it could not mount our sockets.
 func onThisMachine(host string) error {

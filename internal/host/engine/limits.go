@@ -57,7 +57,7 @@ type Machine struct {
 }
 
 // Machine gives that of the engine.
-func (e *Engine) Machine() Machine { return e.machine }
+func (e *Engine) Machine() Machine { return e.facts.Machine }
 
 func machine(i system.Info) Machine {
 	m := Machine{Memory: i.MemTotal, CPUs: i.NCPU}

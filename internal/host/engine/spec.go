@@ -76,7 +76,7 @@ func (e *Engine) Create(ctx context.Context, s Spec) (id string, err error) {
 	res, err := e.c.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       s.Name,
 		Config:     s.config(),
-		HostConfig: s.host(e.apparmor),
+		HostConfig: s.host(e.facts.AppArmor),
 	})
 	switch {
 	case errdefs.IsConflict(err):

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/hostd/memcg"
 	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 )
@@ -97,6 +96,12 @@ func (d *divider) sweep(ctx context.Context) {
 // found divides the memory of a container that runs by what the engine says of it: its image may be older than the
 // request to move its command, and a daemon before this one may have been asked.
 func (d *divider) found(ctx context.Context) (*memcg.Group, error) {
+	var e Engine // opened once: an engine takes longer to say what it is than what a container is
+	defer func() {
+		if e != nil {
+			e.Close()
+		}
+	}()
 	for tick(ctx) {
 		if g := d.present(); g != nil {
 			return g, nil
@@ -113,7 +118,12 @@ func (d *divider) found(ctx context.Context) (*memcg.Group, error) {
 		case r.Limits.Memory == 0:
 			return nil, errNoLimit
 		}
-		c, err := d.container(ctx, r)
+		if e == nil {
+			if e, err = d.openEngine(ctx, r.EngineHost); err != nil {
+				return nil, err
+			}
+		}
+		c, err := e.Inspect(ctx, r.Container)
 		if err != nil {
 			return nil, err
 		}
@@ -122,15 +132,6 @@ func (d *divider) found(ctx context.Context) (*memcg.Group, error) {
 		}
 	}
 	return nil, ctx.Err()
-}
-
-func (d *divider) container(ctx context.Context, r datadir.Record) (engine.Container, error) {
-	e, err := d.openEngine(ctx, r.EngineHost)
-	if err != nil {
-		return engine.Container{}, err
-	}
-	defer e.Close()
-	return e.Inspect(ctx, r.Container)
 }
 
 // move moves a process, by its number in the container, for a client with a number of this machine.

@@ -116,6 +116,9 @@ func (d Dir) Buckets() string { return filepath.Join(d.path, "s3") }
 // Hostd is the daemon's own directory.
 func (d Dir) Hostd() string { return filepath.Join(d.path, "hostd") }
 
+// EngineFile is where it is remembered what the container engine is.
+func (d Dir) EngineFile() string { return filepath.Join(d.Hostd(), "engine.json") }
+
 func (d Dir) sandboxes() string { return filepath.Join(d.path, "sandboxes") }
 
 func (d Dir) trashPath() string { return filepath.Join(d.path, "trash") }

@@ -14,6 +14,7 @@ import (
 	"github.com/matrx/sandbox/internal/host/engine"
 	"github.com/matrx/sandbox/internal/host/engine/terminal"
 	"github.com/matrx/sandbox/internal/host/hostd"
+	"github.com/matrx/sandbox/internal/host/sandbox/datadir"
 	"github.com/matrx/sandbox/internal/host/sandbox/teardown"
 )
 
@@ -53,21 +54,22 @@ func (x *session) start(ctx, making context.Context, spec engine.Spec, s Streams
 		return nil, err
 	}
 	x.record.Container = id
-	if err := x.sandboxDir.Save(x.record); err != nil {
-		return nil, err
-	}
 	x.steps.done("create")
+	// Beside the questions that follow: it is on the disk before the container starts.
+	saved := make(chan error, 1)
+	go func(r datadir.Record) { saved <- x.sandboxDir.Save(r) }(x.record)
 	f := &flight{land: func() {}}
 	if !x.Detach {
 		streams := engine.Streams{TTY: x.TTY, Out: s.Out, Err: s.Err}
 		if x.Interactive {
 			streams.In = s.In
 		}
-		if f.streams, err = x.engine.Attach(asking, id, streams); err != nil {
-			return nil, err
-		}
+		f.streams, err = x.engine.Attach(asking, id, streams)
 	}
 	f.ended = x.engine.Wait(ctx, id, true)
+	if err = errors.Join(err, <-saved); err != nil {
+		return nil, err
+	}
 	if x.sandboxDir.Marks().Stop() {
 		return nil, errStopped
 	}

@@ -21,6 +21,7 @@ type session struct {
 	record     datadir.Record
 	engine     *engine.Engine
 
+	image        chan inspected
 	lock         *datadir.Lock
 	ensuring     <-chan ensured // see awaitDaemon
 	stopEnsuring context.CancelFunc
@@ -37,6 +38,12 @@ type session struct {
 
 	began time.Time
 	steps steps
+}
+
+// inspected is the engine's answer to what the image is.
+type inspected struct {
+	image engine.Image
+	err   error
 }
 
 // Run runs a sandbox and returns the exit code: the container's, once there was one. An
@@ -149,7 +156,7 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	}
 	x.ensureDaemon(ctx)
 	over := out.waiting("the container engine to answer")
-	x.engine, err = engine.Open(ctx)
+	x.engine, err = engine.OpenKnown(ctx, engine.Memory{Path: x.dir.EngineFile()})
 	over()
 	if err != nil {
 		x.close()
@@ -157,6 +164,11 @@ func newSession(ctx context.Context, o Options, r datadir.Record, out Output) (*
 	}
 	x.steps.done("engine")
 	x.record.Engine, x.record.EngineHost = x.engine.ID(), x.engine.Host()
+	x.image = make(chan inspected, 1)
+	go func(r datadir.Record) { // beside the record, which is written to the disk
+		image, err := inspectImage(ctx, x.engine, r)
+		x.image <- inspected{image, err}
+	}(x.record)
 	return x, nil
 }
 
@@ -236,7 +248,13 @@ func (x *session) prepare(ctx context.Context) (engine.Spec, error) {
 			return none, err
 		}
 	}
-	image, err := inspectImage(ctx, x.engine, x.record)
+	var found inspected
+	select {
+	case found = <-x.image:
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+	image, err := found.image, found.err
 	if err == nil {
 		err = x.checkDigest(image)
 	}
