@@ -290,7 +290,9 @@ func (w *world) work(faults bool) {
 	switch {
 	case fault == 1:
 		done(Retry)
-	case fault == 2, faults && w.denied && r.read && r.job.Kind == Delete:
+	case fault == 2 && r.sent:
+		done(Retry) // a refusal has no effect; a lost answer may
+	case fault == 2, faults && w.denied && r.read && !r.sent && r.job.Kind == Delete:
 		done(Stuck)
 	case !r.read:
 		r.read, r.version = true, w.disk[r.job.Name]

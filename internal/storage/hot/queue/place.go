@@ -72,7 +72,7 @@ func (p *places) place(it *item) {
 		other.take(it)
 	}
 	age.put(it)
-	tried := it.kind == Delete && it.is(inFlight) // again, and waited for meanwhile: see retry
+	tried := it.is(inFlight) // once more, and waited for meanwhile: see retry
 	p.count(it, (it.kind == Delete || it.again == Delete || it.is(undone)) && (!it.is(stuck) || tried))
 	p.countStuck(it, it.kind == Write && it.is(stuck))
 	p.regroup(it)

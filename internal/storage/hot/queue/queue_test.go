@@ -374,6 +374,20 @@ func TestNameThatIsThereAgainHoldsDeletesWhileItsDeletionIsUnderWay(t *testing.T
 	}
 }
 
+// A file that was refused is tried once more, and gone by then: what takes its place waits until it is known what S3 holds.
+func TestWriteWaitsForARefusedOneThatIsTriedOnceMoreAndGone(t *testing.T) {
+	q := New(rules)
+	q.Write("p/x", 1, Order{}, 1*ms)
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["p/x"], Stuck, 2000*ms, 1001*ms)
+	drain(q, 2000*ms)
+	q.Delete("p/x", true, 2001*ms)
+	q.Write("p", 1, Order{}, 2002*ms)
+	q.ObservedUpTo(2003 * ms)
+	got, _ := drain(q, 4000*ms)
+	want(t, "while it is tried", got)
+}
+
 // The deletion of a name was refused, and a file is renamed to that name: what was refused is not the write, which holds
 // the deletion of its old name like any other.
 func TestWriteOfANameWhoseDeletionWasRefusedHoldsDeletes(t *testing.T) {
