@@ -49,9 +49,14 @@ func playExecd(dir string) int {
 	}()
 	cmd := exec.Command(filepath.Join(dir, "child"))
 	cmd.Stderr = os.Stderr
-	if cmd.Start() == nil {
-		go func() { say("child", fmt.Sprint(cmd.Wait())) }()
-	}
+	ended := make(chan struct{})
+	err = cmd.Start()
+	go func() {
+		defer close(ended)
+		if err == nil {
+			say("child", fmt.Sprint(cmd.Wait()))
+		}
+	}()
 	say("up", statusOf("self"))
 	say("args", os.Args[3:])
 	var told [1]byte
@@ -59,6 +64,7 @@ func playExecd(dir string) int {
 		n, err := control.Read(told[:])
 		if n == 0 {
 			say("end", fmt.Sprint(err))
+			<-ended // it may be said to have ended only now
 			return 0
 		}
 		environ := make([]byte, 64<<10)
@@ -111,12 +117,15 @@ func TestExecServerIsSparedInTheDrain(t *testing.T) {
 	var order []string
 	for _, e := range r.seen {
 		switch name := e.event(); name {
-		case "execd:d", "stopped", "execd:child", "execd:end", "storage:flush", "exit":
+		case "execd:d", "stopped", "execd:end", "storage:flush", "exit":
 			order = append(order, name)
 		}
 	}
-	if got := strings.Join(order, " "); got != "execd:d stopped execd:child execd:end storage:flush exit" {
+	if got := strings.Join(order, " "); got != "execd:d stopped execd:end storage:flush exit" {
 		t.Errorf("in the order %s", got)
+	}
+	if status := r.await("execd:child", 1)["more"]; status != "exit status 5" {
+		t.Errorf("what it has started ends with %v", status)
 	}
 	if _, err := os.Lstat(filepath.Join(r.dir, "host", "exec.sock")); err == nil {
 		t.Error("the socket is left")
