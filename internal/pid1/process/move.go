@@ -23,11 +23,21 @@ func Move(socket string, pid int) error {
 	late := time.Now().Add(moveWithin)
 	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		err := askToMove(socket, pid, late)
-		if unserved := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.EAGAIN); !unserved || time.Now().Add(pause).After(late) {
+		if !unserved(err) || time.Now().Add(pause).After(late) {
 			return err
 		}
 		time.Sleep(pause) // nothing says when there is a daemon again
 	}
+}
+
+// unserved says that there was no daemon, or that it was killed before it had answered.
+func unserved(err error) bool {
+	for _, gone := range []error{unix.ENOENT, unix.ECONNREFUSED, unix.EAGAIN, unix.EPIPE, unix.ECONNRESET, io.ErrUnexpectedEOF} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
 }
 
 // askToMove asks once. Package net would bring its resolver into PID 1.
@@ -53,8 +63,14 @@ func askToMove(socket string, pid int, late time.Time) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("the host on %s has not answered within %s", socket, moveWithin)
 	}
-	if answer := strings.TrimSuffix(string(said), "\n"); err == nil && answer != contract.MemoryMoved {
+	answer, whole := strings.CutSuffix(string(said), "\n")
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot wait for the host on %s: %w", socket, err)
+	case !whole:
+		return fmt.Errorf("the host on %s has ended before it answered: %w", socket, io.ErrUnexpectedEOF)
+	case answer != contract.MemoryMoved:
 		return fmt.Errorf("the host on %s answers %q", socket, answer)
 	}
-	return err
+	return nil
 }

@@ -10,13 +10,14 @@ import (
 
 func TestHostIsAskedToMoveAProcess(t *testing.T) {
 	for name, tc := range map[string]struct {
-		answer string
-		says   string
+		answers []string // to one client after the other
+		says    string
 	}{
-		"it has":                  {"moved\n", ""},
-		"it has not":              {"it cannot\n", "it cannot"},
-		"it ends without a word":  {"", `""`},
-		"it ends within its word": {"move", `"move"`},
+		"it has":                           {[]string{"moved\n"}, ""},
+		"it has not":                       {[]string{"it cannot\n"}, "it cannot"},
+		"it is killed before its word":     {[]string{"", "moved\n"}, ""},
+		"it is killed within its word":     {[]string{"mov", "", "moved\n"}, ""},
+		"another has its place and cannot": {[]string{"", "it cannot\n"}, "it cannot"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket := filepath.Join(t.TempDir(), "s")
@@ -25,23 +26,33 @@ func TestHostIsAskedToMoveAProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			asked := make(chan string, 1)
+			asked := make(chan string, len(tc.answers))
 			go func() {
-				c, err := l.Accept()
-				if err != nil {
-					return
+				defer close(asked)
+				for _, answer := range tc.answers {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					line, _ := bufio.NewReader(c).ReadString('\n')
+					asked <- line
+					_, _ = c.Write([]byte(answer))
+					c.Close()
 				}
-				defer c.Close()
-				line, _ := bufio.NewReader(c).ReadString('\n')
-				asked <- line
-				_, _ = c.Write([]byte(tc.answer))
 			}()
 			err = Move(socket, 4711)
 			if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("it says %v", err)
 			}
-			if line := <-asked; line != "4711\n" {
-				t.Errorf("it asks %q", line)
+			l.Close()
+			times := 0
+			for line := range asked {
+				if times++; line != "4711\n" {
+					t.Errorf("it asks %q", line)
+				}
+			}
+			if times != len(tc.answers) {
+				t.Errorf("it asks %d times, want %d", times, len(tc.answers))
 			}
 		})
 	}
