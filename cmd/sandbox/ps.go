@@ -86,8 +86,9 @@ func describe(s inventory.Entry) string {
 	return text
 }
 
+// age is 0 of a time that another clock gave, or one that was set back since.
 func age(t time.Time) string {
-	d := time.Since(t)
+	d := max(time.Since(t), 0)
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))

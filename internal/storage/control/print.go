@@ -181,7 +181,8 @@ func where(s contract.StoreStatus) string {
 	return printable(fmt.Sprintf("s3://%s/%s", s.Bucket, s.Prefix)) + at
 }
 
-func (p *page) since(t time.Time) string { return short(p.now.Sub(t)) }
+// since is 0 of a time that another clock gave, or one that was set back since.
+func (p *page) since(t time.Time) string { return short(max(p.now.Sub(t), 0)) }
 
 func (p *page) hotState(state string) string {
 	switch state {
