@@ -31,15 +31,26 @@ programs() {
   dpkg-query -L "$@" 2>/dev/null | grep -E '^(/usr)?/s?bin/[^/]+$' | sort -u
 }
 
+# alternative NAME DIR prints the path of what NAME is by update-alternatives(1), where that is in DIR: what is chosen, or
+# another where a package of no list was chosen. awk is mawk, also on a machine that has gawk.
+alternative() {
+  local target
+  for target in "$(readlink "/etc/alternatives/$1")" $(update-alternatives --list "$1" 2>/dev/null); do
+    if [ -n "$target" ] && [ -e "$2/${target##*/}" ]; then
+      printf '%s\n' "$target"
+      return
+    fi
+  done
+}
+
 make_links() {
   local path name target
   while read -r path; do
     if [ -x "$path" ]; then ln -sf "$path" "$1/${path##*/}"; fi
   done
-  # What update-alternatives(1) has chosen: awk is mawk.
   while read -r path; do
-    target=$(readlink "/etc/alternatives/${path##*/}" || true)
-    if [ -n "$target" ] && [ -e "$1/${target##*/}" ]; then ln -sf "$target" "$1/${path##*/}"; fi
+    target=$(alternative "${path##*/}" "$1")
+    if [ -n "$target" ]; then ln -sf "$target" "$1/${path##*/}"; fi
   done < <(find /usr/bin /usr/sbin -lname '/etc/alternatives/*')
   for name in "${PREREQUISITES[@]}"; do
     path=$(command -v "$name") || die "there is no $name on the PATH: README.md says what a machine needs"
