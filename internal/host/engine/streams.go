@@ -26,6 +26,7 @@ type Streams struct {
 type Attached struct {
 	res  client.HijackedResponse
 	done chan error
+	over chan struct{} // closed when all output has been written
 }
 
 // detachKeys replaces the engine's own ctrl-p ctrl-q, which cannot be switched off. The engine holds
@@ -47,7 +48,7 @@ func (e *Engine) Attach(ctx context.Context, id string, s Streams) (*Attached, e
 }
 
 func join(res client.HijackedResponse, s Streams) *Attached {
-	a := &Attached{res: res, done: make(chan error, 1)}
+	a := &Attached{res: res, done: make(chan error, 1), over: make(chan struct{})}
 	if s.In != nil {
 		// Ends with its reader: nothing calls off a read of a terminal. When the
 		// connection goes first, the next byte typed finds it closed.
@@ -56,7 +57,10 @@ func join(res client.HijackedResponse, s Streams) *Attached {
 			_ = res.CloseWrite()
 		}()
 	}
-	go func() { a.done <- demux(s.TTY, s.Out, s.Err, res.Reader) }()
+	go func() {
+		a.done <- demux(s.TTY, s.Out, s.Err, res.Reader)
+		close(a.over)
+	}()
 	return a
 }
 
