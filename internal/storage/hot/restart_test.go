@@ -136,3 +136,35 @@ func TestUnansweredWriteOfADeletedFileIsFoundByTheNextProcess(t *testing.T) {
 	s.flushed()
 	wantKeys(t, s.keys(), "becomes-directory/below", "filled/becomes-file", "filled/other", "marked")
 }
+
+// The answer to a deletion is lost, and the file is renamed back to its name: S3 does not hold what the journal says, though
+// the file is the same as ever.
+func TestFileIsStoredAnewAfterAnUnansweredDeletion(t *testing.T) {
+	resume := func(s *sandbox) { s.make(); check(s.t, s.e.Resume(s.ctx())); s.run() }
+	for name, next := range map[string]func(s *sandbox){
+		"the next process resumes":  resume,
+		"the next process hydrates": func(s *sandbox) { s.start() },
+	} {
+		for _, renamed := range []string{"dir/file", "dir"} { // with its directory it keeps its ctime as well
+			t.Run(name+" "+renamed, func(t *testing.T) {
+				s := newSandbox(t).start()
+				s.write("dir/file", "content")
+				s.saved()
+				gate := testbed.HoldAnswer()
+				lost := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE", Suffix: "/dir/file"}, Do: gate})
+				s.rename(renamed, "aside")
+				if !gate.WaitArrived(s.ctx(), 1) {
+					t.Fatal("the deletion does not come")
+				}
+				s.kill()
+				lost.Remove()
+				s.wantNone("dir/file")
+				s.rename("aside", renamed)
+				next(s)
+				s.flushed()
+				s.want("dir/file", "content")
+				s.wantFile("dir/file", "content")
+			})
+		}
+	}
+}

@@ -17,7 +17,7 @@ type remover struct{ *run }
 
 // removeGone is the table for what the journal has and S3 has no more:
 //
-//	has it   unchanged  gone   removed
+//	has it   unchanged  gone   removed, unless it was gone from here too: the deletion was ours then
 //	has it   changed    gone   stays; without its entry it is a new file, and uploaded
 //	has it   not there  gone   forgotten
 //
@@ -50,6 +50,7 @@ func (h remover) removeOne(e *journal.Entry) error {
 	case isAbsent(err):
 	case err != nil:
 		return err
+	case h.isOurs(e.Path): // it is there again, and is uploaded
 	case h.isMember(e.Path): // its database is here, and says whether it is needed
 	case i.IsDir() && e.IsMarker():
 		if err := h.removeEmpty(e.Path); err != nil {
@@ -65,6 +66,12 @@ func (h remover) removeOne(e *journal.Entry) error {
 		}
 	}
 	return h.Journal.Forget(e.Path)
+}
+
+// isOurs tells whether this home may itself have deleted the object of a path.
+func (h remover) isOurs(path string) bool {
+	_, sent := h.Journal.Intent(path)
+	return sent || h.Journal.HasTombstone(path)
 }
 
 func (h remover) removeFile(path string, seen tree.Info) error {

@@ -18,6 +18,7 @@ const (
 	opGone   op = 'G' // path
 	opUngone op = 'U' // path
 	opBegin  op = 'B' // path, intent
+	opDelete op = 'D' // path, key
 	opTwin   op = 'W' // name, key, ETag
 	opUntwin op = 'V' // name
 )

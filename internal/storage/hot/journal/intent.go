@@ -9,7 +9,7 @@ import (
 	"github.com/matrx/sandbox/internal/storage/binenc"
 )
 
-// Intent is a write that is about to be sent. WriteID is "BASE.N": BASE stays the
+// Intent is a write that is about to be sent, or a deletion, which has none. WriteID is "BASE.N": BASE stays the
 // same until the path's write is known to have arrived, N counts the attempts, so
 // that each of them is recognised as ours and the newest is known by its content.
 type Intent struct {
@@ -21,6 +21,8 @@ type Intent struct {
 	Mtime    int64
 	SHA256   [32]byte // zero when not known before it is sent
 	Local    Stat
+
+	Deletes bool // a deletion was sent too, or alone: S3 may hold nothing of the entry; see [Journal.BeginDelete]
 }
 
 // Wrote tells whether an object's write id is one of this intent's attempts, and
@@ -63,7 +65,7 @@ func (j *Journal) end(path string, least int) {
 			break
 		}
 	}
-	in.UploadID = ""
+	in.UploadID, in.Deletes = "", false
 	j.unresolved[path] = in
 }
 
@@ -76,11 +78,41 @@ const mostUnresolved = 1024
 func (j *Journal) Begin(path string, in Intent) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.intents[path] = in
+	j.begin(path, in)
 	return j.append(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, path), in) })
 }
 
-// Intent returns the write of path that was sent and not answered.
+// begin is Begin in memory. A deletion before it stays unanswered.
+func (j *Journal) begin(path string, in Intent) {
+	in.Deletes = j.intents[path].Deletes
+	j.intents[path] = in
+}
+
+// BeginDelete records a deletion of what is known of path before it is sent: until Put or Forget, S3 may hold nothing
+// of it, also when the file is there again.
+func (j *Journal) BeginDelete(path, key string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.intents[path].Deletes {
+		return nil
+	}
+	j.beginDelete(path, key)
+	return j.append(opDelete, func(b []byte) []byte { return binenc.AppendString(binenc.AppendString(b, path), key) })
+}
+
+// beginDelete is BeginDelete in memory. A write that may still arrive stays known.
+func (j *Journal) beginDelete(path, key string) {
+	in, ok := j.intents[path]
+	if !ok {
+		if in = j.unresolved[path]; in.Key != key {
+			in = Intent{Key: key}
+		}
+	}
+	in.Deletes = true
+	j.intents[path] = in
+}
+
+// Intent returns the write of path that was sent and not answered, or the deletion.
 func (j *Journal) Intent(path string) (Intent, bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()

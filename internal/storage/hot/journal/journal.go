@@ -9,7 +9,8 @@
 //     were known to be equal;
 //   - the paths whose deletion was seen while running and is not in S3 yet ([Journal.AddTombstone]);
 //   - an [Intent] for each write that was sent and not yet answered, so that a
-//     write whose answer was lost is recognised as our own;
+//     write whose answer was lost is recognised as our own; and for each such deletion, so that
+//     a file that is there again is not taken for stored;
 //   - of a write that succeeded at last, or was given up, the BASE of its earlier attempts, as
 //     long as one of them may still arrive ([Journal.Intent], [Journal.Unresolved]);
 //   - the second object of a path that has two ([Twin]);

@@ -87,7 +87,7 @@ func TestCutAnywhere(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(t, "changes") {
 			e := drawEntry(t)
 			var err error
-			switch rapid.IntRange(0, 9).Draw(t, "op") {
+			switch rapid.IntRange(0, 10).Draw(t, "op") {
 			case 0, 1:
 				err = j.Put(e)
 			case 2:
@@ -109,6 +109,8 @@ func TestCutAnywhere(t *testing.T) {
 				err = j.SetHydrated()
 			case 9:
 				err = j.Twins().Drop(e.Path)
+			case 10:
+				err = j.BeginDelete(e.Path, e.Key)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -172,6 +174,7 @@ func TestRewriteKeepsTheState(t *testing.T) {
 			j.Put(e)
 			j.AddTombstone(drawEntry(t).Path)
 			j.Begin(drawEntry(t).Path, Intent{WriteID: "w.2"})
+			j.BeginDelete(drawEntry(t).Path, drawEntry(t).Key)
 			j.Twins().put(drawEntry(t).Path, Twin{Key: e.Key, ETag: e.ETag})
 		}
 		want := stateOf(j)
@@ -340,4 +343,34 @@ func TestMemory(t *testing.T) {
 		t.Errorf("200,000 entries take %d MB", got)
 	}
 	runtime.KeepAlive(&x)
+}
+
+// A deletion that was sent stays unanswered while writes follow it, and does not hide one that may still arrive.
+func TestDeletionIsUnansweredUntilPutOrForget(t *testing.T) {
+	j := mustOpen(t, t.TempDir(), home)
+	defer j.Close()
+	for _, end := range []func() error{
+		func() error { return j.Put(Entry{Path: "f", Key: "f", ETag: "e"}) },
+		func() error { return j.Forget("f") },
+	} {
+		for _, sent := range []string{"f", "f/"} {
+			j.Begin("f", Intent{WriteID: "w.1", Key: sent})
+			j.BeginDelete("f", "f")
+			if in, ok := j.Intent("f"); !ok || !in.Deletes || in.WriteID != "w.1" || in.Key != sent {
+				t.Errorf("after a write of %q: %+v", sent, in)
+			}
+			j.Begin("f", Intent{WriteID: "w.2", Key: "f"})
+			if in, _ := j.Intent("f"); !in.Deletes {
+				t.Errorf("a write ends it: %+v", in)
+			}
+			end()
+			if in, ok := j.Intent("f"); ok {
+				t.Errorf("it does not end: %+v", in)
+			}
+			if in, ok := j.Unresolved("f"); !ok || in.Deletes || in.WriteID != "w.2" {
+				t.Errorf("what may still arrive: %+v", in)
+			}
+			j.Arrived("f")
+		}
+	}
 }

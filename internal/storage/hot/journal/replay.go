@@ -67,7 +67,13 @@ func (j *Journal) apply(payload []byte) bool {
 		if f.bad() {
 			return false
 		}
-		j.intents[path] = in
+		j.begin(path, in)
+	case opDelete:
+		path, key := f.String(), f.String()
+		if f.bad() {
+			return false
+		}
+		j.beginDelete(path, key)
 	case opTwin:
 		name, t := f.String(), Twin{Key: f.String(), ETag: f.String()}
 		if f.bad() {
@@ -167,7 +173,12 @@ func (j *Journal) rewrite() error {
 			record(opGone, func(b []byte) []byte { return binenc.AppendString(b, p) })
 		}
 		for p, in := range j.intents {
-			record(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, p), in) })
+			if in.WriteID != "" {
+				record(opBegin, func(b []byte) []byte { return appendIntent(binenc.AppendString(b, p), in) })
+			}
+			if in.Deletes {
+				record(opDelete, func(b []byte) []byte { return binenc.AppendString(binenc.AppendString(b, p), in.Key) })
+			}
 		}
 		record(opHome, func(b []byte) []byte { return appendHome(b, j.id, j.hydrated, j.seq) })
 		return failed

@@ -81,6 +81,7 @@ func (s *Sender) removeKnown(ctx context.Context, h held) Result {
 	for range rounds {
 		err := objectstore.ErrPrecondition
 		if known.ETag != "" {
+			s.Remember(s.Journal.BeginDelete(path, known.Key))
 			err = s.delete(ctx, known)
 		}
 		if err == nil {

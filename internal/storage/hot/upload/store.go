@@ -36,7 +36,7 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 			if err != nil {
 				return s.unsent(ctx, v, err)
 			}
-			// While a write of ours is unanswered, S3 may hold that instead of what is known.
+			// While a write of ours is unanswered, S3 may hold that instead of what is known; or nothing, while a deletion is.
 			if same && v.hasAttr(known) && !s.unanswered(v) && !s.replacesMembers(v, known) {
 				s.Remember(s.Journal.Refresh(v.path, known.ETag, v.local))
 				return Result{Outcome: queue.Stored, Racy: v.racy}
@@ -66,10 +66,10 @@ func (s *Sender) store(ctx context.Context, v *version) Result {
 	return Result{Outcome: queue.Stuck, Err: errors.New("others are writing to this key all the time")}
 }
 
-// unanswered tells whether an earlier write of the name may have arrived, or may yet.
+// unanswered tells whether an earlier write or deletion of the name may have arrived, or may yet.
 func (s *Sender) unanswered(v *version) bool {
 	in, ok := s.Journal.Intent(v.path)
-	return ok && in.Key == v.key
+	return ok && (in.Key == v.key || in.Deletes)
 }
 
 // writtenAt is a bound of the Last-Modified that S3 gave to a write: it is not in the answer,
