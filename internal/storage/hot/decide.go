@@ -19,6 +19,7 @@ type known struct {
 	other      bool // S3 holds the object of what had the path: the file where a directory is now, or the reverse
 	current    bool // whose file had the very stat that was seen
 	tombstone  bool // its deletion was seen, and is not in S3 yet
+	deleting   bool // a deletion was sent, and no answer tells whether it arrived
 	unresolved bool // a write was sent, and no answer tells whether it arrived
 	flying     bool // a job of the name is under way
 	twin       bool // S3 holds a second object that means the name

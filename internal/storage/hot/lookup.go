@@ -23,6 +23,7 @@ func (p *pending) lookupLocked(name string, state journal.Stat) known {
 		other:      ok && !stored,
 		current:    stored && e.Local == state,
 		tombstone:  p.home.journal.HasTombstone(path),
+		deleting:   in.Deletes,
 		unresolved: sent && strings.HasSuffix(in.Key, "/") == isDir,
 		flying:     p.queue.Flying(name),
 		twin:       twin,
@@ -63,7 +64,7 @@ func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool
 	if k.tombstone && !k.other { // else it is of the directory that was there
 		p.home.remember(p.home.journal.DropTombstone(path))
 	}
-	p.queue.Write(path, size, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: anew}, p.now())
+	p.queue.Write(path, size, queue.Order{Exists: k.stored, MaybeGone: k.deleting, Group: gitGroup(path), Anew: anew}, p.now())
 }
 
 // sawMember notes a member of a database, which is no name of its own. What is pending of it is from
@@ -86,7 +87,8 @@ func (p *pending) rewrite(path string, size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, pending := p.queue.Has(path); !pending {
-		p.queue.Write(path, size, queue.Order{Exists: p.lookupLocked(path, journal.Stat{}).stored, Anew: true}, p.now())
+		k := p.lookupLocked(path, journal.Stat{})
+		p.queue.Write(path, size, queue.Order{Exists: k.stored, MaybeGone: k.deleting, Anew: true}, p.now())
 	}
 }
 
@@ -96,7 +98,7 @@ func (p *pending) wasWritten(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := p.lookupLocked(path, journal.Stat{})
-	p.queue.Write(path, 0, queue.Order{Exists: k.stored, Group: gitGroup(path), Anew: true}, p.now())
+	p.queue.Write(path, 0, queue.Order{Exists: k.stored, MaybeGone: k.deleting, Group: gitGroup(path), Anew: true}, p.now())
 }
 
 // sawDirectory notes a directory that may need a marker; entries are in it, or not.
@@ -112,7 +114,7 @@ func (p *pending) sawDirectory(path string) {
 	if k.stored && k.tombstone {
 		p.home.remember(p.home.journal.DropTombstone(path))
 	}
-	p.queue.Write(path+"/", 0, queue.Order{Exists: k.stored, Anew: true}, p.now())
+	p.queue.Write(path+"/", 0, queue.Order{Exists: k.stored, MaybeGone: k.deleting, Anew: true}, p.now())
 }
 
 // sawNothing notes that nothing is kept at a path any more, nor below it. ordered: a deletion was

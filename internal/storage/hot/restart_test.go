@@ -168,3 +168,27 @@ func TestFileIsStoredAnewAfterAnUnansweredDeletion(t *testing.T) {
 		}
 	}
 }
+
+// The answer to a deletion is lost, and a new file of that name is refused: it may be the only copy of what is deleted then.
+func TestRefusedFileHoldsDeletionsAfterAnUnansweredDeletion(t *testing.T) {
+	s := newSandbox(t).start()
+	s.write("new", "one")
+	s.write("old", "two")
+	s.saved()
+	gate := testbed.HoldAnswer()
+	lost := s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "DELETE", Suffix: "/new"}, Do: gate})
+	s.remove("new")
+	if !gate.WaitArrived(s.ctx(), 1) {
+		t.Fatal("the deletion does not come")
+	}
+	s.kill()
+	lost.Remove()
+	s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: "PUT", Suffix: "/new"}, Do: testbed.Refuse(403, "AccessDenied")})
+	s.write("new", "two")
+	s.remove("old")
+	s.make()
+	check(t, s.e.Resume(s.ctx()))
+	s.run()
+	s.wantUnsaved(s.flush(), "new", "old")
+	s.want("old", "two")
+}

@@ -35,7 +35,8 @@
 //     may wait for that one too, and hold the rest back when they need not wait any more.
 //  5. A change that cannot be stored is reported, and no write waits for it. It holds
 //     deletions back, as any pending write does, while S3 has no version of its name: the
-//     content may have been renamed to there, and its old name may hold the only copy. Where S3
+//     content may have been renamed to there, and its old name may hold the only copy. So it does
+//     after a deletion of its name that may have arrived, until it is stored. Where S3
 //     has an older version, and for a directory's marker, which has no content, it holds nothing;
 //     unless the caller knows that its file had the name of an object that is to be deleted
 //     ([Queue.OnlyCopy]): an older version does not have the content of what was renamed over it.

@@ -66,6 +66,7 @@ const (
 	bulky                // its job is one of Rules.BulkMost
 	stuckWrite           // it is a write that is stuck, and counted as one
 	onlyCopy             // of a write: its content may be in S3 under a name that is to be deleted, and nowhere else
+	maybeGone            // a deletion of it was tried since it was stored last, and may have arrived: no answer says that it did not
 )
 
 func (it *item) is(f flags) bool { return it.flags&f != 0 }

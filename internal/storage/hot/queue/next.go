@@ -197,7 +197,7 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 	}
 	stored := o == Stored
 	if stored {
-		it.flags &^= stuck | unstable | undone | onlyCopy
+		it.flags &^= stuck | unstable | undone | onlyCopy | maybeGone
 		it.since, it.notBefore = it.againSince, 0
 		it.set(replaces, it.kind == Write)
 	} else {
@@ -206,6 +206,9 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 		it.notBefore = retry
 		if o == Stuck && again == Write && it.is(changed) {
 			it.notBefore = 0 // rule 6
+		}
+		if it.kind == Delete && o != Changed {
+			it.set(maybeGone, true)
 		}
 	}
 	it.set(changed, false)
@@ -231,7 +234,7 @@ func (q *Queue) Done(j Job, o Outcome, retry, now Time) {
 		q.undelete(it)
 		it.flags &^= stuck | unstable // what was refused is the deletion
 		it.kind, it.first, it.notBefore = Write, it.againFirst, 0
-		it.set(replaces, !stored && it.is(againReplaces))
+		it.set(replaces, !stored && it.is(againReplaces) && !it.is(maybeGone))
 	case again == Write && stored:
 		it.first = it.againFirst
 	}

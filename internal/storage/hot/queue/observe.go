@@ -28,9 +28,10 @@ func New(r Rules) *Queue {
 
 // Order is what a write's place in the queue depends on besides its time.
 type Order struct {
-	Exists bool   // S3 holds an older object of the name
-	Group  string // it belongs to these, see GroupThrough; "" for none
-	Anew   bool   // it has changed since it was observed last; else it may only be seen again
+	Exists    bool   // S3 holds an older object of the name
+	MaybeGone bool   // or nothing: a deletion of it was sent, and no answer came
+	Group     string // it belongs to these, see GroupThrough; "" for none
+	Anew      bool   // it has changed since it was observed last; else it may only be seen again
 }
 
 // Write says that the disk holds something at name that S3 may not hold.
@@ -56,8 +57,9 @@ func (q *Queue) Write(name string, size int64, order Order, now Time) {
 	}
 	it.last = now
 	q.resize(it, size)
+	it.set(maybeGone, it.is(maybeGone) || order.MaybeGone)
 	if !it.is(inFlight) {
-		it.set(replaces, order.Exists)
+		it.set(replaces, order.Exists && !it.is(maybeGone))
 	}
 	it.group = order.Group
 	q.place(it)

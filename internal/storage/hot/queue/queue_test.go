@@ -761,3 +761,55 @@ func TestGoneBeforeTheJobLooked(t *testing.T) {
 	got, _ = drain(q, 3002*ms)
 	want(t, "with that in S3", got, "b")
 }
+
+// A deletion is tried, and no answer says that it did not arrive: what is written to its name then may be the only copy, also
+// when the caller still takes the older version for stored.
+func TestStuckWriteAfterAnUnansweredDeletionHoldsDeletes(t *testing.T) {
+	for _, deletion := range []Outcome{Retry, Stuck, Changed} {
+		for _, write := range []Outcome{Stuck, Unstable} {
+			for _, underWay := range []bool{false, true} {
+				q := New(rules)
+				q.Delete("new", true, 1*ms)
+				q.ObservedUpTo(2 * ms)
+				_, jobs := drain(q, 1000*ms)
+				if !underWay {
+					q.Done(jobs["new"], deletion, 1001*ms, 1001*ms)
+				}
+				q.Write("new", 1, Order{Exists: true, Anew: true}, 1002*ms)
+				q.Delete("old", true, 1003*ms)
+				q.ObservedUpTo(1004 * ms)
+				if underWay {
+					q.Done(jobs["new"], deletion, 1005*ms, 1005*ms)
+				}
+				_, jobs = drain(q, 3000*ms)
+				q.Done(jobs["new"], write, 9000*ms, 3001*ms)
+				got, _ := drain(q, 4000*ms)
+				if deletion == Changed { // it was not sent: the file was there
+					want(t, "while the older version is in S3", got, "old")
+					continue
+				}
+				want(t, fmt.Sprintf("after outcome %d of the deletion and %d of the write, under way %v", deletion, write, underWay), got)
+				_, jobs = drain(q, 9000*ms)
+				q.Done(jobs["new"], Stored, 0, 9001*ms)
+				if got, _ = drain(q, 9002*ms); !slices.Equal(got, []string{"old"}) {
+					t.Errorf("when it is stored: %q", got)
+				}
+			}
+		}
+	}
+}
+
+// As above, where a process before this one sent the deletion.
+func TestStuckWriteOfWhatMayBeGoneHoldsDeletes(t *testing.T) {
+	for _, maybeGone := range []bool{false, true} {
+		q := New(rules)
+		q.Write("new", 1, Order{Exists: true, MaybeGone: maybeGone}, 1*ms)
+		q.Delete("old", true, 2*ms)
+		q.ObservedUpTo(3 * ms)
+		_, jobs := drain(q, 1000*ms)
+		q.Done(jobs["new"], Stuck, 9000*ms, 1001*ms)
+		if got, _ := drain(q, 2000*ms); (len(got) == 0) != maybeGone {
+			t.Errorf("deleted %q, where the older version may be gone: %v", got, maybeGone)
+		}
+	}
+}
