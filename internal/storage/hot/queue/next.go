@@ -6,8 +6,7 @@ func (q *Queue) Next(now Time) (Job, bool) {
 	q.readmit()
 	q.promote(now)
 	it := q.nextWrite(now)
-	for it != nil && !q.takes(it) {
-		q.enqueue(it, &q.bulk)
+	for it != nil && q.mayNotGo(it) {
 		it = q.nextWrite(now)
 	}
 	if d := q.nextDelete(); d != nil && (it == nil || d.first < it.first) {
@@ -72,6 +71,20 @@ func (p *places) retry(d *item) {
 			p.place(it)
 		}
 	}
+}
+
+// mayNotGo puts a write where it waits, if it has to: for its kind, or for a delete that is expected to arrive again since
+// the write became due.
+func (q *Queue) mayNotGo(it *item) bool {
+	if above, waits := q.mustWait(it.name); waits {
+		q.block(it, above)
+		return true
+	}
+	if q.takes(it) {
+		return false
+	}
+	q.enqueue(it, &q.bulk)
+	return true
 }
 
 // takes tells whether a write may be under way beside those that are.

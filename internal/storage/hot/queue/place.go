@@ -232,6 +232,7 @@ func (p *places) mustWait(name string) (above string, waits bool) {
 // block lets a write wait for deletes, and hold none; above is what mustWait said.
 func (p *places) block(it *item, above string) {
 	p.hold.take(it)
+	p.newHold.take(it)
 	p.stuckHold.take(it)
 	p.dequeue(it) // it may have waited for another one
 	p.enqueue(it, &p.blocked)

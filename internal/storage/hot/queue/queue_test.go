@@ -813,3 +813,56 @@ func TestStuckWriteOfWhatMayBeGoneHoldsDeletes(t *testing.T) {
 		}
 	}
 }
+
+// A deletion was refused, so that the write that waited for it is under way while S3 holds both names. The deleted name is made
+// anew then: it waits until the other one is deleted, which holds it back like any deletion.
+func TestNameMadeAnewWaitsForTheWriteUnderWayThatExcludesIt(t *testing.T) {
+	for _, write := range []Outcome{Stored, Retry, Stuck} {
+		q := New(rules)
+		q.Delete("p/x", true, 1*ms)
+		q.Write("p", 1, Order{}, 2*ms)
+		q.ObservedUpTo(3 * ms)
+		got, jobs := drain(q, 1000*ms)
+		want(t, "first", got, "p/x")
+		q.Done(jobs["p/x"], Stuck, 90000*ms, 1001*ms)
+		got, jobs = drain(q, 1002*ms)
+		want(t, "when the deletion is refused", got, "p")
+		q.Delete("p", true, 1003*ms)
+		q.Write("p/x", 1, Order{Exists: true, Anew: true}, 1004*ms)
+		q.ObservedUpTo(1005 * ms)
+		got, _ = drain(q, 2000*ms)
+		want(t, "while the write is under way", got)
+		q.Done(jobs["p"], write, 2001*ms, 2001*ms)
+		q.ObservedUpTo(2002 * ms)
+		got, jobs = drain(q, 3000*ms)
+		want(t, "when it has ended", got, "p")
+		q.Done(jobs["p"], Stored, 0, 3001*ms)
+		got, _ = drain(q, 3002*ms)
+		want(t, "when that is deleted", got, "p/x")
+	}
+}
+
+// A deletion was refused, and when it is tried once more no answer comes. A write that became due meanwhile waits for it again.
+func TestDueWriteWaitsForADeletionThatIsExpectedAgain(t *testing.T) {
+	q := New(rules)
+	q.Delete("p", true, 1*ms)
+	q.ObservedUpTo(2 * ms)
+	_, jobs := drain(q, 1000*ms)
+	q.Done(jobs["p"], Stuck, 2200*ms, 1001*ms)
+	q.Write("other", 1, Order{}, 1500*ms)
+	q.Write("p/x", 1, Order{}, 1501*ms)
+	for i, next := range []string{"other", "p"} {
+		j, _ := q.Next(2100*ms + Time(i)*200*ms)
+		if jobs[j.Name] = j; j.Name != next {
+			t.Fatalf("%q instead of %q", j.Name, next)
+		}
+	}
+	q.Done(jobs["p"], Retry, 3000*ms, 2301*ms)
+	got, _ := drain(q, 2302*ms)
+	want(t, "while the deletion is expected", got)
+	got, jobs = drain(q, 3500*ms)
+	want(t, "when its time has come", got, "p")
+	q.Done(jobs["p"], Stored, 0, 3501*ms)
+	got, _ = drain(q, 3502*ms)
+	want(t, "when it has arrived", got, "p/x")
+}
