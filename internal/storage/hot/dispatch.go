@@ -53,7 +53,8 @@ func (e *Syncer) start(ctx context.Context, work *sync.WaitGroup) (started bool,
 			return true, 0
 		}
 		how := upload.How{Quiesced: e.quiesced, Unstable: e.unstable[j.Name] >= unstableMany, Force: e.blocked[j.Name]}
-		work.Go(func() { e.finish(j, how, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Quiesced)) })
+		noted := e.stuckFiles.ino[j.Name]
+		work.Go(func() { e.finish(j, how, noted, final(e.sender.Do(ctx, j.Kind, j.Name, how), how.Quiesced)) })
 		return true, 0
 	}
 	if path, ok := e.verify.next(now); ok {
@@ -81,8 +82,8 @@ const (
 	retryAfter                  = 100 * time.Millisecond
 )
 
-// finish takes note of what became of a job.
-func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
+// finish takes note of what became of a job. noted is the inode that stuckFiles had of its name when it began.
+func (e *Syncer) finish(j queue.Job, how upload.How, noted uint64, r upload.Result) {
 	if r.WaitsFor == "" || !e.isStuck(r.WaitsFor) { // else it waits, as before, and would be looked at again and again
 		e.obs.look(r.Recheck...)
 	}
@@ -138,7 +139,8 @@ func (e *Syncer) finish(j queue.Job, how upload.How, r upload.Result) {
 	if (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) && e.quiesced && !how.Quiesced {
 		retry = now // that was before the workload ended
 	}
-	if j.Kind == queue.Write && (r.Outcome == queue.Stuck || r.Outcome == queue.Unstable) {
+	refused := r.Outcome == queue.Stuck || r.Outcome == queue.Unstable
+	if j.Kind == queue.Write && refused && e.stuckFiles.ino[j.Name] == noted { // else another file has the name since
 		e.noteStuckLocked(j.Name, r.Ino)
 	}
 	e.queue.Done(j, r.Outcome, retry, now)

@@ -151,6 +151,57 @@ func TestOldObjectStaysUntilRenameOverAnotherIsStored(t *testing.T) {
 	s.wantNone("important")
 }
 
+// A file is renamed over one that was refused, or is about to be: its old name holds the only copy until the new one is stored.
+func TestFileRenamedOverARefusedOneKeepsItsObject(t *testing.T) {
+	for name, underWay := range map[string]bool{"refused before": false, "refused afterwards": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newSandbox(t).start()
+			s.write("important", "the only copy")
+			s.write("target", "older")
+			s.saved()
+			gate := testbed.Hold()
+			hold := func() {
+				for _, verb := range []string{"PUT", "COPY"} {
+					s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: verb, Suffix: "/hot/target"}, Do: gate})
+				}
+			}
+			if underWay {
+				hold()
+			}
+			var refused []*testbed.Applied
+			for _, verb := range []string{"PUT", "COPY"} {
+				refused = append(refused, s.proxy.Add(testbed.Fault{When: testbed.Match{Verb: verb, Suffix: "/hot/target"}, Do: testbed.Refuse(400, "KMS.DisabledException")}))
+			}
+			s.write("target", "refused")
+			if !underWay {
+				s.eventually("it is refused", func() bool { return s.e.isStuck("target") })
+				hold()
+			} else if !gate.WaitArrived(s.ctx(), 1) {
+				t.Fatal("it is not sent")
+			}
+			s.rename("important", "target")
+			check(t, s.e.obs.catchUp(s.ctx(), false))
+			if !underWay {
+				s.eventually("the deletion is held, or sent", func() bool {
+					s.e.mu.Lock()
+					defer s.e.mu.Unlock()
+					_, pending := s.e.queue.Has("important")
+					return !pending || s.e.queue.HeldByStuck("important")
+				})
+			}
+			gate.Open()
+			s.wantUnsaved(s.flush(), "important", "target")
+			s.want("important", "the only copy")
+			for _, f := range refused {
+				f.Remove()
+			}
+			s.flushed()
+			s.want("target", "the only copy")
+			s.wantNone("important")
+		})
+	}
+}
+
 // A copy inside S3 that is refused becomes an upload: of a renamed file, whose old object goes when
 // that has arrived, and of one whose attributes have changed.
 func TestRefusedCopyBecomesUpload(t *testing.T) {
@@ -295,7 +346,7 @@ func TestDeletedFileIsNotAtRestNoMore(t *testing.T) {
 				t.Fatal("there is no job")
 			}
 			check(t, s.e.journal.Put(journal.Entry{Path: "f", Key: "f", ETag: "x"}))
-			end := func() { s.e.finish(job, upload.How{}, upload.Result{Outcome: queue.Unstable, NotAtRest: true}) }
+			end := func() { s.e.finish(job, upload.How{}, 0, upload.Result{Outcome: queue.Unstable, NotAtRest: true}) }
 			if !deletedFirst {
 				end()
 			}

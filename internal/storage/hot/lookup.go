@@ -64,6 +64,9 @@ func (p *pending) sawFile(path string, size int64, state journal.Stat, anew bool
 	if k.tombstone && !k.other { // else it is of the directory that was there
 		p.home.remember(p.home.journal.DropTombstone(path))
 	}
+	if k.flying || p.queue.Stuck(path) { // a file that was renamed here may not be what was refused, or will be
+		p.noteStuckLocked(path, state.Ino)
+	}
 	p.queue.Write(path, size, queue.Order{Exists: k.stored, MaybeGone: k.deleting, Group: gitGroup(path), Anew: anew}, p.now())
 }
 

@@ -84,7 +84,7 @@ func (p *pending) clearFailureLocked(name string) {
 	p.stuckFiles.drop(name)
 }
 
-// noteStuckLocked notes that a file could not be stored, for holdForStuckLocked.
+// noteStuckLocked notes the file of a name that could not be stored, or may not be, for holdForStuckLocked.
 func (p *pending) noteStuckLocked(name string, ino uint64) {
 	if p.stuckFiles.path[ino] == name || ino == 0 {
 		return
