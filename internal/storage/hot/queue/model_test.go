@@ -42,14 +42,16 @@ type historical struct {
 }
 
 type event struct {
+	op    int
 	name  string
 	write bool
 }
 
 type running struct {
 	job     Job
-	read    bool // the disk was read
-	version int  // 0: it was not there
+	beside  []string // what had been refused when the job began: S3 may hold it beside the job's name
+	read    bool     // the disk was read
+	version int      // 0: it was not there
 	sent    bool
 }
 
@@ -73,7 +75,7 @@ func (w *world) change(name string, write bool) {
 	}
 	w.history[name] = append(w.history[name], historical{w.ops, write})
 	if w.ordered {
-		w.events = append(w.events, event{name, write})
+		w.events = append(w.events, event{w.ops, name, write})
 	}
 }
 
@@ -189,7 +191,7 @@ func (w *world) readEvents() {
 	}
 	n := rapid.IntRange(0, len(w.events)).Draw(w.t, "events")
 	// A pair of a rename is never torn apart: it is one operation, and the caller waits for both.
-	for n > 0 && n < len(w.events) && w.isPair(w.events[n-1].name, w.events[n].name) {
+	for n > 0 && n < len(w.events) && w.events[n-1].op == w.events[n].op {
 		n++
 	}
 	for _, e := range w.events[:n] {
@@ -209,17 +211,6 @@ func (w *world) react(e event) {
 		return
 	}
 	w.look(e.name, true)
-}
-
-func (w *world) isPair(a, b string) bool {
-	for _, x := range w.history[a] {
-		for _, y := range w.history[b] {
-			if x.op == y.op {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // scanStep looks at some names of a scan in an order that has nothing to do with the changes'.
@@ -245,8 +236,23 @@ func (w *world) start() {
 				w.t.Fatalf("two jobs for %q at once", j.Name)
 			}
 		}
-		w.jobs = append(w.jobs, &running{job: j})
+		r := &running{job: j, beside: w.stuck()}
+		for _, name := range r.beside {
+			if j.Kind == Delete && w.s3[name] != 0 {
+				w.excuseNewest(name) // rule 5: this deletion does not wait for it, whatever it becomes now
+			}
+		}
+		w.jobs = append(w.jobs, r)
 	}
+}
+
+func (w *world) stuck() (all []string) {
+	for p := range w.queue.Pending {
+		if p.Stuck {
+			all = append(all, p.Name)
+		}
+	}
+	return all
 }
 
 // deletionOf is the number of the operation that deleted a version.
@@ -275,6 +281,9 @@ func (w *world) work(faults bool) {
 		}
 		if o == Stuck && r.job.Kind == Write && w.s3[r.job.Name] != 0 {
 			w.excuseNewest(r.job.Name) // rule 5: deletions that begin from now on do not wait for it
+		}
+		if o == Stored && r.job.Kind == Delete {
+			delete(w.journal, r.job.Name)
 		}
 		w.queue.Done(r.job, o, w.now+2*time.Millisecond, w.now)
 		if kind, _ := w.queue.Has(r.job.Name); w.ordered && kind == Delete && r.job.Kind == Write {
@@ -315,7 +324,7 @@ func (w *world) work(faults bool) {
 				return
 			}
 			for other := range w.s3 {
-				if Exclusive(name, other) && !w.isStuck(other) && !w.denied {
+				if Exclusive(name, other) && !slices.Contains(r.beside, other) && !w.denied {
 					w.t.Fatalf("%q is written while S3 holds %q", name, other)
 				}
 			}
@@ -324,7 +333,6 @@ func (w *world) work(faults bool) {
 		} else if w.s3[name] != 0 {
 			w.s3gone[name] = w.deletionOf(name, w.s3[name])
 			delete(w.s3, name)
-			delete(w.journal, name)
 		}
 		w.check()
 	default:
@@ -353,12 +361,7 @@ func (w *world) inTheWay(name string) string {
 }
 
 func (w *world) isStuck(name string) bool {
-	for p := range w.queue.Pending {
-		if p.Name == name {
-			return p.Stuck
-		}
-	}
-	return false
+	return slices.Contains(w.stuck(), name)
 }
 
 // check is what a kill at this instant, with the disk lost, must find: if a deletion
@@ -410,6 +413,20 @@ func (w *world) hadToWait(name string) bool {
 	return false
 }
 
+// flow lets time go by as it usually does: what was changed is observed, and jobs go through all their steps. Without
+// it most histories are over before a second change of a name has reached S3.
+func (w *world) flow() {
+	if !w.ordered {
+		return // a file that came and went between two looks was never seen, and nothing can wait for it
+	}
+	for range rapid.IntRange(1, 12).Draw(w.t, "turns") {
+		w.now += 3 * time.Millisecond
+		w.readEvents()
+		w.start()
+		w.work(true)
+	}
+}
+
 func (w *world) settle() {
 	for range 10_000 {
 		w.now += time.Millisecond
@@ -449,6 +466,7 @@ func TestOrderAgainstModel(t *testing.T) {
 			"start":  step(w.start),
 			"work":   step(func() { w.work(true) }),
 			"work2":  step(func() { w.work(false) }),
+			"flow":   func(*rapid.T) { w.flow() },
 			"hurry":  step(func() { w.queue.Hurry(rapid.Bool().Draw(t, "hurry")) }),
 			"wait":   func(t *rapid.T) { w.now += Time(rapid.IntRange(1, 40).Draw(t, "ms")) * time.Millisecond },
 			"":       func(*rapid.T) { w.consistent() },
