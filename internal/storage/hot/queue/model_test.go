@@ -239,7 +239,7 @@ func (w *world) start() {
 		r := &running{job: j, beside: w.stuck()}
 		for _, name := range r.beside {
 			if j.Kind == Delete && w.s3[name] != 0 {
-				w.excuseNewest(name) // rule 5: this deletion does not wait for it, whatever it becomes now
+				w.excuseNewest(name) // rule 5: this deletion does not wait for it, also when it is stored now
 			}
 		}
 		w.jobs = append(w.jobs, r)
